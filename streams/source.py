@@ -1,0 +1,57 @@
+"""What a source is: settings that open into a reader of frames."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from watchline.streams.frame import Frame
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a source knows about its stream before the first frame.
+
+    Attributes:
+        name: what the source reads, to show and to record: no credentials, no folder.
+        width, height: of the first picture as shown (rotation applied), in pixels.
+        time_base: of the frames' pts, seconds per unit.
+        rate: average frames per second, None if unknown.
+        frames: how many are expected, None if unknown; for progress only.
+        codec: of the pictures, e.g. "h264", "jpeg".
+        path: the local file whose audio an output may carry over, None if there is none.
+    """
+
+    name: str
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction | None = None
+    frames: int | None = None
+    codec: str | None = None
+    path: Path | None = None
+
+
+class Reader(Protocol):
+    """An open source: `about` it, and its frames in order, once.
+
+    Iterating raises a StreamError when the stream breaks off; what was yielded before stays valid.
+    """
+
+    @property
+    def about(self) -> About: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class Source(Protocol):
+    """Settings of a source (frozen, picklable). `stream` names it in every output."""
+
+    @property
+    def stream(self) -> str: ...
+
+    def open(self) -> AbstractContextManager[Reader]:
+        """Raises StreamError: what is at the path cannot be read."""
+        ...

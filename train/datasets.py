@@ -1,0 +1,151 @@
+"""Training and test pictures with boxes, from the layouts in which people keep them.
+
+Every reader gives the same `Sample`: a picture and boxes in VOC's twenty classes, in pixels, xyxy, half-open.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.models.errors import DatasetError
+from watchline.ops.boxes import iou
+from watchline.train.coco import VOC, coco_to_voc
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture.
+
+    Attributes:
+        image: (H, W, 3) uint8, BGR.
+        boxes: (N, 4) float32 xyxy in pixels.
+        classes: (N,) int64, VOC's alphabetical order.
+        ignore: (N,) bool: neither object nor background (`difficult` in VOC, unsure teachers).
+    """
+
+    image: Image
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    ignore: NDArray[np.bool_]
+
+
+Labeller = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]
+
+
+def voc(folder: Path, split: str) -> Iterator[Sample]:
+    """A folder in VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/{split}.txt`.
+
+    VOC counts pixels from 1 and includes the last one, so a box is (xmin - 1, ymin - 1, xmax, ymax) here.
+    """
+    listing = _existing(folder / "ImageSets" / "Main" / f"{split}.txt")
+    for name in listing.read_text().split():
+        root = ElementTree.parse(folder / "Annotations" / f"{name}.xml").getroot()
+        rows, ignore = [], []
+        for item in root.iter("object"):
+            box = [float(item.findtext(f"bndbox/{k}", "0")) for k in ("xmin", "ymin", "xmax", "ymax")]
+            rows.append([box[0] - 1, box[1] - 1, box[2], box[3], VOC.index(item.findtext("name", ""))])
+            ignore.append(item.findtext("difficult") == "1")
+        yield _sample(_read(folder / "JPEGImages" / f"{name}.jpg"), rows, ignore)
+
+
+def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
+    """COCO photos with YOLO label files (class, centre x, centre y, width, height; 0..1), mapped to VOC's classes."""
+    ours = coco_to_voc()
+    for path in _images(folder / "images" / split):
+        image = _read(path)
+        height, width = image.shape[:2]
+        labels = folder / "object_detection" / "labels" / split / f"{path.stem}.txt"
+        rows = []
+        for line in labels.read_text().splitlines() if labels.is_file() else []:
+            c, x, y, w, h = (float(v) for v in line.split())
+            if int(c) in ours:
+                box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
+                rows.append([*box, ours[int(c)]])
+        yield _sample(image, rows)
+
+
+def pennfudan(folder: Path) -> Iterator[Sample]:
+    """Street photos with pedestrian masks (pixel = number of the pedestrian); a box is the extent of a mask."""
+    for path in _images(folder / "images"):
+        mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
+        rows = []
+        for number in range(1, int(mask.max()) + 1):
+            x, y, w, h = cv2.boundingRect((mask == number).astype(np.uint8))
+            rows.append([x, y, x + w, y + h, VOC.index("person")])
+        yield _sample(_read(path), rows)
+
+
+def photos(paths: Iterable[Path]) -> Iterator[Sample]:
+    """Photos without labels."""
+    for path in paths:
+        yield _sample(_read(path), [])
+
+
+def video_frames(path: Path, every: int) -> Iterator[Sample]:
+    """Every n-th frame of a video, without labels."""
+    capture = cv2.VideoCapture(str(_existing(path)))
+    index = 0
+    while capture.grab():
+        if index % every == 0:
+            yield _sample(np.asarray(capture.retrieve()[1], np.uint8), [])
+        index += 1
+
+
+def pseudo_labelled(
+    samples: Iterable[Sample], label: Labeller, keep: float, ignore: float, cache: Path
+) -> Iterator[Sample]:
+    """The samples with the teachers' boxes added, but for those that lie over a real box.
+
+    Args:
+        samples: pictures, with real boxes or none.
+        label: picture -> boxes, scores, classes.
+        keep: score from which a box is a label.
+        ignore: score from which it is at least ignored; below, it counts for nothing.
+        cache: folder in which the teachers' answers are kept, by the picture's hash.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    for sample in samples:
+        file = cache / f"{hashlib.sha256(sample.image.tobytes()).hexdigest()[:24]}.npz"
+        if not file.is_file():
+            boxes, scores, classes = label(sample.image)
+            np.savez(file, boxes=boxes, scores=scores, classes=classes)
+        with np.load(file) as found:
+            boxes, scores, classes = found["boxes"], found["scores"], found["classes"]
+        new = (scores >= ignore) & (iou(boxes, sample.boxes).max(axis=1, initial=0) <= 0.4)
+        yield Sample(
+            sample.image,
+            np.concatenate([sample.boxes, boxes[new]]),
+            np.concatenate([sample.classes, classes[new]]),
+            np.concatenate([sample.ignore, scores[new] < keep]),
+        )
+
+
+def _sample(image: Image, rows: list[list[float]], ignore: list[bool] | None = None) -> Sample:
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    flags = np.zeros(len(table), bool) if ignore is None else np.array(ignore, bool)
+    return Sample(image, table[:, :4], table[:, 4].astype(np.int64), flags)
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise DatasetError(f"{path} is missing: expected a data set in the layout that the docstring names")
+    return path
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in _existing(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+
+
+def _read(path: Path) -> Image:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise DatasetError(f"{path} is missing or no picture that OpenCV reads")
+    return np.asarray(image, np.uint8)
