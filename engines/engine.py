@@ -6,7 +6,8 @@ mean, scale, layout and the decoding of the grid are inside the graph, so they c
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,27 @@ class Engine(Protocol):
         """Args: batch (B, height, width, 3) uint8 BGR. Returns: `boxes` and `scores` as the contract says.
 
         Raises:
+            RequestRefused: the batch has another dtype or shape than the engine was loaded for.
             InferenceFailed: the runtime failed, or gave NaN or infinity.
+            ModelRefused: the outputs have other shapes than the contract, or scores outside 0..1.
         """
         ...
 
     def warm_up(self) -> None:
-        """Run once on a grey picture, so that the first real frame does not wait for lazy set-up."""
+        """Run once on a grey picture, so that the first real frame does not wait for lazy set-up.
+
+        Raises: what `infer` raises; so outputs that break the contract show here and not in the first video.
+        """
         ...
 
     def close(self) -> None:
-        """Give memory and devices back. The engine is not used afterwards."""
+        """Give memory and devices back. The engine is not used afterwards; closing twice is fine."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes."""
         ...

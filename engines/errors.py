@@ -19,3 +19,7 @@ class RuntimeUnavailable(EngineError, RuntimeError):
 
 class InferenceFailed(EngineError, RuntimeError):
     """The runtime failed on a batch, or gave numbers that cannot be."""
+
+
+class RequestRefused(EngineError, ValueError):
+    """What was asked of an engine cannot be: a size, a thread count, a runtime's name, a batch of another shape."""

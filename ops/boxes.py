@@ -12,16 +12,19 @@ Boxes = NDArray[np.float32]  # (N, 4)
 
 def area(boxes: Boxes) -> NDArray[np.float32]:
     """Area of each box, (N,) in square pixels; 0 where a box is turned inside out."""
-    size = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
-    return np.asarray(size[:, 0] * size[:, 1], np.float32)
+    width = np.maximum(boxes[:, 2] - boxes[:, 0], 0)
+    height = np.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    return np.asarray(width * height, np.float32)
 
 
 def intersection(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Area that each box of `a` (N, 4) shares with each of `b` (M, 4): (N, M) in square pixels."""
-    top_left = np.maximum(a[:, None, :2], b[None, :, :2])
-    bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    size = np.maximum(bottom_right - top_left, 0)  # (N, M, 2)
-    return np.asarray(size[..., 0] * size[..., 1], np.float32)
+    # Column by column: inner loops over M contiguous numbers are several times faster than over pairs (x, y).
+    x1, y1, x2, y2 = a.T[:, :, None]  # (N, 1) each
+    u1, v1, u2, v2 = np.ascontiguousarray(b.T)  # (M,) each
+    width = np.maximum(np.minimum(x2, u2) - np.maximum(x1, u1), 0)  # (N, M)
+    height = np.maximum(np.minimum(y2, v2) - np.maximum(y1, v1), 0)
+    return np.asarray(width * height, np.float32)
 
 
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:

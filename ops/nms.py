@@ -9,29 +9,33 @@ from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, iou
 
+CHUNK = 128  # boxes compared at once: more wastes work on boxes that are gone, fewer makes more passes
 
-def nms(boxes: Boxes, scores: NDArray[np.float32], threshold: float) -> NDArray[np.intp]:
+
+def nms(
+    boxes: Boxes, scores: NDArray[np.float32], threshold: float, max_candidates: int | None = None
+) -> NDArray[np.intp]:
     """Greedy non-maximum suppression.
 
     Args:
         boxes: (N, 4) xyxy.
-        scores: (N,); equal scores keep their order, so the result is the same on every machine.
+        scores: (N,) without NaN; equal scores keep their order, so the result is the same on every machine.
         threshold: a box goes when its IoU with a kept one is greater than this.
+        max_candidates: only so many boxes, the best, take part, and the others go; None means all.
 
     Returns:
         indices of the kept boxes, best score first.
     """
-    order = np.argsort(-scores, kind="stable")
-    overlaps = iou(boxes[order], boxes[order]) > threshold
-    alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= ~overlaps[i, i + 1 :]
-    return order[alive]
+    order = _best_first(scores, max_candidates)
+    return order[_greedy(boxes[order], None, threshold)]
 
 
 def nms_per_class(
-    boxes: Boxes, scores: NDArray[np.float32], classes: NDArray[np.integer], threshold: float
+    boxes: Boxes,
+    scores: NDArray[np.float32],
+    classes: NDArray[np.integer],
+    threshold: float,
+    max_candidates: int | None = 1000,
 ) -> NDArray[np.intp]:
     """Greedy suppression inside each class; boxes of different classes never suppress one another.
 
@@ -39,16 +43,43 @@ def nms_per_class(
         boxes: (N, 4) xyxy.
         scores, classes: (N,).
         threshold: as in `nms`.
+        max_candidates: only so many boxes, the best over all classes, take part, and the others go, so that a
+            picture full of noise costs a bounded time; None means all.
 
     Returns:
         indices of the kept boxes, best score first over all classes.
     """
-    kept = [members[nms(boxes[members], scores[members], threshold)] for members in _groups(classes)]
-    if not kept:
-        return np.empty(0, np.intp)
-    indices = np.sort(np.concatenate(kept))
-    return indices[np.argsort(-scores[indices], kind="stable")]
+    order = _best_first(scores, max_candidates)
+    return order[_greedy(boxes[order], classes[order], threshold)]
 
 
-def _groups(classes: NDArray[np.integer]) -> list[NDArray[np.intp]]:
-    return [np.flatnonzero(classes == c) for c in np.unique(classes)]
+def _best_first(scores: NDArray[np.float32], most: int | None) -> NDArray[np.intp]:
+    return np.argsort(-scores, kind="stable")[:most]
+
+
+def _greedy(boxes: Boxes, classes: NDArray[np.integer] | None, threshold: float) -> NDArray[np.intp]:
+    """Rows that stay of boxes sorted best first. Chunk by chunk: first against all kept, then among themselves."""
+    kept = np.empty(0, np.intp)
+    for start in range(0, len(boxes), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(boxes)))
+        if len(kept):
+            rows = rows[~_overlaps(boxes, classes, kept, rows, threshold).any(axis=0)]
+        among = _overlaps(boxes, classes, rows, rows, threshold)
+        gone = np.zeros(len(rows), bool)
+        stays = []
+        for i in range(len(rows)):
+            if not gone[i]:
+                stays.append(i)
+                gone |= among[i]
+        kept = np.concatenate([kept, rows[stays]])
+    return kept
+
+
+def _overlaps(
+    boxes: Boxes, classes: NDArray[np.integer] | None, a: NDArray[np.intp], b: NDArray[np.intp], threshold: float
+) -> NDArray[np.bool_]:
+    """Whether rows `a` (N,) and `b` (M,) are boxes of one class that overlap too much: (N, M)."""
+    close = iou(boxes[a], boxes[b]) > threshold
+    if classes is not None:
+        close &= classes[a][:, None] == classes[b][None]
+    return close

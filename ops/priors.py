@@ -16,9 +16,7 @@ def size_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float
     return np.asarray(shared / union, np.float32)
 
 
-def dimension_priors(
-    sizes: NDArray[np.float32], count: int, seed: int = 0, rounds: int = 100
-) -> NDArray[np.float32]:
+def dimension_priors(sizes: NDArray[np.float32], count: int, seed: int = 0, rounds: int = 100) -> NDArray[np.float32]:
     """K-means over box sizes with the distance 1 - IoU.
 
     Args:

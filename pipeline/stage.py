@@ -28,6 +28,11 @@ class Stage(Protocol):
         """How many threads run it at once. More than one only where a frame needs no other frame."""
         ...
 
+    @property
+    def batch(self) -> int:
+        """The most frames that one call of `process` takes; only those that wait already are put together."""
+        ...
+
     def open(self) -> AbstractContextManager[Process]:
         """Load what the stage needs. Called once in each worker, in the thread that will run `process`."""
         ...

@@ -22,6 +22,7 @@ class About:
         frames: how many are expected, None if unknown; for progress only.
         codec: of the pictures, e.g. "h264", "jpeg".
         path: the local file whose audio an output may carry over, None if there is none.
+        pixel_aspect: width of a pixel as shown divided by its height.
     """
 
     name: str
@@ -32,6 +33,7 @@ class About:
     frames: int | None = None
     codec: str | None = None
     path: Path | None = None
+    pixel_aspect: Fraction = Fraction(1)
 
 
 class Reader(Protocol):

@@ -1,9 +1,6 @@
 """COCO's eighty names, as detectors trained on it number them, and how they fall to VOC's twenty."""
 
-VOC = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
-    "sheep sofa train tvmonitor"
-).split()
+from watchline.ops.voc import VOC
 
 COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"

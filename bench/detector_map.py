@@ -1,0 +1,115 @@
+"""How good is a detector? VOC area AP at IoU 0.5 on four real sets, through the engine that the pipeline runs.
+
+    python bench/detector_map.py --data DIR [--model FILE] [--imgsz 416] [--runtime openvino] [--every 5]
+
+DIR holds `voc2012-animals` (VOC layout; the six classes it is about), `mot15/PETS09-S2L1` and `mot15/TUD-Stadtmitte`
+(MOT layout; people), `cdnet2014/highway` (frames and `boxes_from_masks.txt`; cars and buses count as vehicles).
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.ops.average_precision import Found, Truth, average_precision, mean_average_precision
+from watchline.ops.nms import nms
+from watchline.pipeline.detections import Detections
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.message import Item
+from watchline.pipeline.stage import Process
+from watchline.streams.frame import ArrayPicture, Frame
+from watchline.train.datasets import voc
+
+SIX = ("cat", "cow", "dog", "horse", "person", "sheep")
+VEHICLES = ("bus", "car")
+Labelled = Iterator[tuple[NDArray[np.uint8], Truth]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default=Detector().model)
+    parser.add_argument("--runtime")
+    parser.add_argument("--imgsz", type=int, nargs="+", default=[None])
+    parser.add_argument("--every", type=int, default=1, help="only every n-th picture: a quick look")
+    args = parser.parse_args()
+    for imgsz in args.imgsz:
+        detector = Detector(model=args.model, runtime=args.runtime, imgsz=imgsz, conf=0.01, iou=0.5)
+        for name, value in figures(detector, args.data, args.every).items():
+            print(f"{imgsz or 'own size':>8}  {name:<45} {value:.3f}", flush=True)
+
+
+def figures(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:
+    """The four figures by name. `detector.conf` is low, since average precision wants the whole curve."""
+    result = {}
+    with detector.open() as process:
+        found, truth = _run(process, _voc_val(data), every, lambda d: Found(d.boxes, d.scores, d.classes))
+        ap = average_precision(found, truth, 20)
+        labels = detector.load().metadata.labels
+        result["six-class mAP on voc2012-animals val"] = mean_average_precision(ap[[labels.index(c) for c in SIX]])
+        for name in ("PETS09-S2L1", "TUD-Stadtmitte"):
+            found, truth = _run(process, _mot(data / "mot15" / name), every, lambda d: _one_class(d, ("person",)))
+            result[f"person AP on {name}"] = float(average_precision(found, truth, 1)[0])
+        found, truth = _run(process, _highway(data / "cdnet2014" / "highway"), every, lambda d: _one_class(d, VEHICLES))
+        result["vehicle AP on CDnet highway"] = float(average_precision(found, truth, 1)[0])
+    return result
+
+
+def _run(
+    process: Process, pictures: Labelled, every: int, select: Callable[[Detections], Found]
+) -> tuple[list[Found], list[Truth]]:
+    found, truths = [], []
+    for i, (image, truth) in enumerate(pictures):
+        if i % every:
+            continue
+        frame = Frame("bench", 0, 0, 1, ArrayPicture(image), 0.0)
+        [item] = process([Item(0, frame)])
+        found.append(select(item.detections))
+        truths.append(truth)
+    return found, truths
+
+
+def _one_class(detections: Detections, names: tuple[str, ...]) -> Found:
+    """The boxes of some classes as one class, suppressed across them."""
+    mine = detections[np.isin(detections.names, names)] if len(detections) else detections
+    keep = nms(mine.boxes, mine.scores, 0.5)
+    return Found(mine.boxes[keep], mine.scores[keep], np.zeros(len(keep), np.int64))
+
+
+def _voc_val(data: Path) -> Labelled:
+    for sample in voc(data / "voc2012-animals", "val"):
+        yield sample.image, Truth(sample.boxes, sample.classes, sample.ignore)
+
+
+def _mot(folder: Path) -> Labelled:
+    """Frames of a MOT sequence; its rows are frame (from 1), id, left, top, width, height, counts (1 or 0), …"""
+    rows = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")
+    [video] = [p for p in folder.iterdir() if p.suffix in {".avi", ".mp4"}]
+    for number, image in enumerate(_frames(video), 1):
+        yield image, _truth(rows[rows[:, 0] == number][:, 2:7])
+
+
+def _highway(folder: Path) -> Labelled:
+    rows = np.loadtxt(folder / "boxes_from_masks.txt", delimiter=",")
+    for number in range(int(rows[:, 0].min()), int(rows[:, 0].max()) + 1):
+        image = cv2.imread(str(folder / "input" / f"in{number:06d}.jpg"))
+        yield np.asarray(image, np.uint8), _truth(np.insert(rows[rows[:, 0] == number][:, 1:5], 4, 1, axis=1))
+
+
+def _truth(rows: NDArray[np.float64]) -> Truth:
+    """From (M, 5): left, top, width, height, and 1 where the object counts."""
+    boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1).astype(np.float32)
+    return Truth(boxes, np.zeros(len(boxes), np.int64), rows[:, 4] != 1)
+
+
+def _frames(video: Path) -> Iterator[NDArray[np.uint8]]:
+    capture = cv2.VideoCapture(str(video))
+    while capture.grab():
+        yield np.asarray(capture.retrieve()[1], np.uint8)
+
+
+if __name__ == "__main__":
+    main()

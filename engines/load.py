@@ -1,0 +1,130 @@
+"""From a path to an engine: the runtime is chosen by the file and by what is installed, and said in `engine.runtime`.
+
+    with load("model.onnx") as engine:
+        engine.warm_up()
+        outputs = engine.infer(batch)
+
+Runtimes are imported when they are asked for: the import of one costs 0.03 to 0.2 seconds.
+"""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
+
+from watchline.engines.engine import Engine
+from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused, RuntimeUnavailable
+
+RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+"""The names that a user can ask for; recordings (.npz) need none."""
+
+NO_TENSORRT = "the TensorRT runtime is not part of this build of Watchline; run the .onnx by onnxruntime or openvino"
+
+
+def load(
+    path: str | PathLike[str],
+    runtime: str | None = None,
+    size: tuple[int, int] | None = None,
+    threads: int = 1,
+    provider: str | None = None,
+) -> Engine:
+    """Load a model file for one size of input.
+
+    Args:
+        path: model.onnx, or a recording.npz (see replay.py).
+        runtime: one of RUNTIMES; None for the one that fits the file: onnxruntime for .onnx.
+        size: (width, height) of the input in pixels, multiples of the model's stride; None for the model's own.
+        threads: that compute one picture. More throughput comes from several engines of one thread.
+        provider: ONNX Runtime's, e.g. "CUDAExecutionProvider"; None for the CPU. No other takes its place in silence.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelRefused: the file is no model, lacks Watchline's metadata, or breaks the contract of engine.py.
+        RequestRefused: runtime, size or threads cannot be, or do not go with the file.
+        RuntimeUnavailable: the runtime or provider is not installed, or not part of this build.
+    """
+    path = Path(path)
+    if runtime is not None and runtime not in RUNTIMES:
+        near = get_close_matches(runtime.lower(), RUNTIMES, 1, 0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise RequestRefused(f"there is no runtime {runtime!r}, expected one of {', '.join(RUNTIMES)}{hint}")
+    if threads < 1:
+        raise RequestRefused(f"an engine runs on {threads} threads; expected 1 or more")
+    if not path.exists():
+        raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx")
+    match path.suffix.lower():
+        case ".onnx":
+            return _load_onnx(path, runtime or "onnxruntime", size, threads, provider)
+        case ".npz":
+            return _load_recording(path, runtime or provider, size)
+        case ".engine":
+            raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
+        case suffix:
+            raise ModelRefused(
+                f"{path}: the suffix {suffix!r} is none of a model; expected .onnx (or a recording, .npz)"
+            )
+
+
+def available() -> dict[str, str]:
+    """Each runtime by name with its version, or "not available: " and why. Imports them all."""
+    versions: dict[str, Callable[[], str]] = {
+        "onnxruntime": _onnxruntime_version,
+        "openvino": _openvino_version,
+        "tensorrt": _tensorrt_version,
+    }
+    return {name: _version_or_reason(version) for name, version in versions.items()}
+
+
+def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int, provider: str | None) -> Engine:
+    if provider is not None and runtime != "onnxruntime":
+        raise RequestRefused(f"{provider} is a provider of onnxruntime, but the runtime asked for is {runtime}")
+    match runtime:
+        case "onnxruntime":
+            try:
+                from watchline.engines.onnx_runtime import CPU, OnnxRuntimeEngine
+            except ImportError as error:
+                raise _not_installed("onnxruntime", "pip install onnxruntime", error) from error
+            return OnnxRuntimeEngine(path, size, threads, provider or CPU)
+        case "openvino":
+            try:
+                from watchline.engines.open_vino import OpenVinoEngine
+            except ImportError as error:
+                raise _not_installed("openvino", "pip install 'watchline[openvino]'", error) from error
+            return OpenVinoEngine(path, size, threads)
+        case _:
+            raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
+
+
+def _load_recording(path: Path, asked: str | None, size: tuple[int, int] | None) -> Engine:
+    from watchline.engines.replay import Replay
+
+    if asked is not None:
+        raise RequestRefused(f"{path}: a recording is only played back, {asked} cannot run it; load the .onnx instead")
+    return Replay(path, size)
+
+
+def _not_installed(name: str, remedy: str, error: ImportError) -> RuntimeUnavailable:
+    return RuntimeUnavailable(f"the runtime {name} cannot be imported ({error}); install it: {remedy}")
+
+
+def _version_or_reason(version: Callable[[], str]) -> str:
+    try:
+        return version()
+    except (ImportError, RuntimeUnavailable) as error:
+        return f"not available: {error}"
+
+
+def _onnxruntime_version() -> str:
+    from watchline.engines import onnx_runtime
+
+    return onnx_runtime.version()
+
+
+def _openvino_version() -> str:
+    from watchline.engines import open_vino
+
+    return open_vino.version()
+
+
+def _tensorrt_version() -> str:
+    raise RuntimeUnavailable(NO_TENSORRT)

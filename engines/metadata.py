@@ -1,0 +1,168 @@
+"""What an ONNX file says of itself: Metadata in its own `metadata_props`, one property a field, `watchline.NAME`.
+
+    metadata.write(model, Metadata(name="my-net", task="detect", labels=("person",), ...))
+    onnx.save(model, "my-net.onnx")
+    metadata.read("my-net.onnx").labels  # ("person",)
+
+Plain strings are stored as they are, everything else as JSON. `watchline.schema` is the version of this layout.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from watchline.engines.contract import InputShape, check_graph, check_size
+from watchline.engines.engine import Metadata
+from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
+
+SCHEMA = 1
+PREFIX = "watchline."
+FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
+RESIZES = ("letterbox", "stretch")
+
+
+def read(path: str | PathLike[str]) -> Metadata:
+    """The metadata of an ONNX file whose input and outputs were found to keep the contract.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelRefused: it is no ONNX, has no metadata or an unknown version of it, or breaks the contract.
+    """
+    return describe(Path(path))[0]
+
+
+def describe(path: Path) -> tuple[Metadata, InputShape]:
+    """What `read` returns, and which dimensions of the input are free. Raises the same."""
+    model = _parse(path)
+    where = str(path)
+    for location in _external_data(model.graph):
+        if not (path.parent / location).resolve().is_relative_to(path.parent.resolve()):
+            raise ModelRefused(
+                f"{where}: it keeps weights at {location!r}, outside its own folder; export it as one file"
+            )
+    metadata = from_properties({prop.key: prop.value for prop in model.metadata_props}, where)
+    return metadata, check_graph(model.graph, metadata, where)
+
+
+def write(model: onnx.ModelProto, metadata: Metadata) -> None:
+    """Put the metadata into the model, in place of what it had; properties of others stay.
+
+    Raises:
+        ModelRefused: a field cannot be (e.g. no labels, imgsz no multiple of stride).
+    """
+    properties = to_properties(metadata)
+    kept = [(prop.key, prop.value) for prop in model.metadata_props if not prop.key.startswith(PREFIX)]
+    del model.metadata_props[:]
+    for key, value in [*kept, *properties.items()]:
+        model.metadata_props.add(key=key, value=value)
+
+
+def to_properties(metadata: Metadata) -> dict[str, str]:
+    """The metadata as a flat table of strings. Raises ModelRefused: a field cannot be."""
+    _check(metadata, "metadata")
+    values: dict[str, object] = {"schema": SCHEMA} | {field: getattr(metadata, field) for field in FIELDS}
+    return {PREFIX + k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
+
+
+def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
+    """The metadata from such a table; `where` is what errors name.
+
+    Raises:
+        ModelRefused: keys are missing, the schema is unknown, or a value cannot be.
+    """
+    if missing := [PREFIX + key for key in ("schema", *FIELDS) if PREFIX + key not in properties]:
+        raise ModelRefused(
+            f"{where}: no Watchline model, its metadata lacks {', '.join(missing)}; a model needs these properties, "
+            "one uint8 input `images` and the outputs `boxes` and `scores` (docs/architecture.md says how to add them)"
+        )
+    schema = properties[PREFIX + "schema"]
+    if schema != str(SCHEMA):
+        raise ModelRefused(
+            f"{where}: its metadata has schema {schema}, this Watchline reads {SCHEMA}; "
+            "upgrade Watchline or export the model again"
+        )
+    labels = _value(properties, "labels", list, where)
+    figures = _value(properties, "figures", dict, where)
+    metadata = Metadata(
+        name=properties[PREFIX + "name"],
+        task=properties[PREFIX + "task"],
+        labels=tuple(labels),
+        imgsz=_value(properties, "imgsz", int, where),
+        stride=_value(properties, "stride", int, where),
+        resize=properties[PREFIX + "resize"],
+        checkpoint=properties[PREFIX + "checkpoint"],
+        figures=figures,
+    )
+    _check(metadata, where)
+    return metadata
+
+
+def _value(properties: Mapping[str, str], field: str, kind: type, where: str) -> Any:
+    text = properties[PREFIX + field]
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        words = {list: "a JSON list", dict: "a JSON object", int: "a whole number"}
+        raise ModelRefused(f"{where}: {PREFIX}{field} is {text!r}; expected {words[kind]}")
+    return value
+
+
+def _check(metadata: Metadata, where: str) -> None:
+    """Raises ModelRefused, naming the first field that cannot be."""
+    labels, figures = metadata.labels, metadata.figures
+    numbers = [v for v in figures.values() if isinstance(v, int | float) and not isinstance(v, bool)]
+    complaint = None
+    if not metadata.name:
+        complaint = "name is empty; expected the model's name"
+    elif metadata.task != "detect":
+        complaint = f"task is {metadata.task!r}; expected 'detect'"
+    elif not labels or not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
+        complaint = f"labels are {list(labels)}; expected different class names, at least one"
+    elif metadata.stride < 1:
+        complaint = f"stride is {metadata.stride}; expected a positive number of pixels"
+    elif metadata.resize not in RESIZES:
+        complaint = f"resize is {metadata.resize!r}; expected one of {', '.join(RESIZES)}"
+    elif len(numbers) < len(figures):
+        complaint = f"figures are {figures}; expected a number for each name"
+    if complaint:
+        raise ModelRefused(f"{where}: {PREFIX}{complaint}")
+    try:
+        check_size((metadata.imgsz, metadata.imgsz), metadata.stride, f"{where}: {PREFIX}imgsz")
+    except RequestRefused as error:
+        raise ModelRefused(str(error)) from None
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx") from None
+    except OSError as error:
+        raise ModelRefused(f"{path}: it cannot be read ({error.strerror}); expected an ONNX file") from error
+    except DecodeError as error:
+        raise ModelRefused(
+            f"{path}: it is broken, cut short or no ONNX at all ({path.stat().st_size} bytes); "
+            "expected an ONNX file: copy or export it again"
+        ) from error
+    if not model.graph.node:  # an empty file, or other bytes that happen to parse
+        raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
+    return model
+
+
+def _external_data(graph: onnx.GraphProto) -> Iterator[str]:
+    """Where tensors of the graph and of the graphs inside it lie outside the file."""
+    tensors = list(graph.initializer)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        tensors += [attribute.t, *attribute.tensors]
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _external_data(inner)
+    for tensor in tensors:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield from (entry.value for entry in tensor.external_data if entry.key == "location")

@@ -1,0 +1,150 @@
+"""The shipped fake: an engine that gives back outputs which a real one gave before, for tests and demonstrations.
+
+    with Recorder(load("model.onnx"), "clip.npz") as engine:
+        ...  # any run; what comes out is stored when the recorder closes
+    with load("clip.npz") as engine:
+        ...  # the same run with the same numbers, without the model and its runtime
+
+The file is a plain .npz: "metadata" (JSON), "size" (width, height), "runtime" (what was recorded), and for each batch
+"SHA256.boxes" and "SHA256.scores", by the sha256 of the batch's bytes.
+"""
+
+import hashlib
+import json
+import zipfile
+import zlib
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.engines import metadata
+from watchline.engines.checked import CheckedEngine
+from watchline.engines.engine import Engine, Metadata
+from watchline.engines.errors import InferenceFailed, ModelNotFound, ModelRefused, RequestRefused
+
+BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What reading an .npz raises when it is none, is cut short, or holds something else."""
+
+
+class Replay(CheckedEngine):
+    """A recording, played back. Arrays are read when they are asked for, so a long recording needs little memory.
+
+    Args:
+        path: of the .npz file.
+        size: (width, height) that the recording must have, None for any.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelRefused: the file is no recording.
+        RequestRefused: it was recorded at another size.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+        try:
+            self._file = np.load(path, allow_pickle=False)
+            about = metadata.from_properties(json.loads(str(self._file["metadata"])), str(path))
+            width, height = map(int, self._file["size"])
+            runtime = str(self._file["runtime"])
+        except FileNotFoundError:
+            raise ModelNotFound(f"{path}: there is no such file; expected a recording (.npz)") from None
+        except ModelRefused:
+            raise
+        except (*BROKEN, TypeError, AttributeError) as error:  # the last two: a single array or other JSON
+            raise ModelRefused(f"{path}: broken or no recording of an engine; record it again by Recorder") from error
+        if size not in (None, (width, height)):
+            raise RequestRefused(f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}")
+        super().__init__(str(path), about, (width, height), f"replay of {runtime}")
+
+    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        key = _key(batch)
+        if f"{key}.boxes" not in self._file:
+            known = sum(name.endswith(".boxes") for name in self._file)
+            raise InferenceFailed(
+                f"{self._where}: it holds no outputs for this batch {batch.shape} (sha256 {key[:12]}…), "
+                f"only for {known} others; replay the frames that were recorded, or record these"
+            )
+        return self._file[f"{key}.boxes"], self._file[f"{key}.scores"]
+
+    def warm_up(self) -> None:
+        """Nothing waits to be set up, and the grey picture need not be in the recording."""
+
+    def _release(self) -> None:
+        self._file.close()
+
+
+class Recorder:
+    """Any engine, with every batch's outputs stored in an .npz file when it closes. Closes the engine, too.
+
+    Args:
+        engine: that runs.
+        path: of the file to write, replaced if it is there.
+
+    Raises:
+        RequestRefused: the path does not end on .npz, or its folder is not there.
+    """
+
+    def __init__(self, engine: Engine, path: str | PathLike[str]) -> None:
+        self._path = Path(path)
+        if self._path.suffix != ".npz" or not self._path.parent.is_dir():
+            raise RequestRefused(f"{path}: a recording is written to a name on .npz in a folder that exists")
+        self._engine = engine
+        self._arrays: dict[str, NDArray[np.float32]] = {}
+        self._closed = False
+
+    @property
+    def metadata(self) -> Metadata:
+        return self._engine.metadata
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._engine.size
+
+    @property
+    def runtime(self) -> str:
+        return self._engine.runtime
+
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """What the engine gives; raises what it raises, and then records nothing."""
+        outputs = self._engine.infer(batch)
+        key = _key(batch)
+        self._arrays |= {f"{key}.{name}": array for name, array in outputs.items()}
+        return outputs
+
+    def warm_up(self) -> None:
+        """Warms the engine up; the grey picture is not recorded."""
+        self._engine.warm_up()
+
+    def close(self) -> None:
+        """Write the file, then close the engine. Raises OSError: the file cannot be written."""
+        if self._closed:
+            return
+        self._closed = True
+        about = {
+            "metadata": np.array(json.dumps(metadata.to_properties(self.metadata))),
+            "size": np.array(self.size),
+            "runtime": np.array(self.runtime),
+        }
+        part = self._path.with_suffix(".part")  # so that a crash does not leave half a recording under the name
+        try:
+            with part.open("wb") as file:
+                np.savez_compressed(file, **about, **self._arrays)  # type: ignore[arg-type]
+            part.replace(self._path)
+        finally:
+            part.unlink(missing_ok=True)
+            self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _key(batch: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(batch).data).hexdigest()

@@ -1,0 +1,89 @@
+"""Letterbox: how a picture of any size becomes a network's input, and how boxes come back.
+
+The picture keeps its aspect, lies at the top left, and grey fills what is left on the right and below. So a box in
+the network's pixels needs only a scale, and no shift, to be a box of the source.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.ops.boxes import Boxes, clip
+
+GREY = 114  # the padding that YOLO networks are trained with
+Size = tuple[int, int]  # width, height in pixels
+Rule = Literal["letterbox", "stretch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A picture's place in a network's input. All sizes are (width, height) in pixels.
+
+    Attributes:
+        source: of the picture.
+        network: of the input.
+        inner: of the picture inside the input, from its top left corner; at least 1 x 1, at most `network`.
+    """
+
+    source: Size
+    network: Size
+    inner: Size
+
+    def place(self, pixels: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
+        """Fill `canvas` with the picture and its padding.
+
+        Args:
+            pixels: (H, W, 3) uint8, the picture resampled to `inner`.
+            canvas: (H, W, 3) uint8 of the size `network`, e.g. a row of a batch; all of it is written.
+
+        Raises:
+            ValueError: one of the two has another shape.
+        """
+        (width, height), (full_width, full_height) = self.inner, self.network
+        if pixels.shape != (height, width, 3) or canvas.shape != (full_height, full_width, 3):
+            raise ValueError(
+                f"cannot place {pixels.shape} on {canvas.shape}: expected a picture resampled to "
+                f"{(height, width, 3)} and a canvas {(full_height, full_width, 3)}"
+            )
+        canvas[:height, :width] = pixels
+        canvas[:height, width:] = GREY
+        canvas[height:] = GREY
+
+    def to_source(self, boxes: Boxes) -> Boxes:
+        """Boxes (N, 4) xyxy from pixels of the network's input to pixels of the source, cut at its edges.
+
+        Each axis has its own scale: a side of `inner` is a whole number of pixels, and a picture 7 wide and 9999
+        high is 1 wide inside.
+        """
+        scaled = boxes.astype(np.float64) * np.array(self.source * 2) / np.array(self.inner * 2)
+        return clip(np.asarray(scaled, np.float32), *self.source)
+
+
+def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
+    """Where a picture goes in a network's input.
+
+    Args:
+        source: (width, height) of the picture.
+        network: (width, height) of the input.
+        rule: "letterbox" keeps the aspect (small pictures are enlarged as well); "stretch" fills the input.
+
+    Raises:
+        ValueError: a side is less than 1, or there is no such rule.
+    """
+    if min(*source, *network) < 1:
+        raise ValueError(f"cannot fit {source} into {network}: expected (width, height) of at least 1 pixel each")
+    if rule == "stretch":
+        return Fit(source, network, network)
+    if rule != "letterbox":
+        raise ValueError(f"resize rule {rule!r}: expected 'letterbox' or 'stretch'")
+    (width, height), (full_width, full_height) = source, network
+    if width * full_height >= height * full_width:  # the picture is the wider one: its width decides
+        return Fit(source, network, (full_width, max(1, _divide(height * full_width, width))))
+    return Fit(source, network, (max(1, _divide(width * full_height, height)), full_height))
+
+
+def _divide(a: int, b: int) -> int:
+    """a / b to the nearest whole number, half up; in whole numbers, so that no size depends on rounding errors."""
+    return (2 * a + b) // (2 * b)

@@ -1,0 +1,128 @@
+"""The detector stage: letterbox, engine, non-maximum suppression, boxes back in source pixels."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from watchline import engines
+from watchline.engines.engine import Engine
+from watchline.ops.letterbox import Fit, fit
+from watchline.ops.nms import nms_per_class
+from watchline.pipeline import zoo
+from watchline.pipeline.detections import Detections
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.message import Item
+from watchline.pipeline.stage import Process
+from watchline.pipeline.suggest import unknown
+from watchline.streams.frame import Picture
+
+Share = Annotated[float, Ge(0), Le(1)]
+Count = Annotated[int, Ge(1)]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Detector:
+    """Settings of the detector stage.
+
+    Raises:
+        ValidationError (a ValueError): a setting cannot be; all mistakes are named.
+    """
+
+    name = "detector"
+
+    model: str = Field(zoo.DEFAULT, description="a model file, or the name of a shipped model")
+    runtime: Literal["onnxruntime", "openvino", "tensorrt"] | None = Field(
+        None, description="what runs the model; without it, what fits the file and this machine"
+    )
+    imgsz: Count | tuple[Count, Count] | None = Field(
+        None, description="side of the network's input in pixels, or (width, height); without it, the model's own"
+    )
+    conf: Share = Field(0.25, description="detections with a lower score are left out")
+    iou: Share = Field(0.45, description="of two boxes of a class with a higher IoU, the better one stays")
+    classes: tuple[str, ...] = Field((), description="labels to look for; without any, all of the model's")
+    every: Count = Field(1, description="look at every n-th frame only")
+    workers: Count = Field(default_factory=_cores, description="engines that work side by side, one a core")
+    threads: Count = Field(1, description="threads of each engine")
+    batch: Count = Field(1, description="frames an engine takes at once, if that many wait")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the network's input, None for the model's own."""
+        return (self.imgsz, self.imgsz) if isinstance(self.imgsz, int) else self.imgsz
+
+    def load(self) -> Engine:
+        """The engine that these settings ask for.
+
+        Raises:
+            EngineError: the model or the runtime is not to be had.
+            ConfigError: the model knows no such class.
+        """
+        engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads)
+        labels = engine.metadata.labels
+        wrong = [unknown("class", c, labels) for c in self.classes if c not in labels]
+        if wrong:
+            raise ConfigError("\n".join(wrong))
+        return engine
+
+    @contextmanager
+    def open(self) -> Iterator[Process]:
+        """Load and warm up an engine. Raises what `load` raises."""
+        with closing(self.load()) as engine:
+            engine.warm_up()
+            labels = engine.metadata.labels
+            wanted = np.isin(labels, self.classes or labels)
+
+            def process(items: Sequence[Item]) -> list[Item]:
+                looked = [item for item in items if item.frame.index % self.every == 0]
+                if not looked:
+                    return list(items)
+                found = self._detect(engine, wanted, [item.frame.picture for item in looked])
+                done = {id(item): replace(item, detections=d) for item, d in zip(looked, found, strict=True)}
+                return [done.get(id(item), item) for item in items]
+
+            yield process
+
+    def _detect(self, engine: Engine, wanted: NDArray[np.bool_], pictures: list[Picture]) -> list[Detections]:
+        width, height = engine.size
+        rule = "stretch" if engine.metadata.resize == "stretch" else "letterbox"
+        fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
+        batch = np.empty((len(pictures), height, width, 3), np.uint8)
+        for picture, place, canvas in zip(pictures, fits, batch, strict=True):
+            place.place(picture.scaled(*place.inner), canvas)
+        outputs = engine.infer(batch)
+        return [
+            self._select(boxes, scores, wanted, engine.metadata.labels, place)
+            for boxes, scores, place in zip(outputs["boxes"], outputs["scores"], fits, strict=True)
+        ]
+
+    def _select(
+        self,
+        boxes: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        wanted: NDArray[np.bool_],
+        labels: tuple[str, ...],
+        place: Fit,
+    ) -> Detections:
+        """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
+        likely = np.flatnonzero(scores.max(axis=1) >= self.conf)
+        boxes, scores = boxes[likely], scores[likely]
+        classes = scores.argmax(axis=1)
+        scores = scores[np.arange(len(scores)), classes]
+        keep = nms_per_class(boxes, scores, classes, self.iou)
+        keep = keep[wanted[classes[keep]]]
+        source = place.to_source(boxes[keep])
+        visible = (source[:, 2] > source[:, 0]) & (source[:, 3] > source[:, 1])
+        keep = keep[visible]
+        return Detections(source[visible], scores[keep], classes[keep], labels)

@@ -1,0 +1,24 @@
+"""Putting messages back in the order of their streams, after several workers have overtaken one another."""
+
+from watchline.pipeline.link import Delivery
+
+
+class Reorder:
+    """Holds back what came too early. How much it holds is bounded by the frames a run lets in (see runner)."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+        self._early: dict[str, dict[int, Delivery]] = {}
+
+    def push(self, delivery: Delivery) -> list[Delivery]:
+        """Add a message; returns those that are now due, in order."""
+        message = delivery.message
+        early = self._early.setdefault(message.stream, {})
+        early[message.sequence] = delivery
+        due: list[Delivery] = []
+        place = self._next.get(message.stream, 0)
+        while place in early:
+            due.append(early.pop(place))
+            place += 1
+        self._next[message.stream] = place
+        return due

