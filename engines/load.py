@@ -115,15 +115,15 @@ def _version_or_reason(version: Callable[[], str]) -> str:
 
 
 def _onnxruntime_version() -> str:
-    from watchline.engines import onnx_runtime
+    from watchline.engines.onnx_runtime import version
 
-    return onnx_runtime.version()
+    return version()
 
 
 def _openvino_version() -> str:
-    from watchline.engines import open_vino
+    from watchline.engines.open_vino import version
 
-    return open_vino.version()
+    return version()
 
 
 def _tensorrt_version() -> str:

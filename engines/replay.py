@@ -13,21 +13,23 @@ import hashlib
 import json
 import zipfile
 import zlib
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from watchline.engines import metadata
 from watchline.engines.checked import CheckedEngine
 from watchline.engines.engine import Engine, Metadata
-from watchline.engines.errors import InferenceFailed, ModelNotFound, ModelRefused, RequestRefused
+from watchline.engines.errors import EngineError, InferenceFailed, ModelNotFound, ModelRefused, RequestRefused
 
-BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-"""What reading an .npz raises when it is none, is cut short, or holds something else."""
+BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What reading a recording raises when it is none, is cut short, or holds other arrays or other JSON."""
 
 
 class Replay(CheckedEngine):
@@ -45,35 +47,39 @@ class Replay(CheckedEngine):
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
         try:
-            self._file = np.load(path, allow_pickle=False)
-            about = metadata.from_properties(json.loads(str(self._file["metadata"])), str(path))
-            width, height = map(int, self._file["size"])
-            runtime = str(self._file["runtime"])
+            with ExitStack() as stack:
+                self._arrays = _arrays(stack.enter_context(path.open("rb")))
+                about = metadata.from_properties(json.loads(str(self._arrays["metadata"])), str(path))
+                width, height = map(int, self._arrays["size"])
+                runtime = str(self._arrays["runtime"])
+                if size is not None and size != (width, height):
+                    raise RequestRefused(
+                        f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}"
+                    )
+                self._files = stack.pop_all()
         except FileNotFoundError:
             raise ModelNotFound(f"{path}: there is no such file; expected a recording (.npz)") from None
-        except ModelRefused:
+        except EngineError:
             raise
-        except (*BROKEN, TypeError, AttributeError) as error:  # the last two: a single array or other JSON
+        except BROKEN as error:
             raise ModelRefused(f"{path}: broken or no recording of an engine; record it again by Recorder") from error
-        if size not in (None, (width, height)):
-            raise RequestRefused(f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}")
         super().__init__(str(path), about, (width, height), f"replay of {runtime}")
 
     def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         key = _key(batch)
-        if f"{key}.boxes" not in self._file:
-            known = sum(name.endswith(".boxes") for name in self._file)
+        if f"{key}.boxes" not in self._arrays:
+            known = sum(name.endswith(".boxes") for name in self._arrays)
             raise InferenceFailed(
                 f"{self._where}: it holds no outputs for this batch {batch.shape} (sha256 {key[:12]}…), "
                 f"only for {known} others; replay the frames that were recorded, or record these"
             )
-        return self._file[f"{key}.boxes"], self._file[f"{key}.scores"]
+        return self._arrays[f"{key}.boxes"], self._arrays[f"{key}.scores"]
 
     def warm_up(self) -> None:
         """Nothing waits to be set up, and the grey picture need not be in the recording."""
 
     def _release(self) -> None:
-        self._file.close()
+        self._files.close()
 
 
 class Recorder:
@@ -144,6 +150,13 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _arrays(file: IO[bytes]) -> NpzFile:
+    arrays = np.load(file, allow_pickle=False)
+    if not isinstance(arrays, NpzFile):
+        raise TypeError(f"a single array {arrays.shape}; expected an .npz")
+    return arrays
 
 
 def _key(batch: NDArray[np.uint8]) -> str:

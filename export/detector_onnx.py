@@ -7,6 +7,7 @@ of the grid into the graph; batch, height and width stay symbolic, and an engine
 import copy
 import hashlib
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -62,20 +63,25 @@ def export(model: YOLOv2) -> onnx.ModelProto:
     Input `images` (batch, height, width, 3) uint8; outputs `boxes` (batch, N, 4), `scores` (batch, N, C) float32.
     """
     buffer = io.BytesIO()
-    torch.onnx.export(
-        _Deployed(model),
-        (torch.zeros(1, 416, 416, 3, dtype=torch.uint8),),
-        buffer,
-        input_names=["images"],
-        output_names=["boxes", "scores"],
-        dynamic_axes={
-            "images": {0: "batch", 1: "height", 2: "width"},
-            "boxes": {0: "batch", 1: "candidates"},
-            "scores": {0: "batch", 1: "candidates"},
-        },
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The exporter by tracing is deprecated, but the one in its place names the free sides "32*rows", which no
+        # runtime can fix by name, and takes twenty times as long.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        torch.onnx.export(
+            _Deployed(model),
+            (torch.zeros(1, 416, 416, 3, dtype=torch.uint8),),
+            buffer,
+            input_names=["images"],
+            output_names=["boxes", "scores"],
+            dynamic_axes={
+                "images": {0: "batch", 1: "height", 2: "width"},
+                "boxes": {0: "batch", 1: "candidates"},
+                "scores": {0: "batch", 1: "candidates"},
+            },
+            opset_version=OPSET,
+            dynamo=False,
+        )
     graph = onnx.load_from_string(buffer.getvalue())
     _halve(graph)
     onnx.checker.check_model(graph)

@@ -135,5 +135,5 @@ def eleven_points(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int
 
 def _curve(right: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Precision, and number of truths found, after each detection (N,); precision is 0 while none has counted."""
-    hits, counted = np.cumsum(right), np.cumsum(right | wrong)
+    hits, counted = np.cumsum(right, dtype=np.int64), np.cumsum(right | wrong)
     return hits / np.maximum(counted, 1), hits

@@ -35,7 +35,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """
     shared = intersection(a, b)
     union = area(a)[:, None] + area(b)[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0), np.float32)
 
 
 def clip(boxes: Boxes, width: int, height: int) -> Boxes:

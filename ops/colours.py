@@ -45,7 +45,7 @@ def colour(label: str) -> Colour:
     VOC's twenty classes and "truck" have a colour each; any other label gets one of these by a checksum of its letters.
     """
     known = _KNOWN.get(_SAME.get(label, label))
-    code = known or _PALETTE[zlib.crc32(label.encode()) % len(_PALETTE)]
+    code = known or _PALETTE[zlib.crc32(label.encode("utf-8", "surrogatepass")) % len(_PALETTE)]
     red, green, blue = bytes.fromhex(code)
     return blue, green, red
 

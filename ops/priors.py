@@ -26,8 +26,15 @@ def dimension_priors(sizes: NDArray[np.float32], count: int, seed: int = 0, roun
         rounds: the most rounds; it stops earlier once no box changes its cluster.
 
     Returns:
-        (count, 2) priors in the unit of `sizes`, smallest area first.
+        (count, 2) priors in the unit of `sizes`, smallest area first. A prior is the median of the boxes nearest to it.
+
+    Raises:
+        ValueError: fewer boxes than priors, or one without area.
     """
+    if not 1 <= count <= len(sizes) or sizes.min() <= 0:
+        raise ValueError(
+            f"{len(sizes)} box sizes for {count} priors: expected at least as many boxes as priors, all with an area"
+        )
     rng = np.random.default_rng(seed)
     centres = sizes[rng.choice(len(sizes), count, replace=False)]
     nearest = np.full(len(sizes), -1)

@@ -45,10 +45,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A stream is over, and whole."""
+    """A stream is over without a failure.
+
+    Attributes:
+        whole: it was read to its end; False if the run was stopped before.
+        notes: what its reader has to say of it, one line each.
+    """
 
     stream: str
     sequence: int
+    whole: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The runner: sources through stages, every stage in its own threads, joined by links.
 
     runner = Runner([Detector(), Annotator()])
-    for message in runner.run(sources):     # Begin, Item, Item, …, End (or Failure), stream after stream
+    for message in runner.run(sources):     # of each stream: Begin, Item, Item, …, End (or Failure)
         …
 
 Whoever iterates is the last stage: sinks are written in the caller's thread.
@@ -21,7 +21,8 @@ from watchline.pipeline.message import Begin, End, Failure, Item, Message
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.order import Reorder
 from watchline.pipeline.stage import Process, Stage
-from watchline.streams.source import Source
+from watchline.streams.frame import Frame
+from watchline.streams.source import Reader, Source
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +70,8 @@ class Runner:
         """Read the sources one after another.
 
         Yields:
-            Begin, Items and End of each stream in order. A Failure in place of any of them is the last message of its
-            stream.
+            Begin, Items and End of each stream, in order; where one stream ends and the next begins, theirs may mix.
+            A Failure in place of any of them is the last message of its stream.
 
         Raises:
             ConfigError: two sources have one name.
@@ -120,27 +121,37 @@ class Runner:
                 self._decode_one(source, sender)
 
     def _decode_one(self, source: Source, sender: Sender) -> None:
-        stream, sequence = source.stream, 0
+        stream, sequence, begun = source.stream, 0, False
+        if self._halt.is_set():
+            sender.send(End(stream, sequence, whole=False))
+            return
         try:
             with source.open() as reader:
                 sender.send(Begin(stream, sequence, reader.about))
-                frames = iter(reader)
-                while not self._halt.is_set() and stream not in self._cut:
-                    started = time.monotonic()
-                    frame = next(frames, None)
-                    if frame is None:
-                        break
-                    self.meter.worked(DECODER, 1, [], time.monotonic() - started)
+                begun = True
+                for frame in self._read(reader, stream):
                     sequence += 1
                     self._enter(stream, sequence)
                     sender.send(Item(sequence, frame))
+                end = End(stream, sequence + 1, not self._halt.is_set(), tuple(reader.notes))
         except Stopped:
             raise
         except Exception as error:  # whatever a source raises ends its own stream only
             log.debug("%s failed", stream, exc_info=True)
-            sender.send(Failure(stream, sequence + 1 if sequence else 0, DECODER, _one_line(error)))
+            sender.send(Failure(stream, sequence + 1 if begun else 0, DECODER, _one_line(error)))
         else:
-            sender.send(End(stream, sequence + 1))
+            sender.send(end)
+
+    def _read(self, reader: Reader, stream: str) -> Iterator[Frame]:
+        """The frames of a reader as long as they are wanted; the meter sees how long each took."""
+        frames = iter(reader)
+        while not self._halt.is_set() and stream not in self._cut:
+            started = time.monotonic()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            self.meter.worked(DECODER, 1, [], time.monotonic() - started)
+            yield frame
 
     def _work(self, stage: Stage, inbox: Link, outbox: Link) -> None:
         order = Reorder() if stage.workers == 1 else None

@@ -2,55 +2,76 @@
 
 from fractions import Fraction
 
-# Back by more than this is a clock that started anew (joined recordings); less is a writer's slip.
-RESTART = Fraction(1, 5)
+# Packets are in order of decoding, so their clock never runs back by itself. Back by more than this is a new recording.
+JOINT = Fraction(1, 5)
+
+
+class Joints:
+    """Finds where recordings were joined and the clock of the packets starts anew, as in `cat a.ts b.ts > c.ts`.
+
+    One packet with a wrong time (a damaged header) is no joint: the next one goes on from the packet before it.
+
+    Attributes:
+        shift: what to add to the times of packets from here on, so that the new recording follows the old one.
+    """
+
+    def __init__(self, time_base: Fraction) -> None:
+        self.shift = 0
+        self._joint = JOINT / time_base
+        self._last: int | None = None
+        self._before: int | None = None
+
+    def see(self, dts: int | None, step: int) -> int:
+        """Args: a packet's decoding time and duration, in stream units. Returns: `shift` for this packet."""
+        if dts is None:
+            return self.shift
+        dts += self.shift
+        if self._last is not None and dts < self._last - self._joint:
+            was_wrong = self._before is not None and 0 < dts - self._before < self._joint
+            if not was_wrong:
+                jump = self._last + max(1, step) - dts
+                self.shift += jump
+                dts += jump
+        self._before, self._last = self._last, dts
+        return self.shift
 
 
 class Clock:
     """Gives every frame a time after that of the frame before it; good times pass unchanged.
 
-    - A missing time is the last good one plus the frames since then at the stream's rate.
-    - A time that is not after the last one, but less than 0.2 s before it, becomes the last one plus one unit.
-    - A time further back means that the clock started anew: that frame follows the last one at the stream's rate, and
-      all later times are shifted with it.
+    - A time that is missing, or later than the next frame's while that one fits, is filled in: the last good time plus
+      the frames since then at the stream's rate.
+    - A time that is not after the last one becomes the last one plus one unit. No frame is dropped for its time.
 
     Attributes:
-        mended: how many times were missing or not after the one before.
+        mended: how many times were changed.
+        end: where the last frame ends if it lasts as long as the rate says; None before the first frame.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction) -> None:
         """Args: time_base in seconds per unit; rate in frames per second, for the times that are missing."""
         self.mended = 0
+        self.end: int | None = None
         self._step = 1 / (rate * time_base)
-        self._restart = RESTART / time_base
-        self._shift = 0
         self._last: int | None = None
-        self._anchor = Fraction(0)
+        self._good = Fraction(0)
 
-    def next(self, pts: int | None) -> int:
-        """Args: the container's time of the next frame, None if it has none. Returns: its time in the same units."""
+    def next(self, pts: int | None, following: int | None = None) -> int:
+        """Args: the container's times of this frame and of the next, None where it has none. Returns: this frame's."""
         last = self._last
-        if pts is not None:
-            pts += self._shift
-        if pts is None:
-            self.mended += 1
-            self._anchor = self._anchor + self._step if last is not None else Fraction(0)
-            pts = round(self._anchor)
-        elif last is not None and pts <= last - self._restart:
-            self.mended += 1
-            after = last + max(1, round(self._step))
-            self._shift += after - pts
-            self._anchor = Fraction(after)
-            pts = after
+        slipped = (
+            pts is not None and following is not None and pts >= following and (last is not None and following > last)
+        )
+        if pts is None or slipped:
+            self._good = self._good + self._step if last is not None else Fraction(0)
+            time = round(self._good)
         else:
-            self._anchor = Fraction(pts)
-        if last is not None and pts <= last:
-            self.mended += 1
-            pts = last + 1
-        self._last = pts
-        return pts
-
-    @property
-    def end(self) -> int:
-        """Where the last frame ends if it lasts as long as the rate says; 0 before the first frame."""
-        return 0 if self._last is None else self._last + round(self._step)
+            time = pts
+            self._good = Fraction(pts)
+        if last is not None and time <= last:
+            time = last + 1
+            self._good = max(self._good, Fraction(time))
+        self.mended += time != pts
+        self._last = time
+        self.end = time + round(self._step)
+        return time

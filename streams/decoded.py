@@ -13,7 +13,6 @@ from functools import cache
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
@@ -25,7 +24,14 @@ PLANAR = frozenset(
 )
 UNSPECIFIED = 2  # of matrix, transfer and primaries alike, in ITU-T H.273
 RGB = 0
-KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+KR_KB = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
 
 
 class _Reformatters(threading.local):
@@ -100,7 +106,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int | None]:
     The display matrix is [[a, b, u], [c, d, v], [x, y, w]] and maps a point by x' = a x + c y, y' = b x + d y. Its
     signs hold all eight ways to turn and mirror a picture; other angles are taken as the nearest of them.
     """
-    side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    side_data = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return False, None
     a, b, _, c, d = (int(v) for v in np.frombuffer(side_data, np.int32)[:5])
@@ -114,7 +120,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int | None]:
 def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> NDArray[np.uint8]:
     """A view (height, width) of the first bytes of each row of a plane; rows may be padded."""
     plane = frame.planes[index]
-    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
 
 
 def _pixels(frame: av.VideoFrame) -> Image:

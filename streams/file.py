@@ -1,6 +1,5 @@
 """A video file as a source: every frame, in order, with the container's own times."""
 
-import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from av.video.stream import VideoStream
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from watchline.streams.clock import Clock
+from watchline.streams.clock import Clock, Joints
 from watchline.streams.decoded import DecodedPicture
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
@@ -24,9 +23,12 @@ from watchline.streams.wholeness import missing_bytes
 
 # So many reading errors in a row, without one packet between them, are the end of what can be read.
 HOPELESS = 100
+# A file with damage in it that ends this much earlier than it says (in seconds) was not read to its end.
+DAMAGED_END = 1
 # FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
 NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
 GUESSED_RATE = Fraction(25)
+GUESSED_BASE = Fraction(1, 1000)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class FileReader:
         self._video = _video_stream(source.path, container)
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
+        self._failure: OSError | None = None
         self._missing = missing_bytes(source.path)
         self._decoded = self._decode()
         self._first = next(self._decoded, None)
@@ -88,7 +91,7 @@ class FileReader:
                 f"{source.path}: no frame of its {self._video.codec.canonical_name} video can be decoded "
                 f"({self.corrupt} corrupt packets); play it to see whether it is damaged"
             )
-        self.about = self._describe(DecodedPicture(self._first))
+        self.about = self._describe(self._first)
 
     @property
     def mended(self) -> int:
@@ -102,25 +105,37 @@ class FileReader:
             SourceTruncated: after the last frame, if the file ends before its container says.
         """
         index = 0
-        frame = self._first
-        self._first = None
+        frame, self._first = self._first, None
         while frame is not None:
+            following = next(self._decoded, None)
             yield Frame(
                 stream=self._source.stream,
                 index=index,
-                pts=self._clock.next(frame.pts if frame.pts is not None else frame.dts),
+                pts=self._clock.next(self._time(frame), self._time(following) if following else None),
                 time_base=self.about.time_base,
                 picture=DecodedPicture(frame),
                 arrival=time.monotonic(),
             )
             index += 1
-            frame = next(self._decoded, None)
+            frame = following
         self._check_end(index)
 
-    def _describe(self, first: DecodedPicture) -> About:
+    def _time(self, frame: av.VideoFrame) -> int | None:
+        """The frame's time as the container has it, in stream units.
+
+        AVI has no presentation times, and what FFmpeg makes up for its B-frames is not in order: there the times of
+        decoding count, from 0.
+        """
+        if self._container.format.name != "avi":
+            return frame.pts
+        return None if frame.dts is None else frame.dts - self._start
+
+    def _describe(self, frame: av.VideoFrame) -> About:
         video = self._video
-        time_base = video.time_base or Fraction(1, 1000)
+        first = DecodedPicture(frame)
+        time_base = video.time_base or GUESSED_BASE
         rate = video.average_rate or video.guessed_rate or None
+        self._start = frame.dts or 0
         self._clock = Clock(time_base, rate or GUESSED_RATE)
         duration = self._declared_duration()
         frames = video.frames or (round(duration * rate) if duration and rate else None)
@@ -139,21 +154,25 @@ class FileReader:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Frames as the decoder gives them. A packet that it refuses is counted, and the next one tried."""
+        joints = Joints(self._video.time_base or GUESSED_BASE)
         for packet in self._packets():
-            if packet.is_corrupt and self._missing:
-                self.corrupt += 1  # the packet that the end of the file cuts through
-                continue
+            if packet is not None and packet.is_corrupt:
+                self.corrupt += 1
+                if self._missing:  # this is the packet that the end of the file cuts through
+                    continue
+            if packet is not None and packet.pts is not None and joints.see(packet.dts, packet.duration or 0):
+                packet.pts += joints.shift
             try:
-                frames = packet.decode()
-            except (av.error.FFmpegError, EOFError):
+                frames = self._video.decode(packet)
+            except av.error.FFmpegError:
                 self.corrupt += 1
                 continue
             for frame in frames:
                 self.corrupt += frame.is_corrupt
                 yield frame
 
-    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
-        """Packets of the video, an empty one last, which makes the decoder give what it still holds."""
+    def _packets(self) -> "Iterator[av.Packet[VideoStream] | None]":
+        """Packets of the video, an None last, which makes the decoder give what it still holds."""
         errors = 0
         while errors < HOPELESS:
             try:
@@ -161,17 +180,13 @@ class FileReader:
                     errors = 0
                     yield packet
                 return
-            except av.error.InvalidDataError:
+            except OSError as error:
+                self._failure = error
+                break
+            except av.error.FFmpegError:
                 errors += 1
                 self.corrupt += 1
-            except OSError as error:
-                if error.errno != errno.EIO or not self._missing:
-                    raise SourceTruncated(
-                        f"{self._source.path} cannot be read any further: {error.strerror}; "
-                        "check the disk or the network it is on"
-                    ) from error
-                break
-        yield av.Packet[VideoStream]()
+        yield None
 
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, as the container says; None if it does not say."""
@@ -183,21 +198,28 @@ class FileReader:
         return None
 
     def _check_end(self, frames: int) -> None:
-        """Raises SourceTruncated if the file lacks bytes and, because of it, frames."""
-        if not self._missing:
-            return
-        about = self.about
-        start = (self._video.start_time or 0) * about.time_base
-        end = self._clock.end * about.time_base - start
+        """Raises SourceTruncated if frames are lacking because bytes are missing, or damaged to the end, or cannot be read."""
+        if self._failure and not self._missing:
+            raise SourceTruncated(
+                f"{self._source.path} cannot be read any further: {self._failure.strerror}; check the disk it is on"
+            ) from self._failure
         declared = self._declared_duration()
-        half_a_frame = 1 / (2 * (about.rate or GUESSED_RATE))
-        if (self._video.frames and frames >= self._video.frames) or (declared and end > declared - half_a_frame):
-            return
-        whole = f" of {float(declared):.1f}" if declared else ""
-        raise SourceTruncated(
-            f"{self._source.path} ends after {float(end):.1f}{whole} s: {self._missing} bytes are missing; "
-            "copy or download it again"
-        )
+        start = (self._video.start_time or 0) * self.about.time_base
+        end = (self._clock.end or 0) * self.about.time_base - start
+        if self._missing:
+            half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
+            short = frames < self._video.frames if self._video.frames else not declared or end < declared - half_a_frame
+            reason = f"{self._missing} bytes are missing"
+        else:
+            # AVI counts packets for time, so those lost in the middle look lost at the end.
+            counts = self._container.format.name != "avi"
+            short = bool(self.corrupt and declared and end < declared - DAMAGED_END and counts)
+            reason = "what follows is damaged"
+        if short:
+            whole = f" of {float(declared):.1f}" if declared else ""
+            raise SourceTruncated(
+                f"{self._source.path} ends after {float(end):.1f}{whole} s: {reason}; copy or download it again"
+            )
 
 
 def _check(path: Path) -> None:

@@ -37,13 +37,16 @@ class About:
 
 
 class Reader(Protocol):
-    """An open source: `about` it, and its frames in order, once.
+    """An open source: `about` it, its frames in order, once, and `notes` on what was odd in it, one line each.
 
     Iterating raises a StreamError when the stream breaks off; what was yielded before stays valid.
     """
 
     @property
     def about(self) -> About: ...
+
+    @property
+    def notes(self) -> list[str]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

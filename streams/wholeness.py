@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 MEDIA_BOXES = frozenset({b"moov", b"moof", b"mdat"})
-OTHER_BOXES = frozenset({b"ftyp", b"styp", b"sidx", b"free", b"skip", b"wide", b"uuid", b"meta", b"mfra", b"prft", b"emsg"})
+OTHER_BOXES = frozenset(
+    {b"ftyp", b"styp", b"sidx", b"free", b"skip", b"wide", b"uuid", b"meta", b"mfra", b"prft", b"emsg"}
+)
 
 
 def missing_bytes(path: Path) -> int:

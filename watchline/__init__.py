@@ -20,7 +20,7 @@ _HOMES = {
     "Frame": "streams.frame",
     "Item": "pipeline.message",
     "Runner": "pipeline.runner",
-    "annotate": "pipeline.annotate",
+    "Annotate": "pipeline.annotate",
     "detect": "pipeline.detect",
 }
 

@@ -1,0 +1,43 @@
+# Watchline in a container; by default on the CPU:
+#
+#     docker build -t watchline .
+#     docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" watchline annotate clip.mp4 --out out
+#
+# For NVIDIA GPUs, take a CUDA base that brings Python 3.11 or newer, and TensorRT:
+#
+#     docker build -t watchline:cuda --build-arg BASE=nvidia/cuda:12.9.1-runtime-ubuntu24.04 --build-arg EXTRAS=tensorrt .
+#     docker run --rm --gpus all -u "$(id -u):$(id -g)" -v "$PWD:/work" watchline:cuda annotate clip.mp4 --out out
+
+ARG BASE=python:3.12-slim
+
+# The base is the user's to choose.
+# hadolint ignore=DL3006
+FROM ${BASE} AS build
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+
+# Debian and Ubuntu leave `venv` out of their Python; which version of it there is, the base decides.
+# hadolint ignore=DL3008
+RUN if ! python3 -c 'import ensurepip'; then \
+        apt-get update && apt-get install -y --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*; \
+    fi && python3 -m venv /opt/watchline
+
+WORKDIR /source
+COPY . .
+ARG EXTRAS=
+RUN /opt/watchline/bin/pip install --no-cache-dir ".${EXTRAS:+[$EXTRAS]}"
+
+# hadolint ignore=DL3006
+FROM ${BASE}
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+
+# hadolint ignore=DL3008
+RUN if ! command -v python3 >/dev/null; then \
+        apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*; \
+    fi && useradd --uid 10001 --create-home watchline
+
+COPY --from=build /opt/watchline /opt/watchline
+ENV PATH=/opt/watchline/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001
+WORKDIR /work
+ENTRYPOINT ["watchline"]
+CMD ["annotate", "--help"]

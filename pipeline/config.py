@@ -1,0 +1,233 @@
+"""The config: one TOML for a run. The stages' own fields are its schema.
+
+    out = "annotated/"
+
+    [streams.gate]
+    source = "gate.mp4"
+
+    [detector]
+    conf = 0.4
+    classes = ["person", "car"]
+
+    [annotator]
+    info = false
+
+    [video]
+    preset = "veryfast"
+
+`${NAME}` in a string is replaced by the environment variable, `${NAME:-text}` by the text where that is unset or empty.
+Paths are relative to the folder the program runs in. Every mistake is named, one a line.
+"""
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pydantic.dataclasses
+from pydantic import Field, ValidationError
+
+from watchline.pipeline.annotator import Annotator
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.environment import Interpolated, interpolate
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
+from watchline.pipeline.suggest import unknown
+from watchline.streams.mp4 import Mp4Sink
+
+STAGES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink}
+LONGEST_VALUE = 60  # letters of a wrong value that an error shows
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class Stream:
+    """The table of a stream."""
+
+    source: str = Field(description="a video file, a folder or a pattern of files")
+
+
+@pydantic.dataclasses.dataclass(frozen=True)
+class Run:
+    """What stands above all tables."""
+
+    out: str | None = Field(None, description="folder for the outputs")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A setting from the command line, stronger than the file's: `Flag("--conf", "detector", "conf", 0.4)`."""
+
+    name: str
+    table: str
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run's settings, all checked.
+
+    Attributes:
+        streams: source of each stream, by name.
+        detector, annotator, video: settings of the stages and of the written video.
+        out: folder for the outputs.
+        secrets: values of the environment variables that were put in, by name.
+    """
+
+    streams: Mapping[str, str] = field(repr=False)
+    detector: Detector
+    annotator: Annotator
+    video: Mp4Sink
+    out: Path | None
+    secrets: Mapping[str, str] = field(repr=False)
+
+    def conceal(self, text: str) -> str:
+        """The text with `${NAME}` in place of every secret in it."""
+        return conceal(text, self.secrets)
+
+
+def conceal(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with `${NAME}` in place of the value of every variable in it, the longest first."""
+    for name, value in sorted(secrets.items(), key=lambda item: -len(item[1])):
+        if value:
+            text = text.replace(value, f"${{{name}}}")
+    return text
+
+
+def load(path: Path | None, flags: Sequence[Flag] = ()) -> Config:
+    """Read a config; without a path, what the flags say and defaults.
+
+    Raises:
+        ConfigError: every mistake in the file and the flags, one a line.
+    """
+    reading = _Reading("", {}) if path is None else _Reading(str(path), _parse(path))
+    config = reading.config(flags)
+    if reading.mistakes or config is None:
+        raise ConfigError("\n".join(reading.mistakes))
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Raises ConfigError: there is no such file, or it is no TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; expected a config, e.g. watchline.toml") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: it cannot be read ({error.strerror}); expected a TOML file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is no UTF-8; expected a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from None
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A value as it is used, and as an error shows it: `watchline.toml: [detector] conf = 7`."""
+
+    value: Interpolated
+    written: str
+
+
+class _Reading:
+    """Goes through a file's tables and collects mistakes."""
+
+    def __init__(self, place: str, tables: dict[str, Any]) -> None:
+        self.mistakes: list[str] = []
+        self._place = place
+        self._tables = tables
+        self._secrets: dict[str, str] = {}
+
+    def config(self, flags: Sequence[Flag]) -> Config | None:
+        """None: there are mistakes."""
+        self._known("table or setting", self._tables, (*fields_of(Run), "streams", *STAGES), self._place)
+        streams = {
+            name: self._build(Stream, f"streams.{name}", table, ())
+            for name, table in self._table("streams", self._tables.get("streams", {})).items()
+            if self._fit_for_a_file(name)
+        }
+        stages = {
+            name: self._build(kind, name, self._tables.get(name, {}), [f for f in flags if f.table == name])
+            for name, kind in STAGES.items()
+        }
+        above = {key: value for key, value in self._tables.items() if key in fields_of(Run)}
+        run = self._build(Run, "", above, [f for f in flags if f.table == ""])
+        if self.mistakes:
+            return None
+        out = None if run.out is None else Path(run.out)
+        return Config({name: s.source for name, s in streams.items()}, **stages, out=out, secrets=self._secrets)
+
+    def _build(self, kind: type, table: str, given: Any, flags: Sequence[Flag]) -> Any:
+        """The stage that a table and the flags describe; None if it has mistakes."""
+        before = len(self.mistakes)
+        fields = fields_of(kind)
+        where = f"{self._place}: [{table}]" if table else f"{self._place}:"
+        settings: dict[str, _Setting] = {}
+        for key, value in self._known("key", self._table(table, given), fields, where):
+            replaced = interpolate(value)
+            self._secrets |= replaced.secrets
+            written = f"{where} {key} = {_shown(value)}"
+            self.mistakes += [f"{written}: {mistake}" for mistake in replaced.mistakes]
+            if not replaced.mistakes:
+                settings[key] = _Setting(replaced, written)
+        for flag in flags:
+            settings[flag.key] = _Setting(Interpolated(flag.value), f"{flag.name} {_typed(flag.value)}")
+        present = {*settings, *given} if isinstance(given, dict) else {*fields}
+        missing = [key for key, about in fields.items() if about.default is REQUIRED and key not in present]
+        self.mistakes += [f"{where} {key} is missing: expected {fields[key].description}" for key in missing]
+        values = {}
+        for key, setting in settings.items():
+            checked = check_field(fields[key], setting.value)
+            values[key] = checked.value
+            self._note(setting.written, checked)
+        return None if len(self.mistakes) > before else self._construct(kind, values, where)
+
+    def _construct(self, kind: type, values: dict[str, Any], where: str) -> Any:
+        """Make the stage, which may have rules over several of its fields."""
+        try:
+            return kind(**values)
+        except ValidationError as error:
+            for detail in error.errors():
+                text = detail["msg"].removeprefix("Value error, ")
+                self.mistakes.append(f"{where} {conceal(text, self._secrets)}")
+        return None
+
+    def _note(self, written: str, checked: Checked) -> None:
+        if checked.mistake:
+            self.mistakes.append(f"{written}: {conceal(checked.mistake, self._secrets)}")
+
+    def _table(self, name: str, given: Any) -> dict[str, Any]:
+        if isinstance(given, dict):
+            return given
+        self.mistakes.append(f"{self._place}: {name} = {_shown(given)}: must be a table, [{name}]")
+        return {}
+
+    def _known(
+        self, what: str, given: dict[str, Any], known: Mapping[str, Any] | Sequence[str], where: str
+    ) -> list[tuple[str, Any]]:
+        wrong = [key for key in given if key not in known]
+        self.mistakes += [f"{where.removesuffix(':')}: {unknown(what, key, known)}" for key in wrong]
+        return [(key, value) for key, value in given.items() if key in known]
+
+    def _fit_for_a_file(self, stream: str) -> bool:
+        """Outputs are called after their stream."""
+        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0"):
+            return True
+        self.mistakes.append(
+            f"{self._place}: [streams.{_shown(stream)}]: outputs are called after their stream: "
+            "expected a name without slashes"
+        )
+        return False
+
+
+def _shown(value: Any) -> str:
+    """As it stands in the file, shortened; `${NAME}` is not replaced."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _typed(value: Any) -> str:
+    """As it was typed on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

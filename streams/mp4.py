@@ -1,0 +1,246 @@
+"""An MP4 as a sink: H.264, yuv420p, the source's times to the unit, its audio copied, the index in front.
+
+While frames come, `clip.part.mp4` grows by fragments of a second that play as they are, so a killed process or a full
+disk costs a second at most. At the end its packets are copied, with the source's audio, into `clip.mp4` with the index
+in front (faststart), and the part is removed. If the disk has no room for that copy, the part itself becomes
+`clip.mp4`: it plays, without audio, and a note says so.
+
+Colours: OpenCV's conversion is BT.601 limited range, and 1.4 to 1.5 times as fast as swscale's; it is tagged as such.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from watchline.streams.errors import SinkError
+from watchline.streams.frame import Image
+from watchline.streams.remux import remux, timescale
+from watchline.streams.sink import prepare, refused
+from watchline.streams.source import About
+from watchline.streams.wholeness import mp4_boxes
+
+Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+# ITU-T H.273: primaries and transfer BT.709, matrix BT.601 (SMPTE 170M), limited range. All four are named, as browsers
+# guess the whole if one is not.
+PRIMARIES, TRANSFER, MATRIX, LIMITED = 1, 1, 6, 1
+# Fragments of a second; the index waits for the first packets, so that it knows by how much B-frames delay the decoder.
+FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "frag_duration": "1000000"}
+# x264's macroblock tree reads past the end of a row where a row is no multiple of 8 macroblocks of 16 pixels, and then
+# gives other bytes every time. There it is left out, so that the same input gives the same file.
+TREE_PIXELS = 8 * 16
+
+
+@dataclass(frozen=True)
+class Mp4Sink:
+    """Settings of the encoder, x264.
+
+    Attributes:
+        preset: speed against size.
+        crf: constant quality, 0 (lossless) to 51; lower is better and larger.
+        threads: of the encoder.
+    """
+
+    preset: Preset = "veryfast"
+    crf: int = Field(default=23, ge=0, le=51)
+    threads: int = Field(default=2, ge=1)
+
+    @contextmanager
+    def open(self, path: Path, about: About, inputs: Sequence[Path] = ()) -> Iterator["Mp4Writer"]:
+        """Args: path to write; about the source, whose audio is copied; inputs, none of which is overwritten.
+
+        Raises:
+            SinkError: the path is an input, or cannot be written.
+        """
+        known = [*inputs, about.path] if about.path else inputs
+        part = path.with_name(f"{path.stem}.part.mp4")
+        prepare(path, known)
+        prepare(part, known)
+        writer = Mp4Writer(self, path, part, about)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+class Mp4Writer:
+    """An MP4 that is being written.
+
+    Attributes:
+        notes: what somebody who looks at the file should know, one line each.
+        frames: how many were written.
+    """
+
+    def __init__(self, settings: Mp4Sink, path: Path, part: Path, about: About) -> None:
+        self.notes: list[str] = []
+        self.frames = 0
+        self._settings = settings
+        self._path = path
+        self._part = part
+        self._about = about
+        self._whole = False
+        self._seconds = Fraction(0)
+        self._size: tuple[int, int] | None = None
+        self._encoder: tuple[OutputContainer, VideoStream] | None = None
+        try:
+            self._file = _Appended(part)
+        except OSError as error:
+            raise refused(path, error) from error
+
+    def write(self, pixels: Image, pts: int, time_base: Fraction) -> None:
+        """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, the time base always the same.
+
+        A picture of another size than the first is fitted into the first's, with black bars. Odd sizes are made even by
+        repeating the last column or row.
+
+        Raises:
+            SinkError: disk full or another failure. What was written is finished and plays.
+        """
+        if self._file.closed:
+            raise SinkError(f"{self._path} is closed after a failure; nothing more can be written to it")
+        frame = av.VideoFrame.from_ndarray(self._yuv(pixels), "yuv420p")
+        frame.pts, frame.time_base = pts, time_base
+        try:
+            if self._encoder is None:
+                self._encoder = self._open_encoder(frame.width, frame.height, time_base)
+            container, video = self._encoder
+            container.mux(video.encode(frame))
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._fail(error) from error
+        self.frames += 1
+        self._seconds = pts * time_base
+
+    def end(self) -> None:
+        """The stream is whole: the audio is copied to its own end, not only to the last picture's."""
+        self._whole = True
+
+    def close(self) -> None:
+        """Finishes the file. Called by the context; a second call does nothing.
+
+        Raises:
+            SinkError: it cannot be finished.
+        """
+        if self._file.closed:
+            return
+        if self._encoder is None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+            self.notes.append(f"{self._path.name} was not written: there were no frames")
+            return
+        container, video = self._encoder
+        try:
+            container.mux(video.encode())
+            container.close()
+        except (OSError, av.error.FFmpegError) as error:
+            raise self._fail(error) from error
+        self._file.close()
+        self._finish()
+
+    def _finish(self) -> None:
+        """From the fragments to the file with the index in front; the fragments themselves if there is no room."""
+        try:
+            self.notes += remux(self._part, self._path, self._about.path, until=None if self._whole else self._seconds)
+        except OSError as error:
+            self._part.replace(self._path)
+            self.notes.append(
+                f"{self._path.name} is left in fragments and without audio, as there was no way to copy it: "
+                f"{refused(self._path, error)}"
+            )
+
+    def _fail(self, error: Exception) -> SinkError:
+        """Ends the file after its last whole fragment, and says what happened."""
+        self._file.close()
+        with self._part.open("r+b") as file:
+            size = self._part.stat().st_size
+            whole = [(kind, end) for kind, end in mp4_boxes(file, size) if end <= size]
+            while whole and whole[-1][0] not in (b"mdat", b"moov"):
+                whole.pop()
+            file.truncate(whole[-1][1] if whole else 0)
+        if any(kind == b"mdat" for kind, _ in whole):
+            self._part.replace(self._path)
+            kept = f"{self._path.name} plays up to about {float(self._seconds):.0f} s"
+        else:
+            self._part.unlink()
+            kept = "nothing was kept"
+        cause = self._file.error or error
+        why = refused(self._path, cause) if isinstance(cause, OSError) else f"{self._path} cannot be encoded: {cause}"
+        return SinkError(f"{why} ({kept})")
+
+    def _open_encoder(self, width: int, height: int, time_base: Fraction) -> tuple[OutputContainer, VideoStream]:
+        options = FRAGMENTS | {"movie_timescale": str(timescale(time_base))}
+        container = av.open(self._file, "w", format="mp4", container_options=options)
+        rate = Fraction(self._about.rate or 25).limit_denominator(0xFFFF)
+        options = {"preset": self._settings.preset, "crf": str(self._settings.crf)}
+        if -width % TREE_PIXELS >= 16:
+            options["x264-params"] = "mbtree=0"
+        video = container.add_stream("libx264", rate=rate, options=options)
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        video.time_base = time_base
+        context = video.codec_context
+        context.time_base = time_base
+        context.thread_count = self._settings.threads
+        context.color_primaries, context.color_trc = PRIMARIES, TRANSFER
+        context.colorspace, context.color_range = MATRIX, LIMITED
+        context.sample_aspect_ratio = self._about.pixel_aspect
+        return container, video
+
+    def _yuv(self, pixels: Image) -> Image:
+        """(H, W, 3) BGR -> (H' * 3 / 2, W') I420, H' and W' the first picture's size, made even."""
+        size = pixels.shape[1], pixels.shape[0]
+        if self._size is None:
+            self._size = size
+        if size != self._size:
+            pixels = _fitted(pixels, self._size)
+            note = f"pictures of another size were fitted into {self._size[0]} x {self._size[1]}, the first one's"
+            if note not in self.notes:
+                self.notes.append(note)
+        right, below = self._size[0] % 2, self._size[1] % 2
+        if right or below:
+            pixels = np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420), np.uint8)
+
+
+def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
+    """The picture scaled to fit (width, height), in the middle of black."""
+    width, height = size
+    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    w, h = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    canvas = np.zeros((height, width, 3), np.uint8)
+    left, top = (width - w) // 2, (height - h) // 2
+    canvas[top : top + h, left : left + w] = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA)
+    return canvas
+
+
+class _Appended:
+    """A file that only grows, for the muxer: it cannot seek, and the first error of the disk is kept as it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb", buffering=0)
+        self.error: OSError | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = self.error or error
+            raise
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()

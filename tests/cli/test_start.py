@@ -1,0 +1,62 @@
+"""How the command line starts and refuses: help, version, what it loads, wrong usage."""
+
+import subprocess
+import sys
+
+import pytest
+from cli.shell import watchline
+
+import watchline as package
+
+HEAVY = {"av", "cv2", "numpy", "onnx", "onnxruntime", "openvino", "pydantic", "torch", "tqdm", "zmq"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["annotate", "--help"], ["train", "--help"], ["--version"]])
+def test_a_word_of_help_loads_nothing_heavy(words: list[str]) -> None:
+    code = f"import sys\nfrom watchline.cli import main\ntry: main({words})\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "argparse" in loaded, "the list of modules was not understood"
+    assert loaded & HEAVY == set()
+
+
+def test_help_names_every_command() -> None:
+    done = watchline("--help")
+    assert done.code == 0
+    for command in ("annotate", "check", "doctor", "models", "train"):
+        assert any(line.strip().startswith(command) for line in done.out)
+
+
+def test_version() -> None:
+    assert watchline("--version").out == [f"watchline {package.__version__}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["anotate"], "invalid choice: 'anotate'"),
+        (["annotate", "--confg", "x", "--out", "o"], "unknown option '--confg': did you mean '--config'?"),
+        (["annotate", "--prest=fast"], "unknown option '--prest': did you mean '--preset'?"),
+        (["annotate", "a.mp4", "--conf", "high"], "argument --conf: invalid float value: 'high'"),
+        (["annotate", "a.mp4", "--workers", "0"], "argument --workers: '0': expected a whole number of at least 1"),
+        (["annotate", "a.mp4", "--imgsz", "bigxbig"], "argument --imgsz: 'bigxbig': expected pixels, e.g. 416"),
+        (["annotate", "a.mp4", "--imgsz", "1x2x3"], "argument --imgsz: '1x2x3': expected pixels"),
+        (["annotate", "a.mp4", "--classes", ","], "argument --classes: ',': expected names with commas between"),
+        (["models", "everything"], "there is one word too many: 'everything'"),
+        (["check"], "the following arguments are required: FILE.toml"),
+        (["train", "yolov9", "--data", "d", "--out", "o"], "invalid choice: 'yolov9'"),
+        (["train", "yolov2", "--data", "d", "--out", "o", "--steps", "-3"], "argument --steps: '-3': expected a whole"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_says_why(words: list[str], says: str) -> None:
+    done = watchline(*words)
+    assert done.code == 2
+    assert done.err[0].startswith("usage: watchline")
+    assert says in done.err[-1]
+
+
+def test_output_that_nobody_reads_is_no_error() -> None:
+    done = subprocess.run(f"{sys.executable} -m watchline doctor | head -1", shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("machine\n", "")

@@ -1,0 +1,38 @@
+"""`watchline train`: its settings, its lines, and what it says without torch or without data."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.shell import watchline
+
+from watchline.cli import train
+
+
+def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
+    hidden = "import sys\nsys.modules['torch'] = None\nfrom watchline.cli import main\n"
+    code = f"{hidden}sys.exit(main(['train', 'yolov2', '--data', '.', '--out', {str(tmp_path / 'o')!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "training needs torch: pip install 'watchline[train]'" in done.stderr.splitlines()[-1]
+
+
+def test_without_data_it_names_what_is_missing(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = watchline("train", "yolov2", "--data", tmp_path, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert len(done.err) == 1
+    assert done.err[0].startswith(f"watchline: no teacher {tmp_path}/weights/onnx/yolox_nano.onnx")
+
+
+def test_a_line_each_20_steps_with_the_mean_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [{"step": float(i), "loss": float(i), "coord": 1.0, "size": 288.0, "seconds": 2.0} for i in range(101, 146)]
+    train._report(steps, last=145)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("step 120/145  loss 110.500  coord 1.000  2.00 s a step, ETA ")
+    assert lines[1].startswith("step 140/145  loss 130.500  ")
+    assert lines[2].startswith("step 145/145  loss 143.000  ")
+    assert all(re.search(r"ETA \d+:\d\d$", line) for line in lines)

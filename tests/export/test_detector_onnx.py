@@ -1,0 +1,63 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from watchline import engines
+from watchline.export import detector_onnx
+from watchline.models.errors import CheckpointError
+from watchline.models.yolov2 import YOLOv2, decode, normalise
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkpoint with seeded weights and lived-in batch statistics, and its export."""
+    folder = tmp_path_factory.mktemp("export")
+    torch.manual_seed(0)
+    model = YOLOv2(torch.tensor([[1.0, 2.0], [4.0, 4.0]])).train()
+    for _ in range(3):
+        model(torch.randn(2, 3, 64, 64))
+    torch.save({"model": model.state_dict(), "priors": model.priors}, folder / "checkpoint.pt")
+    detector_onnx.write(folder / "checkpoint.pt", folder / "net.onnx", 96, {"a figure": 0.5})
+    return model.eval(), folder
+
+
+@pytest.mark.parametrize("size", [(96, 96), (128, 64)])
+def test_the_engine_computes_what_the_network_does(trained, size):
+    model, folder = trained
+    width, height = size
+    batch = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
+    engine = engines.load(folder / "net.onnx", size=size)
+    outputs = engine.infer(batch)
+    engine.close()
+    rgb = torch.from_numpy(batch[..., ::-1].copy()).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        boxes, scores = decode(model(normalise(rgb)), model.priors)
+    assert np.abs(outputs["boxes"] - boxes.numpy()).max() < 0.5  # pixels; weights are FP16
+    assert np.abs(outputs["scores"] - scores.numpy()).max() < 5e-3
+
+
+def test_the_file_says_what_it_is_and_is_half_the_size(trained):
+    model, folder = trained
+    engine = engines.load(folder / "net.onnx")
+    about = engine.metadata
+    engine.close()
+    assert (about.name, about.task, about.imgsz, about.stride, about.resize) == ("net", "detect", 96, 32, "letterbox")
+    assert len(about.labels) == 20
+    assert about.checkpoint == detector_onnx.sha256(folder / "checkpoint.pt")
+    assert about.figures == {"a figure": 0.5}
+    parameters = sum(p.numel() for p in model.parameters())
+    assert (folder / "net.onnx").stat().st_size < 2.2 * parameters
+
+
+def test_no_batch_normalisation_is_left(trained):
+    graph = onnx.load(trained[1] / "net.onnx").graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def test_a_wrong_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        detector_onnx.load_checkpoint(tmp_path / "none.pt")
+    torch.save({"other": 1}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointError, match="holds no model and priors"):
+        detector_onnx.load_checkpoint(tmp_path / "other.pt")

@@ -1,0 +1,182 @@
+"""Tiny real detectors as ONNX, sound and broken, and what they must give in NumPy.
+
+One convolution whose kernel is its stride looks at each cell of `stride` pixels: four numbers place a box near the
+cell, one number a label gives its score. The first label answers to pure red cells, the second to green, the third to
+blue, with 0.99995; other cells give less than 0.01.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from watchline.engines import metadata
+from watchline.engines.engine import Metadata
+
+LABELS = ("person", "bicycle", "car")
+STRIDE = 8
+IMGSZ = 64
+
+
+def about(labels: Sequence[str] = LABELS, imgsz: int = IMGSZ, stride: int = STRIDE) -> Metadata:
+    """Metadata of a tiny detector."""
+    return Metadata("tiny", "detect", tuple(labels), imgsz, stride, "letterbox", "0" * 64, {"mAP": 0.5})
+
+
+def tiny_detector(
+    labels: Sequence[str] = LABELS,
+    *,
+    size: tuple[int | str, int | str] = ("width", "height"),
+    batch: int | str = "batch",
+    nan: str | None = None,
+    fails: bool = False,
+    logits: bool = False,
+    declare: bool = True,
+) -> onnx.ModelProto:
+    """A detector with metadata.
+
+    Args:
+        labels: of the scores; from the fourth on they answer to nothing.
+        size: (width, height) of the input, numbers or names of free dimensions.
+        batch: a number, or the name of a free dimension.
+        nan: "boxes" or "scores" become NaN when the whole batch is white.
+        fails: ONNX Runtime raises when the whole batch is black.
+        logits: leave the sigmoid of the scores out.
+        declare: write the outputs' shapes into the file.
+    """
+    weight, bias = _weights(len(labels))
+    constants = {
+        "weight": weight,
+        "bias": bias,
+        "unit": np.float32(1 / 255),
+        "stride": np.float32(STRIDE),
+        "half_stride": np.float32(STRIDE / 2),
+        "parts": np.array([1, 1, 2, len(labels)]),
+        "rows_axis": np.array(1),
+        "columns_axis": np.array(2),
+        "box_shape": np.array([0, -1, 4]),
+        "score_shape": np.array([0, -1, len(labels)]),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        node("Mul", ["float", "unit"], ["scaled"]),
+        node("Transpose", ["scaled"], ["planes"], perm=[0, 3, 1, 2]),
+        node("Conv", ["planes", "weight", "bias"], ["grid"], strides=[STRIDE, STRIDE]),
+        node("Transpose", ["grid"], ["cells"], perm=[0, 2, 3, 1]),
+        node("Split", ["cells", "parts"], ["tx", "ty", "log_size", "class_logits"], axis=3),
+        # Counting ones gives each cell's column and row for any size of the grid.
+        node("Shape", ["tx"], ["grid_shape"]),
+        node("ConstantOfShape", ["grid_shape"], ["ones"], value=numpy_helper.from_array(np.ones(1, np.float32))),
+        node("CumSum", ["ones", "columns_axis"], ["column"], exclusive=1),
+        node("CumSum", ["ones", "rows_axis"], ["row"], exclusive=1),
+        node("Concat", ["column", "row"], ["cell"], axis=3),
+        node("Concat", ["tx", "ty"], ["t"], axis=3),
+        node("Sigmoid", ["t"], ["offset"]),
+        node("Add", ["offset", "cell"], ["centre_in_cells"]),
+        node("Mul", ["centre_in_cells", "stride"], ["centre"]),
+        node("Exp", ["log_size"], ["relative_size"]),
+        node("Mul", ["relative_size", "half_stride"], ["half"]),
+        node("Sub", ["centre", "half"], ["low"]),
+        node("Add", ["centre", "half"], ["high"]),
+        node("Concat", ["low", "high"], ["corners"], axis=3),
+        node("Reshape", ["corners", "box_shape"], ["plain_boxes"]),
+        node("Identity" if logits else "Sigmoid", ["class_logits"], ["class_scores"]),
+        node("Reshape", ["class_scores", "score_shape"], ["plain_scores"]),
+    ]
+    nodes += _poisoned("boxes", nan == "boxes", False, constants) + _poisoned(
+        "scores", nan == "scores", fails, constants
+    )
+    width, height = size
+    shapes = {"boxes": [batch, "N", 4], "scores": [batch, "N", len(labels)]}
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, [batch, height, width, 3])],
+        [helper.make_tensor_value_info(k, TensorProto.FLOAT, v if declare else None) for k, v in shapes.items()],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if declare:  # the checker wants shapes, files in the wild come without
+        onnx.checker.check_model(model)
+    metadata.write(model, about(labels))
+    return model
+
+
+def expected(batch: NDArray[np.uint8], classes: int = len(LABELS)) -> dict[str, NDArray[np.float32]]:
+    """What `tiny_detector` must give for a batch, computed by NumPy alone."""
+    weight, bias = _weights(classes)
+    b, h, w = batch.shape[0], batch.shape[1] // STRIDE, batch.shape[2] // STRIDE
+    patches = (batch / 255.0).reshape(b, h, STRIDE, w, STRIDE, 3)
+    raw = np.einsum("bhywxc,ocyx->bhwo", patches, weight.astype(np.float64)) + bias
+    cell = np.stack(np.meshgrid(np.arange(w), np.arange(h)), axis=-1)  # (h, w, 2): column, row
+    centre = (_sigmoid(raw[..., :2]) + cell) * STRIDE
+    half = np.exp(raw[..., 2:4]) * STRIDE / 2
+    boxes = np.concatenate([centre - half, centre + half], axis=-1).reshape(b, h * w, 4)
+    return {
+        "boxes": boxes.astype(np.float32),
+        "scores": _sigmoid(raw[..., 4:]).reshape(b, h * w, classes).astype(np.float32),
+    }
+
+
+def pictures(count: int, width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """(count, height, width, 3) noise with one red and one blue cell in each, BGR."""
+    batch = np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), np.uint8)
+    batch[:, :STRIDE, :STRIDE] = (0, 0, 255)
+    batch[:, -STRIDE:, -STRIDE:] = (255, 0, 0)
+    return batch
+
+
+def save(model: onnx.ModelProto, folder: Path, name: str = "tiny.onnx") -> Path:
+    """Write the model into the folder and return its path."""
+    path = folder / name
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as a stranger's: the same graph, no properties."""
+    del model.metadata_props[:]
+    return model
+
+
+def _weights(classes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(4 + classes, 3, STRIDE, STRIDE) and (4 + classes,)."""
+    weight = np.random.default_rng(7).normal(0, 0.02, (4 + classes, 3, STRIDE, STRIDE))
+    bias = np.array([0.0] * 4 + [-10.0] * classes)
+    for label, channel in zip(range(min(classes, 3)), (2, 1, 0), strict=False):  # red, green, blue in BGR
+        weight[4 + label] = -10 / STRIDE**2
+        weight[4 + label, channel] = 20 / STRIDE**2
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def _poisoned(
+    name: str, nan: bool, fails: bool, constants: dict[str, NDArray[np.generic] | np.generic]
+) -> list[onnx.NodeProto]:
+    """Nodes from `plain_NAME` to the output NAME: with nothing added, NaN for white, or a look past an array's end."""
+    node = helper.make_node
+    if nan:
+        constants |= {"white": np.float32(255), "nan": np.float32("nan"), "zero": np.float32(0)}
+        return [
+            node("ReduceMin", ["float"], ["darkest"], keepdims=0),
+            node("Equal", ["darkest", "white"], ["all_white"]),
+            node("Where", ["all_white", "nan", "zero"], ["poison"]),
+            node("Add", [f"plain_{name}", "poison"], [name]),
+        ]
+    if fails:
+        constants |= {"black": np.float32(0), "one_zero": np.zeros(1, np.float32)}
+        return [
+            node("ReduceMax", ["float"], ["brightest"], keepdims=0),
+            node("Equal", ["brightest", "black"], ["all_black"]),
+            node("Cast", ["all_black"], ["position"], to=TensorProto.INT64),
+            node("Gather", ["one_zero", "position"], ["poison"]),
+            node("Add", [f"plain_{name}", "poison"], [name]),
+        ]
+    return [node("Identity", [f"plain_{name}"], [name])]
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-x))

@@ -1,0 +1,120 @@
+"""Letterbox: sizes that fit, pixels at the top left, boxes that come back where they were."""
+
+import numpy as np
+import pytest
+
+from watchline.ops.letterbox import GREY, Fit, fit
+
+SOURCES = [(1, 1), (7, 9999), (9999, 7), (640, 272), (1280, 720), (1920, 1080), (7680, 4320), (416, 416), (415, 417)]
+NETWORKS = [(416, 416), (288, 288), (640, 384), (32, 320), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "inner"),
+    [
+        ((640, 272), (416, 416), (416, 177)),  # 176.8
+        ((1280, 720), (416, 416), (416, 234)),
+        ((720, 1280), (416, 416), (234, 416)),
+        ((7680, 4320), (416, 416), (416, 234)),
+        ((1, 1), (416, 416), (416, 416)),  # small pictures are enlarged
+        ((7, 9999), (416, 416), (1, 416)),  # 0.29 wide: at least a pixel
+        ((9999, 7), (416, 416), (416, 1)),
+        ((416, 416), (416, 416), (416, 416)),
+        ((100, 50), (640, 384), (640, 320)),  # inputs need not be square
+        ((4, 3), (2, 2), (2, 2)),  # 1.5 goes up
+    ],
+)
+def test_sizes_by_hand(source, network, inner):
+    assert fit(source, network).inner == inner
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_picture_fits_touches_an_edge_and_keeps_its_aspect(source, network):
+    width, height = fit(source, network).inner
+    assert 1 <= width <= network[0]
+    assert 1 <= height <= network[1]
+    assert width == network[0] or height == network[1]
+    scale = min(network[0] / source[0], network[1] / source[1])
+    assert abs(width - source[0] * scale) <= 0.5 or width == 1
+    assert abs(height - source[1] * scale) <= 0.5 or height == 1
+
+
+def test_no_size_depends_on_rounding_errors():
+    """For every width up to 2000: the picture never sticks out, not by one pixel."""
+    for width in range(1, 2001):
+        w, h = fit((width, 1080), (416, 416)).inner
+        assert max(w, h) == 416
+        assert min(w, h) >= 1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_stretch_fills_the_input(source):
+    assert fit(source, (416, 288), "stretch").inner == (416, 288)
+
+
+@pytest.mark.parametrize("rule", ["letterbox", "stretch"])
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("source", SOURCES)
+def test_boxes_come_back(source, network, rule):
+    place = fit(source, network, rule)
+    rng = np.random.default_rng(0)
+    corners = np.sort(rng.uniform(0, 1, (50, 2, 2)), axis=1).reshape(50, 4)  # x1 y1 x2 y2 as shares of the picture
+    corners[0] = 0, 0, 1, 1
+    there = (corners * np.array(place.inner * 2)).astype(np.float32)
+    back = place.to_source(there)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, corners * np.array(source * 2), atol=max(source) * 1e-6)
+    assert back[0].tolist() == [0, 0, *source]  # the whole picture, exactly
+
+
+def test_boxes_in_the_padding_are_cut():
+    place = fit((640, 272), (416, 416))
+    boxes = np.array([[-9, -9, 500, 500], [100, 300, 200, 400]], np.float32)
+    back = place.to_source(boxes)
+    assert back[0].tolist() == [0, 0, 640, 272]
+    assert back[1, 1] == back[1, 3] == 272  # nothing of it is left
+
+
+def test_no_boxes_stay_no_boxes():
+    assert fit((640, 272), (416, 416)).to_source(np.empty((0, 4), np.float32)).shape == (0, 4)
+
+
+@pytest.mark.parametrize(("source", "network"), [((640, 272), (416, 416)), ((7, 9999), (64, 32)), ((3, 3), (8, 8))])
+def test_the_picture_lies_at_the_top_left_on_grey(source, network):
+    place = fit(source, network)
+    width, height = place.inner
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    batch = np.zeros((2, network[1], network[0], 3), np.uint8)
+    place.place(pixels, batch[1])
+    np.testing.assert_array_equal(batch[1, :height, :width], pixels)
+    outside = np.ones(batch.shape[1:3], bool)
+    outside[:height, :width] = False
+    assert (batch[1][outside] == GREY).all()
+    assert not batch[0].any()  # the neighbour in the batch
+
+
+@pytest.mark.parametrize(
+    ("pixels", "canvas"), [((177, 415, 3), (416, 416, 3)), ((177, 416, 3), (416, 415, 3)), ((177, 416), (416, 416, 3))]
+)
+def test_pixels_of_another_size_are_refused(pixels, canvas):
+    place = fit((640, 272), (416, 416))
+    with pytest.raises(ValueError, match=r"expected a picture resampled to \(177, 416, 3\)"):
+        place.place(np.zeros(pixels, np.uint8), np.zeros(canvas, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "rule", "says"),
+    [
+        ((0, 5), (416, 416), "letterbox", "at least 1 pixel"),
+        ((5, 5), (416, -1), "stretch", "at least 1 pixel"),
+        ((5, 5), (416, 416), "crop", "expected 'letterbox' or 'stretch'"),
+    ],
+)
+def test_what_cannot_be_is_refused(source, network, rule, says):
+    with pytest.raises(ValueError, match=says):
+        fit(source, network, rule)
+
+
+def test_a_fit_can_be_a_key():
+    assert {fit((640, 272), (416, 416)): 1}[Fit((640, 272), (416, 416), (416, 177))] == 1

@@ -1,0 +1,217 @@
+"""The config: what it reads, and that each mistake is named with its place, what is allowed and the nearest name."""
+
+from pathlib import Path
+
+import pytest
+
+from watchline.pipeline.annotator import Annotator
+from watchline.pipeline.config import Flag, load
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.errors import ConfigError
+from watchline.streams.mp4 import Mp4Sink
+
+WHOLE = """
+out = "annotated"
+
+[streams.gate]
+source = "gate.mp4"
+
+[streams."back yard"]
+source = "photos/*.jpg"
+
+[detector]
+model = "other.onnx"
+runtime = "openvino"
+imgsz = [640, 384]
+conf = 1
+classes = ["person", "car"]
+workers = 2
+
+[annotator]
+line_width = 3
+info = false
+
+[video]
+preset = "ultrafast"
+crf = 30
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file of the given text; errors call it watchline.toml."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(text: str) -> Path:
+        path = Path("watchline.toml")
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def mistakes(path: Path, *flags: Flag) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, flags)
+    return str(caught.value).splitlines()
+
+
+def test_every_table_is_read(write) -> None:
+    config = load(write(WHOLE))
+    assert config.streams == {"gate": "gate.mp4", "back yard": "photos/*.jpg"}
+    assert config.detector == Detector(
+        model="other.onnx", runtime="openvino", imgsz=(640, 384), conf=1.0, classes=("person", "car"), workers=2
+    )
+    assert config.annotator == Annotator(line_width=3, info=False)
+    assert config.video == Mp4Sink(preset="ultrafast", crf=30)
+    assert config.out == Path("annotated")
+
+
+def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
+    for config in (load(write("")), load(None)):
+        assert (config.detector, config.annotator, config.video) == (Detector(), Annotator(), Mp4Sink())
+        assert (config.streams, config.out) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        # range, type: what, got, allowed, default
+        ("[detector]\nconf = 7", "[detector] conf = 7: must be at most 1 (default 0.25)"),
+        ("[detector]\nconf = nan", "[detector] conf = NaN: must be at most 1 (default 0.25)"),
+        ("[detector]\niou = -0.1", "[detector] iou = -0.1: must be at least 0 (default 0.45)"),
+        ("[detector]\niou = '0.5'", '[detector] iou = "0.5": must be a number (default 0.45)'),
+        ("[detector]\nconf = true", "[detector] conf = true: must be a number (default 0.25)"),
+        ("[detector]\nevery = 0", "[detector] every = 0: must be at least 1 (default 1)"),
+        ("[detector]\nevery = 1.5", "[detector] every = 1.5: must be a whole number (default 1)"),
+        ("[detector]\nevery = 2024-01-01", '[detector] every = "2024-01-01": must be a whole number (default 1)'),
+        ("[detector]\nmodel = 5", '[detector] model = 5: must be text (default "yolov2-lite0")'),
+        ("[video]\ncrf = 52", "[video] crf = 52: must be at most 51 (default 23)"),
+        ("[annotator]\ninfo = 'yes'", '[annotator] info = "yes": must be true or false (default true)'),
+        # lists, and what may be one thing or the other
+        ("[detector]\nclasses = 'car'", '[detector] classes = "car": must be a list'),
+        ("[detector]\nclasses = ['car', 3]", '[detector] classes = ["car", 3]: must be a list with text in place 2'),
+        ("[detector]\nimgsz = 'big'", '[detector] imgsz = "big": must be a whole number or a list'),
+        ("[detector]\nimgsz = [64]", "[detector] imgsz = [64]: must be a whole number or a list of at least 2 values"),
+        (
+            "[detector]\nimgsz = [1, 2, 3]",
+            "[detector] imgsz = [1, 2, 3]: must be a whole number or a list of at most 2 values",
+        ),
+        # names, and the nearest
+        ("[detecter]", "unknown table or setting 'detecter': did you mean 'detector'?"),
+        (
+            "[detector]\nconfidence = 1",
+            "[detector]: unknown key 'confidence': expected one of model, runtime, imgsz, conf,",
+        ),
+        ("[detector]\nname = 'x'", "[detector]: unknown key 'name': expected one of model, "),
+        ("[streams.a]\nsource = 'a'\nsorce = 'b'", "[streams.a]: unknown key 'sorce': did you mean 'source'?"),
+        (
+            "[detector]\nruntime = 'opnvino'",
+            "[detector] runtime = \"opnvino\": must be one of onnxruntime, openvino, tensorrt; ",
+        ),
+        # what is no table, or lacks something
+        ("detector = 5", "detector = 5: must be a table, [detector]"),
+        ("streams = ['a.mp4']", 'streams = ["a.mp4"]: must be a table, [streams]'),
+        ("[streams]\ngate = 'a.mp4'", 'streams.gate = "a.mp4": must be a table, [streams.gate]'),
+        ("[streams.a]", "[streams.a] source is missing: expected a video file, a folder or a pattern of files"),
+        ("out = 5", "out = 5: must be text"),
+        ("[streams.'../a']\nsource = 'a'", '[streams."../a"]: outputs are called after their stream: expected a name'),
+        # no TOML
+        ("conf 7", "no TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)"),
+        # the environment
+        ("out = '${NOT_SET}'", 'out = "${NOT_SET}": the environment variable NOT_SET is not set'),
+        ("out = '${not a name}'", 'out = "${not a name}": ${not a name} names no variable'),
+    ],
+)
+def test_a_mistake_is_one_line(write, text: str, line: str) -> None:
+    [found] = mistakes(write(text))
+    assert found.startswith(f"watchline.toml: {line}")
+
+
+def test_three_mistakes_are_all_named(write) -> None:
+    path = write("[streams.a]\nsource = 'a.mp4'\n[detector]\nconf = 7\nevry = 2\n[video]\npreset = 'fastest'\n")
+    found = mistakes(path)
+    assert len(found) == 3
+    assert found[0] == "watchline.toml: [detector]: unknown key 'evry': did you mean 'every'?"
+    assert found[1] == "watchline.toml: [detector] conf = 7: must be at most 1 (default 0.25)"
+    assert found[2].startswith('watchline.toml: [video] preset = "fastest": must be one of ultrafast, superfast, ')
+    assert found[2].endswith("did you mean 'faster'? (default \"veryfast\")")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "watchline.toml: there is no such file"),
+        (b"\xff\xfe", "watchline.toml: byte 0 is no UTF-8"),
+    ],
+)
+def test_what_is_no_config_is_refused(tmp_path: Path, monkeypatch, content: bytes | None, line: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("watchline.toml").write_bytes(content)
+    [found] = mistakes(Path("watchline.toml"))
+    assert found.startswith(line)
+
+
+def test_a_folder_is_no_config(tmp_path: Path) -> None:
+    [found] = mistakes(tmp_path)
+    assert found == f"{tmp_path}: it cannot be read (Is a directory); expected a TOML file"
+
+
+def test_the_environment_is_put_in(write, monkeypatch) -> None:
+    monkeypatch.setenv("CAMERA", "yard")
+    monkeypatch.setenv("WORKERS", "3")
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    path = write(
+        "out = '${NOT_SET:-out}/${CAMERA}'\n[streams.a]\nsource = '${EMPTY:-a.mp4}${EMPTY}'\n"
+        "[detector]\nworkers = '${WORKERS}'\nconf = '${CONF:-0.5}'\nclasses = ['${CAMERA}', 'x']\nmodel = '$CAMERA'"
+    )
+    config = load(path)
+    assert config.out == Path("out/yard")
+    assert config.streams == {"a": "a.mp4"}
+    assert (config.detector.workers, config.detector.conf) == (3, 0.5)
+    assert config.detector.classes == ("yard", "x")
+    assert config.detector.model == "$CAMERA"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[detector]\nconf = '${PASSWORD}'",
+        "[detector]\nruntime = '${PASSWORD}'",
+        "[video]\npreset = '${PASSWORD}'\ncrf = '${PASSWORD}'",
+        "[detector]\nimgsz = ['${PASSWORD}', 7]",
+        "[streams.a]\nsource = 'rtsp://me:${PASSWORD}@gate/'\n[detector]\nconf = 9",
+        "out = '${PASSWORD}${UNSET_PASSWORD}'",
+    ],
+)
+def test_a_secret_is_in_no_error(write, monkeypatch, text: str) -> None:
+    monkeypatch.setenv("PASSWORD", "onnxruntimo-veryfasd")
+    found = "\n".join(mistakes(write(text)))
+    assert "onnxruntimo" not in found
+    assert "veryfasd" not in found
+
+
+def test_a_secret_is_in_no_repr_and_can_be_concealed(write, monkeypatch) -> None:
+    monkeypatch.setenv("PASSWORD", "s3cret")
+    config = load(write("[streams.a]\nsource = 'rtsp://me:${PASSWORD}@gate/'"))
+    assert config.streams["a"] == "rtsp://me:s3cret@gate/"
+    assert "s3cret" not in repr(config)
+    assert config.conceal("no answer from rtsp://me:s3cret@gate/") == "no answer from rtsp://me:${PASSWORD}@gate/"
+
+
+def test_flags_are_stronger_than_the_file(write) -> None:
+    flags = [Flag("--conf", "detector", "conf", 0.5), Flag("--out", "", "out", "elsewhere")]
+    config = load(write(WHOLE), flags)
+    assert (config.detector.conf, config.detector.workers, config.out) == (0.5, 2, Path("elsewhere"))
+
+
+def test_a_mistake_in_a_flag_is_named_by_the_flag(write) -> None:
+    path = write("[detector]\nconf = 7\niou = 7")
+    flags = [Flag("--conf", "detector", "conf", 3.0), Flag("--imgsz", "detector", "imgsz", [0, 64])]
+    assert mistakes(path, *flags) == [
+        "--conf 3.0: must be at most 1 (default 0.25)",
+        "watchline.toml: [detector] iou = 7: must be at most 1 (default 0.45)",
+        "--imgsz 0,64: must be a whole number or a list with at least 1 in place 1",
+    ]

@@ -1,0 +1,46 @@
+import pytest
+
+from watchline.pipeline.errors import LedgerError
+from watchline.pipeline.ledger import Account, Ledger
+
+
+def test_every_frame_is_in_one_place():
+    ledger = Ledger()
+    for i in range(1, 6):
+        ledger.decoded("a", i)
+    ledger.annotated("a", 1)
+    ledger.dropped("a", 3, "late")
+    account = ledger.accounts()["a"]
+    assert account == Account(decoded=5, annotated=1, dropped={"late": 1}, in_flight=3)
+    assert account.balances
+    ledger.drop_in_flight("stopped")
+    assert ledger.accounts()["a"] == Account(5, 1, {"late": 1, "stopped": 3}, 0)
+
+
+def test_no_cause_is_named_without_frames():
+    ledger = Ledger()
+    ledger.decoded("a", 1)
+    ledger.annotated("a", 1)
+    ledger.drop_in_flight("stopped")
+    assert ledger.accounts()["a"].dropped == {}
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        lambda ledger: ledger.annotated("a", 2),  # never decoded
+        lambda ledger: ledger.annotated("b", 1),  # no such stream
+        lambda ledger: ledger.decoded("a", 1),  # decoded twice
+        lambda ledger: [ledger.annotated("a", 1), ledger.annotated("a", 1)],  # written twice
+        lambda ledger: [ledger.dropped("a", 1, "late"), ledger.annotated("a", 1)],  # dropped, then written
+    ],
+)
+def test_lost_and_repeated_frames_are_found(book):
+    ledger = Ledger()
+    ledger.decoded("a", 1)
+    with pytest.raises(LedgerError):
+        book(ledger)
+
+
+def test_accounts_that_do_not_balance_say_so():
+    assert not Account(decoded=5, annotated=3, dropped={"late": 1}, in_flight=0).balances

@@ -1,0 +1,118 @@
+"""An annotated video plays in a browser: headless Chromium loads it, decodes it and moves on through it."""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+PAGE = """<!doctype html>
+<video id="video" src="bikes.mp4" muted autoplay playsinline></video>
+<script>
+  const video = document.getElementById("video");
+  const report = (what) => fetch("/report", { method: "POST", body: JSON.stringify(what) });
+  video.onerror = () => report({ error: video.error.message });
+  video.ontimeupdate = () => {
+    if (video.currentTime < 1) return;
+    video.ontimeupdate = null;
+    const frames = video.getVideoPlaybackQuality().totalVideoFrames;
+    report({ width: video.videoWidth, height: video.videoHeight, seconds: video.duration, frames });
+  };
+  setTimeout(() => report({ error: `stalled at ${video.currentTime} s, ready state ${video.readyState}` }), 45000);
+</script>
+"""
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, and hands what the page reports to the test."""
+
+    def __init__(self, *args: Any, reports: "queue.Queue[dict[str, Any]]", **options: Any) -> None:
+        self.reports = reports
+        super().__init__(*args, **options)
+
+    def do_POST(self) -> None:
+        self.reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Requests are not news."""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found:
+        return found
+    reason = "no Chromium: apt-get install chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def serving(folder: Path, reports: "queue.Queue[dict[str, Any]]") -> Iterator[str]:
+    """The folder on the loopback interface; gives its address."""
+    handler = partial(Handler, directory=str(folder), reports=reports)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def browsing(chromium: str, address: str, profile: Path) -> Iterator[None]:
+    """A browser of its own, with an empty profile, on the page."""
+    quiet = ["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command = [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"]
+    command += [*quiet, "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}"]
+    with (profile.parent / "chromium.log").open("w") as log:
+        process = subprocess.Popen([*command, address], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def play(chromium: str, folder: Path, scratch: Path) -> dict[str, Any]:
+    """Open the page and wait for what it says of `bikes.mp4` in the folder, at most a minute."""
+    (folder / "index.html").write_text(PAGE)
+    reports: queue.Queue[dict[str, Any]] = queue.Queue()
+    with serving(folder, reports) as address, browsing(chromium, address, scratch / "profile"):
+        try:
+            return reports.get(timeout=60)
+        except queue.Empty:
+            return {"error": "the page was silent", "log": (scratch / "chromium.log").read_text()[-2000:]}
+
+
+def test_an_annotated_video_plays(chromium: str, bikes: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "watchline", "annotate", str(bikes), "--out", str(out), "--every", "5"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = play(chromium, out, tmp_path)
+    assert "error" not in seen, seen
+    assert (seen["width"], seen["height"]) == (640, 272)
+    assert seen["seconds"] == pytest.approx(10.0, abs=0.1)
+    assert seen["frames"] >= 10
+
+
+def test_a_broken_video_is_seen_as_broken(chromium: str, tmp_path: Path) -> None:
+    """The test above can fail: what is no video does not play."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "bikes.mp4").write_bytes(b"no video" * 1000)
+    assert "error" in play(chromium, out, tmp_path)

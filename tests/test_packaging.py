@@ -1,0 +1,98 @@
+"""What is shipped: the wheel holds every module, the detector and the type marker; the lists that say so agree."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
+TRASH = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """The names of the files in the wheel; built from a copy, so that an old build/ cannot help it."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for folder in SETUPTOOLS["package-dir"].values():
+        shutil.copytree(ROOT / folder, source / folder, ignore=TRASH)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    code = f"from setuptools.build_meta import build_wheel; build_wheel({str(out)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    [file] = out.glob("*.whl")
+    return set(zipfile.ZipFile(file).namelist())
+
+
+def shipped() -> set[str]:
+    """What stands in the tree and belongs into the wheel, by its name there."""
+    names = set()
+    for package, folder in SETUPTOOLS["package-dir"].items():
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in {".py", ".onnx", ".md"} or file.name == "py.typed":
+                names.add(f"{package.replace('.', '/')}/{file.relative_to(ROOT / folder).as_posix()}")
+    return names
+
+
+def test_the_wheel_holds_what_the_tree_holds(wheel: set[str]) -> None:
+    assert {name for name in wheel if ".dist-info/" not in name} == shipped()
+
+
+def test_the_wheel_is_typed_and_licensed(wheel: set[str]) -> None:
+    assert "watchline/py.typed" in wheel
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel)
+
+
+def test_the_wheel_carries_the_detector(wheel: set[str]) -> None:
+    assert any(name.startswith("watchline/zoo/") and name.endswith(".onnx") for name in wheel)
+
+
+def test_the_detector_is_small() -> None:
+    sizes = {p.name: p.stat().st_size for p in (ROOT / "watchline/zoo").glob("*.onnx")}
+    assert sizes
+    assert max(sizes.values()) <= 8 * 2**20
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    """`setuptools` is told each package by name; a new folder must be added to that list."""
+    names = {
+        ".".join([package, *file.parent.relative_to(ROOT / folder).parts])
+        for package, folder in SETUPTOOLS["package-dir"].items()
+        for file in (ROOT / folder).rglob("__init__.py")
+    }
+    assert sorted(names) == sorted(SETUPTOOLS["packages"])
+
+
+def test_the_makefile_knows_the_same_folders() -> None:
+    [line] = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("FOLDERS := ")]
+    assert {"watchline", *line.split()[2:]} == set(SETUPTOOLS["package-dir"].values())
+
+
+def test_the_container_is_built_from_the_same_folders() -> None:
+    lines = (ROOT / ".dockerignore").read_text().split()
+    kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    assert kept == {*SETUPTOOLS["package-dir"].values(), "pyproject.toml", "README.md", "LICENSE"}
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if hadolint is None:
+        pytest.skip("hadolint has no binary for this machine")
+    done = subprocess.run([hadolint, "--no-color", ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_dependency_is_explained() -> None:
+    """docs/dependencies.md has a row for each requirement, with the bound that pyproject.toml has."""
+    text = (ROOT / "docs/dependencies.md").read_text()
+    optional = PROJECT["project"]["optional-dependencies"].values()
+    wanted = {r.split(";")[0].strip() for group in (PROJECT["project"]["dependencies"], *optional) for r in group}
+    missing = [r for r in sorted(wanted) if not r.startswith("watchline") and f"| `{r}` |" not in text]
+    assert missing == []

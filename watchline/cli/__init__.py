@@ -1,0 +1,86 @@
+"""The command line: `watchline annotate`, `check`, `doctor`, `models`, `train`. One file a command.
+
+A command's file imports what it works with when it runs, so that `watchline --help` starts at once.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import watchline
+from watchline.cli import annotate, check, doctor, models, train
+from watchline.cli.exit_codes import INTERRUPTED, USAGE
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; `argv` without the program's name, None for the process's own.
+
+    Returns:
+        the exit code: 0 all done, 1 some inputs failed, 2 wrong usage (config, model and class names too), 130 after
+        Ctrl-C.
+
+    Raises:
+        SystemExit: argparse's way out, for --help (0) and for wrong usage (2).
+    """
+    options = _parse(argv)
+    level = logging.DEBUG if options.verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # e.g. `watchline models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        log.debug("where it came from", exc_info=True)
+        for line in str(error).splitlines():
+            print(f"watchline: {line}", file=sys.stderr)
+        return USAGE
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"watchline {watchline.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    for command in (annotate, check, doctor, models, train):
+        own = command.add_to(commands)
+        own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
+        own.set_defaults(run=command.run, parser=own)
+    options, rest = parser.parse_known_args(argv)
+    _sort_in(options, rest)
+    return options
+
+
+def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
+    """argparse takes inputs from one place only; here they may stand on both sides of an option."""
+    wrong = next((word for word in rest if word.startswith("-") or not hasattr(options, "inputs")), None)
+    if wrong is None:
+        options.inputs = [*getattr(options, "inputs", []), *rest]
+    elif wrong.startswith("-"):
+        from watchline.pipeline.suggest import unknown
+
+        known = [name for name in options.parser._option_string_actions if name.startswith("--")]
+        options.parser.error(unknown("option", wrong.split("=")[0], known))
+    else:
+        options.parser.error(f"there is one word too many: {wrong!r}")
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the message is written for the user. Imported here: an error may take a moment longer."""
+    from watchline.engines.errors import EngineError
+    from watchline.models.errors import ModelError
+    from watchline.pipeline.errors import PipelineError
+    from watchline.streams.errors import StreamError
+
+    return isinstance(error, EngineError | ModelError | PipelineError | StreamError)

@@ -1,0 +1,38 @@
+"""What the words after a flag may be. argparse names the flag when one of these refuses."""
+
+import argparse
+from collections.abc import Callable
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """A whole number from `lowest` up."""
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least {lowest}")
+        return value
+
+    return whole_number
+
+
+def size(text: str) -> int | list[int]:
+    """`416`, or `640x384`: width, then height."""
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected pixels, e.g. 416, or width x height, e.g. 640x384")
+    return sides if len(sides) == 2 else sides[0]
+
+
+def words(text: str) -> list[str]:
+    """`person,car`."""
+    found = [word.strip() for word in text.split(",") if word.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected names with commas between, e.g. person,car")
+    return found

@@ -1,0 +1,65 @@
+"""`watchline check FILE.toml`: every mistake in a config, before a night's work depends on it."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchline.cli.exit_codes import DONE, USAGE
+
+if TYPE_CHECKING:
+    from watchline.pipeline.config import Config
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options."""
+    parser = commands.add_parser("check", help="name every mistake in a config", allow_abbrev=False)
+    parser.add_argument("config", metavar="FILE.toml", type=Path)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the mistakes on stderr, or that there are none."""
+    from watchline.pipeline import config
+    from watchline.pipeline.errors import ConfigError
+
+    try:
+        settings = config.load(options.config)
+        mistakes = [settings.conceal(line) for line in _trials(options.config, settings)]
+    except ConfigError as error:
+        mistakes = str(error).splitlines()
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    if mistakes:
+        return USAGE
+    count = len(settings.streams)
+    detector = settings.detector
+    runtime = detector.runtime or "onnxruntime"
+    print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, model {detector.model} by {runtime}")
+    return DONE
+
+
+def _trials(path: Path, settings: "Config") -> Iterator[str]:
+    """What is right by itself may still not be there: open the model and look for the sources."""
+    from watchline.pipeline.sources import named
+
+    def load() -> None:
+        settings.detector.load().close()
+
+    trials: list[tuple[str, Callable[[], object]]] = [("detector", load)]
+    trials += [(f"streams.{name}", lambda n=name, w=word: named(n, w)) for name, word in settings.streams.items()]
+    for table, trial in trials:
+        yield from (f"{path}: [{table}] {line}" for line in _complaint(trial))
+
+
+def _complaint(trial: Callable[[], object]) -> list[str]:
+    from watchline.engines.errors import EngineError
+    from watchline.pipeline.errors import PipelineError
+    from watchline.streams.errors import StreamError
+
+    try:
+        trial()
+    except (EngineError, PipelineError, StreamError) as error:
+        return str(error).splitlines()
+    return []

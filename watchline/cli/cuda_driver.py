@@ -1,0 +1,56 @@
+"""Ask NVIDIA's driver itself what GPUs there are: no library that wraps it needs to be installed."""
+
+import ctypes
+from dataclasses import dataclass
+
+
+class NoDriver(Exception):
+    """There is no driver, or it answers with an error; the message says which."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU and its memory."""
+
+    name: str
+    gibibytes: float
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the driver says. version: the CUDA that it speaks, e.g. "CUDA 12.8"."""
+
+    version: str
+    gpus: tuple[Gpu, ...]
+
+
+def ask(library: str = "libcuda.so.1") -> Driver:
+    """What the driver says of itself and its GPUs.
+
+    Raises:
+        NoDriver: there is none, or it fails.
+    """
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        raise NoDriver(f"there is no NVIDIA driver ({library})") from None
+    _call(driver, "cuInit", 0)
+    spoken, count = ctypes.c_int(), ctypes.c_int()
+    _call(driver, "cuDriverGetVersion", ctypes.byref(spoken))
+    _call(driver, "cuDeviceGetCount", ctypes.byref(count))
+    version = f"CUDA {spoken.value // 1000}.{spoken.value % 1000 // 10}"
+    return Driver(version, tuple(_gpu(driver, i) for i in range(count.value)))
+
+
+def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
+    device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
+    _call(driver, "cuDeviceGet", ctypes.byref(device), index)
+    _call(driver, "cuDeviceGetName", name, len(name), device)
+    _call(driver, "cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+    return Gpu(name.value.decode(errors="replace"), memory.value / 2**30)
+
+
+def _call(driver: ctypes.CDLL, function: str, *arguments: object) -> None:
+    code = getattr(driver, function)(*arguments)
+    if code:
+        raise NoDriver(f"the NVIDIA driver is there, but {function} fails with CUDA error {code}")

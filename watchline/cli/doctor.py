@@ -1,0 +1,152 @@
+"""`watchline doctor`: what this machine has, and what Watchline would choose on it.
+
+It never fails: what cannot be found out is said to be unknown, with the reason.
+"""
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import watchline
+from watchline.cli.exit_codes import DONE
+
+PACKAGES = "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime tensorrt torch".split()
+Rows = list[tuple[str, str]]
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options: none."""
+    return commands.add_parser("doctor", help="say what this machine has and what would be chosen", allow_abbrev=False)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the sections."""
+    sections: dict[str, Callable[[], Rows]] = {
+        "machine": _machine,
+        "gpu": _gpu,
+        "runtimes": _runtimes,
+        "video": _video,
+        "libraries": _libraries,
+        "models": _models,
+        "would be chosen": _choice,
+    }
+    for title, section in sections.items():
+        print(title)
+        for name, text in _asked(section):
+            print(f"  {name:<22} {text}")
+    return DONE
+
+
+def _asked(section: Callable[[], Rows]) -> Rows:
+    try:
+        return section()
+    except Exception as error:  # a broken driver or library is a finding here, whatever it raises
+        return [("unknown", " ".join(f"{type(error).__name__}: {error}".split()))]
+
+
+def _machine() -> Rows:
+    try:
+        system = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        system = platform.system()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        ("watchline", watchline.__version__),
+        ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("system", f"{system}, {platform.system()} {platform.release()}, {platform.machine()}"),
+        ("cores", f"{usable} to use of {os.cpu_count()}: {_processor()}"),
+        ("memory", _memory()),
+    ]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown make")
+
+
+def _memory() -> str:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return "unknown: there is no /proc/meminfo"
+    kibibytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    total, free = (kibibytes[name] / 2**20 for name in ("MemTotal", "MemAvailable"))
+    return f"{total:.1f} GiB, {free:.1f} of it free"
+
+
+def _gpu() -> Rows:
+    from watchline.cli.cuda_driver import NoDriver, ask
+
+    try:
+        driver = ask()
+    except NoDriver as reason:
+        return [("NVIDIA", f"none found: {reason}")]
+    return [
+        ("driver", driver.version),
+        *((f"device {i}", f"{gpu.name}, {gpu.gibibytes:.1f} GiB") for i, gpu in enumerate(driver.gpus)),
+    ]
+
+
+def _runtimes() -> Rows:
+    from watchline import engines
+
+    return list(engines.available().items())
+
+
+def _video() -> Rows:
+    from watchline.streams import codecs
+
+    def built_in(found: dict[str, bool]) -> str:
+        missing = [name for name, there in found.items() if not there]
+        return ", ".join(name for name, there in found.items() if there) + (
+            f"; not built in: {', '.join(missing)}" if missing else ""
+        )
+
+    return [
+        ("FFmpeg", codecs.ffmpeg()),
+        ("decoders", built_in(codecs.decoders())),
+        ("encoders", f"{built_in(codecs.encoders())} (nvenc works with an NVIDIA GPU only)"),
+    ]
+
+
+def _libraries() -> Rows:
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "not installed"
+
+    return [(package, installed(package)) for package in PACKAGES]
+
+
+def _models() -> Rows:
+    from watchline.engines import metadata
+    from watchline.pipeline import zoo
+
+    rows = []
+    for name in zoo.names():
+        about = metadata.read(zoo.find(name))
+        rows.append((name, f"{about.task}, {len(about.labels)} classes, {about.imgsz} x {about.imgsz}"))
+    return rows or [("none", "no model ships with this installation: name a file by --model")]
+
+
+def _choice() -> Rows:
+    from watchline.pipeline.detector import Detector
+
+    detector = Detector()
+    with detector.load() as engine:
+        return [
+            ("model", f"{detector.model} at {engine.size[0]} x {engine.size[1]}"),
+            ("runtime", engine.runtime),
+            ("workers", f"{detector.workers}, each an engine with {_threads(detector.threads)}"),
+        ]
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'' if count == 1 else 's'}"

@@ -1,0 +1,28 @@
+"""`watchline models`: what ships inside the package, with its figures."""
+
+import argparse
+
+from watchline.cli.exit_codes import DONE
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options: none."""
+    return commands.add_parser("models", help="list the shipped models and their figures", allow_abbrev=False)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a row a model, its classes and its figures under it."""
+    from watchline.engines import metadata
+    from watchline.pipeline import zoo
+
+    print(f"{'model':<20}{'size':>8}   {'input':<12}{'classes':>7}")
+    for name in zoo.names():
+        path = zoo.find(name)
+        about = metadata.read(path)
+        default = "   (default)" if name == zoo.DEFAULT else ""
+        megabytes = f"{path.stat().st_size / 1e6:.1f} MB"
+        print(f"{name:<20}{megabytes:>8}   {f'{about.imgsz} x {about.imgsz}':<12}{len(about.labels):>7}{default}")
+        print(f"    classes: {', '.join(about.labels)}")
+        for what, value in about.figures.items():
+            print(f"    {what}: {value:g}")
+    return DONE

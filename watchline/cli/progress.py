@@ -1,0 +1,104 @@
+"""How far a job is: one bar a file on a terminal, plain lines elsewhere. Both on stderr."""
+
+import sys
+import time
+from typing import Protocol
+
+from tqdm import tqdm
+
+from watchline.pipeline.annotate import Progress
+
+BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
+LONGEST_NAME = 24  # letters of a stream's name before its bar
+SHARE = 0.1  # of a file after which a line is written
+PAUSE, LONGEST_PAUSE = 1.0, 5.0  # seconds between lines: no less, and no more
+
+
+class Display(Protocol):
+    """Shows the progress of streams that run one after another."""
+
+    def show(self, progress: Progress) -> None:
+        """A frame was written, or a stream has ended."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        ...
+
+
+def display(plain: bool) -> Display:
+    """Bars if stderr is a terminal and nothing else is written there."""
+    return Lines() if plain or not sys.stderr.isatty() else Bars()
+
+
+class Bars:
+    """A tqdm bar a stream; those of finished streams stay."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+        self._started = 0.0
+
+    def show(self, progress: Progress) -> None:
+        if self._bar is None:
+            name = progress.stream
+            name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+            total = progress.about.frames if progress.about else None
+            self._bar = tqdm(desc=name, total=total, bar_format=BAR, file=sys.stderr, dynamic_ncols=True)
+            self._started = time.monotonic()
+        elapsed = max(time.monotonic() - self._started, 1e-3)
+        self._bar.set_postfix_str(f"{progress.frames / elapsed:.1f} FPS", refresh=False)
+        self._bar.update(progress.frames - self._bar.n)
+        if progress.ended:
+            if progress.error is None:
+                self._bar.total = progress.frames  # containers only guess
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.refresh()
+            self._bar.close()
+            self._bar = None
+
+
+class Lines:
+    """A line when a stream begins, each 10 % or 5 seconds, and when it ends."""
+
+    def __init__(self) -> None:
+        self._stream: str | None = None
+        self._started = self._last = 0.0
+        self._frames = 0  # at the last line
+
+    def show(self, progress: Progress) -> None:
+        now = time.monotonic()
+        total = progress.about.frames if progress.about else None
+        if progress.stream != self._stream:
+            self._stream, self._started, self._last, self._frames = progress.stream, now, now, 0
+            self._say(_opening(progress))
+        elapsed = max(now - self._started, 1e-3)
+        if progress.ended:
+            seconds = f"{progress.frames} frames in {elapsed:.1f} s, {progress.frames / elapsed:.1f} FPS"
+            self._say(f"done: {seconds}" if progress.error is None else f"failed after {progress.frames} frames")
+            self._stream = None
+            return
+        pause = now - self._last
+        far = total is not None and progress.frames - self._frames >= SHARE * total
+        if pause >= LONGEST_PAUSE or (far and pause >= PAUSE):
+            fps = progress.frames / elapsed
+            eta = f", ETA {(total - progress.frames) / fps:.0f} s" if total and total > progress.frames else ""
+            self._say(f"{progress.frames}/{total or '?'} frames, {fps:.1f} FPS{eta}")
+            self._last, self._frames = now, progress.frames
+
+    def close(self) -> None:
+        self._stream = None
+
+    def _say(self, text: str) -> None:
+        print(f"{self._stream}: {text}", file=sys.stderr, flush=True)
+
+
+def _opening(progress: Progress) -> str:
+    about = progress.about
+    if about is None:
+        return "starting"
+    frames = f"{about.frames} frames of " if about.frames else ""
+    codec = f", {about.codec}" if about.codec else ""
+    return f"{frames}{about.width} x {about.height}{codec}"
