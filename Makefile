@@ -3,7 +3,7 @@
 # plain name may draw several GB of CUDA packages, which no test needs.
 
 PYTHON ?= python3
-TORCH ?= torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
+TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

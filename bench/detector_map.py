@@ -29,6 +29,7 @@ Labelled = Iterator[tuple[NDArray[np.uint8], Truth]]
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=Detector().model)

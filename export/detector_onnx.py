@@ -32,9 +32,11 @@ class _Deployed(nn.Module):
 
     def __init__(self, model: YOLOv2) -> None:
         super().__init__()
-        self.model = _fused(copy.deepcopy(model).eval())
-        stem: nn.Conv2d = self.model.backbone.stem[0]  # type: ignore[assignment]
-        stem.weight.data = stem.weight.data[:, [2, 1, 0]]  # RGB -> BGR
+        self.model = copy.deepcopy(model).eval()
+        _fuse(self.model)
+        first = self.model.backbone.stem[0]
+        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
+        first.weight.data = first.weight.data[:, [2, 1, 0]]  # RGB -> BGR
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = normalise(images.permute(0, 3, 1, 2))  # (B, H, W, 3) -> (B, 3, H, W)
@@ -67,11 +69,11 @@ def export(model: YOLOv2) -> onnx.ModelProto:
         # The exporter by tracing is deprecated, but the one in its place names the free sides "32*rows", which no
         # runtime can fix by name, and takes twenty times as long.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             _Deployed(model),
             (torch.zeros(1, 416, 416, 3, dtype=torch.uint8),),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # taken when exporting by tracing
             input_names=["images"],
             output_names=["boxes", "scores"],
             dynamic_axes={
@@ -93,16 +95,15 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _fused(module: nn.Module) -> nn.Module:
+def _fuse(module: nn.Module) -> None:
     """Batch normalisation folded into the convolution before it, in every Sequential of the tree."""
     for child in module.children():
-        _fused(child)
+        _fuse(child)
     if isinstance(module, nn.Sequential):
         for i in range(len(module) - 1):
             a, b = module[i], module[i + 1]
             if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
                 module[i], module[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
-    return module
 
 
 def _halve(model: onnx.ModelProto) -> None:

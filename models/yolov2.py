@@ -48,9 +48,9 @@ class YOLOv2(nn.Module):
         self.head = nn.Sequential(*_separable(96 + 128 + 160, HIDDEN), *_separable(HIDDEN, HIDDEN))
         self.region = nn.Conv2d(HIDDEN, len(priors) * (5 + classes), 1)
         nn.init.normal_(self.region.weight, std=0.01)
-        nn.init.zeros_(self.region.bias)
-        with torch.no_grad():  # nearly every cell is background: start there
-            self.region.bias.view(len(priors), -1)[:, 4] = -math.log(99.0)
+        bias = torch.zeros(len(priors), 5 + classes)
+        bias[:, 4] = -math.log(99.0)  # nearly every cell is background: start there
+        self.region.bias = nn.Parameter(bias.flatten())
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (B, 3, H, W) normalised, H and W multiples of 32. Returns: (B, K * (5 + C), H/16, W/16)."""

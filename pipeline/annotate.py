@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import watchline
 from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Begin, End, Failure, Item
@@ -131,7 +131,7 @@ class Annotate:
         engine.close()
         detector = self._detector
         return {
-            "version": watchline.__version__,
+            "version": version("watchline"),
             "model": {
                 "name": about.name,
                 "checkpoint": about.checkpoint,

@@ -22,7 +22,7 @@ Paths are relative to the folder the program runs in. Every mistake is named, on
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,10 @@ from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
 from watchline.pipeline.suggest import unknown
+from watchline.streams.errors import SourceUnreadable
+from watchline.streams.inputs import find_sources
 from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.source import Source
 
 STAGES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink}
 LONGEST_VALUE = 60  # letters of a wrong value that an error shows
@@ -86,6 +89,21 @@ class Config:
     def conceal(self, text: str) -> str:
         """The text with `${NAME}` in place of every secret in it."""
         return conceal(text, self.secrets)
+
+
+def find_source(stream: str, word: str) -> Source:
+    """The source of a stream, named after it.
+
+    Raises:
+        StreamError: there is nothing at the word, or more than one source.
+    """
+    found = find_sources([word])
+    if found.problems:
+        raise found.problems[0]
+    if len(found.sources) > 1:
+        names = ", ".join(source.stream for source in found.sources)
+        raise SourceUnreadable(f"{word} leads to {len(found.sources)} streams ({names}): give each a table of its own")
+    return replace(found.sources[0], stream=stream)
 
 
 def conceal(text: str, secrets: Mapping[str, str]) -> str:

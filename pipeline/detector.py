@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from watchline import engines
 from watchline.engines.engine import Engine
-from watchline.ops.letterbox import Fit, fit
+from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.nms import nms_per_class
 from watchline.pipeline import zoo
 from watchline.pipeline.detections import Detections
@@ -42,20 +42,21 @@ class Detector:
 
     name = "detector"
 
-    model: str = Field(zoo.DEFAULT, description="a model file, or the name of a shipped model")
+    model: str = Field(default=zoo.DEFAULT, description="a model file, or the name of a shipped model")
     runtime: Literal["onnxruntime", "openvino", "tensorrt"] | None = Field(
-        None, description="what runs the model; without it, what fits the file and this machine"
+        default=None, description="what runs the model; without it, what fits the file and this machine"
     )
     imgsz: Count | tuple[Count, Count] | None = Field(
-        None, description="side of the network's input in pixels, or (width, height); without it, the model's own"
+        default=None,
+        description="side of the network's input in pixels, or (width, height); without it, the model's own",
     )
-    conf: Share = Field(0.25, description="detections with a lower score are left out")
-    iou: Share = Field(0.45, description="of two boxes of a class with a higher IoU, the better one stays")
-    classes: tuple[str, ...] = Field((), description="labels to look for; without any, all of the model's")
-    every: Count = Field(1, description="look at every n-th frame only")
+    conf: Share = Field(default=0.25, description="detections with a lower score are left out")
+    iou: Share = Field(default=0.45, description="of two boxes of a class with a higher IoU, the better one stays")
+    classes: tuple[str, ...] = Field(default=(), description="labels to look for; without any, all of the model's")
+    every: Count = Field(default=1, description="look at every n-th frame only")
     workers: Count = Field(default_factory=_cores, description="engines that work side by side, one a core")
-    threads: Count = Field(1, description="threads of each engine")
-    batch: Count = Field(1, description="frames an engine takes at once, if that many wait")
+    threads: Count = Field(default=1, description="threads of each engine")
+    batch: Count = Field(default=1, description="frames an engine takes at once, if that many wait")
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -96,7 +97,7 @@ class Detector:
 
     def _detect(self, engine: Engine, wanted: NDArray[np.bool_], pictures: list[Picture]) -> list[Detections]:
         width, height = engine.size
-        rule = "stretch" if engine.metadata.resize == "stretch" else "letterbox"
+        rule: Rule = "stretch" if engine.metadata.resize == "stretch" else "letterbox"
         fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
         batch = np.empty((len(pictures), height, width, 3), np.uint8)
         for picture, place, canvas in zip(pictures, fits, batch, strict=True):

@@ -10,7 +10,7 @@ Whoever iterates is the last stage: sinks are written in the caller's thread.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import cv2
 
@@ -66,7 +66,7 @@ class Runner:
     def _unwanted(self, message: Message) -> bool:
         return message.sequence >= self._cut.get(message.stream, message.sequence + 1)
 
-    def run(self, sources: Sequence[Source]) -> Iterator[Message]:
+    def run(self, sources: Sequence[Source]) -> Generator[Message]:
         """Read the sources one after another.
 
         Yields:

@@ -1,11 +1,11 @@
 """The models that ship inside the package."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
-import watchline
 from watchline.engines.errors import ModelNotFound
 
-FOLDER = Path(watchline.__file__).parent / "zoo"
+FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
 DEFAULT = "yolov2-lite0"
 
 

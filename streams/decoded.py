@@ -9,6 +9,7 @@ Measured on one thread, 720p and 1080p, YUV 4:2:0:
 
 import threading
 from functools import cache
+from typing import Any
 
 import av
 import cv2
@@ -106,7 +107,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, int | None]:
     The display matrix is [[a, b, u], [c, d, v], [x, y, w]] and maps a point by x' = a x + c y, y' = b x + d y. Its
     signs hold all eight ways to turn and mirror a picture; other angles are taken as the nearest of them.
     """
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return False, None
     a, b, _, c, d = (int(v) for v in np.frombuffer(side_data, np.int32)[:5])

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from watchline.streams.decoded import DecodedPicture
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
 from watchline.streams.source import About
-from watchline.streams.wholeness import missing_bytes
+from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
 # So many reading errors in a row, without one packet between them, are the end of what can be read.
 HOPELESS = 100
@@ -58,12 +58,7 @@ class FileSource:
             SourceUnreadable: it is a folder, empty, may not be read, is no video, or no frame of it can be decoded.
         """
         _check(self.path)
-        try:
-            # "file:" keeps FFmpeg from taking a name with a colon for a protocol.
-            container = av.open(f"file:{self.path}")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceUnreadable(_why_not_opened(self.path, error)) from error
-        with container:
+        with _open_container(self.path) as container:
             yield FileReader(self, container)
 
 
@@ -82,6 +77,7 @@ class FileReader:
         self._video = _video_stream(source.path, container)
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
+        self._is_avi = container.format.name == "avi"
         self._failure: OSError | None = None
         self._missing = missing_bytes(source.path)
         self._decoded = self._decode()
@@ -126,7 +122,7 @@ class FileReader:
         AVI has no presentation times, and what FFmpeg makes up for its B-frames is not in order: there the times of
         decoding count, from 0.
         """
-        if self._container.format.name != "avi":
+        if not self._is_avi:
             return frame.pts
         return None if frame.dts is None else frame.dts - self._start
 
@@ -172,7 +168,7 @@ class FileReader:
                 yield frame
 
     def _packets(self) -> "Iterator[av.Packet[VideoStream] | None]":
-        """Packets of the video, an None last, which makes the decoder give what it still holds."""
+        """Packets of the video, None last, which makes the decoder give what it still holds."""
         errors = 0
         while errors < HOPELESS:
             try:
@@ -191,6 +187,8 @@ class FileReader:
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, as the container says; None if it does not say."""
         video = self._video
+        if self._is_avi and video.frames and video.average_rate:
+            return video.frames / video.average_rate  # FFmpeg shortens the duration to what a cut file holds
         if video.duration and video.time_base:
             return video.duration * video.time_base
         if self._container.duration:
@@ -198,7 +196,7 @@ class FileReader:
         return None
 
     def _check_end(self, frames: int) -> None:
-        """Raises SourceTruncated if frames are lacking because bytes are missing, or damaged to the end, or cannot be read."""
+        """Raises SourceTruncated if frames are lacking: bytes are missing, damaged, or cannot be read."""
         if self._failure and not self._missing:
             raise SourceTruncated(
                 f"{self._source.path} cannot be read any further: {self._failure.strerror}; check the disk it is on"
@@ -206,14 +204,16 @@ class FileReader:
         declared = self._declared_duration()
         start = (self._video.start_time or 0) * self.about.time_base
         end = (self._clock.end or 0) * self.about.time_base - start
+        if self._missing and is_fragmented(self._source.path):
+            declared = None  # FFmpeg counts what is there
         if self._missing:
             half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
-            short = frames < self._video.frames if self._video.frames else not declared or end < declared - half_a_frame
-            reason = f"{self._missing} bytes are missing"
+            all_there = declared and (0 < self._video.frames <= frames or end > declared - half_a_frame)
+            short, reason = not all_there, f"{self._missing} bytes are missing"
         else:
             # AVI counts packets for time, so those lost in the middle look lost at the end.
-            counts = self._container.format.name != "avi"
-            short = bool(self.corrupt and declared and end < declared - DAMAGED_END and counts)
+            damaged = self.corrupt and not self._is_avi
+            short = bool(damaged and declared and end < declared - DAMAGED_END)
             reason = "what follows is damaged"
         if short:
             whole = f" of {float(declared):.1f}" if declared else ""
@@ -238,6 +238,19 @@ def _check(path: Path) -> None:
         raise SourceUnreadable(f"{path} may not be read: permission denied; check its owner and rights") from None
     if size == 0:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a video; copy or download it again")
+
+
+def _open_container(path: Path) -> InputContainer:
+    try:
+        # "file:" keeps FFmpeg from taking a name with a colon for a protocol.
+        return av.open(f"file:{path}")
+    except (av.error.FFmpegError, ValueError) as error:
+        # An MP4 in fragments whose last index is cut: FFmpeg refuses the whole, so it is given what comes before.
+        end = whole_boxes_end(path)
+        if 0 < end < path.stat().st_size:
+            with suppress(av.error.FFmpegError):
+                return av.open(f"subfile,,start,0,end,{end},,:{path}")
+        raise SourceUnreadable(_why_not_opened(path, error)) from error
 
 
 def _why_not_opened(path: Path, error: Exception) -> str:

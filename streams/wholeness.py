@@ -28,6 +28,19 @@ def missing_bytes(path: Path) -> int:
     return 0
 
 
+def is_fragmented(path: Path) -> bool:
+    """Whether it is an MP4 in fragments: none of them knows how many more were to come."""
+    with path.open("rb") as file:
+        return any(kind == b"moof" for kind, _ in mp4_boxes(file, path.stat().st_size))
+
+
+def whole_boxes_end(path: Path) -> int:
+    """Where the last whole top-level box of an MP4 ends; 0 if the file is none."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return max((end for _, end in mp4_boxes(file, size) if end <= size), default=0)
+
+
 def mp4_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
     """The kind and the declared end of each top-level box, up to the first that is unknown or reaches past `size`."""
     start = 0

@@ -81,11 +81,12 @@ def write_clip(
             out.mux(video.encode(frame))
         out.mux(video.encode())
         if sound is not None:
-            _write_tone(out, sound, audio_seconds or frames / float(rate))
+            write_tone(out, sound, audio_seconds or frames / float(rate))
     return path
 
 
-def _write_tone(out: av.container.OutputContainer, sound: av.AudioStream, seconds: float) -> None:
+def write_tone(out: av.container.OutputContainer, sound: av.AudioStream, seconds: float) -> None:
+    """Encodes and muxes a quiet 440 Hz tone."""
     block = sound.codec_context.frame_size or 1024
     form = sound.codec_context.format.name
     for start in range(0, int(seconds * 48000), block):

@@ -76,10 +76,10 @@ def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
 def pennfudan(folder: Path) -> Iterator[Sample]:
     """Street photos with pedestrian masks (pixel = number of the pedestrian); a box is the extent of a mask."""
     for path in _images(folder / "images"):
-        mask = cv2.imread(str(folder / "masks" / f"{path.stem}.png"), cv2.IMREAD_UNCHANGED)
-        rows = []
+        mask = _read(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
+        rows: list[list[float]] = []
         for number in range(1, int(mask.max()) + 1):
-            x, y, w, h = cv2.boundingRect((mask == number).astype(np.uint8))
+            x, y, w, h = cv2.boundingRect(np.equal(mask, number).astype(np.uint8))
             rows.append([x, y, x + w, y + h, VOC.index("person")])
         yield _sample(_read(path), rows)
 
@@ -145,8 +145,8 @@ def _images(folder: Path) -> list[Path]:
     return sorted(p for p in _existing(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 
-def _read(path: Path) -> Image:
-    image = cv2.imread(str(path))
+def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
+    image = cv2.imread(str(path), flags)
     if image is None:
         raise DatasetError(f"{path} is missing or no picture that OpenCV reads")
     return np.asarray(image, np.uint8)

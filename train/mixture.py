@@ -3,6 +3,7 @@
 Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, flickr8k, videos.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -34,7 +35,7 @@ def load(data: Path, cache: Path) -> Mixture:
     """
     teachers = Teachers.load(data / "weights" / "onnx")
 
-    def taught(samples: datasets.Iterable[Sample]) -> list[Sample]:
+    def taught(samples: Iterable[Sample]) -> list[Sample]:
         return list(datasets.pseudo_labelled(samples, teachers.label, KEEP, IGNORE, cache))
 
     photos = [*datasets.voc(data / "voc2012-animals", "train"), *datasets.coco_yolo(data / "coco128", "train2017")]

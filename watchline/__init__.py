@@ -1,9 +1,9 @@
 """Watchline: detect, annotate and report what cameras and video files show, at frame rate.
 
-    import watchline
+import watchline
 
-    for frame, detections in watchline.detect("clip.mp4"):
-        print(frame.seconds, detections.names)
+for frame, detections in watchline.detect("clip.mp4"):
+    print(frame.seconds, detections.names)
 """
 
 from importlib import import_module

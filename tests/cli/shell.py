@@ -1,9 +1,13 @@
-"""The command line as a shell runs it."""
+"""The command line as a shell runs it, and the same within the test, which saves a second of imports a call."""
 
+import contextlib
+import io
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from watchline.cli import main
 
 
 @dataclass(frozen=True)
@@ -22,3 +26,14 @@ def watchline(*words: str | Path, cwd: Path | None = None, env: dict[str, str] |
     )
     assert "Traceback" not in done.stderr, done.stderr
     return Done(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
+
+
+def within(folder: Path, *words: str | Path) -> Done:
+    """What `watchline WORDS` does in a folder, without a process of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as exit:
+            code = exit.code if isinstance(exit.code, int) else 1
+    return Done(code, out.getvalue().splitlines(), err.getvalue().splitlines())

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.shell import watchline
+from cli.shell import within
 
 from watchline.cli import train
 
@@ -21,7 +21,7 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
 
 def test_without_data_it_names_what_is_missing(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    done = watchline("train", "yolov2", "--data", tmp_path, "--out", tmp_path / "out")
+    done = within(tmp_path, "train", "yolov2", "--data", tmp_path, "--out", "out")
     assert done.code == 2
     assert len(done.err) == 1
     assert done.err[0].startswith(f"watchline: no teacher {tmp_path}/weights/onnx/yolox_nano.onnx")

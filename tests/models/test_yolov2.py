@@ -98,7 +98,7 @@ def test_an_object_is_answered_for_by_its_cell_and_the_nearer_neighbours(box, ce
 
 
 def test_the_best_prior_and_those_above_half_answer():
-    image, index, _ = assign(targets((0, 0, 0, 48, 48, 0)), PRIORS, 6, 10)  # 3 x 3 cells: prior 1 fits
+    _, index, _ = assign(targets((0, 0, 0, 48, 48, 0)), PRIORS, 6, 10)  # 3 x 3 cells: prior 1 fits
     assert {int(i) // 60 for i in index} == {1}
     _, index, _ = assign(targets((0, 0, 0, 72, 56, 0)), PRIORS, 6, 10)  # 4.5 x 3.5: priors 1 and 2 above 0.5
     assert {int(i) // 60 for i in index} == {1, 2}

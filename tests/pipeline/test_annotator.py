@@ -171,14 +171,21 @@ def test_a_label_at_an_edge(box, x, y):
 
 
 def test_labels_say_class_and_score():
-    """Same class and score, same picture; another score or class, another."""
-    looks = [
-        label_of(found((0, 0, 1, 1, score, c)), 320, 180) for score, c in ((0.91, 0), (0.9149, 0), (0.82, 0), (0.91, 1))
-    ]
+    """Same class and same two digits, same picture; another digit or class, another."""
+    cases = ((0.91, 0), (0.9149, 0), (0.94, 0), (0.91, 1))
+    looks = [label_of(found((0, 0, 1, 1, score, c)), 320, 180) for score, c in cases]
     assert np.array_equal(looks[0], looks[1])
     assert not np.array_equal(looks[0], looks[2])
     assert tuple(looks[0][0, 0]) == colour("person")
     assert tuple(looks[3][0, 0]) == colour("bicycle")
+
+
+@pytest.mark.parametrize("height", [17, 20, 30])
+def test_a_label_in_a_picture_hardly_higher_than_itself(height):
+    detections = found((100, 12, 150, height, 0.91, 0))
+    label = label_of(detections, 320, 60)
+    drawn = draw(noise(320, height), detections)
+    assert place_of(label, drawn) == (100, min(12, height - len(label)))
 
 
 def test_a_label_too_long_for_the_picture_is_shortened():

@@ -17,7 +17,9 @@ def test_voc_boxes_become_half_open(tmp_path):
     picture(tmp_path / "JPEGImages" / "x.jpg")
     (tmp_path / "Annotations").mkdir()
     row = "<object><name>{}</name><difficult>{}</difficult><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>60</xmax><ymax>40</ymax></bndbox></object>"  # noqa: E501
-    (tmp_path / "Annotations" / "x.xml").write_text(f"<annotation>{row.format('dog', 0)}{row.format('cat', 1)}</annotation>")
+    (tmp_path / "Annotations" / "x.xml").write_text(
+        f"<annotation>{row.format('dog', 0)}{row.format('cat', 1)}</annotation>"
+    )
     (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
     (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("x\n")
     [sample] = datasets.voc(tmp_path, "val")

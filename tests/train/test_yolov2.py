@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -69,7 +71,7 @@ def test_priors_come_from_the_boxes(data):
 def test_the_rate_rises_then_falls():
     rates = [schedule(step, Recipe(steps=100, warmup=10)) for step in range(101)]
     assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.01)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import watchline
 from watchline.cli.arguments import at_least, size, words
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.config import Config, Flag
     from watchline.streams.source import Source
+
+MANY = 4  # files of a stream beyond which they are not all listed
 
 # flag -> where its value stands in the config
 SETTINGS = {
@@ -59,14 +62,27 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def run(options: argparse.Namespace) -> int:
     """Annotate everything, show the progress on stderr, print the report on stdout."""
     from watchline.pipeline import config
+    from watchline.pipeline.annotate import Annotate
 
     settings = config.load(options.config, _flags(options))
-    if settings.out is None:
-        options.parser.error("where to? name a folder with --out")
-    if options.report and not options.report.absolute().parent.is_dir():
-        options.parser.error(f"--report {options.report}: there is no folder {options.report.parent}")
-    sources = _sources(options, settings)
-    return _work(options, settings, sources)
+    if not options.inputs and not settings.streams:
+        options.parser.error("what? name videos, folders or patterns, or a --config with streams")
+    out = _checked_out(options, settings)
+    sources, failed = _sources(options.inputs, settings)
+    _check_single(options, out, sources)
+    stopped = False
+    if sources:
+        video = None if options.no_video else settings.video
+        job = Annotate(sources, settings.detector, settings.annotator, out, video)
+        stopped = _work(job, plain=options.verbose)
+        print(job.report.as_text())
+        _tell(job, settings)
+        failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
+        if options.report:
+            failed += _write_report(options.report, job)
+    for line in failed:
+        print(f"watchline: failed: {settings.conceal(line)}", file=sys.stderr)
+    return INTERRUPTED if stopped else SOME_FAILED if failed else DONE
 
 
 def _flags(options: argparse.Namespace) -> "list[Flag]":
@@ -74,3 +90,91 @@ def _flags(options: argparse.Namespace) -> "list[Flag]":
 
     given = {name: getattr(options, name) for name in SETTINGS}
     return [Flag(f"--{name}", *SETTINGS[name], value) for name, value in given.items() if value is not None]
+
+
+def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
+    """Where the outputs go; leaves by argparse's usage error where that cannot be."""
+    from watchline.streams.inputs import VIDEO_SUFFIXES
+
+    parser: argparse.ArgumentParser = options.parser
+    out = settings.out
+    if out is None:
+        parser.error("where to? name a folder with --out")
+    if out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"} and not out.is_dir():
+        parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
+    report = options.report
+    if report and (report.is_dir() or not report.absolute().parent.is_dir()):
+        parser.error(f"--report {report}: expected the name of a file in a folder that is there")
+    return out
+
+
+def _sources(inputs: list[str], settings: "Config") -> "tuple[list[Source], list[str]]":
+    """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
+    from watchline.pipeline.config import find_source
+    from watchline.streams.errors import StreamError
+    from watchline.streams.inputs import find_sources
+
+    if inputs:
+        found = find_sources(inputs)
+        return [*found.sources], [str(problem) for problem in found.problems]
+    sources, problems = [], []
+    for stream, word in settings.streams.items():
+        try:
+            sources.append(find_source(stream, word))
+        except StreamError as problem:
+            problems.append(str(problem))
+    return sources, problems
+
+
+def _check_single(options: argparse.Namespace, out: Path, sources: "list[Source]") -> None:
+    """A file as the output takes one video, no more and no photos."""
+    from watchline.streams.photos import PhotosSource
+
+    if out.suffix != ".mp4":
+        return
+    if options.no_video:
+        options.parser.error(f"--out {out} is a video, but --no-video says to write none; name a folder")
+    photos = any(isinstance(source, PhotosSource) for source in sources)
+    if len(sources) > 1 or photos:
+        what = "photos" if photos else f"{len(sources)} videos"
+        options.parser.error(f"--out {out} is one video, but the input is {what}; name a folder")
+
+
+def _work(job: "Annotate", plain: bool) -> bool:
+    """Do the job. Returns whether it was stopped by a signal."""
+    from watchline.cli.interrupt import first_stops
+    from watchline.cli.progress import display
+
+    shown = display(plain)
+    try:
+        with first_stops(job.stop) as signals:
+            for progress in job.run():
+                shown.show(progress)
+    finally:
+        shown.close()
+    return bool(signals)
+
+
+def _tell(job: "Annotate", settings: "Config") -> None:
+    """What was written, and what was odd about it."""
+    print()
+    for outcome in job.outcomes:
+        files = [str(path) for path in outcome.outputs]
+        if len(files) > MANY:
+            files = [*files[: MANY - 1], f"{len(files) - MANY + 1} more"]
+        print(f"{outcome.stream}: {', '.join(files) or 'nothing'} written")
+        for note in outcome.notes:
+            print(f"{outcome.stream}: {settings.conceal(note)}", file=sys.stderr)
+
+
+def _write_report(path: Path, job: "Annotate") -> list[str]:
+    """Write the report as JSON. Returns why not, if not."""
+    from dataclasses import asdict
+
+    streams = [asdict(outcome) for outcome in job.outcomes]
+    report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
+    try:
+        path.write_text(json.dumps(report, indent=2, default=str) + "\n")
+    except OSError as error:
+        return [f"{path}: the report cannot be written: {error.strerror}"]
+    return []

@@ -13,8 +13,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def first_stops(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the context the first signal calls `stop`, the second ends the process."""
+def first_stops(stop: Callable[[], None]) -> Iterator[list[int]]:
+    """Within the context the first signal calls `stop`, the second ends the process. Yields the signals so far."""
     seen: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -27,7 +27,7 @@ def first_stops(stop: Callable[[], None]) -> Iterator[None]:
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
-        yield
+        yield seen
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""How much of the machine does the chain use? The whole chain against its ceiling and against a plain loop.
+
+    python bench/chain.py CLIP [--rounds 5] [--frames 300] [--imgsz 416]
+
+For a 720p and a 1080p file made from CLIP, in each round one after another:
+
+  parts     each part of the work alone, in one thread: seconds of CPU a frame. Their sum over the cores is the ceiling:
+            no order of the work on this machine can be faster.
+  chain     `watchline annotate`: decode, detect, draw, encode.
+  events    the same without drawing and encoding (`--no-video`).
+  engine    the bare engine on all cores, one worker of one thread each: the bound of `events`.
+  plain     the usual loop: cv2.VideoCapture, the same engine with as many threads as cores, draw, cv2.VideoWriter.
+
+Figures are medians over the rounds; ratios are medians of the rounds' own ratios, since speed drifts.
+"""
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+from clips import scaled
+
+from watchline.pipeline.annotate import Annotate
+from watchline.pipeline.annotator import Annotator
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.message import Item
+from watchline.streams.file import FileSource
+from watchline.streams.frame import ArrayPicture, Frame
+from watchline.streams.mp4 import Mp4Sink
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--imgsz", type=int)
+    parser.add_argument("--runtime")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    detector = Detector(imgsz=args.imgsz, runtime=args.runtime)
+    for name in ("720p", "1080p"):
+        clip = scaled(args.clip, name, args.frames, args.work)
+        rounds = [_round(clip, detector, args.work / "out") for _ in range(args.rounds)]
+        _print(name, rounds)
+
+
+def _round(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
+    """Frames a second of everything, and milliseconds of CPU a frame of each part, measured back to back."""
+    parts = _parts(clip, detector, out)
+    return {
+        **parts,
+        "ceiling": CORES / sum(parts.values()) * 1e3,
+        "chain": _job(clip, detector, out, Mp4Sink()),
+        "events": _job(clip, detector, out, None),
+        "engine": _engine(detector),
+        "plain": _plain(clip, detector, out),
+    }
+
+
+def _print(name: str, rounds: list[dict[str, float]]) -> None:
+    def middle(key: str) -> float:
+        return median(r[key] for r in rounds)
+
+    def ratio(a: str, b: str) -> str:
+        ratios = sorted(r[a] / r[b] for r in rounds)
+        return f"{median(ratios):.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+    parts = [key for key in rounds[0] if key.startswith("cpu ")]
+    print(f"\n{name}, {CORES} cores, {len(rounds)} rounds")
+    print("  " + ", ".join(f"{key.removeprefix('cpu ')} {middle(key):.1f}" for key in parts) + " ms of CPU a frame")
+    for key in ("ceiling", "chain", "plain", "engine", "events"):
+        print(f"  {key:<10}{middle(key):>8.1f} FPS")
+    print(f"  chain / ceiling   {ratio('chain', 'ceiling')}")
+    print(f"  chain / plain     {ratio('chain', 'plain')}")
+    print(f"  events / engine   {ratio('events', 'engine')}", flush=True)
+
+
+def _job(clip: Path, detector: Detector, out: Path, video: Mp4Sink | None) -> float:
+    """FPS of a job, from its first frame written to its last, so that loading the model does not count."""
+    times = [time.perf_counter() for _ in Annotate([FileSource(clip)], detector, Annotator(), out, video).run()]
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _engine(detector: Detector, seconds: float = 4.0) -> float:
+    """FPS of the bare engines, one a core."""
+    counts = []
+    ready = threading.Barrier(CORES)
+
+    def work() -> None:
+        engine = detector.load()
+        width, height = engine.size
+        batch = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+        engine.warm_up()
+        ready.wait()
+        done, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            engine.infer(batch)
+            done += 1
+        counts.append(done / (time.perf_counter() - started))
+
+    threads = [threading.Thread(target=work) for _ in range(CORES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts)
+
+
+def _parts(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
+    """Milliseconds of CPU a frame that each part costs by itself."""
+    with FileSource(clip, threads=1).open() as reader:
+        about = reader.about
+        items: list[Item] = []
+        spent = _cpu(lambda: items.extend(Item(i, f) for i, f in zip(range(100), reader, strict=False)))
+        count = len(items)
+    costs = {"cpu decode": spent / count}
+    with detector.open() as process:
+        costs["cpu detect"] = _cpu(lambda: items.__setitem__(slice(None), process(items))) / count
+    with Annotator().open() as process:
+        costs["cpu draw"] = _cpu(lambda: items.__setitem__(slice(None), process(items))) / count
+
+    def encode() -> None:
+        with Mp4Sink(threads=1).open(out / "parts.mp4", about) as sink:
+            for item in items:
+                assert item.drawn is not None
+                sink.write(item.drawn, item.frame.pts, item.frame.time_base)
+
+    costs["cpu encode"] = _cpu(encode) / count
+    return {key: value * 1e3 for key, value in costs.items()}
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU, of all threads of the process."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def _plain(clip: Path, detector: Detector, out: Path) -> float:
+    """FPS of the loop that everybody writes first."""
+    settings = replace(detector, workers=1, threads=CORES)
+    capture = cv2.VideoCapture(str(clip))
+    rate, width, height = (capture.get(k) for k in (cv2.CAP_PROP_FPS, 3, 4))
+    out.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(out / "plain.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), rate, (int(width), int(height)))
+    with settings.open() as detect, Annotator().open() as annotate:
+        index, started = 0, time.perf_counter()
+        while True:
+            good, pixels = capture.read()
+            if not good:
+                break
+            frame = Frame("plain", index, index, 1 / rate, ArrayPicture(pixels), 0.0)  # type: ignore[arg-type]
+            [item] = annotate(detect([Item(index, frame)]))
+            writer.write(item.drawn)
+            index += 1
+        seconds = time.perf_counter() - started
+    writer.release()
+    capture.release()
+    return index / seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Clips for the measurements: a real video, scaled to 720p or 1080p, long enough, made once."""
+
+from collections.abc import Iterator
+from itertools import chain, repeat
+from pathlib import Path
+
+import av
+
+SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+
+
+def scaled(source: Path, name: str, frames: int, folder: Path) -> Path:
+    """`source` as H.264 of the size `name` ("720p", "1080p"), repeated until it has `frames` frames."""
+    path = folder / f"{source.stem}-{name}-{frames}.mp4"
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    width, height = SIZES[name]
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "23"})
+        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
+        pictures = chain.from_iterable(map(_pictures, repeat(source)))
+        for _, picture in zip(range(frames), pictures, strict=False):
+            small = picture.reformat(width, height, "yuv420p")
+            small.pts = None
+            out.mux(video.encode(small))
+        out.mux(video.encode())
+    return path
+
+
+def _pictures(source: Path) -> Iterator[av.VideoFrame]:
+    with av.open(str(source)) as container:
+        yield from container.decode(video=0)

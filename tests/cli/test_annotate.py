@@ -1,0 +1,241 @@
+"""`watchline annotate` from end to end, with real clips and a tiny real model: files, exit codes, progress, Ctrl-C."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from cli.shell import watchline, within
+from clips import Image, decode, write_clip, write_photo
+from models_onnx import tiny_detector
+
+LONG = 200  # frames
+
+
+def red_square(index: int) -> Image:
+    """Grey with a red square, which the tiny detector takes for a person, that goes right by 8 pixels a frame."""
+    image = np.full((64, 128, 3), 90, np.uint8)
+    image[16:32, 8 * index : 8 * index + 16] = (0, 0, 255)
+    return image
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a clip of 8 frames, a second one, photos, a text that is called .mp4, and a model."""
+    write_clip(tmp_path / "walk.mp4", frames=8, size=(128, 64), draw=red_square)
+    write_clip(tmp_path / "other.mp4", frames=3)
+    (tmp_path / "photos").mkdir()
+    write_photo(tmp_path / "photos" / "a.png", red_square(0))
+    (tmp_path / "text.mp4").write_text("no video\n" * 20)
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    return tmp_path
+
+
+def annotate(folder: Path, *words: str):
+    return within(folder, "annotate", *words, "--model", "tiny.onnx")
+
+
+def events(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def labels(path: Path) -> list[list[str]]:
+    return [[found["label"] for found in event["detections"]] for event in events(path)[1:]]
+
+
+def test_a_clip_becomes_a_video_and_its_events(folder: Path) -> None:
+    words = ["walk.mp4", "--out", "out", "--imgsz", "128x64", "--model", "tiny.onnx"]
+    done = watchline("annotate", *words, cwd=folder)
+    assert done.code == 0
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["walk.jsonl", "walk.mp4"]
+    assert decode(folder / "out" / "walk.mp4").seconds == decode(folder / "walk.mp4").seconds
+    assert all("person" in found for found in labels(folder / "out" / "walk.jsonl"))
+    assert done.out[0].startswith("8 frames in ")
+    assert done.out[-1] == "walk: out/walk.mp4, out/walk.jsonl written"
+
+
+def test_lines_tell_the_progress_where_there_is_no_terminal(folder: Path) -> None:
+    done = annotate(folder, "walk.mp4", "other.mp4", "--out", "out")
+    assert next(line for line in done.err if line.startswith("walk: ")) == "walk: 8 frames of 128 x 64, h264"
+    assert [line.split(" in ")[0] for line in done.err if "done" in line] == [
+        "walk: done: 8 frames",
+        "other: done: 3 frames",
+    ]
+    assert not any("\r" in line for line in done.err)
+
+
+def test_bad_files_are_named_at_the_end_and_do_not_stop_the_rest(folder: Path) -> None:
+    words = ["gone.mp4", "text.mp4", "--out", "out", "walk.mp4", "no*.mkv", "--model", "tiny.onnx"]
+    done = watchline("annotate", *words, cwd=folder)
+    assert done.code == 1
+    failed = [line for line in done.err if line.startswith("watchline: failed: ")]
+    assert done.err[-3:] == failed
+    assert [next(name for name in ("gone.mp4", "no*.mkv", "text.mp4") if name in line) for line in failed] == [
+        "gone.mp4",
+        "no*.mkv",
+        "text.mp4",
+    ]
+    assert len(events(folder / "out" / "walk.jsonl")) == 1 + 8
+
+
+def test_nothing_to_read_is_a_failure(folder: Path) -> None:
+    done = annotate(folder, "gone.mp4", "--out", "out")
+    assert (done.code, done.out) == (1, [])
+    assert done.err == ["watchline: failed: gone.mp4: there is no such file or folder; check the spelling"]
+    assert not (folder / "out").exists()
+
+
+def test_photos(folder: Path) -> None:
+    done = annotate(folder, "photos", "--out", "out")
+    assert done.code == 0
+    assert [event["file"] for event in events(folder / "out" / "photos.jsonl")[1:]] == ["a.png"]
+    assert (folder / "out" / "a.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "frames", "found"),
+    [
+        (["--no-video", "--classes", "car,bicycle"], 8, 0),
+        (["--no-video", "--conf", "1"], 8, 0),
+        (["--no-video", "--every", "3"], 3, 3),
+        (["--no-video", "--workers", "1", "--iou", "0.1", "--runtime", "onnxruntime"], 8, 8),
+    ],
+)
+def test_flags_reach_the_detector(folder: Path, words: list[str], frames: int, found: int) -> None:
+    assert annotate(folder, "walk.mp4", "--out", "out", "--imgsz", "128", *words).code == 0
+    seen = labels(folder / "out" / "walk.jsonl")
+    assert (len(seen), sum("person" in names for names in seen)) == (frames, found)
+    assert not (folder / "out" / "walk.mp4").exists()
+
+
+def test_a_file_as_the_output(folder: Path) -> None:
+    done = annotate(folder, "walk.mp4", "--out", "here/annotated.mp4", "--preset", "ultrafast")
+    assert done.code == 0
+    assert sorted(p.name for p in (folder / "here").iterdir()) == ["annotated.mp4", "walk.jsonl"]
+
+
+def test_the_report_is_written(folder: Path) -> None:
+    assert annotate(folder, "walk.mp4", "text.mp4", "--out", "out", "--report", "report.json").code == 1
+    report = json.loads((folder / "report.json").read_text())
+    assert report["frames"] == 8
+    assert report["streams"]["walk"]["balances"]
+    walk, text = report["outcomes"]
+    assert walk["outputs"] == ["out/walk.mp4", "out/walk.jsonl"]
+    assert walk["error"] is None
+    assert "text.mp4" in text["error"]
+
+
+def test_flags_are_stronger_than_the_config(folder: Path) -> None:
+    (folder / "watchline.toml").write_text(
+        "out = 'from-file'\n[streams.gate]\nsource = 'walk.mp4'\n"
+        "[detector]\nmodel = 'tiny.onnx'\nconf = 1\nimgsz = 128\n"
+    )
+    assert within(folder, "annotate", "--config", "watchline.toml", "--conf", "0.5").code == 0
+    assert sorted(p.name for p in (folder / "from-file").iterdir()) == ["gate.jsonl", "gate.mp4"]
+    assert all("person" in found for found in labels(folder / "from-file" / "gate.jsonl"))
+    assert events(folder / "from-file" / "gate.jsonl")[1]["stream"] == "gate"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["walk.mp4"], "where to? name a folder with --out"),
+        (["--out", "out"], "what? name videos"),
+        (["walk.mp4", "other.mp4", "--out", "x.mp4"], "--out x.mp4 is one video, but the input is 2 videos"),
+        (["photos", "--out", "x.mp4"], "--out x.mp4 is one video, but the input is photos"),
+        (["walk.mp4", "--out", "x.mp4", "--no-video"], "--out x.mp4 is a video, but --no-video says to write none"),
+        (["walk.mp4", "--out", "x.mkv"], "--out x.mkv: videos are written as .mp4"),
+        (["walk.mp4", "--out", "out", "--report", "no/r.json"], "--report no/r.json: expected the name of a file"),
+        (["walk.mp4", "--out", "out", "--conf", "7"], "watchline: --conf 7.0: must be at most 1 (default 0.25)"),
+        (
+            ["walk.mp4", "--out", "out", "--classes", "persn"],
+            "watchline: unknown class 'persn': did you mean 'person'?",
+        ),
+        (["walk.mp4", "--out", "out", "--runtime", "openvin"], "did you mean 'openvino'?"),
+        (["walk.mp4", "--out", "out", "--preset", "veryfats"], "did you mean 'veryfast'?"),
+        (["walk.mp4", "--out", "out", "--imgsz", "65"], "65"),
+        (["walk.mp4", "--out", "out", "--config", "gone.toml"], "watchline: gone.toml: there is no such file"),
+        (["walk.mp4", "--out", "out", "--model", "walk.onnx"], "watchline: no model 'walk.onnx'"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_and_writes_nothing(folder: Path, words: list[str], says: str) -> None:
+    done = within(folder, "annotate", "--model", "tiny.onnx", *words)
+    assert done.code == 2
+    assert says in done.err[-1]
+    assert not (folder / "out").exists()
+
+
+def test_verbose_tells_where_an_error_came_from(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "watchline", "annotate", "walk.mp4", "--out", "out", "--model", "gone.onnx", "-v"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("watchline: no model 'gone.onnx'")
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise, which takes long to encode."""
+    still = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    return write_clip(path, LONG, (320, 240), options={"preset": "ultrafast"}, draw=lambda _: still)
+
+
+@pytest.fixture
+def long_job(folder: Path, long_clip: Path) -> Iterator[subprocess.Popen]:
+    """An annotate of a clip that takes some seconds, under way: frames are being written."""
+    shutil.copy(long_clip, folder / "long.mp4")
+    words = ["annotate", "long.mp4", "walk.mp4", "--out", "out", "--model", "tiny.onnx", "--preset", "veryslow"]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "watchline", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    lines = folder / "out" / "long.jsonl"
+    deadline = time.monotonic() + 30
+    while not (lines.exists() and lines.read_bytes().count(b"\n") > 5):
+        assert job.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline, "it did not begin to write"
+        time.sleep(0.05)
+    yield job
+    job.kill()
+    job.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_once_finishes_the_file(folder: Path, long_job: subprocess.Popen, number: int) -> None:
+    long_job.send_signal(number)
+    out, err = long_job.communicate(timeout=30)
+    assert long_job.returncode == 130
+    assert "stopping: the files are finished" in err
+    assert "Traceback" not in err
+    assert "balance" not in err
+    written = events(folder / "out" / "long.jsonl")[1:]
+    assert 5 <= len(written) < LONG
+    assert len(decode(folder / "out" / "long.mp4").pictures) == len(written)
+    assert out.startswith(f"{len(written)} frames in ")
+    assert not (folder / "out" / "walk.mp4").exists()
+
+
+def test_ctrl_c_twice_leaves_at_once(long_job: subprocess.Popen) -> None:
+    os.kill(long_job.pid, signal.SIGINT)
+    os.kill(long_job.pid, signal.SIGTERM)  # another number, as equal ones that come together count once
+    started = time.monotonic()
+    _, err = long_job.communicate(timeout=30)
+    assert time.monotonic() - started < 5
+    assert long_job.returncode == 130
+    assert "Traceback" not in err

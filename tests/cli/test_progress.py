@@ -1,0 +1,87 @@
+"""Progress: bars on a terminal, lines elsewhere."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import onnx
+import pytest
+from clips import write_clip
+from models_onnx import tiny_detector
+
+from watchline.cli import progress
+from watchline.pipeline.annotate import Progress
+from watchline.streams.source import About
+
+
+def about(frames: int | None) -> About:
+    return About("a.mp4", 64, 48, Fraction(1, 25), Fraction(25), frames, "h264")
+
+
+def lines_of(steps: list[Progress], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    shown = progress.Lines()
+    for step in steps:
+        shown.show(step)
+    shown.close()
+    return [re.sub(r"\d+\.\d", "#", line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_a_line_each_tenth_of_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    steps = [Progress("a", about(100), i) for i in range(1, 101)] + [Progress("a", about(100), 100, True)]
+    found = lines_of(steps, capsys)
+    assert found[0] == "a: 100 frames of 64 x 48, h264"
+    assert [line.split(" frames")[0] for line in found[1:-1]] == [f"a: {n}/100" for n in range(10, 101, 10)]
+    assert found[-1] == "a: done: 100 frames in # s, # FPS"
+
+
+def test_a_fast_job_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [Progress("a", about(100), i) for i in range(1, 101)] + [Progress("a", about(100), 100, True)]
+    assert len(lines_of(steps, capsys)) == 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([Progress("a", None, 0, True, "no video")], ["a: starting", "a: failed after 0 frames"]),
+        (
+            [Progress("a", about(None), 1), Progress("a", about(None), 1, True, "cut")],
+            ["a: 64 x 48, h264", "a: failed after 1 frames"],
+        ),
+    ],
+)
+def test_what_is_not_known_is_left_out(
+    capsys: pytest.CaptureFixture[str], steps: list[Progress], expected: list[str]
+) -> None:
+    assert lines_of(steps, capsys) == expected
+
+
+def test_a_bar_a_file_on_a_terminal(tmp_path: Path) -> None:
+    write_clip(tmp_path / "walk.mp4", frames=8)
+    write_clip(tmp_path / "other.mp4", frames=3)
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    words = ["annotate", "walk.mp4", "other.mp4", "--out", "out", "--model", "tiny.onnx"]
+    ours, theirs = pty.openpty()
+    job = subprocess.Popen(
+        [sys.executable, "-m", "watchline", *words], stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path
+    )
+    os.close(theirs)
+    shown = _read_all(ours)
+    assert job.wait() == 0
+    for name, frames in (("walk", 8), ("other", 3)):
+        assert re.search(rf"{name} 100% \|█+\| {frames}/{frames} frames, \d+\.\d FPS, ETA 00:00", shown)
+
+
+def _read_all(terminal: int) -> str:
+    """What a program writes to a terminal until it ends, which a terminal tells by an error."""
+    data = b""
+    try:
+        while part := os.read(terminal, 4096):
+            data += part
+    except OSError:
+        return data.decode()
+    return data.decode()

@@ -1,0 +1,103 @@
+import os
+
+import pytest
+from clips import write_clip, write_photo
+
+from watchline.streams.file import FileSource
+from watchline.streams.inputs import find_sources
+from watchline.streams.photos import PhotosSource
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names):
+    for name in names:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb"):
+            pass
+
+
+def told(found):
+    return [
+        (s.stream, str(s.path)) if isinstance(s, FileSource) else (s.stream, [str(p) for p in s.paths])
+        for s in found.sources
+    ]
+
+
+@pytest.mark.parametrize(
+    ("there", "words", "expected"),
+    [
+        pytest.param(["a.mp4"], ["a.mp4"], [("a", "a.mp4")], id="a file"),
+        pytest.param(["a.dat"], ["a.dat"], [("a", "a.dat")], id="a file of any name that is named"),
+        pytest.param(
+            ["d/b.MKV", "d/a.mp4", "d/notes.txt", "d/.c.mp4", "d/inner/e.mp4"],
+            ["d"],
+            [("a", "d/a.mp4"), ("b", "d/b.MKV")],
+            id="a folder, not those inside it",
+        ),
+        pytest.param(["a1.mkv", "a2.mkv", "b.mkv"], ["a*.mkv"], [("a1", "a1.mkv"), ("a2", "a2.mkv")], id="a glob"),
+        pytest.param(["x/1.ts", "x/y/2.ts"], ["x/**/*.ts"], [("1", "x/1.ts"), ("2", "x/y/2.ts")], id="a deep glob"),
+        pytest.param(["a[1].mp4"], ["a[1].mp4"], [("a[1]", "a[1].mp4")], id="a name that looks like a glob"),
+        pytest.param(
+            ["a/clip.mp4", "b/clip.mkv", "c/Clip.avi"],
+            ["a", "b", "c"],
+            [("clip", "a/clip.mp4"), ("clip-2", "b/clip.mkv"), ("Clip-3", "c/Clip.avi")],
+            id="stems that clash",
+        ),
+        pytest.param(
+            ["a/clip.mp4", "b/clip.mp4", "clip-2.mp4"],
+            ["a", "b", "clip-2.mp4"],
+            [("clip", "a/clip.mp4"), ("clip-3", "b/clip.mp4"), ("clip-2", "clip-2.mp4")],
+            id="a number that is taken",
+        ),
+        pytest.param(["d/a.mp4"], ["d/a.mp4", "d", "d/../d/a.mp4"], [("a", "d/a.mp4")], id="the same file, once"),
+        pytest.param(
+            ["d/a.jpg", "d/b.mp4", "d/c.PNG"],
+            ["d"],
+            [("d", ["d/a.jpg", "d/c.PNG"]), ("b", "d/b.mp4")],
+            id="a folder of both",
+        ),
+        pytest.param(
+            ["d/a.jpg", "e/b.jpg", "d/c.jpg"],
+            ["d/c.jpg", "e/b.jpg", "d/a.jpg"],
+            [("d", ["d/c.jpg", "d/a.jpg"]), ("b", ["e/b.jpg"])],
+            id="photos that are named, by folder",
+        ),
+    ],
+)
+def test_words_lead_to_sources(here, there, words, expected):
+    touch(*there)
+    found = find_sources(words)
+    assert told(found) == expected
+    assert found.problems == []
+
+
+def test_a_link_to_a_file_is_that_file(here):
+    touch("a.mp4")
+    os.symlink("a.mp4", "b.mp4")
+    assert told(find_sources(["b.mp4", "a.mp4"])) == [("b", "b.mp4")]
+
+
+def test_bad_words_do_not_stop_good_ones(here):
+    touch("a.mp4", "empty/notes.txt")
+    found = find_sources(["missing.mp4", "empty", "a.mp4", "*.mkv"])
+    assert told(found) == [("a", "a.mp4")]
+    assert [str(problem) for problem in found.problems] == [
+        "missing.mp4: there is no such file or folder; check the spelling",
+        "empty: there are no videos or photos in this folder; name another, or a file",
+        "*.mkv: no file matches this pattern; check it with ls",
+    ]
+    assert all(isinstance(problem, FileNotFoundError) for problem in found.problems)
+
+
+def test_what_is_found_opens(here):
+    write_clip(here / "a.mp4", 2)
+    write_photo(here / "b.jpg")
+    for source in find_sources(["."]).sources:
+        assert isinstance(source, FileSource | PhotosSource)
+        with source.open() as reader:
+            assert len(list(reader)) == reader.about.frames
