@@ -41,6 +41,7 @@ from watchline.streams.mp4 import Mp4Sink
 from watchline.streams.source import Source
 
 STAGES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink}
+SHORTEST_SECRET = 4  # letters
 LONGEST_VALUE = 60  # letters of a wrong value that an error shows
 
 
@@ -107,9 +108,12 @@ def find_source(stream: str, word: str) -> Source:
 
 
 def conceal(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with `${NAME}` in place of the value of every variable in it, the longest first."""
+    """The text with `${NAME}` in place of the value of every variable in it, the longest first.
+
+    Values of less than four letters stay: they are numbers and the like, and would be found everywhere.
+    """
     for name, value in sorted(secrets.items(), key=lambda item: -len(item[1])):
-        if value:
+        if len(value) >= SHORTEST_SECRET:
             text = text.replace(value, f"${{{name}}}")
     return text
 

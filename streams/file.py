@@ -90,6 +90,12 @@ class FileReader:
         self.about = self._describe(self._first)
 
     @property
+    def notes(self) -> list[str]:
+        """What was odd so far: corrupt packets, times that were mended."""
+        odd = ((self.corrupt, "corrupt packets or frames"), (self.mended, "times of frames that had to be mended"))
+        return [f"{self.about.name}: {count} {what}" for count, what in odd if count]
+
+    @property
     def mended(self) -> int:
         """How many times of frames so far were missing or not after the one before: see `clock.Clock`."""
         return self._clock.mended

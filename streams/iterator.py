@@ -49,6 +49,8 @@ class IteratorSource:
 class IteratorReader:
     """Arrays being read; whether they have times is what the first says."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, source: IteratorSource) -> None:
         frames = iter(source.frames)
         first = next(frames, None)

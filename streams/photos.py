@@ -65,7 +65,10 @@ class PhotosReader:
     Attributes:
         about: with the size of the first photo that can be read.
         skipped: one line for each photo so far that was left out: which, and why.
+        notes: nothing; a photo that was left out is an error, raised after the last one.
     """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, source: PhotosSource, files: list[Path]) -> None:
         self.skipped: list[str] = []
@@ -87,7 +90,11 @@ class PhotosReader:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        """The photos, once. The index counts those that could be read, and is the time in seconds."""
+        """The photos, once. The index counts those that could be read, and is the time in seconds.
+
+        Raises:
+            SourceUnreadable: after the last photo, if some were left out.
+        """
         index = 0
         photo, self._first = self._first, None
         while photo is not None:
@@ -96,6 +103,8 @@ class PhotosReader:
             yield Frame(self._stream, index, index, SECOND, ArrayPicture(image), time.monotonic(), name)
             index += 1
             photo = next(self._read, None)
+        if self.skipped:
+            raise SourceUnreadable(f"{len(self.skipped)} of the photos could not be read: " + "; ".join(self.skipped))
 
     def _photos(self, files: list[Path]) -> Iterator[tuple[Path, Image]]:
         for file in files:

@@ -1,6 +1,6 @@
 """What a source is: settings that open into a reader of frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,7 +46,7 @@ class Reader(Protocol):
     def about(self) -> About: ...
 
     @property
-    def notes(self) -> list[str]: ...
+    def notes(self) -> Sequence[str]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -66,6 +66,8 @@ class SyntheticSource:
 class SyntheticReader:
     """The pattern being made."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, source: SyntheticSource) -> None:
         self._source = source
         self.about = About(

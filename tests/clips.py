@@ -88,12 +88,12 @@ def write_clip(
 def write_tone(out: av.container.OutputContainer, sound: av.AudioStream, seconds: float) -> None:
     """Encodes and muxes a quiet 440 Hz tone."""
     block = sound.codec_context.frame_size or 1024
-    form = sound.codec_context.format.name
+    resampler = av.AudioResampler(sound.codec_context.format.name, "stereo", 48000)
     for start in range(0, int(seconds * 48000), block):
         tone = np.sin(2 * np.pi * 440 / 48000 * np.arange(start, start + block)).astype(np.float32) * 0.2
         frame = av.AudioFrame.from_ndarray(np.stack([tone, tone]), "fltp", "stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
-        for ready in av.AudioResampler(form, "stereo", 48000).resample(frame):
+        for ready in resampler.resample(frame):
             out.mux(sound.encode(ready))
     out.mux(sound.encode())
 

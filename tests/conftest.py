@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+# Threads of torch wait for one another at every operation; beside other work on the machine that costs minutes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+pytest_plugins = ["disk_and_user"]
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("WATCHLINE_DATA", ROOT.parent / "shared" / "data"))
 

@@ -98,6 +98,7 @@ def play(chromium: str, folder: Path, scratch: Path) -> dict[str, Any]:
             return {"error": "the page was silent", "log": (scratch / "chromium.log").read_text()[-2000:]}
 
 
+@pytest.mark.timeout(300)  # it annotates ten seconds of video first, perhaps on a busy machine
 def test_an_annotated_video_plays(chromium: str, bikes: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "watchline", "annotate", str(bikes), "--out", str(out), "--every", "5"]

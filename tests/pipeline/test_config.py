@@ -201,6 +201,12 @@ def test_a_secret_is_in_no_repr_and_can_be_concealed(write, monkeypatch) -> None
     assert config.conceal("no answer from rtsp://me:s3cret@gate/") == "no answer from rtsp://me:${PASSWORD}@gate/"
 
 
+def test_a_number_from_the_environment_is_no_secret(write, monkeypatch) -> None:
+    monkeypatch.setenv("WORKERS", "2")
+    config = load(write("[detector]\nworkers = '${WORKERS}'"))
+    assert config.conceal("a size of 320 x 200") == "a size of 320 x 200"
+
+
 def test_flags_are_stronger_than_the_file(write) -> None:
     flags = [Flag("--conf", "detector", "conf", 0.5), Flag("--out", "", "out", "elsewhere")]
     config = load(write(WHOLE), flags)

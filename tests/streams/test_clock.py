@@ -1,4 +1,5 @@
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_times_are_mended_only_where_they_must_be(times, expected, mended):
 def test_filled_times_do_not_drift_at_a_rate_that_is_no_whole_number_of_units():
     got, _ = run([None] * 3001, rate=Fraction(30000, 1001))
     assert got[-1] == round(3000 * Fraction(1001, 30000) / MS)
-    assert all(a < b for a, b in zip(got, got[1:], strict=False))
+    assert all(a < b for a, b in pairwise(got))
 
 
 def test_end_is_a_frame_after_the_last():

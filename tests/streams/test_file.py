@@ -1,5 +1,6 @@
 import os
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
@@ -55,10 +56,10 @@ def test_settings_are_checked():
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_nothing(bikes, threads):
-    one, two = read(bikes, threads=threads)[0], read(bikes)[0]
-    for a, b in zip(one[::50], two[::50], strict=True):
-        assert a.pts == b.pts
-        assert (a.picture.bgr() == b.picture.bgr()).all()
+    with FileSource(bikes, threads=threads).open() as one, FileSource(bikes).open() as two:
+        for a, b, _ in zip(one, two, range(40), strict=False):
+            assert a.pts == b.pts
+            assert (a.picture.bgr() == b.picture.bgr()).all()
 
 
 VARIABLE = [1000 + i * 40 + i % 3 * 7 + i // 5 * 500 for i in range(20)]
@@ -136,15 +137,15 @@ def test_pixel_aspect_follows_the_rotation(tmp_path):
         ("a.mp4", {"container": {"movflags": "frag_keyframe+delay_moov"}}),
     ],
 )
-@pytest.mark.parametrize("part", [0.4, 0.7])
+@pytest.mark.parametrize("part", [0.6, 0.75])
 def test_a_cut_file_gives_its_frames_and_then_says_where_it_ends(tmp_path, name, settings, part):
-    clip = write_clip(tmp_path / name, 250, options={"g": "25"}, **settings)
+    clip = write_clip(tmp_path / name, 150, options={"g": "25"}, **settings)
     whole, _, error = read(clip)
     assert error is None
-    assert len(whole) == 250
+    assert len(whole) == 150
     clip.write_bytes(clip.read_bytes()[: int(clip.stat().st_size * part)])
     frames, _, error = read(clip)
-    assert 10 < len(frames) < 250
+    assert 10 < len(frames) < 150
     assert str(error).startswith(f"{clip} ends after {frames[-1].seconds + 0.04:.1f} ")
     for got, want in zip(frames[:10], whole[:10], strict=True):
         assert got.pts == want.pts
@@ -191,7 +192,7 @@ def test_damage_in_the_middle_costs_only_what_it_hits(tmp_path, bikes, name):
     assert 180 <= len(frames) <= 250
     assert reader.corrupt > 0 or len(frames) < 250
     assert [f.index for f in frames] == list(range(len(frames)))
-    assert all(a.pts < b.pts for a, b in zip(frames, frames[1:], strict=False))
+    assert all(a.pts < b.pts for a, b in pairwise(frames))
     assert frames[-1].seconds == pytest.approx(249 / 25, abs=0.1)
 
 

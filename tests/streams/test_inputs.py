@@ -1,4 +1,4 @@
-import os
+from pathlib import Path
 
 import pytest
 from clips import write_clip, write_photo
@@ -16,9 +16,8 @@ def here(tmp_path, monkeypatch):
 
 def touch(*names):
     for name in names:
-        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
-        with open(name, "wb"):
-            pass
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
 
 
 def told(found):
@@ -78,7 +77,7 @@ def test_words_lead_to_sources(here, there, words, expected):
 
 def test_a_link_to_a_file_is_that_file(here):
     touch("a.mp4")
-    os.symlink("a.mp4", "b.mp4")
+    Path("b.mp4").symlink_to("a.mp4")
     assert told(find_sources(["b.mp4", "a.mp4"])) == [("b", "b.mp4")]
 
 

@@ -23,7 +23,7 @@ def test_arrays_at_a_rate():
 
 def test_pairs_keep_their_times_to_the_microsecond():
     times = [0.5, 0.533333, 2, np.float64(2.000001)]
-    frames, about = read(((picture(0), t) for t in times))
+    frames, about = read((picture(0), t) for t in times)
     assert [f.seconds for f in frames] == pytest.approx(times, abs=1e-9)
     assert (about.rate, about.frames) == (None, None)
 

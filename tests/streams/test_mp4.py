@@ -3,13 +3,15 @@ import subprocess
 import sys
 import textwrap
 from fractions import Fraction
+from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from clips import decode, picture, write_clip
 
-from watchline.streams.errors import SinkError
+from watchline.streams.errors import SinkError, SourceTruncated
 from watchline.streams.file import FileSource
 from watchline.streams.mp4 import Mp4Sink
 from watchline.streams.source import About
@@ -25,10 +27,15 @@ def about(width=64, height=48, **settings):
 def write(path, pictures, sink=None, **settings):
     """Pictures at 25 a second. Returns the writer."""
     with (sink or Mp4Sink()).open(path, about(**settings)) as mp4:
-        for index, pixels in enumerate(pictures):
-            mp4.write(pixels, index, 1 / RATE)
+        pour(mp4, pictures)
         mp4.end()
     return mp4
+
+
+def pour(mp4, pictures):
+    """Writes pictures at 25 a second."""
+    for index, pixels in enumerate(pictures):
+        mp4.write(pixels, index, 1 / RATE)
 
 
 def copy(source, path, frames=None):
@@ -133,7 +140,10 @@ def test_odd_sizes_repeat_their_last_row_and_column(tmp_path, size):
     write(path, [picture(i, width, height) for i in range(3)], Mp4Sink(crf=5), width=width, height=height)
     shown = decode(path).pictures[0]
     assert shown.shape == (height + height % 2, width + width % 2, 3)
-    assert abs(shown[:height, :width] - picture(0, width, height).astype(int)).mean() < 8
+    grey = [
+        cv2.cvtColor(p, cv2.COLOR_BGR2GRAY).astype(int) for p in (shown[:height, :width], picture(0, width, height))
+    ]
+    assert abs(grey[0] - grey[1]).mean() < 5
     assert abs(shown[-1].astype(int) - shown[height - 1]).mean() < 4
     assert abs(shown[:, -1].astype(int) - shown[:, width - 1]).mean() < 4
 
@@ -209,15 +219,11 @@ def test_audio_that_mp4_cannot_hold_is_left_out_and_named(tmp_path):
 def test_audio_of_a_cut_source_is_copied_as_far_as_it_goes(tmp_path):
     source = write_clip(tmp_path / "a.mkv", 100, audio="aac")
     source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    seconds = []
-    with FileSource(source).open() as reader:
-        with Mp4Sink().open(tmp_path / "out.mp4", reader.about, [source]) as mp4, pytest.raises(EOFError):
-            for frame in reader:
-                mp4.write(frame.picture.bgr(), frame.pts, frame.time_base)
-                seconds.append(frame.pts * frame.time_base)
-        assert len(mp4.notes) == 0
-    out = decode(tmp_path / "out.mp4")
-    assert out.seconds == seconds
+    with pytest.raises(SourceTruncated):
+        copy(source, tmp_path / "out.mp4")
+    seconds = decode(tmp_path / "out.mp4").seconds
+    assert seconds == decode(source).seconds[: len(seconds)]
+    assert 40 < len(seconds) < 60
     assert audio_times(tmp_path / "out.mp4")[-1] == pytest.approx(float(seconds[-1]), abs=0.2)
 
 
@@ -227,10 +233,13 @@ def test_audio_of_a_cut_source_is_copied_as_far_as_it_goes(tmp_path):
 @pytest.mark.parametrize("how", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_a_finished_file(tmp_path, how):
     path = tmp_path / "a.mp4"
-    with pytest.raises(how), Mp4Sink().open(path, about()) as mp4:
-        for index in range(30):
-            mp4.write(picture(index), index, 1 / RATE)
+
+    def fail():
+        yield from map(picture, range(30))
         raise how
+
+    with pytest.raises(how), Mp4Sink().open(path, about()) as mp4:
+        pour(mp4, fail())
     assert decode(path).seconds == [index / RATE for index in range(30)]
     assert path.read_bytes().index(b"moov") < path.read_bytes().index(b"mdat")
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
@@ -255,7 +264,7 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
                 mp4.write(picture(index), index, Fraction(1, 25))
             os.kill(os.getpid(), signal.SIGKILL)
     """
-    tests = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    tests = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", textwrap.dedent(program), tmp_path / "a.mp4", tests], check=False)
     assert [file.name for file in tmp_path.iterdir()] == ["a.part.mp4"]
     seconds = decode(tmp_path / "a.part.mp4").seconds
@@ -268,17 +277,16 @@ def noise(index):
 
 
 def test_a_full_disk_keeps_what_was_written(small_disk):
-    folder = small_disk("2m")
+    folder = small_disk("768k")
     with Mp4Sink().open(folder / "a.mp4", about(160, 120)) as mp4:
         with pytest.raises(SinkError, match=r"disk full: .*a.mp4 .*plays up to about") as error:
-            for index in range(2000):
-                mp4.write(noise(index), index, 1 / RATE)
+            pour(mp4, map(noise, range(2000)))
         with pytest.raises(SinkError, match="closed after a failure"):
             mp4.write(noise(0), 3000, 1 / RATE)
     assert isinstance(error.value, OSError)
     assert [file.name for file in folder.iterdir()] == ["a.mp4"]
     seconds = decode(folder / "a.mp4").seconds
-    assert len(seconds) > 50
+    assert len(seconds) > 20
     assert seconds == [index / RATE for index in range(len(seconds))]
 
 
@@ -286,8 +294,7 @@ def test_a_disk_that_is_full_from_the_start(small_disk):
     folder = small_disk("16k")
     (folder / "filler").write_bytes(bytes(12_000))
     with pytest.raises(SinkError, match="disk full"), Mp4Sink().open(folder / "a.mp4", about(160, 120)) as mp4:
-        for index in range(100):
-            mp4.write(noise(index), index, 1 / RATE)
+        pour(mp4, map(noise, range(100)))
     assert not (folder / "a.part.mp4").exists()
 
 

@@ -35,9 +35,8 @@ def run(options: argparse.Namespace) -> int:
     if mistakes:
         return USAGE
     count = len(settings.streams)
-    detector = settings.detector
-    runtime = detector.runtime or "onnxruntime"
-    print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, model {detector.model} by {runtime}")
+    out = f"outputs in {settings.out}" if settings.out else "outputs where --out says"
+    print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, model {settings.detector.model}, {out}")
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of sources and sinks: a disk that is full soon, and a user who may not do everything."""
+"""Fixtures: a disk that is full soon, and a user who may not do everything."""
 
 import os
 import subprocess

@@ -1,0 +1,214 @@
+"""Is the whole chain faster than Ultralytics' predict-and-save with the same network?
+
+    python3 -m venv build/versus
+    build/versus/bin/pip install -e . ultralytics-opencv-headless torch torchvision
+    build/versus/bin/python bench/versus_ultralytics.py CLIP [--size 720p] [--rounds 5] [--frames 300] [--imgsz 416]
+
+(`ultralytics` itself brings opencv-python, which overwrites the opencv-python-headless of Watchline.)
+
+  watchline     `Annotate`: decode, detect, draw, encode H.264 into an MP4.
+  ultralytics   `YOLO(onnx).predict(clip, save=True, stream=True, device="cpu")`: the same, but its OpenCV writes Motion
+                JPEG into an AVI, which costs less and takes several times the space.
+
+Both run the shipped detector by ONNX Runtime, with the same input size and thresholds. Ultralytics wants another shape
+of in- and output than our contract, so its file is our graph with an adapter around it: at the front RGB planes in 0..1
+to BGR pixels, at the end (1, N, 4) corners and (1, N, C) scores to (1, 4 + C, N) centres, sides and scores. What that
+adds is seen in the engines' milliseconds, measured in turns on one thread each.
+
+Each run has a process of its own, as the libraries set one another's threads; the sides take turns, and each goes first
+in every other round. A run is timed from its first finished frame to its closed file, so that loading does not count.
+Figures are medians over the rounds; the ratio is the median of the rounds' own ratios, since speed drifts.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from clips import scaled
+from onnx import TensorProto, helper, numpy_helper
+
+from watchline import engines
+from watchline.engines import metadata
+from watchline.engines.engine import Metadata
+from watchline.pipeline import zoo
+from watchline.pipeline.annotate import Annotate
+from watchline.pipeline.annotator import Annotator
+from watchline.pipeline.detector import Detector
+from watchline.streams.file import FileSource
+from watchline.streams.mp4 import Mp4Sink
+
+CONF, IOU = 0.25, 0.45
+PACKAGES = ("watchline", "ultralytics-opencv-headless", "onnxruntime", "opencv-python-headless", "av", "torch", "numpy")
+# Ultralytics shall ask no server, install nothing, and leave its settings nowhere but among our own files.
+ALONE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+
+
+def main() -> None:
+    """Measure, and print the table; or, with --only, run one side once and print it as JSON."""
+    args = _arguments()
+    if args.only:
+        side = {"watchline": _watchline, "ultralytics": _ultralytics}[args.only]
+        print(json.dumps(side(args.clip, args.model, args.imgsz, args.work / args.only)))
+        return
+    about = metadata.read(args.model)
+    args.imgsz = args.imgsz or about.imgsz
+    args.clip = scaled(args.clip, args.size, args.frames, args.work)
+    adapted = adapt(args.model, about, args.imgsz, args.work / f"{about.name}-{args.imgsz}-ultralytics.onnx")
+    models = {"watchline": args.model, "ultralytics": adapted}
+    print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
+    print(f"{about.name} at {args.imgsz}, {args.clip.name}, {len(os.sched_getaffinity(0))} cores, {args.rounds} rounds")
+    engine = _engines(args.model, adapted, args.imgsz)
+    rounds = []
+    for number in range(args.rounds):
+        order = list(models.items())[:: 1 if number % 2 == 0 else -1]
+        rounds.append({name: _run(name, model, args) for name, model in order})
+    _print(engine, rounds)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--size", choices=("720p", "1080p"), default="720p")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--imgsz", type=int, help="side of the network's input (default: the model's own)")
+    parser.add_argument("--model", type=Path, default=zoo.find(zoo.DEFAULT))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
+    parser.add_argument("--only", choices=("watchline", "ultralytics"), help="run CLIP as it is through one side once")
+    return parser.parse_args()
+
+
+def adapt(model: Path, about: Metadata, imgsz: int, path: Path) -> Path:
+    """Our ONNX file as Ultralytics takes it, written to `path`.
+
+    `images` (1, 3, imgsz, imgsz) float32 RGB in 0..1; `output0` (1, 4 + C, N) float32: centre x, centre y, width,
+    height in pixels of the input, then the scores.
+    """
+    proto = onnx.load(model)
+    graph = proto.graph
+    for node in graph.node:
+        node.input[:] = ["pixels" if name == "images" else name for name in node.input]
+    # Corners to centre and sides is one product: (N, 4) x1 y1 x2 y2 times this.
+    centres = np.array([[0.5, 0, -1, 0], [0, 0.5, 0, -1], [0.5, 0, 1, 0], [0, 0.5, 0, 1]], np.float32)
+    for name, value in {
+        "versus.255": np.float32(255),
+        "versus.bgr": np.array([2, 1, 0], np.int64),
+        "versus.centres": centres,
+    }.items():
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+    front = [
+        helper.make_node("Gather", ["images", "versus.bgr"], ["versus.a"], axis=1),
+        helper.make_node("Transpose", ["versus.a"], ["versus.b"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["versus.b", "versus.255"], ["versus.c"]),
+        helper.make_node("Round", ["versus.c"], ["versus.d"]),
+        helper.make_node("Cast", ["versus.d"], ["pixels"], to=TensorProto.UINT8),
+    ]
+    back = [
+        helper.make_node("MatMul", ["boxes", "versus.centres"], ["versus.e"]),
+        helper.make_node("Concat", ["versus.e", "scores"], ["versus.f"], axis=2),
+        helper.make_node("Transpose", ["versus.f"], ["output0"], perm=[0, 2, 1]),
+    ]
+    nodes = [*front, *graph.node, *back]
+    for field in (graph.node, graph.input, graph.output, graph.value_info, proto.metadata_props):
+        del field[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, imgsz, imgsz]))
+    graph.output.append(helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 4 + len(about.labels), None]))
+    names = dict(enumerate(about.labels))
+    told = {"task": "detect", "stride": about.stride, "batch": 1, "imgsz": [imgsz, imgsz], "names": names}
+    helper.set_model_props(proto, {key: str(value) for key, value in told.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(proto, path)
+    return path
+
+
+def _engines(model: Path, adapted: Path, imgsz: int, turns: int = 30) -> dict[str, float]:
+    """Milliseconds of each engine alone on one thread: medians, in turns."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(adapted), options, providers=["CPUExecutionProvider"])
+    pixels = np.random.default_rng(0).integers(0, 256, (1, imgsz, imgsz, 3), np.uint8)
+    planes = np.ascontiguousarray(pixels[..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+    times: dict[str, list[float]] = {"watchline": [], "ultralytics": []}
+    with engines.load(model, "onnxruntime", (imgsz, imgsz), 1) as engine:
+        for _ in range(turns):
+            times["watchline"].append(_seconds(lambda: engine.infer(pixels)))
+            times["ultralytics"].append(_seconds(lambda: session.run(None, {"images": planes})))
+    return {side: median(values[2:]) * 1e3 for side, values in times.items()}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """One side in a process of its own; what it prints last is its result."""
+    words = ["--only", side, "--model", model, "--imgsz", args.imgsz, "--work", args.work]
+    command = [sys.executable, __file__, args.clip, *words]
+    env = {**os.environ, **ALONE, "YOLO_CONFIG_DIR": str(args.work)}
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
+    if done.returncode:
+        raise SystemExit(f"{side} failed:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _watchline(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
+    detector = Detector(str(model), "onnxruntime", imgsz, CONF, IOU)
+    job = Annotate([FileSource(clip)], detector, Annotator(), out, Mp4Sink())
+    fps = _rate(progress for progress in job.run() if not progress.ended)
+    [outcome] = job.outcomes
+    if outcome.error:
+        raise SystemExit(outcome.error)
+    video, events = outcome.outputs
+    found = sum(len(json.loads(line).get("detections", ())) for line in events.read_text().splitlines())
+    return {"fps": fps, "detections": found / outcome.frames, "MB": video.stat().st_size / 1e6}
+
+
+def _ultralytics(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
+    from ultralytics import YOLO  # costs seconds, and changes the threads of OpenCV and torch: not beside our chain
+
+    settings = {"imgsz": imgsz, "conf": CONF, "iou": IOU, "device": "cpu", "verbose": False}
+    place = {"project": str(out.parent.resolve()), "name": out.name, "exist_ok": True}
+    counts: list[int] = []
+    results = YOLO(model, task="detect").predict(str(clip), stream=True, save=True, **settings, **place)
+    fps = _rate(counts.append(len(result.boxes)) for result in results)
+    video = out / f"{clip.stem}.avi"
+    return {"fps": fps, "detections": sum(counts) / len(counts), "MB": video.stat().st_size / 1e6}
+
+
+def _rate(frames: Iterable[object]) -> float:
+    """Frames a second from the first one to the end of the iteration, which closes the file."""
+    count, first = 0, 0.0
+    for _ in frames:
+        count += 1
+        first = first or time.perf_counter()
+    return (count - 1) / (time.perf_counter() - first)
+
+
+def _print(engine: dict[str, float], rounds: list[dict[str, dict[str, Any]]]) -> None:
+    print(f"\n| {'':<11} | engine alone, ms | whole chain, FPS | detections a frame | output, MB |")
+    print("| ----------- | ---------------: | ---------------: | -----------------: | ---------: |")
+    for side in engine:
+        fps, found, size = (median(r[side][key] for r in rounds) for key in ("fps", "detections", "MB"))
+        print(f"| {side:<11} | {engine[side]:16.1f} | {fps:16.1f} | {found:18.2f} | {size:10.1f} |")
+    ratios = sorted(r["watchline"]["fps"] / r["ultralytics"]["fps"] for r in rounds)
+    print(f"\nwatchline / ultralytics: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    print(f"engine of watchline / engine of ultralytics: {engine['watchline'] / engine['ultralytics']:.2f} in time")
+
+
+if __name__ == "__main__":
+    main()
