@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Le
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -24,8 +23,8 @@ from watchline.pipeline.stage import Process
 from watchline.pipeline.suggest import unknown
 from watchline.streams.frame import Picture
 
-Share = Annotated[float, Ge(0), Le(1)]
-Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
 def _cores() -> int:

@@ -33,7 +33,8 @@ def folder(tmp_path: Path) -> Path:
     write_clip(tmp_path / "walk.mp4", frames=8, size=(128, 64), draw=red_square)
     write_clip(tmp_path / "other.mp4", frames=3)
     (tmp_path / "photos").mkdir()
-    write_photo(tmp_path / "photos" / "a.png", red_square(0))
+    for index, name in enumerate(("a.png", "b.jpg")):
+        write_photo(tmp_path / "photos" / name, red_square(index))
     (tmp_path / "text.mp4").write_text("no video\n" * 20)
     onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
     return tmp_path
@@ -96,8 +97,8 @@ def test_nothing_to_read_is_a_failure(folder: Path) -> None:
 def test_photos(folder: Path) -> None:
     done = annotate(folder, "photos", "--out", "out")
     assert done.code == 0
-    assert [event["file"] for event in events(folder / "out" / "photos.jsonl")[1:]] == ["a.png"]
-    assert (folder / "out" / "a.png").is_file()
+    assert [event["file"] for event in events(folder / "out" / "photos.jsonl")[1:]] == ["a.png", "b.jpg"]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "b.jpg", "photos.jsonl"]
 
 
 @pytest.mark.parametrize(

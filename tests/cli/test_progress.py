@@ -5,6 +5,7 @@ import pty
 import re
 import subprocess
 import sys
+import termios
 from fractions import Fraction
 from pathlib import Path
 
@@ -65,23 +66,38 @@ def test_a_bar_a_file_on_a_terminal(tmp_path: Path) -> None:
     write_clip(tmp_path / "other.mp4", frames=3)
     onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
     words = ["annotate", "walk.mp4", "other.mp4", "--out", "out", "--model", "tiny.onnx"]
-    ours, theirs = pty.openpty()
-    job = subprocess.Popen(
-        [sys.executable, "-m", "watchline", *words], stdout=subprocess.DEVNULL, stderr=theirs, cwd=tmp_path
-    )
-    os.close(theirs)
-    shown = _read_all(ours)
-    assert job.wait() == 0
+    code, shown = _on_a_terminal(words, tmp_path, columns=100)
+    assert code == 0
     for name, frames in (("walk", 8), ("other", 3)):
         assert re.search(rf"{name} 100% \|█+\| {frames}/{frames} frames, \d+\.\d FPS, ETA 00:00", shown)
 
 
-def _read_all(terminal: int) -> str:
-    """What a program writes to a terminal until it ends, which a terminal tells by an error."""
+def test_a_terminal_without_room_gets_lines(tmp_path: Path) -> None:
+    words = [
+        "annotate",
+        "gone.mp4",
+        str(write_clip(tmp_path / "walk.mp4", frames=8)),
+        "--out",
+        "out",
+        "--every",
+        "8",
+        "--no-video",
+    ]
+    _, shown = _on_a_terminal(words, tmp_path, columns=0)
+    assert "walk: done: 8 frames" in shown
+
+
+def _on_a_terminal(words: list[str], folder: Path, columns: int) -> tuple[int, str]:
+    """Exit code of `watchline WORDS`, and what it writes to a terminal until it ends, which that tells by an error."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    command = [sys.executable, "-m", "watchline", *words]
+    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=theirs, cwd=folder)
+    os.close(theirs)
     data = b""
     try:
-        while part := os.read(terminal, 4096):
+        while part := os.read(ours, 4096):
             data += part
     except OSError:
-        return data.decode()
-    return data.decode()
+        os.close(ours)
+    return job.wait(), data.decode()

@@ -1,5 +1,6 @@
 """How far a job is: one bar a file on a terminal, plain lines elsewhere. Both on stderr."""
 
+import os
 import sys
 import time
 from typing import Protocol
@@ -27,8 +28,10 @@ class Display(Protocol):
 
 
 def display(plain: bool) -> Display:
-    """Bars if stderr is a terminal and nothing else is written there."""
-    return Lines() if plain or not sys.stderr.isatty() else Bars()
+    """Bars if stderr is a terminal that has room for them and nothing else is written there."""
+    if plain or not sys.stderr.isatty() or os.get_terminal_size(sys.stderr.fileno()).columns == 0:
+        return Lines()
+    return Bars()
 
 
 class Bars:

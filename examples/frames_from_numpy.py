@@ -1,0 +1,31 @@
+"""Detect in arrays that come from anywhere: here OpenCV reads them, and a region of interest is cut out.
+
+    python examples/frames_from_numpy.py clip.mp4
+
+`watchline.detect` takes any iterable of pictures (height, width, 3) uint8 BGR, or of pairs (picture, seconds). It is
+read in a thread of its own, a few frames ahead.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+import watchline
+
+
+def lower_part(path: str) -> Iterator[tuple[np.ndarray, float]]:
+    """Each picture without its upper quarter, where there is only sky, and its time in seconds."""
+    capture = cv2.VideoCapture(path)
+    while capture.isOpened():
+        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        good, pixels = capture.read()
+        if not good:
+            break
+        yield pixels[len(pixels) // 4 :], seconds
+
+
+for frame, detections in watchline.detect(lower_part(sys.argv[1])):
+    sure = detections[detections.scores > 0.5]
+    print(f"{frame.seconds:.2f} s: {len(sure)} of {len(detections)} are sure: {', '.join(sure.names)}")

@@ -1,0 +1,40 @@
+"""A source of one's own: a folder of .npy files, each a picture (height, width, 3) uint8 BGR.
+
+    python examples/own_source.py FOLDER
+
+A source opens into a reader: what it knows `about` its stream, and the frames. An error ends the stream, not the run.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+import watchline
+from watchline.streams.source import About
+
+
+class ArraysSource:
+    """The pictures of a folder in the order of their names, 25 a second. It keeps no file open: its own reader."""
+
+    def __init__(self, folder: Path) -> None:
+        self.stream, self.files, self.notes = folder.name, sorted(folder.glob("*.npy")), ()
+
+    def open(self) -> nullcontext["ArraysSource"]:
+        height, width, _ = np.load(self.files[0]).shape
+        self.about = About(self.stream, width, height, time_base=Fraction(1, 25), frames=len(self.files))
+        return nullcontext(self)
+
+    def __iter__(self) -> Iterator[watchline.Frame]:
+        for i, file in enumerate(self.files):
+            picture = watchline.ArrayPicture(np.load(file))
+            yield watchline.Frame(self.stream, i, i, self.about.time_base, picture, arrival=time.monotonic())
+
+
+found = Counter(name for _, seen in watchline.detect(ArraysSource(Path(sys.argv[1]))) for name in seen.names)
+print(", ".join(f"{name} {count}" for name, count in sorted(found.items())))

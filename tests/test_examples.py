@@ -1,0 +1,118 @@
+"""Every program of examples/ is run as its docstring says, on a street, and its figures are compared with the truth.
+
+The truth is the detector stage called as a plain function on one frame after another: no runner, no threads.
+"""
+
+import csv
+import subprocess
+import sys
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import Image, decode, write_clip
+
+from watchline import ArrayPicture, Detections, Detector, Frame, Item
+from watchline.streams.file import FileSource
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RATE = 8  # frames per second of the short clip, so that its 16 frames last two seconds
+
+
+@pytest.fixture(scope="module")
+def street(bikes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every third frame of the real clip from where people and cars come close: 16 frames of 640 x 272."""
+    with FileSource(bikes).open() as reader:
+        pictures = [frame.picture.bgr() for frame in islice(reader, 30, 78, 3)]
+    path = tmp_path_factory.mktemp("street") / "street.mp4"
+    return write_clip(path, len(pictures), (640, 272), rate=RATE, draw=pictures.__getitem__, options={"crf": "18"})
+
+
+@pytest.fixture(scope="module")
+def truth(street: Path) -> list[tuple[Frame, Detections]]:
+    with FileSource(street).open() as reader:
+        found = look(list(reader))
+    names = Counter(name for _, detections in found for name in detections.names)
+    assert names["person"] >= 5, "the shipped model sees no people on the street: the tests below would show nothing"
+    return found
+
+
+def look(frames: list[Frame]) -> list[tuple[Frame, Detections]]:
+    with Detector().open() as process:
+        items = [item for frame in frames for item in process([Item(0, frame)])]
+    return [(item.frame, item.detections) for item in items]
+
+
+def frames_of(pictures: list[Image]) -> list[Frame]:
+    return [Frame("a", i, i, 1, ArrayPicture(pixels), 0.0) for i, pixels in enumerate(pictures)]
+
+
+def run(name: str, *words: Path) -> list[str]:
+    """What an example prints. A warning is an error, as in all tests."""
+    command = [sys.executable, "-W", "error", EXAMPLES / name, *words]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
+    here = Path(__file__).read_text()
+    programs = sorted(EXAMPLES.glob("*.py"))
+    assert len(programs) == 5
+    for program in programs:
+        text = program.read_text()
+        assert f"\n    python examples/{program.name} " in text
+        assert len(text.splitlines()) <= 50
+        assert f'run("{program.name}"' in here, f"no test runs {program.name}"
+
+
+def test_own_source(street, tmp_path):
+    pictures = decode(street).pictures
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    for index, pixels in enumerate(pictures):
+        np.save(folder / f"{index:03}.npy", pixels)
+    counts = Counter(name for _, found in look(frames_of(pictures)) for name in found.names)
+    assert run("own_source.py", folder) == [", ".join(f"{name} {count}" for name, count in sorted(counts.items()))]
+
+
+def test_own_sink(street, truth, tmp_path):
+    lines = run("own_sink.py", street, tmp_path / "people.csv")
+    people = [found.names.count("person") for _, found in truth]
+    most = [max(people[:RATE]), max(people[RATE:])]
+    with (tmp_path / "people.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["second", "people"], ["0", str(most[0])], ["1", str(most[1])]]
+    assert lines == [f"2 seconds, at most {max(most)} people at once"]
+
+
+def test_own_stage(street, truth, tmp_path):
+    out = tmp_path / "private.mp4"
+    assert run("own_stage.py", street, out) == [f"{out}: {len(truth)} frames"]
+    shown = decode(out)
+    assert shown.seconds == decode(street).seconds
+    left = []
+    for (frame, found), pixels in zip(truth, shown.pictures, strict=True):
+        for x1, y1, x2, y2 in found.boxes[np.array(found.names) == "person"].astype(int):
+            # Inside the lines, and above the middle of the head, where labels of other boxes seldom are.
+            head = np.s_[y1 + 3 : y1 + (y2 - y1) // 4 - 1, x1 + 4 : x2 - 4]
+            if frame.picture.bgr()[head].size > 100:
+                left.append(float(pixels[head].std(axis=(0, 1)).mean() / frame.picture.bgr()[head].std(axis=(0, 1)).mean()))
+    assert len(left) >= 3
+    assert np.median(left) < 0.2, "the heads can still be recognised"
+
+
+def test_frames_from_numpy(street):
+    capture = cv2.VideoCapture(str(street))
+    pictures = [pixels[len(pixels) // 4 :] for good, pixels in iter(capture.read, None) if good or exit_loop()]
+    assert run("frames_from_numpy.py", street) == pictures
+
+
+def test_with_supervision(street, truth, tmp_path):
+    [line] = run("with_supervision.py", street, tmp_path / "busiest.png")
+    boxes = np.concatenate([found.boxes for _, found in truth])
+    middles = (boxes[:, 0] + boxes[:, 2]) / 2
+    ...
