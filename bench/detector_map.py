@@ -1,6 +1,6 @@
 """How good is a detector? VOC area AP at IoU 0.5 on four real sets, through the engine that the pipeline runs.
 
-    python bench/detector_map.py --data DIR [--model FILE] [--imgsz 416] [--runtime openvino] [--every 5]
+    python bench/detector_map.py --data DIR [--model FILE] [--imgsz 416] [--runtime openvino] [--every 5] [--record]
 
 DIR holds `voc2012-animals` (VOC layout; the six classes it is about), `mot15/PETS09-S2L1` and `mot15/TUD-Stadtmitte`
 (MOT layout; people), `cdnet2014/highway` (frames and `boxes_from_masks.txt`; cars and buses count as vehicles).
@@ -8,14 +8,18 @@ DIR holds `voc2012-animals` (VOC layout; the six classes it is about), `mot15/PE
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from watchline.engines import metadata
 from watchline.ops.average_precision import Found, Truth, average_precision, mean_average_precision
 from watchline.ops.nms import nms
+from watchline.pipeline import zoo
 from watchline.pipeline.detections import Detections
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Item
@@ -36,11 +40,23 @@ def main() -> None:
     parser.add_argument("--runtime")
     parser.add_argument("--imgsz", type=int, nargs="+", default=[None])
     parser.add_argument("--every", type=int, default=1, help="only every n-th picture: a quick look")
+    parser.add_argument("--record", action="store_true", help="write the figures into the model's metadata")
     args = parser.parse_args()
     for imgsz in args.imgsz:
         detector = Detector(model=args.model, runtime=args.runtime, imgsz=imgsz, conf=0.01, iou=0.5)
-        for name, value in figures(detector, args.data, args.every).items():
+        measured = figures(detector, args.data, args.every)
+        for name, value in measured.items():
             print(f"{imgsz or 'own size':>8}  {name:<45} {value:.3f}", flush=True)
+    if args.record:
+        _record(zoo.find(args.model), imgsz, measured)
+
+
+def _record(path: Path, imgsz: int | None, measured: dict[str, float]) -> None:
+    about = metadata.read(path)
+    rounded = {name: round(value, 3) for name, value in measured.items()}
+    model = onnx.load(path)
+    metadata.write(model, replace(about, imgsz=imgsz or about.imgsz, figures=rounded))
+    onnx.save(model, path)
 
 
 def figures(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:

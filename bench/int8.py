@@ -76,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--imgsz", type=int, help="side of the square input (default: the model's own)")
     parser.add_argument("--out", type=Path, help="the INT8 file (default: one in a new temporary folder)")
     parser.add_argument("--rounds", type=int, default=15, help="in which every row runs (default %(default)s)")
-    parser.add_argument("--runs", type=int, default=16, help="pictures for each engine in a round (default %(default)s)")
+    parser.add_argument(
+        "--runs", type=int, default=16, help="pictures for each engine in a round (default %(default)s)"
+    )
     parser.add_argument("--data", type=Path, help="measure accuracy as well")
     parser.add_argument("--every", type=int, default=1, help="accuracy on every n-th picture only: a quick look")
     return parser
@@ -148,9 +150,7 @@ def _letterboxed(picture: Picture, size: tuple[int, int]) -> Batch:
     return batch
 
 
-def _measure(
-    rows: Sequence[Sequence[Engine]], batch: Batch, rounds: int, runs: int
-) -> list[list[tuple[float, float]]]:
+def _measure(rows: Sequence[Sequence[Engine]], batch: Batch, rounds: int, runs: int) -> list[list[tuple[float, float]]]:
     """By row and round: milliseconds a picture of one engine alone, pictures a second of all of them."""
 
     def seconds(engines: Sequence[Engine]) -> float:

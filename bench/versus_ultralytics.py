@@ -13,7 +13,7 @@
 Both run the shipped detector by ONNX Runtime, with the same input size and thresholds. Ultralytics wants another shape
 of in- and output than our contract, so its file is our graph with an adapter around it: at the front RGB planes in 0..1
 to BGR pixels, at the end (1, N, 4) corners and (1, N, C) scores to (1, 4 + C, N) centres, sides and scores. What that
-adds is seen in the engines' milliseconds, measured in turns on one thread each.
+adds is seen in the engines' milliseconds, measured in turns on one thread.
 
 Each run has a process of its own, as the libraries set one another's threads; the sides take turns, and each goes first
 in every other round. A run is timed from its first finished frame to its closed file, so that loading does not count.
@@ -56,7 +56,7 @@ ALONE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "f
 
 
 def main() -> None:
-    """Measure, and print the table; or, with --only, run one side once and print it as JSON."""
+    """Measures and prints the table; with --only, one side runs once and is printed as JSON."""
     args = _arguments()
     if args.only:
         side = {"watchline": _watchline, "ultralytics": _ultralytics}[args.only]
@@ -135,7 +135,7 @@ def adapt(model: Path, about: Metadata, imgsz: int, path: Path) -> Path:
 
 
 def _engines(model: Path, adapted: Path, imgsz: int, turns: int = 30) -> dict[str, float]:
-    """Milliseconds of each engine alone on one thread: medians, in turns."""
+    """Milliseconds of CPU of each engine alone, a picture: medians, in turns."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(adapted), options, providers=["CPUExecutionProvider"])
@@ -144,15 +144,16 @@ def _engines(model: Path, adapted: Path, imgsz: int, turns: int = 30) -> dict[st
     times: dict[str, list[float]] = {"watchline": [], "ultralytics": []}
     with engines.load(model, "onnxruntime", (imgsz, imgsz), 1) as engine:
         for _ in range(turns):
-            times["watchline"].append(_seconds(lambda: engine.infer(pixels)))
-            times["ultralytics"].append(_seconds(lambda: session.run(None, {"images": planes})))
+            times["watchline"].append(_cpu(lambda: engine.infer(pixels)))
+            times["ultralytics"].append(_cpu(lambda: session.run(None, {"images": planes})))
     return {side: median(values[2:]) * 1e3 for side, values in times.items()}
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def _cpu(work: Callable[[], object]) -> float:
+    """Seconds of CPU: what a thread takes where nothing else runs."""
+    started = time.process_time()
     work()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -163,7 +164,8 @@ def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def _watchline(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def _print(engine: dict[str, float], rounds: list[dict[str, dict[str, Any]]]) ->
         print(f"| {side:<11} | {engine[side]:16.1f} | {fps:16.1f} | {found:18.2f} | {size:10.1f} |")
     ratios = sorted(r["watchline"]["fps"] / r["ultralytics"]["fps"] for r in rounds)
     print(f"\nwatchline / ultralytics: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
-    print(f"engine of watchline / engine of ultralytics: {engine['watchline'] / engine['ultralytics']:.2f} in time")
+    print(f"the adapter takes {engine['ultralytics'] / engine['watchline'] - 1:.1%} of the engine's time")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,8 @@ import watchline
 def lower_part(path: str) -> Iterator[tuple[np.ndarray, float]]:
     """Each picture without its upper quarter, where there is only sky, and its time in seconds."""
     capture = cv2.VideoCapture(path)
-    while capture.isOpened():
-        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        good, pixels = capture.read()
-        if not good:
-            break
-        yield pixels[len(pixels) // 4 :], seconds
+    while (read := capture.read())[0]:
+        yield read[1][len(read[1]) // 4 :], capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
 
 for frame, detections in watchline.detect(lower_part(sys.argv[1])):

@@ -20,10 +20,10 @@ from watchline.streams.mp4 import Mp4Sink
 
 @dataclass(frozen=True)
 class Privacy:
-    """Hides the upper part of each person. Two threads run it, as no frame needs another one."""
+    """Hides the upper part of each person. One thread runs it, so it sees the frames in order."""
 
     part: float = 0.25
-    name, workers, batch = "privacy", 2, 1
+    name, workers, batch = "privacy", 1, 1
 
     @contextmanager
     def open(self) -> Iterator[Process]:

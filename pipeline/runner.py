@@ -1,7 +1,7 @@
 """The runner: sources through stages, every stage in its own threads, joined by links.
 
     runner = Runner([Detector(), Annotator()])
-    for message in runner.run(sources):     # of each stream: Begin, Item, Item, …, End (or Failure)
+    for message in runner.run(sources):     # Begin, Item, Item, …, End (or Failure), stream after stream
         …
 
 Whoever iterates is the last stage: sinks are written in the caller's thread.
@@ -10,6 +10,7 @@ Whoever iterates is the last stage: sinks are written in the caller's thread.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 import cv2
@@ -70,8 +71,8 @@ class Runner:
         """Read the sources one after another.
 
         Yields:
-            Begin, Items and End of each stream, in order; where one stream ends and the next begins, theirs may mix.
-            A Failure in place of any of them is the last message of its stream.
+            Begin, Items and End of each stream in order, stream after stream. A Failure in place of any of them is the
+            last message of its stream.
 
         Raises:
             ConfigError: two sources have one name.
@@ -95,7 +96,7 @@ class Runner:
         for thread in threads:
             thread.start()
         try:
-            yield from self._deliver(links[-1], len(sources))
+            yield from self._deliver(links[-1], names)
         finally:
             self._abort.set()
             for thread in threads:
@@ -187,11 +188,14 @@ class Runner:
         self._leave(item.stream, item.sequence, "failed")
         return Failure(item.stream, item.sequence, stage.name, f"frame {item.frame.index}: {_one_line(error)}")
 
-    def _deliver(self, inbox: Link, streams: int) -> Iterator[Message]:
+    def _deliver(self, inbox: Link, streams: Sequence[str]) -> Iterator[Message]:
+        """Stream after stream in the order of the sources, each in its own order, up to its end or failure."""
         order = Reorder()
+        turns = deque(streams)
+        waiting: dict[str, deque[Delivery]] = {stream: deque() for stream in streams}
         failed: set[str] = set()
         with inbox.receiver() as receiver:
-            while streams:
+            while turns:
                 try:
                     due = order.push(receiver.receive())
                 except Stopped:
@@ -199,19 +203,19 @@ class Runner:
                         raise self._crash from None
                     return
                 for delivery in due:
+                    waiting[delivery.message.stream].append(delivery)
+                while turns and waiting[turns[0]]:
+                    delivery = waiting[turns[0]].popleft()
                     message = delivery.message
                     if isinstance(message, Item):
-                        if message.stream in failed:
-                            self._leave(message.stream, message.sequence, "failed")
-                        else:
-                            yield from self._hand_out(message, delivery.ready)
+                        yield from self._hand_out(message, delivery.ready)
                         continue
                     if message.stream not in failed:
                         yield message
                     if isinstance(message, Failure):
                         failed.add(message.stream)
                     if isinstance(message, End) or (isinstance(message, Failure) and message.where == DECODER):
-                        streams -= 1
+                        turns.popleft()
 
     def _hand_out(self, item: Item, ready: float) -> Iterator[Message]:
         if self._unwanted(item):

@@ -36,3 +36,4 @@ def test_a_line_each_20_steps_with_the_mean_of_them(capsys: pytest.CaptureFixtur
     assert lines[1].startswith("step 140/145  loss 130.500  ")
     assert lines[2].startswith("step 145/145  loss 143.000  ")
     assert all(re.search(r"ETA \d+:\d\d$", line) for line in lines)
+    assert lines[2].endswith("ETA 0:00")

@@ -6,7 +6,7 @@ import pytest
 from pipelines import Numbers, Step
 
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.message import Begin, End, Failure, Item
+from watchline.pipeline.message import End, Failure, Item
 from watchline.pipeline.runner import Runner
 
 
@@ -37,11 +37,10 @@ def kinds(messages):
 def test_every_frame_arrives_once_and_in_order(workers):
     runner = Runner([Step("detector", jitter, workers), Step("annotator", keep)])
     messages = list(runner.run([Numbers("a", 40), Numbers("b", 3), Numbers("c", 0)]))
-    for stream, count in (("a", 40), ("b", 3), ("c", 0)):
-        mine = [m for m in messages if m.stream == stream]
-        assert [m.frame.index for m in mine if isinstance(m, Item)] == list(range(count))
-        assert isinstance(mine[0], Begin)
-        assert isinstance(mine[-1], End)
+    expected = [
+        f"{name} {i}" for name, count in (("a", 40), ("b", 3), ("c", 0)) for i in ("Begin", *range(count), "End")
+    ]
+    assert [f"{m.stream} {m.frame.index if isinstance(m, Item) else type(m).__name__}" for m in messages] == expected
     accounts = runner.ledger.accounts()
     assert {name: a.annotated for name, a in accounts.items()} == {"a": 40, "b": 3}
     assert all(a.balances and a.in_flight == 0 and not a.dropped for a in accounts.values())

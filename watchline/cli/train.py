@@ -10,6 +10,8 @@ from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 
 EVERY = 20  # steps between lines
+MODEL = "yolov2-lite0.onnx"
+IMGSZ = 416  # pixels of the exported model's input
 NEEDED = "training needs torch: pip install 'watchline[train]'"
 
 
@@ -39,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     # OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
+        from watchline.export import detector_onnx
         from watchline.train import mixture, yolov2
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
@@ -50,17 +53,19 @@ def run(options: argparse.Namespace) -> int:
     data = mixture.load(options.data, options.cache or options.out / "labels")
     print(f"{' + '.join(str(len(group)) for group in data.groups)} pictures: photos, street, everyday", flush=True)
     _report(yolov2.train(data, options.out, recipe, options.threads), recipe.steps)
-    print(f"{options.out / yolov2.CHECKPOINT}: done, {recipe.steps} steps")
+    detector_onnx.write(options.out / yolov2.CHECKPOINT, options.out / MODEL, IMGSZ, figures={})
+    print(f"{options.out / MODEL}: done, {recipe.steps} steps; watchline annotate … --model {options.out / MODEL}")
     return DONE
 
 
 def _report(steps: Iterable[dict[str, float]], last: int) -> None:
     """A line each 20 steps: the mean of the loss and its parts, seconds a step, time to go."""
-    started, since = time.monotonic(), []
-    first = None
+    since: list[dict[str, float]] = []
+    started, first = 0.0, -1
     for figures in steps:
         step = int(figures["step"])
-        first = step - 1 if first is None else first
+        if first < 0:  # what comes before the first step is not counted on
+            started, first = time.monotonic() - figures["seconds"], step - 1
         since.append(figures)
         if step % EVERY and step != last:
             continue
