@@ -11,7 +11,7 @@ Speed: in every round each row runs once alone (one engine, one thread) and once
 each), so whatever else the machine does falls on all rows alike. Ratios are medians of the rounds' own ratios to the
 first row. Engine only: no decoding, resizing, drawing.
 
-Accuracy, with `--data`: the four figures of detector_map.py, which says what DIR holds. Never calibrate on its pictures.
+Accuracy, with `--data`: the four figures of detector_map.py, which says what DIR holds. Calibrate on other pictures.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import nncf
 import numpy as np
 import onnx
 from detector_map import figures
+from nncf.quantization.advanced_parameters import QuantizationParameters
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -100,7 +101,11 @@ def quantise(model: onnx.ModelProto, batches: Sequence[Batch], preset: nncf.Quan
         preset=preset,
         subset_size=len(batches),
         ignored_scope=nncf.IgnoredScope(names=_decoding(model.graph), validate=False),  # it folds some of them away
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            activations_quantization_params=QuantizationParameters(per_channel=False)  # ONNX Runtime knows no other
+        ),
     )
+    _unsign_activations(quantised.graph)
     metadata.write(quantised, about)
     return quantised
 
@@ -112,6 +117,17 @@ def _widen_weights(graph: onnx.GraphProto) -> None:
         weight = weights[cast.input[0]]
         weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float32), cast.output[0]))
         graph.node.remove(cast)
+
+
+def _unsign_activations(graph: onnx.GraphProto) -> None:
+    """Activations in int8 become uint8, 128 higher: the same numbers, but ONNX Runtime takes a convolution (or a sum)
+    for one in INT8 only where input and output have the same type, and behind a ReLU NNCF writes uint8."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for zero in (tensors[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"):
+        if zero.data_type == onnx.TensorProto.INT8:
+            shifted = numpy_helper.to_array(zero).astype(np.int16) + 128
+            zero.CopyFrom(numpy_helper.from_array(shifted.astype(np.uint8), zero.name))
+    del graph.value_info[:]  # the types between nodes, which are no longer true; runtimes infer them
 
 
 def _decoding(graph: onnx.GraphProto) -> list[str]:

@@ -21,14 +21,13 @@ def to_supervision(found: watchline.Detections) -> sv.Detections:
 
 
 zone = sv.PolygonZone(np.array([(0, 0), (320, 0), (320, 10_000), (0, 10_000)]))  # the left half of 640 pixels
-total = inside = 0
-busiest, most = None, sv.Detections.empty()
+inside, total, most = 0, 0, -1
 for frame, found in watchline.detect(sys.argv[1]):
     detections = to_supervision(found)
     inside += int(zone.trigger(detections).sum())
     total += len(detections)
-    if busiest is None or len(detections) > len(most):
-        busiest, most = frame.picture.bgr(), detections
-picture = sv.RoundBoxAnnotator().annotate(busiest.copy(), most)
-cv2.imwrite(sys.argv[2], sv.LabelAnnotator().annotate(picture, most))
-print(f"{inside} of {total} in the left half, at most {len(most)} at once")
+    if len(detections) > most:
+        most = len(detections)
+        picture = sv.RoundBoxAnnotator().annotate(frame.picture.bgr().copy(), detections)
+        cv2.imwrite(sys.argv[2], sv.LabelAnnotator().annotate(picture, detections))
+print(f"{inside} of {total} in the left half, at most {most} at once")

@@ -39,8 +39,11 @@ def find_sources(words: Sequence[str | Path]) -> Found:
     videos: dict[Path, Path] = {}
     albums: dict[Path, dict[Path, Path]] = {}
     order: dict[Path, None] = {}
+    folders: set[Path] = set()  # an album is called after its folder if that was named, however few photos it has
     for word in words:
         try:
+            if Path(word).is_dir():
+                folders.add(Path(word).resolve())
             for file in _files(word):
                 true = file.resolve()
                 if _is_photo(file):
@@ -52,7 +55,10 @@ def find_sources(words: Sequence[str | Path]) -> Found:
         except SourceNotFound as error:
             problems.append(error)
     sources = [
-        PhotosSource(tuple(albums[place].values())) if place in albums else FileSource(videos[place]) for place in order
+        PhotosSource(tuple(albums[place].values()), place.name if place in folders else "")
+        if place in albums
+        else FileSource(videos[place])
+        for place in order
     ]
     return Found(list(_named_apart(sources)), problems)
 

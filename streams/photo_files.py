@@ -44,7 +44,8 @@ class PhotoFilesWriter:
     """An output folder. A photo is written under another name and renamed, so one that is there is whole."""
 
     def __init__(self, quality: int, folder: Path, inputs: tuple[Path, ...]) -> None:
-        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_WEBP_QUALITY, quality]
+        lossy = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}
+        self._options = {suffix: [key, quality] for suffix, key in lossy.items()}
         self._folder = folder
         self._inputs = inputs
 
@@ -60,7 +61,7 @@ class PhotoFilesWriter:
         prepare(path, self._inputs)
         part = path.with_name(path.name + ".part")
         try:
-            _, data = cv2.imencode(path.suffix, pixels, self._options)
+            _, data = cv2.imencode(path.suffix, pixels, self._options.get(path.suffix.lower(), []))
         except cv2.error as error:
             raise SinkError(f"{path} cannot be encoded: no writer for a picture of {pixels.shape} there") from error
         try:

@@ -100,3 +100,10 @@ def test_what_is_found_opens(here):
         assert isinstance(source, FileSource | PhotosSource)
         with source.open() as reader:
             assert len(list(reader)) == reader.about.frames
+
+
+def test_a_folder_with_one_photo_names_its_stream(tmp_path):
+    (tmp_path / "holiday").mkdir()
+    write_photo(tmp_path / "holiday" / "beach.jpg")
+    assert [s.stream for s in find_sources([tmp_path / "holiday"]).sources] == ["holiday"]
+    assert [s.stream for s in find_sources([tmp_path / "holiday" / "beach.jpg"]).sources] == ["beach"]
