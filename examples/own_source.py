@@ -6,7 +6,6 @@ A source opens into a reader: what it knows `about` its stream, and the frames. 
 """
 
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -16,24 +15,22 @@ from pathlib import Path
 import numpy as np
 
 import watchline
-from watchline.streams.source import About
 
 
 class ArraysSource:
     """The pictures of a folder in the order of their names, 25 a second. It keeps no file open: its own reader."""
 
     def __init__(self, folder: Path) -> None:
-        self.stream, self.files, self.notes = folder.name, sorted(folder.glob("*.npy")), ()
+        self.stream, self.files = folder.name, sorted(folder.glob("*.npy"))
 
     def open(self) -> nullcontext["ArraysSource"]:
         height, width, _ = np.load(self.files[0]).shape
-        self.about = About(self.stream, width, height, time_base=Fraction(1, 25), frames=len(self.files))
+        self.about = watchline.About(self.stream, width, height, time_base=Fraction(1, 25), frames=len(self.files))
         return nullcontext(self)
 
     def __iter__(self) -> Iterator[watchline.Frame]:
         for i, file in enumerate(self.files):
-            picture = watchline.ArrayPicture(np.load(file))
-            yield watchline.Frame(self.stream, i, i, self.about.time_base, picture, arrival=time.monotonic())
+            yield watchline.Frame(self.stream, i, i, self.about.time_base, watchline.ArrayPicture(np.load(file)))
 
 
 found = Counter(name for _, seen in watchline.detect(ArraysSource(Path(sys.argv[1]))) for name in seen.names)

@@ -11,11 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from watchline import Annotator, ArrayPicture, Detector, Item, Runner
-from watchline.pipeline.message import Failure
-from watchline.pipeline.stage import Process
-from watchline.streams.file import FileSource
-from watchline.streams.mp4 import Mp4Sink
+from watchline import Annotate, Annotator, ArrayPicture, Detector, FileSource, Item, Mp4Sink, Process
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,6 @@ class Privacy:
 
 
 source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
-with source.open() as reader, Mp4Sink().open(out, reader.about) as video:
-    for message in Runner([Detector(), Privacy(), Annotator()]).run([source]):
-        if isinstance(message, Failure):
-            raise SystemExit(f"{message.where}: {message.why}")
-        if isinstance(message, Item):
-            video.write(message.drawn, message.frame.pts, message.frame.time_base)
-    video.end()
-print(f"{out}: {video.frames} frames")
+job = Annotate([source], Detector(), Annotator(), out, Mp4Sink(), stages=[Privacy()])
+frames = sum(1 for progress in job.run() if not progress.ended)
+print(f"{out}: {frames} frames")

@@ -67,6 +67,7 @@ class Annotate:
         detector, annotator: settings of the stages.
         out: folder for NAME.mp4 and NAME.jsonl of each stream; or, for a single video, the .mp4 itself.
         video: settings of the video and photos that are written; None for events only.
+        stages: more stages, between detector and annotator.
 
     Attributes:
         outcomes: of the streams that have ended.
@@ -76,15 +77,21 @@ class Annotate:
     report: Report
 
     def __init__(
-        self, sources: Sequence[Source], detector: Detector, annotator: Annotator, out: Path, video: Mp4Sink | None
+        self,
+        sources: Sequence[Source],
+        detector: Detector,
+        annotator: Annotator,
+        out: Path,
+        video: Mp4Sink | None,
+        stages: Sequence[Stage] = (),
     ) -> None:
         self.outcomes: list[Outcome] = []
         self._sources = sources
         self._detector = detector
         self._out = out
         self._video = video
-        stages: list[Stage] = [detector, annotator] if video else [detector]
-        self._runner = Runner(stages, last="encoder" if video else "writer")
+        chain = [detector, *stages, *([annotator] if video else [])]
+        self._runner = Runner(chain, last="encoder" if video else "writer")
 
     def stop(self) -> None:
         """Finish what was begun properly, and begin nothing more. Any thread or signal handler may call it."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import pairwise
 
 import cv2
 
@@ -75,12 +76,15 @@ class Runner:
             last message of its stream.
 
         Raises:
-            ConfigError: two sources have one name.
+            ConfigError: two sources have one name, or two neighbouring stages several workers each.
             EngineError, StageError, …: a stage could not start.
         """
         names = [source.stream for source in sources]
         if len(set(names)) < len(names):
             raise ConfigError(f"two streams have the same name in {names}: name them apart")
+        for a, b in pairwise(self._stages):
+            if a.workers > 1 and b.workers > 1:
+                raise ConfigError(f"{a.name} and {b.name} both have several workers: one of two neighbours has 1")
         counts = [1, *(stage.workers for stage in self._stages), 1]
         links = [
             Link(f"{i}", senders=counts[i], receivers=counts[i + 1], stop=self._abort) for i in range(len(counts) - 1)
@@ -134,7 +138,7 @@ class Runner:
                     sequence += 1
                     self._enter(stream, sequence)
                     sender.send(Item(sequence, frame))
-                end = End(stream, sequence + 1, not self._halt.is_set(), tuple(reader.notes))
+                end = End(stream, sequence + 1, not self._halt.is_set(), tuple(getattr(reader, "notes", ())))
         except Stopped:
             raise
         except Exception as error:  # whatever a source raises ends its own stream only

@@ -3,6 +3,7 @@
 Pixels are BGR, uint8, (H, W, 3), everywhere in Watchline; RGB appears only at the border of what asks for it.
 """
 
+import time
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -76,7 +77,7 @@ class Frame:
         pts: presentation time in units of `time_base`, as the container says.
         time_base: seconds per unit of `pts`.
         picture: its pixels.
-        arrival: `time.monotonic()` when the source delivered it.
+        arrival: `time.monotonic()` when the source delivered it; now, if it is not given.
         file: name of the picture's file, for streams made of photos.
     """
 
@@ -85,7 +86,7 @@ class Frame:
     pts: int
     time_base: Fraction
     picture: Picture
-    arrival: float = field(compare=False)
+    arrival: float = field(default_factory=time.monotonic, compare=False)
     file: str | None = None
 
     @property

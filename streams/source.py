@@ -1,6 +1,6 @@
 """What a source is: settings that open into a reader of frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,16 +37,14 @@ class About:
 
 
 class Reader(Protocol):
-    """An open source: `about` it, its frames in order, once, and `notes` on what was odd in it, one line each.
+    """An open source: `about` it, and its frames in order, once.
 
+    A reader may have `notes`, a sequence of lines on what was odd in the stream, which are asked for at its end.
     Iterating raises a StreamError when the stream breaks off; what was yielded before stays valid.
     """
 
     @property
     def about(self) -> About: ...
-
-    @property
-    def notes(self) -> Sequence[str]: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

@@ -1,34 +1,75 @@
 """Watchline: detect, annotate and report what cameras and video files show, at frame rate.
 
-import watchline
+    import watchline
 
-for frame, detections in watchline.detect("clip.mp4"):
-    print(frame.seconds, detections.names)
+    for frame, detections in watchline.detect("clip.mp4"):
+        print(frame.seconds, detections.names)
+
+What the classes and functions do is said where they are defined.
 """
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from watchline.pipeline.annotate import Annotate
+    from watchline.pipeline.annotator import Annotator
+    from watchline.pipeline.detect import detect
+    from watchline.pipeline.detections import Detections
+    from watchline.pipeline.detector import Detector
+    from watchline.pipeline.message import Begin, End, Failure, Item
+    from watchline.pipeline.runner import Runner
+    from watchline.pipeline.stage import Process
+    from watchline.streams.file import FileSource
+    from watchline.streams.frame import ArrayPicture, Frame
+    from watchline.streams.inputs import find_sources
+    from watchline.streams.mp4 import Mp4Sink
+    from watchline.streams.source import About
 
 __version__ = version("watchline")
 
-_HOMES = {
-    "Annotator": "pipeline.annotator",
-    "ArrayPicture": "streams.frame",
-    "Detections": "pipeline.detections",
-    "Detector": "pipeline.detector",
-    "Frame": "streams.frame",
-    "Item": "pipeline.message",
-    "Runner": "pipeline.runner",
-    "Annotate": "pipeline.annotate",
-    "detect": "pipeline.detect",
-}
+__all__ = [
+    "About",
+    "Annotate",
+    "Annotator",
+    "ArrayPicture",
+    "Begin",
+    "Detections",
+    "Detector",
+    "End",
+    "Failure",
+    "FileSource",
+    "Frame",
+    "Item",
+    "Mp4Sink",
+    "Process",
+    "Runner",
+    "__version__",
+    "detect",
+    "find_sources",
+]
 
-__all__ = ["__version__", *_HOMES]
+_HOMES = {
+    "pipeline.annotate": ("Annotate",),
+    "pipeline.annotator": ("Annotator",),
+    "pipeline.detect": ("detect",),
+    "pipeline.detections": ("Detections",),
+    "pipeline.detector": ("Detector",),
+    "pipeline.message": ("Begin", "End", "Failure", "Item"),
+    "pipeline.runner": ("Runner",),
+    "pipeline.stage": ("Process",),
+    "streams.file": ("FileSource",),
+    "streams.frame": ("ArrayPicture", "Frame"),
+    "streams.inputs": ("find_sources",),
+    "streams.mp4": ("Mp4Sink",),
+    "streams.source": ("About",),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load a part of the API when it is first used, so that `watchline --help` starts at once (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'watchline' has no attribute {name!r}")
-    return getattr(import_module(f"watchline.{_HOMES[name]}"), name)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"watchline.{home}"), name)
+    raise AttributeError(f"module 'watchline' has no attribute {name!r}")

@@ -163,6 +163,11 @@ def test_two_streams_of_one_name_are_refused():
         list(Runner([]).run([Numbers("a", 1), Numbers("a", 1)]))
 
 
+def test_two_neighbours_with_several_workers_are_refused():
+    with pytest.raises(ConfigError, match="detector and mine both have several workers"):
+        list(Runner([Step("detector", keep, 2), Step("mine", keep, 2)]).run([Numbers("a", 1)]))
+
+
 def test_waiting_frames_go_into_one_batch_and_one_bad_frame_fails_alone():
     def slow_or_bad(item):
         time.sleep(0.002)
