@@ -3,10 +3,9 @@
 #     docker build -t watchline .
 #     docker run --rm -u "$(id -u):$(id -g)" -v "$PWD:/work" watchline annotate clip.mp4 --out out
 #
-# For NVIDIA GPUs, take a CUDA base that brings Python 3.11 or newer, and TensorRT:
+# The runtimes of NVIDIA GPUs need a CUDA base, one that brings Python 3.11 or newer:
 #
 #     docker build -t watchline:cuda --build-arg BASE=nvidia/cuda:12.9.1-runtime-ubuntu24.04 --build-arg EXTRAS=tensorrt .
-#     docker run --rm --gpus all -u "$(id -u):$(id -g)" -v "$PWD:/work" watchline:cuda annotate clip.mp4 --out out
 
 ARG BASE=python:3.12-slim
 

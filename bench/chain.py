@@ -4,7 +4,7 @@
 
 For a 720p and a 1080p file made from CLIP, in each round one after another:
 
-  parts     each part of the work alone, in one thread: seconds of CPU a frame. Their sum over the cores is the ceiling:
+  parts     the work of the chain, part after part in one thread: CPU a frame. Their sum over the cores is the ceiling:
             no order of the work on this machine can be faster.
   chain     `watchline annotate`: decode, detect, draw, encode.
   events    the same without drawing and encoding (`--no-video`).
@@ -21,8 +21,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -37,6 +39,7 @@ from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.mp4 import Mp4Sink
 
 CORES = len(os.sched_getaffinity(0))
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -119,34 +122,29 @@ def _engine(detector: Detector, seconds: float = 4.0) -> float:
     return sum(counts)
 
 
-def _parts(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
-    """Milliseconds of CPU a frame that each part costs by itself."""
-    with FileSource(clip, threads=1).open() as reader:
-        about = reader.about
-        items: list[Item] = []
-        spent = _cpu(lambda: items.extend(Item(i, f) for i, f in zip(range(100), reader, strict=False)))
-        count = len(items)
-    costs = {"cpu decode": spent / count}
-    with detector.open() as process:
-        costs["cpu detect"] = _cpu(lambda: items.__setitem__(slice(None), process(items))) / count
-    with Annotator().open() as process:
-        costs["cpu draw"] = _cpu(lambda: items.__setitem__(slice(None), process(items))) / count
+def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict[str, float]:
+    """Milliseconds of CPU a frame that each part costs, one after another in one thread."""
+    spent = dict.fromkeys(("cpu decode", "cpu detect", "cpu draw", "cpu encode"), 0.0)
 
-    def encode() -> None:
-        with Mp4Sink(threads=1).open(out / "parts.mp4", about) as sink:
-            for item in items:
-                assert item.drawn is not None
-                sink.write(item.drawn, item.frame.pts, item.frame.time_base)
+    def timed(part: str, work: Callable[[], T]) -> T:
+        started = time.process_time()
+        result = work()
+        spent[part] += time.process_time() - started
+        return result
 
-    costs["cpu encode"] = _cpu(encode) / count
-    return {key: value * 1e3 for key, value in costs.items()}
-
-
-def _cpu(work: Callable[[], object]) -> float:
-    """Seconds of CPU, of all threads of the process."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
+    with (
+        FileSource(clip, threads=1).open() as reader,
+        detector.open() as detect,
+        Annotator().open() as draw,
+        Mp4Sink(threads=1).open(out / "parts.mp4", reader.about) as sink,
+    ):
+        pictures = iter(reader)
+        for index in range(frames):
+            item = Item(index, timed("cpu decode", lambda: next(pictures)))
+            [item] = timed("cpu detect", partial(detect, [item]))
+            [item] = timed("cpu draw", partial(draw, [item]))
+            timed("cpu encode", partial(sink.write, item.drawn, item.frame.pts, item.frame.time_base))
+    return {part: seconds / frames * 1e3 for part, seconds in spent.items()}
 
 
 def _plain(clip: Path, detector: Detector, out: Path) -> float:

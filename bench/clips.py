@@ -1,6 +1,7 @@
 """Clips for the measurements: a real video, scaled to 720p or 1080p, long enough, made once."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -16,15 +17,17 @@ def scaled(source: Path, name: str, frames: int, folder: Path) -> Path:
         return path
     folder.mkdir(parents=True, exist_ok=True)
     width, height = SIZES[name]
-    with av.open(str(path), "w") as out:
+    part = path.with_name(f"part-{path.name}")
+    with av.open(str(part), "w") as out:
         video = out.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         pictures = chain.from_iterable(map(_pictures, repeat(source)))
-        for _, picture in zip(range(frames), pictures, strict=False):
+        for index, picture in zip(range(frames), pictures, strict=False):
             small = picture.reformat(width, height, "yuv420p")
-            small.pts = None
+            small.pts, small.time_base = index, Fraction(1, 25)
             out.mux(video.encode(small))
         out.mux(video.encode())
+    part.replace(path)
     return path
 
 

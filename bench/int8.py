@@ -15,6 +15,7 @@ Accuracy, with `--data`: the four figures of detector_map.py, which says what DI
 """
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
@@ -48,6 +49,7 @@ Batch = NDArray[np.uint8]
 def main() -> None:
     """Quantise, measure and print."""
     options = _parser().parse_args()
+    nncf.set_log_level(logging.WARNING)
     full = zoo.find(options.model)
     small = options.out or Path(tempfile.mkdtemp(prefix="watchline-int8-")) / f"{full.stem}-int8.onnx"
     detector = Detector(model=str(full), imgsz=options.imgsz, conf=0.01, iou=0.5)

@@ -34,7 +34,9 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 # ITU-T H.273: primaries and transfer BT.709, matrix BT.601 (SMPTE 170M), limited range. All four are named, as browsers
 # guess the whole if one is not.
 PRIMARIES, TRANSFER, MATRIX, LIMITED = 1, 1, 6, 1
-# Fragments of a second; the index waits for the first packets, so that it knows by how much B-frames delay the decoder.
+# B-frames save a sixth of the file for a third of the encoder's time, which the detector can use better.
+NO_B_FRAMES = {"bf": "0"}
+# Fragments of a second; the index waits for the first packets, whose times it must know.
 FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "frag_duration": "1000000"}
 # x264's macroblock tree reads past the end of a row where a row is no multiple of 8 macroblocks of 16 pixels, and then
 # gives other bytes every time. There it is left out, so that the same input gives the same file.
@@ -46,12 +48,13 @@ class Mp4Sink:
     """Settings of the encoder, x264.
 
     Attributes:
-        preset: speed against size.
+        preset: speed against size. On annotated street video at 1080p, superfast takes two thirds of the time of
+            veryfast for files 1.8 times as large; ultrafast half as long as superfast, at a lower quality.
         crf: constant quality, 0 (lossless) to 51; lower is better and larger.
         threads: of the encoder.
     """
 
-    preset: Preset = "veryfast"
+    preset: Preset = "superfast"
     crf: int = Field(default=23, ge=0, le=51)
     threads: int = Field(default=2, ge=1)
 
@@ -180,7 +183,7 @@ class Mp4Writer:
         options = FRAGMENTS | {"movie_timescale": str(timescale(time_base))}
         container = av.open(self._file, "w", format="mp4", container_options=options)
         rate = Fraction(self._about.rate or 25).limit_denominator(0xFFFF)
-        options = {"preset": self._settings.preset, "crf": str(self._settings.crf)}
+        options = {"preset": self._settings.preset, "crf": str(self._settings.crf)} | NO_B_FRAMES
         if -width % TREE_PIXELS >= 16:
             options["x264-params"] = "mbtree=0"
         video = container.add_stream("libx264", rate=rate, options=options)

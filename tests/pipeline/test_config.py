@@ -135,7 +135,7 @@ def test_three_mistakes_are_all_named(write) -> None:
     assert found[0] == "watchline.toml: [detector]: unknown key 'evry': did you mean 'every'?"
     assert found[1] == "watchline.toml: [detector] conf = 7: must be at most 1 (default 0.25)"
     assert found[2].startswith('watchline.toml: [video] preset = "fastest": must be one of ultrafast, superfast, ')
-    assert found[2].endswith("did you mean 'faster'? (default \"veryfast\")")
+    assert found[2].endswith("did you mean 'faster'? (default \"superfast\")")
 
 
 @pytest.mark.parametrize(

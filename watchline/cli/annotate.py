@@ -53,7 +53,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core)")
-    parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: veryfast)")
+    parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: superfast)")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
     return parser
