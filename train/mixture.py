@@ -1,18 +1,28 @@
 """The pictures the shipped detector learns from, in three groups that are drawn with fixed shares.
 
+Within a group, pictures of rare classes are drawn more often: repeat factor sampling (Gupta, Dollar and Girshick,
+"LVIS", 2019, section 5).
+
 Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, flickr8k, videos.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from watchline.train import datasets
 from watchline.train.datasets import Sample
 from watchline.train.teachers import IGNORE, KEEP, Teachers
 
 SHARES = (0.40, 0.30, 0.30)  # of photos, street, everyday
+COMMON = 0.2  # share of the pictures from which a class counts as common
+MOST = 8.0  # times that a picture of the rarest class is as likely as others
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,37 @@ class Mixture:
     @property
     def groups(self) -> tuple[list[Sample], list[Sample], list[Sample]]:
         return self.photos, self.street, self.everyday
+
+    @cached_property
+    def _cumulative(self) -> list[NDArray[np.float64]]:
+        """Of each group, the running sum of its pictures' probabilities."""
+        factors = repeat_factors([_classes(sample) for group in self.groups for sample in group])
+        parts = np.split(factors, np.cumsum([len(group) for group in self.groups])[:-1])
+        return [np.cumsum(part / part.sum()) for part in parts]
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """A picture: first a group by SHARES, then one of its pictures by their repeat factors."""
+        group = int(rng.choice(len(SHARES), p=SHARES))
+        place = int(np.searchsorted(self._cumulative[group], rng.random()))
+        return self.groups[group][min(place, len(self.groups[group]) - 1)]
+
+
+def repeat_factors(classes: Sequence[set[int]]) -> NDArray[np.float64]:
+    """How much more often than others each picture is to be drawn.
+
+    Args:
+        classes: the classes in each picture.
+
+    Returns:
+        (N,) max over a picture's classes c of sqrt(COMMON / f(c)), f the share of pictures that hold c; 1 to MOST.
+    """
+    counts = Counter(c for found in classes for c in found)
+    factor = {c: (COMMON * len(classes) / count) ** 0.5 for c, count in counts.items()}
+    return np.array([min(max([1.0, *(factor[c] for c in found)]), MOST) for found in classes])
+
+
+def _classes(sample: Sample) -> set[int]:
+    return set(sample.classes[~sample.ignore].tolist())
 
 
 def load(data: Path, cache: Path) -> Mixture:

@@ -22,7 +22,7 @@ from watchline.models.yolov2 import STRIDE, Targets, YOLOv2, normalise, region_l
 from watchline.ops.priors import dimension_priors
 from watchline.train import augment
 from watchline.train.datasets import Sample
-from watchline.train.mixture import SHARES, Mixture
+from watchline.train.mixture import Mixture
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -80,13 +80,9 @@ def batch_of(data: Mixture, recipe: Recipe, step: int) -> tuple[Tensor, Targets]
 
 
 def _view(data: Mixture, size: int, mosaics: float, rng: np.random.Generator) -> Sample:
-    def draw() -> Sample:
-        group = data.groups[rng.choice(len(SHARES), p=SHARES)]
-        return group[rng.integers(len(group))]
-
     if rng.random() < mosaics:
-        return augment.mosaic([draw() for _ in range(4)], size, rng)
-    return augment.single(draw(), size, rng)
+        return augment.mosaic([data.draw(rng) for _ in range(4)], size, rng)
+    return augment.single(data.draw(rng), size, rng)
 
 
 def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
