@@ -1,8 +1,9 @@
 """Annotate files: each source becomes an annotated video, or photos, and a file of events."""
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Begin, End, Failure, Item
 from watchline.pipeline.report import Report
-from watchline.pipeline.runner import Runner
+from watchline.pipeline.runner import Runner, one_line
 from watchline.pipeline.stage import Stage
 from watchline.streams.errors import SinkError
 from watchline.streams.jsonl import JsonlSink, JsonlWriter, line_of
@@ -21,16 +22,19 @@ from watchline.streams.photo_files import PhotoFilesSink, PhotoFilesWriter
 from watchline.streams.photos import PhotosSource
 from watchline.streams.source import About, Source
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a stream is: `frames` written of `about.frames`; `ended`, with the `error` that ended it, if one did."""
+    """Where a stream is: `frames` written of `about.frames`; `ended`, by an `error` or `interrupted` if not whole."""
 
     stream: str
     about: About | None
     frames: int
     ended: bool = False
     error: str | None = None
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Outcome:
 class Annotate:
     """One batch job.
 
-        job = Annotate(find_sources(["clips/"]).sources, Detector(), Annotator(), Path("out"))
+        job = Annotate(find_sources(["clips/"]).sources, Detector(), Annotator(), Path("out"), Mp4Sink())
         for progress in job.run(): ...
         print(job.report.as_text())
 
@@ -101,35 +105,47 @@ class Annotate:
         """Do the job. Yields after each frame that was written and at the end of each stream.
 
         Raises:
-            EngineError, ConfigError: the detector cannot start; nothing was written.
+            EngineError, ConfigError: the detector cannot start.
         """
         header = self._header()
         inputs = [path for source in self._sources for path in _inputs(source)]
         sources = {source.stream: source for source in self._sources}
         outputs: dict[str, _Output] = {}
-        started = time.monotonic()
-        for message in self._runner.run(self._sources):
-            stream = message.stream
-            if isinstance(message, Begin):
-                outputs[stream] = _Output(message.about, isinstance(sources[stream], PhotosSource))
-            output = outputs.get(stream)
-            if output is not None and output.error is None:
-                try:
-                    if isinstance(message, Begin):
-                        output.open(stream, self._out, self._video, header, inputs)
-                    elif isinstance(message, Item):
-                        output.write(message)
+        started: float | None = None
+        with ExitStack() as unfinished, closing(self._runner.run(self._sources)) as messages:
+            unfinished.callback(_finish, outputs)
+            for message in messages:
+                stream = message.stream
+                if isinstance(message, Begin):
+                    started = started or time.monotonic()
+                    outputs[stream] = _Output(message.about, isinstance(sources[stream], PhotosSource))
+                output = outputs.get(stream)
+                if output is not None and output.error is None:
+                    try:
+                        if isinstance(message, Begin):
+                            output.open(stream, self._folder(output, stream), self._video, header, inputs)
+                        elif isinstance(message, Item):
+                            output.write(message)
+                        else:
+                            output.close(whole=isinstance(message, End) and message.whole)
+                    except Exception as error:  # whatever a sink raises ends its own stream only
+                        log.debug("%s failed", stream, exc_info=True)
+                        output.fail(one_line(error))
+                        self._runner.abandon(stream)
+                    if isinstance(message, Item) and output.error is None:
                         yield Progress(stream, output.about, output.frames)
-                    elif isinstance(message, End | Failure):
-                        output.close(whole=isinstance(message, End) and message.whole)
-                except SinkError as error:
-                    output.fail(error)
-                    self._runner.abandon(stream)
-            if isinstance(message, End | Failure):
-                outcome = _outcome(message, outputs.pop(stream, None), sources[stream])
-                self.outcomes.append(outcome)
-                yield Progress(stream, output.about if output else None, outcome.frames, True, outcome.error)
-        self.report = Report.of(self._runner.ledger, self._runner.meter, time.monotonic() - started)
+                if isinstance(message, End | Failure):
+                    outcome = _outcome(message, outputs.pop(stream, None), sources[stream])
+                    self.outcomes.append(outcome)
+                    about = output.about if output else None
+                    yield Progress(stream, about, outcome.frames, True, outcome.error, outcome.interrupted)
+        seconds = time.monotonic() - started if started else 0.0
+        self.report = Report.of(self._runner.ledger, self._runner.meter, seconds)
+
+    def _folder(self, output: "_Output", stream: str) -> Path:
+        """Where a stream's outputs go; photos of several albums, which may share names, into a folder each."""
+        albums = sum(isinstance(source, PhotosSource) for source in self._sources)
+        return self._out / stream if output.photos and self._video and albums > 1 else self._out
 
     def _header(self) -> dict[str, Any]:
         """What every events file says of how it was made: all that decides its bytes, and nothing of this machine."""
@@ -164,7 +180,7 @@ class _Output:
         self.error: str | None = None
         self.notes: list[str] = []
         self.paths: list[Path] = []
-        self._photos = photos
+        self.photos = photos
         self._open = ExitStack()
         self._events: JsonlWriter | None = None
         self._pictures: Mp4Writer | PhotoFilesWriter | None = None
@@ -175,7 +191,7 @@ class _Output:
         """Raises SinkError: an output cannot be written."""
         single = out.suffix == ".mp4"
         folder = out.parent if single else out
-        if video and self._photos:
+        if video and self.photos:
             self._pictures = self._open.enter_context(PhotoFilesSink().open(folder, inputs))
         elif video:
             path = out if single else folder / f"{stream}.mp4"
@@ -207,13 +223,19 @@ class _Output:
         if isinstance(self._pictures, Mp4Writer):
             self.notes += self._pictures.notes
 
-    def fail(self, error: SinkError) -> None:
-        """A sink broke: what was written is finished, and the first error stands."""
-        self.error = str(error)
+    def fail(self, error: str) -> None:
+        """Something broke: what was written is finished, and the first error stands."""
+        self.error = error
         try:
             self.close(whole=False)
         except SinkError as another:
             self.notes.append(str(another))
+
+
+def _finish(outputs: dict[str, _Output]) -> None:
+    """The job was left: what is open is finished as far as it goes."""
+    for output in outputs.values():
+        output.fail("the job was left")
 
 
 def _drawn(item: Item) -> Any:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -28,7 +29,14 @@ Count = Annotated[int, Field(ge=1)]
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process may use; a container's share of the machine counts, not the machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = Path("/sys/fs/cgroup/cpu.max")
+    if share.is_file():
+        quota, period = share.read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, int(quota) // int(period)))
+    return cores
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -128,9 +128,13 @@ class Sender(_End):
         Raises:
             Stopped: the run was stopped; the message was not handed over.
         """
-        delivery = Delivery(message, ready=time.monotonic())
-        self._link._wait(self._socket, zmq.POLLOUT)
-        self._socket.send(self._link._put(delivery))
+        handle = self._link._put(Delivery(message, ready=time.monotonic()))
+        while True:
+            self._link._wait(self._socket, zmq.POLLOUT)
+            try:
+                return self._socket.send(handle, zmq.NOBLOCK)
+            except zmq.Again:  # the receiver that had room closed meanwhile
+                continue
 
 
 class Receiver(_End):

@@ -45,6 +45,7 @@ class Report:
         """Args: ledger and meter of a run; seconds of wall time it took."""
         accounts = ledger.accounts()
         frames = sum(a.annotated for a in accounts.values())
+        seconds = max(seconds, 1e-9)
         stages = [
             StageReport(name, m.workers, m.count, _ms(m.queue), _ms(m.work), m.work.total / (m.workers * seconds))
             for name, m in meter.stages.items()

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import cv2
 
-from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.errors import ConfigError, StageError
 from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.link import Delivery, Link, Sender, Stopped
 from watchline.pipeline.message import Begin, End, Failure, Item, Message
@@ -29,6 +29,7 @@ from watchline.streams.source import Reader, Source
 log = logging.getLogger(__name__)
 
 DECODER = "decoder"
+PATIENCE = 2.0  # seconds that a source has to answer when a run is left
 SPARE_FRAMES = 4  # let in beyond those being worked on: enough that no stage waits for want of frames
 
 
@@ -52,6 +53,7 @@ class Runner:
         self._abort = threading.Event()
         self._cut: dict[str, int] = {}  # stream -> sequence from which on its frames are not wanted
         self._crash: BaseException | None = None
+        self._started = False
         workers = sum(stage.workers * stage.batch for stage in stages)
         self._room = threading.Semaphore(2 * workers + SPARE_FRAMES)
         for name, count in ((DECODER, 1), *((s.name, s.workers) for s in stages), (last, 1)):
@@ -76,15 +78,12 @@ class Runner:
             last message of its stream.
 
         Raises:
-            ConfigError: two sources have one name, or two neighbouring stages several workers each.
+            ConfigError: two sources or stages have one name, or two neighbouring stages several workers each; or this
+                runner has run before.
             EngineError, StageError, …: a stage could not start.
         """
         names = [source.stream for source in sources]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"two streams have the same name in {names}: name them apart")
-        for a, b in pairwise(self._stages):
-            if a.workers > 1 and b.workers > 1:
-                raise ConfigError(f"{a.name} and {b.name} both have several workers: one of two neighbours has 1")
+        self._check(names)
         counts = [1, *(stage.workers for stage in self._stages), 1]
         links = [
             Link(f"{i}", senders=counts[i], receivers=counts[i + 1], stop=self._abort) for i in range(len(counts) - 1)
@@ -103,12 +102,29 @@ class Runner:
             yield from self._deliver(links[-1], names)
         finally:
             self._abort.set()
-            for thread in threads:
+            decoder, *workers = threads
+            for thread in workers:
                 thread.join()
+            decoder.join(PATIENCE)
+            if decoder.is_alive():
+                log.warning("the source does not answer; its thread ends when it does")
+                threading.Thread(target=_close_after, args=(decoder, links.pop(0)), daemon=True).start()
             for link in links:
                 link.close()
             cv2.setNumThreads(cores)
             self.ledger.drop_in_flight("stopped")
+
+    def _check(self, streams: Sequence[str]) -> None:
+        if self._started:
+            raise ConfigError("this Runner has run: make a new one for each run")
+        self._started = True
+        stages = [DECODER, *(stage.name for stage in self._stages), self._last]
+        for what, names in (("streams", streams), ("stages", stages)):
+            if len(set(names)) < len(names):
+                raise ConfigError(f"two {what} have the same name in {', '.join(names)}: name them apart")
+        for a, b in pairwise(self._stages):
+            if a.workers > 1 and b.workers > 1:
+                raise ConfigError(f"{a.name} and {b.name} both have several workers: one of two neighbours has 1")
 
     def _guard(self, job: Callable[..., None], args: tuple[object, ...]) -> None:
         """Run a thread's job; an error that is no frame's fault ends the run and is raised where it is iterated."""
@@ -143,7 +159,7 @@ class Runner:
             raise
         except Exception as error:  # whatever a source raises ends its own stream only
             log.debug("%s failed", stream, exc_info=True)
-            sender.send(Failure(stream, sequence + 1 if begun else 0, DECODER, _one_line(error)))
+            sender.send(Failure(stream, sequence + 1 if begun else 0, DECODER, one_line(error)))
         else:
             sender.send(end)
 
@@ -156,6 +172,8 @@ class Runner:
             if frame is None:
                 return
             self.meter.worked(DECODER, 1, [], time.monotonic() - started)
+            if frame.stream != stream:
+                raise ValueError(f"the source {stream!r} gave a frame of {frame.stream!r}: expected its own stream")
             yield frame
 
     def _work(self, stage: Stage, inbox: Link, outbox: Link) -> None:
@@ -176,21 +194,24 @@ class Runner:
             return messages
         started = time.monotonic()
         try:
-            done: Sequence[Message] = process(work)
+            done = {_place(item): item for item in process(work)}
+            if done.keys() != {_place(item) for item in work}:
+                raise StageError(
+                    f"the stage gave {len(done)} items for {len(work)}: expected one for each, in its place"
+                )
         except Exception as error:
             if len(work) > 1:  # find the frame that is to blame
                 return [m for d in deliveries for m in self._process(stage, process, [d])]
-            done = [self._failure(stage, work[0], error)]
+            return [self._failure(stage, work[0], error) if m is work[0] else m for m in messages]
         waited = [started - d.ready for d in deliveries if isinstance(d.message, Item)]
         self.meter.worked(stage.name, len(work), waited, time.monotonic() - started)
-        finished = {(m.stream, m.sequence): m for m in done}
-        return [finished.get((m.stream, m.sequence), m) for m in messages]
+        return [done.get(_place(m), m) for m in messages]
 
     def _failure(self, stage: Stage, item: Item, error: Exception) -> Failure:
         log.debug("%s failed", stage.name, exc_info=error)
         self.abandon(item.stream, item.sequence)
         self._leave(item.stream, item.sequence, "failed")
-        return Failure(item.stream, item.sequence, stage.name, f"frame {item.frame.index}: {_one_line(error)}")
+        return Failure(item.stream, item.sequence, stage.name, f"frame {item.frame.index}: {one_line(error)}")
 
     def _deliver(self, inbox: Link, streams: Sequence[str]) -> Iterator[Message]:
         """Stream after stream in the order of the sources, each in its own order, up to its end or failure."""
@@ -249,6 +270,16 @@ class Runner:
         self._room.release()
 
 
-def _one_line(error: BaseException) -> str:
+def _close_after(thread: threading.Thread, link: Link) -> None:
+    thread.join()
+    link.close()
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.stream, message.sequence
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     text = " ".join(str(error).split())
     return text or type(error).__name__

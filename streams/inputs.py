@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchline.streams import photos
-from watchline.streams.errors import SourceNotFound, StreamError
+from watchline.streams.errors import SourceNotFound, SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.photos import PhotosSource
 
@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset(
 class Found:
     """Attributes:
     sources: in the order of the words, folders and globs by name; no two streams have the same name.
-    problems: one for each word that leads nowhere; the sources are good without them.
+    problems: one for each word that leads nowhere or to what may not be read; the sources are good without them.
     """
 
     sources: list[FileSource | PhotosSource]
@@ -54,6 +54,8 @@ def find_sources(words: Sequence[str | Path]) -> Found:
                     order[true] = None
         except SourceNotFound as error:
             problems.append(error)
+        except OSError as error:
+            problems.append(SourceUnreadable(f"{word} cannot be read: {error.strerror}; check its name, owner and rights"))
     sources = [
         PhotosSource(tuple(albums[place].values()), place.name if place in folders else "")
         if place in albums

@@ -1,13 +1,12 @@
 """Frames from anything that can be iterated: NumPy arrays, with or without their times."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-
-import numpy as np
 
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.frame import ArrayPicture, Frame, Image
@@ -59,7 +58,7 @@ class IteratorReader:
         self._stream = source.stream
         self._timed = isinstance(first, tuple)
         self._frames = chain([first], frames)
-        rate = Fraction(source.rate).limit_denominator(1001)
+        rate = Fraction(float(source.rate)).limit_denominator(1001)
         picture = self._picture(0, self._split(0, first)[0])
         self.about = About(
             name=source.stream,
@@ -93,9 +92,13 @@ class IteratorReader:
             raise SourceUnreadable(f"{self._stream}: frame {index} is not like the first: expected {expected}")
         if not isinstance(item, tuple):
             return item, None
-        array, seconds = item
-        if not np.isfinite(seconds):
-            raise SourceUnreadable(f"{self._stream}: frame {index} has the time {seconds}: expected seconds")
+        array, given = item
+        try:
+            seconds = float(given)  # Fraction takes no np.float32
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if not math.isfinite(seconds):
+            raise SourceUnreadable(f"{self._stream}: frame {index} has the time {given}: expected seconds")
         return array, seconds
 
     def _picture(self, index: int, array: Image) -> ArrayPicture:

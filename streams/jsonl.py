@@ -107,7 +107,8 @@ class JsonlWriter:
         """Args: a whole line with its newline.
 
         Raises:
-            SinkError: disk full, or another failure; the file ends after the last whole line, and stays so.
+            SinkError: disk full, or another failure; the file ends after the last whole line, and stays so. If not
+                even that can be done, the message says so.
         """
         if self._broken is not None:
             raise self._broken
@@ -116,7 +117,10 @@ class JsonlWriter:
             while rest:
                 rest = rest[os.write(self._file, rest) :]
         except OSError as error:
-            os.ftruncate(self._file, self._size)
             self._broken = refused(self._path, error)
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError as second:
+                self._broken = SinkError(f"{self._broken} (its last line may be cut: {second.strerror})")
             raise self._broken from error
         self._size += len(line)

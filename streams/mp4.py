@@ -1,8 +1,8 @@
 """An MP4 as a sink: H.264, yuv420p, the source's times to the unit, its audio copied, the index in front.
 
-While frames come, `clip.part.mp4` grows by fragments of a second that play as they are, so a killed process or a full
+While frames come, `clip.mp4.part` grows by fragments of a second that play as they are, so a killed process or a full
 disk costs a second at most. At the end its packets are copied, with the source's audio, into `clip.mp4` with the index
-in front (faststart), and the part is removed. If the disk has no room for that copy, the part itself becomes
+in front (faststart), and the part is removed. If that copy fails (no room on the disk), the part itself becomes
 `clip.mp4`: it plays, without audio, and a note says so.
 
 Colours: OpenCV's conversion is BT.601 limited range, and 1.4 to 1.5 times as fast as swscale's; it is tagged as such.
@@ -41,6 +41,8 @@ FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "frag_dur
 # x264's macroblock tree reads past the end of a row where a row is no multiple of 8 macroblocks of 16 pixels, and then
 # gives other bytes every time. There it is left out, so that the same input gives the same file.
 TREE_PIXELS = 8 * 16
+# What a picture, a path or the disk can bring about, PyAV's and OpenCV's own errors with it.
+FAILURES = (OSError, av.error.FFmpegError, cv2.error, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Mp4Sink:
             SinkError: the path is an input, or cannot be written.
         """
         known = [*inputs, about.path] if about.path else inputs
-        part = path.with_name(f"{path.stem}.part.mp4")
+        part = path.with_name(path.name + ".part")
         prepare(path, known)
         prepare(part, known)
         writer = Mp4Writer(self, path, part, about)
@@ -107,18 +109,19 @@ class Mp4Writer:
         repeating the last column or row.
 
         Raises:
-            SinkError: disk full or another failure. What was written is finished and plays.
+            SinkError: disk full, a picture that cannot be encoded, or another failure. What was written is finished
+                and plays.
         """
         if self._file.closed:
             raise SinkError(f"{self._path} is closed after a failure; nothing more can be written to it")
-        frame = av.VideoFrame.from_ndarray(self._yuv(pixels), "yuv420p")
-        frame.pts, frame.time_base = pts, time_base
         try:
+            frame = av.VideoFrame.from_ndarray(self._yuv(pixels), "yuv420p")
+            frame.pts, frame.time_base = pts, time_base
             if self._encoder is None:
                 self._encoder = self._open_encoder(frame.width, frame.height, time_base)
             container, video = self._encoder
             container.mux(video.encode(frame))
-        except (OSError, av.error.FFmpegError) as error:
+        except FAILURES as error:
             raise self._fail(error) from error
         self.frames += 1
         self._seconds = pts * time_base
@@ -144,20 +147,20 @@ class Mp4Writer:
         try:
             container.mux(video.encode())
             container.close()
-        except (OSError, av.error.FFmpegError) as error:
+        except FAILURES as error:
             raise self._fail(error) from error
         self._file.close()
         self._finish()
 
     def _finish(self) -> None:
-        """From the fragments to the file with the index in front; the fragments themselves if there is no room."""
+        """From the fragments to the file with the index in front; the fragments themselves if that fails."""
         try:
             self.notes += remux(self._part, self._path, self._about.path, until=None if self._whole else self._seconds)
-        except OSError as error:
+        except FAILURES as error:
             self._part.replace(self._path)
             self.notes.append(
                 f"{self._path.name} is left in fragments and without audio, as there was no way to copy it: "
-                f"{refused(self._path, error)}"
+                f"{self._why(error, 'copied')}"
             )
 
     def _fail(self, error: Exception) -> SinkError:
@@ -175,9 +178,13 @@ class Mp4Writer:
         else:
             self._part.unlink()
             kept = "nothing was kept"
-        cause = self._file.error or error
-        why = refused(self._path, cause) if isinstance(cause, OSError) else f"{self._path} cannot be encoded: {cause}"
-        return SinkError(f"{why} ({kept})")
+        return SinkError(f"{self._why(self._file.error or error, 'encoded')} ({kept})")
+
+    def _why(self, error: Exception, done: str) -> str:
+        if isinstance(error, OSError):
+            return str(refused(self._path, error))
+        # OpenCV's whole message is of several lines.
+        return f"{self._path} cannot be {done}: {error.err if isinstance(error, cv2.error) else error}"
 
     def _open_encoder(self, width: int, height: int, time_base: Fraction) -> tuple[OutputContainer, VideoStream]:
         options = FRAGMENTS | {"movie_timescale": str(timescale(time_base))}

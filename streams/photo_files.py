@@ -61,9 +61,15 @@ class PhotoFilesWriter:
         prepare(path, self._inputs)
         part = path.with_name(path.name + ".part")
         try:
-            _, data = cv2.imencode(path.suffix, pixels, self._options.get(path.suffix.lower(), []))
+            encoded, data = cv2.imencode(path.suffix, pixels, self._options.get(path.suffix.lower(), []))
         except cv2.error as error:
             raise SinkError(f"{path} cannot be encoded: no writer for a picture of {pixels.shape} there") from error
+        if not encoded:
+            height, width = pixels.shape[:2]
+            raise SinkError(
+                f"{path} cannot be encoded: {width} x {height} pixels are too many for {path.suffix}; "
+                "make the photo smaller, or a .png"
+            )
         try:
             part.write_bytes(data.tobytes())
             part.replace(path)

@@ -19,14 +19,15 @@ def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
     """Writes `path` from the pictures of `video` and every audio track of `audio`, then removes `video`.
 
     Args:
+        video: an MP4, of any name.
         until: audio ends here, in seconds; None: at its own end.
 
     Returns: notes, one for each track that was left out.
 
     Raises:
-        OSError: `path` cannot be written; `video` is as it was.
+        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV cannot take its name; `video` is as it was.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + ".part2")  # `.part` is what mp4.py copies from
     notes: list[str] = []
     try:
         try:
@@ -58,7 +59,7 @@ def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
     """Writes `path`; closes it, as the index comes last of all, before anybody believes that it is there."""
     notes: list[str] = []
     with ExitStack() as stack:
-        pictures = stack.enter_context(av.open(f"file:{video}"))
+        pictures = stack.enter_context(av.open(f"file:{video}", format="mp4"))
         sound = stack.enter_context(av.open(f"file:{audio}")) if audio is not None else None
         streams = [pictures.streams.video[0], *(sound.streams.audio if sound is not None else ())]
         options = {"movflags": "faststart", "movie_timescale": str(timescale(*(s.time_base for s in streams)))}

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import STRIDE, Targets, YOLOv2, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.train import augment
@@ -39,7 +40,7 @@ class Recipe:
         save_every: steps between checkpoints. seed: of everything random.
     """
 
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 16
     sizes: tuple[int, ...] = (256, 288, 320, 352)
     priors: int = 6
@@ -89,12 +90,17 @@ def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[di
     """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step.
 
     The checkpoint holds the averaged weights under "model", and all that the next step needs.
+
+    Raises:
+        CheckpointError: `out` holds a checkpoint of another recipe.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     file = out / CHECKPOINT
     saved = torch.load(file, weights_only=True) if file.is_file() else None
+    if saved and saved["recipe"] != json.dumps(asdict(recipe)):
+        raise CheckpointError(f"{file} was begun with another recipe, {saved['recipe']}: use it, or another --out")
     priors = saved["priors"] if saved else learn_priors(data, recipe)
     model = YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster

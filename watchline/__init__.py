@@ -1,4 +1,4 @@
-"""Watchline: detect, annotate and report what cameras and video files show, at frame rate.
+"""Watchline: detect, annotate and report what video files show, at frame rate.
 
     import watchline
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -18,6 +19,8 @@ from clips import Image, decode, write_clip, write_photo
 from models_onnx import tiny_detector
 
 LONG = 200  # frames
+EVENTS = json.loads((Path(__file__).parents[2] / "docs" / "events.schema.json").read_text())
+LINE = jsonschema.Draft202012Validator(EVENTS)
 
 
 def red_square(index: int) -> Image:
@@ -45,7 +48,11 @@ def annotate(folder: Path, *words: str):
 
 
 def events(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The lines of a file of events, each as docs/events.schema.json wants it."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        LINE.validate(line)
+    return lines
 
 
 def labels(path: Path) -> list[list[str]]:
@@ -132,6 +139,49 @@ def test_the_report_is_written(folder: Path) -> None:
     assert walk["outputs"] == ["out/walk.mp4", "out/walk.jsonl"]
     assert walk["error"] is None
     assert "text.mp4" in text["error"]
+
+
+def test_a_name_that_is_no_utf_8(folder: Path) -> None:
+    name = os.fsdecode(b"v\xe9.mp4")
+    (folder / "walk.mp4").rename(folder / name)
+    utf_8 = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    words = [name, "--out", "out", "--model", "tiny.onnx", "--report", "report.json"]
+    done = watchline("annotate", *words, cwd=folder, env=utf_8)
+    assert done.code == 0
+    assert done.out[-1] == r"v\udce9: out/v\udce9.mp4, out/v\udce9.jsonl written"
+    assert len(events(folder / "out" / os.fsdecode(b"v\xe9.jsonl"))) == 1 + 8
+    assert json.loads((folder / "report.json").read_text())["outcomes"][0]["frames"] == 8
+
+
+@pytest.mark.parametrize("more", [[], ["--verbose"]])
+def test_an_error_shows_no_secret(folder: Path, more: list[str]) -> None:
+    (folder / "watchline.toml").write_text("[detector]\nmodel = '${SECRET}.onnx'\n")
+    words = ["annotate", "walk.mp4", "--out", "out", "--config", "watchline.toml", *more]
+    done = subprocess.run(
+        [sys.executable, "-m", "watchline", *words],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "SECRET": "swordfish"},
+    )
+    assert done.returncode == 2
+    assert "watchline: no model '${SECRET}.onnx'" in done.stderr
+    assert "swordfish" not in done.stdout + done.stderr
+
+
+def test_the_report_shows_no_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "swordfish")
+    (folder / "swordfish.mp4").write_text("no video\n" * 20)
+    (folder / "watchline.toml").write_text(
+        "out = '${SECRET}'\n[streams.gate]\nsource = 'walk.mp4'\n[streams.yard]\nsource = '${SECRET}.mp4'\n"
+        "[detector]\nmodel = 'tiny.onnx'\n"
+    )
+    done = within(folder, "annotate", "--config", "watchline.toml", "--report", "report.json")
+    assert done.code == 1
+    assert "swordfish" not in "\n".join((folder / "report.json").read_text().splitlines() + done.out + done.err)
+    gate, yard = json.loads((folder / "report.json").read_text())["outcomes"]
+    assert gate["outputs"] == ["${SECRET}/gate.mp4", "${SECRET}/gate.jsonl"]
+    assert "${SECRET}.mp4" in yard["error"]
 
 
 def test_flags_are_stronger_than_the_config(folder: Path) -> None:
@@ -230,6 +280,9 @@ def test_ctrl_c_once_finishes_the_file(folder: Path, long_job: subprocess.Popen,
     assert len(decode(folder / "out" / "long.mp4").pictures) == len(written)
     assert out.startswith(f"{len(written)} frames in ")
     assert not (folder / "out" / "walk.mp4").exists()
+    assert f"long: stopped after {len(written)} frames" in err.splitlines()
+    assert "done" not in err
+    assert "walk: " not in err
 
 
 def test_ctrl_c_twice_leaves_at_once(long_job: subprocess.Popen) -> None:

@@ -53,12 +53,32 @@ def test_a_fast_job_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) ->
             [Progress("a", about(None), 1), Progress("a", about(None), 1, True, "cut")],
             ["a: 64 x 48, h264", "a: failed after 1 frames"],
         ),
+        (
+            [Progress("a", about(9), 2), Progress("a", about(9), 2, True, interrupted=True)],
+            ["a: 9 frames of 64 x 48, h264", "a: stopped after 2 frames"],
+        ),
+        (
+            [Progress("a", about(9), 0, True, interrupted=True)],
+            ["a: 9 frames of 64 x 48, h264", "a: stopped after 0 frames"],
+        ),
+        ([Progress("a", None, 0, True, interrupted=True)], []),
     ],
 )
-def test_what_is_not_known_is_left_out(
+def test_how_streams_begin_and_end(
     capsys: pytest.CaptureFixture[str], steps: list[Progress], expected: list[str]
 ) -> None:
     assert lines_of(steps, capsys) == expected
+
+
+def test_a_bar_stays_where_it_was_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = progress.Bars()
+    shown.show(Progress("a", about(100), 25))
+    shown.show(Progress("a", about(100), 25, True, interrupted=True))
+    shown.show(Progress("b", None, 0, True, interrupted=True))
+    shown.close()
+    said = capsys.readouterr().err
+    assert re.search(r"a  25% \|.+\| stopped after 25 frames\s*$", said)
+    assert "100%" not in said
 
 
 def test_a_bar_a_file_on_a_terminal(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from models_onnx import save, tiny_detector
 
 from watchline.engines import available, load
 from watchline.engines.errors import EngineError, ModelNotFound, ModelRefused, RequestRefused, RuntimeUnavailable
+from watchline.engines.onnx_runtime import OnnxRuntimeEngine
 
 
 @pytest.fixture
@@ -40,13 +41,16 @@ def test_onnxruntime_on_the_cpu_is_the_default(model: Path) -> None:
         ({"size": (60, 64)}, RequestRefused, "width is 60; expected a multiple of 8, e.g. 56 or 64"),
         ({"size": (64, 5)}, RequestRefused, "height is 5; expected a multiple of 8, e.g. 8"),
         ({"size": (64, 8192)}, RequestRefused, "height is 8192; expected 8..4096"),
-        ({"provider": "NoSuchProvider"}, RuntimeUnavailable, "NoSuchProvider is not in this onnxruntime .*CPUExec"),
-        ({"provider": "CPUExecutionProvider", "runtime": "openvino"}, RequestRefused, "provider of onnxruntime"),
     ],
 )
 def test_options_that_cannot_be(model: Path, options: dict[str, Any], error: type[EngineError], message: str) -> None:
     with pytest.raises(error, match=message):
         load(model, **options)
+
+
+def test_a_provider_that_there_is_not(model: Path) -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"NoSuchProvider is not in this onnxruntime .*CPUExec"):
+        OnnxRuntimeEngine(model, provider="NoSuchProvider")
 
 
 def test_cuda_where_there_is_none_is_an_error_and_no_fall_back(model: Path) -> None:
@@ -55,7 +59,7 @@ def test_cuda_where_there_is_none_is_an_error_and_no_fall_back(model: Path) -> N
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(RuntimeUnavailable, match=r"CUDAExecutionProvider .* install onnxruntime-gpu"):
-        load(model, provider="CUDAExecutionProvider")
+        OnnxRuntimeEngine(model, provider="CUDAExecutionProvider")
 
 
 @pytest.mark.parametrize(

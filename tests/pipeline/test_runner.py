@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -161,6 +162,59 @@ def test_leaving_the_loop_ends_all_threads():
 def test_two_streams_of_one_name_are_refused():
     with pytest.raises(ConfigError, match="same name"):
         list(Runner([]).run([Numbers("a", 1), Numbers("a", 1)]))
+
+
+def test_a_frame_of_another_stream_fails_its_source():
+    class Slip(Numbers):
+        @contextmanager
+        def open(self):
+            with Numbers("other", 3).open() as reader:
+                yield reader
+
+    messages = list(Runner([Step("detector", keep)]).run([Slip("a", 3), Numbers("b", 1)]))
+    assert kinds(messages) == ["Begin", "Failure", "Begin", "Item", "End"]
+    assert "a frame of 'other'" in messages[1].why
+
+
+def test_leaving_does_not_wait_for_a_source_that_never_answers(monkeypatch):
+    monkeypatch.setattr("watchline.pipeline.runner.PATIENCE", 0.1)
+    answer = threading.Event()
+
+    class Stalled(Numbers):
+        @contextmanager
+        def open(self):
+            with Numbers("a", 50, breaks_after=None).open() as reader:
+                reader.__class__ = StalledReader
+                yield reader
+
+    class StalledReader(Numbers.Reader):
+        def __iter__(self):
+            yield from list(super().__iter__())[:3]
+            answer.wait(20)
+
+    started = time.monotonic()
+    for m in Runner([Step("detector", keep)]).run([Stalled("a", 50)]):
+        if isinstance(m, Item) and m.frame.index == 2:
+            break
+    del m
+    assert time.monotonic() - started < 5
+    answer.set()
+    while {"decoder"} & {thread.name for thread in threading.enumerate()}:
+        time.sleep(0.01)
+    time.sleep(0.2)  # its link is closed after it
+
+
+@pytest.mark.parametrize("stages", [["detector", "detector"], ["decoder"], ["writer"]])
+def test_stages_have_names_of_their_own(stages):
+    with pytest.raises(ConfigError, match="two stages have the same name"):
+        list(Runner([Step(name, keep) for name in stages]).run([Numbers("a", 1)]))
+
+
+def test_a_runner_runs_once():
+    runner = Runner([])
+    list(runner.run([Numbers("a", 1)]))
+    with pytest.raises(ConfigError, match="make a new one"):
+        list(runner.run([Numbers("a", 1)]))
 
 
 def test_two_neighbours_with_several_workers_are_refused():

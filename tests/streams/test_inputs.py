@@ -93,6 +93,28 @@ def test_bad_words_do_not_stop_good_ones(here):
     assert all(isinstance(problem, FileNotFoundError) for problem in found.problems)
 
 
+def test_a_word_that_is_too_long_does_not_stop_the_rest(here):
+    touch("a.mp4")
+    found = find_sources(["x" * 300, "a.mp4"])
+    assert told(found) == [("a", "a.mp4")]
+    assert len(found.problems) == 1
+
+
+def test_a_folder_that_may_not_be_read_does_not_stop_the_rest(public, as_nobody):
+    (public / "a.mp4").touch()
+    (public / "secret").mkdir()
+    (public / "secret" / "b.mp4").touch()
+    (public / "secret").chmod(0o700)
+    with as_nobody():
+        found = find_sources([public / "secret", public / "secret" / "b.mp4", public / "a.mp4"])
+    assert told(found) == [("a", str(public / "a.mp4"))]
+    message = "cannot be read: Permission denied; check its name, owner and rights"
+    assert [str(problem) for problem in found.problems] == [
+        f"{public / 'secret'} {message}",
+        f"{public / 'secret' / 'b.mp4'} {message}",
+    ]
+
+
 def test_what_is_found_opens(here):
     write_clip(here / "a.mp4", 2)
     write_photo(here / "b.jpg")

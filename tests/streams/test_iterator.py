@@ -22,7 +22,7 @@ def test_arrays_at_a_rate():
 
 
 def test_pairs_keep_their_times_to_the_microsecond():
-    times = [0.5, 0.533333, 2, np.float64(2.000001)]
+    times = [np.float32(0.5), 0.533333, 2, np.float64(2.000001), Fraction(5, 2), np.int64(3)]
     frames, about = read((picture(0), t) for t in times)
     assert [f.seconds for f in frames] == pytest.approx(times, abs=1e-9)
     assert (about.rate, about.frames) == (None, None)
@@ -62,11 +62,16 @@ ONE = picture(0)
         ([ONE, (ONE, 1.0)], "frame 1 is not like the first: expected an array"),
         ([(ONE, 1.0), (ONE, 1.0)], "frame 1 has the time 1.0 s, which is not after"),
         ([(ONE, float("nan"))], "frame 0 has the time nan"),
+        ([(ONE, "soon")], "frame 0 has the time soon: expected seconds"),
     ],
 )
 def test_what_is_no_picture_is_named(frames, message):
     with pytest.raises(SourceUnreadable, match=message):
         read(frames)
+
+
+def test_a_rate_may_be_of_numpy():
+    assert read([ONE], rate=np.float32(30000 / 1001))[1].rate == Fraction(30000, 1001)
 
 
 @pytest.mark.parametrize("rate", [0, -1])

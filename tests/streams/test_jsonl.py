@@ -124,6 +124,15 @@ def test_a_full_disk_leaves_whole_lines(small_disk):
     assert path.read_bytes() == header_line(HEADER) + b"".join(lines[:written])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_file_that_cannot_even_be_cut_says_what_came_first():
+    with (
+        pytest.raises(SinkError, match=r"disk full: /dev/full .*its last line may be cut"),
+        JsonlSink().open(Path("/dev/full"), HEADER),
+    ):
+        pass
+
+
 def test_a_killed_process_leaves_whole_lines(tmp_path):
     path = tmp_path / "a.jsonl"
     program = """

@@ -266,8 +266,8 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
     """
     tests = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", textwrap.dedent(program), tmp_path / "a.mp4", tests], check=False)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.part.mp4"]
-    seconds = decode(tmp_path / "a.part.mp4").seconds
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4.part"]
+    seconds = decode(tmp_path / "a.mp4.part").seconds
     assert len(seconds) > 150
     assert seconds == [index / RATE for index in range(len(seconds))]
 
@@ -295,7 +295,7 @@ def test_a_disk_that_is_full_from_the_start(small_disk):
     (folder / "filler").write_bytes(bytes(12_000))
     with pytest.raises(SinkError, match="disk full"), Mp4Sink().open(folder / "a.mp4", about(160, 120)) as mp4:
         pour(mp4, map(noise, range(100)))
-    assert not (folder / "a.part.mp4").exists()
+    assert not (folder / "a.mp4.part").exists()
 
 
 def test_a_disk_without_room_for_the_last_copy_keeps_the_fragments(small_disk, tmp_path):
@@ -312,7 +312,7 @@ def test_a_disk_without_room_for_the_last_copy_keeps_the_fragments(small_disk, t
 
 def test_an_input_is_never_overwritten(tmp_path):
     source = write_clip(tmp_path / "a.mp4", 5)
-    other = write_clip(tmp_path / "b.part.mp4", 5)
+    other = write_clip(tmp_path / "b.mp4", 5).rename(tmp_path / "b.mp4.part")
     before = source.read_bytes(), other.read_bytes()
     (tmp_path / "link.mp4").symlink_to(source)
     os.link(source, tmp_path / "hard.mp4")
@@ -326,6 +326,51 @@ def test_an_input_is_never_overwritten(tmp_path):
         pass
     assert (source.read_bytes(), other.read_bytes()) == before
     assert not (tmp_path / "x").exists()
+
+
+def test_no_other_video_is_touched(tmp_path):
+    other = write_clip(tmp_path / "a.part.mp4", 5)
+    before = other.read_bytes()
+    write(tmp_path / "a.mp4", [picture(0)])
+    assert other.read_bytes() == before
+
+
+def test_a_name_that_pyav_cannot_take_is_left_in_fragments(tmp_path):
+    path = tmp_path / os.fsdecode(b"a\xff.mp4")
+    mp4 = write(path, map(picture, range(5)))
+    assert len(mp4.notes) == 1
+    assert "is left in fragments and without audio" in mp4.notes[0]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert decode(path.rename(tmp_path / "a.mp4")).seconds == [index / RATE for index in range(5)]
+
+
+def test_a_part_that_cannot_be_copied_is_kept(tmp_path):
+    source = tmp_path / "a.mp4"
+    with Mp4Sink().open(source, about()) as mp4:
+        pour(mp4, map(picture, range(5)))
+        (tmp_path / "a.mp4.part2").mkdir()
+    assert "is left in fragments" in mp4.notes[0]
+    assert len(decode(source).seconds) == 5
+
+
+@pytest.mark.parametrize(
+    ("pixels", "pts"),
+    [
+        pytest.param(np.zeros((48, 64, 7), np.uint8), 100, id="OpenCV refuses"),
+        pytest.param(np.zeros((48, 0, 3), np.uint8), 100, id="no pixels"),
+        pytest.param(picture(0), 1 << 70, id="PyAV refuses"),
+    ],
+)
+@pytest.mark.parametrize("before", [0, 60])
+def test_a_picture_that_cannot_be_written_is_said_in_a_line(tmp_path, pixels, pts, before):
+    with Mp4Sink().open(tmp_path / "a.mp4", about()) as mp4:
+        pour(mp4, map(picture, range(before)))
+        with pytest.raises(SinkError, match=r"a.mp4 cannot be encoded: .+ \((nothing was kept|a.mp4 plays)") as error:
+            mp4.write(pixels, pts, 1 / RATE)
+    assert "\n" not in str(error.value)
+    assert [file.name for file in tmp_path.iterdir()] == (["a.mp4"] if before else [])
+    if before:
+        assert len(decode(tmp_path / "a.mp4").seconds) >= 25
 
 
 def test_a_folder_that_may_not_be_written(public, as_nobody):

@@ -1,6 +1,7 @@
 import os
 
 import cv2
+import numpy as np
 import pytest
 from clips import picture, write_photo
 
@@ -60,6 +61,25 @@ def test_a_name_that_leads_out_of_the_folder(tmp_path, name):
 def test_a_name_that_is_no_picture(tmp_path, name):
     with PhotoFilesSink().open(tmp_path) as photos, pytest.raises(SinkError, match="cannot be encoded"):
         photos.write(name, picture(0))
+
+
+@pytest.mark.parametrize(("name", "width"), [("a.jpg", 70_000), ("a.webp", 20_000)])
+def test_a_picture_too_large_for_its_format(tmp_path, name, width):
+    with (
+        PhotoFilesSink().open(tmp_path) as photos,
+        pytest.raises(SinkError, match=rf"{name} cannot be encoded: {width} x 2 pixels are too many"),
+    ):
+        photos.write(name, np.zeros((2, width, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_streams_of_one_job_have_a_folder_each(tmp_path):
+    sources = [write_photo(tmp_path / stream / "a.png", picture(n)) for n, stream in enumerate("xy")]
+    for number, stream in enumerate("xy"):
+        with PhotoFilesSink().open(tmp_path / "out" / stream, sources) as photos:
+            photos.write("a.png", picture(number + 2))
+    for number, stream in enumerate("xy"):
+        assert (cv2.imread(str(tmp_path / "out" / stream / "a.png")) == picture(number + 2)).all()
 
 
 def test_a_full_disk_leaves_whole_photos(small_disk):
