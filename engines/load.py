@@ -26,7 +26,6 @@ def load(
     runtime: str | None = None,
     size: tuple[int, int] | None = None,
     threads: int = 1,
-    provider: str | None = None,
 ) -> Engine:
     """Load a model file for one size of input.
 
@@ -35,13 +34,12 @@ def load(
         runtime: one of RUNTIMES; None for the one that fits the file: onnxruntime for .onnx.
         size: (width, height) of the input in pixels, multiples of the model's stride; None for the model's own.
         threads: that compute one picture. More throughput comes from several engines of one thread.
-        provider: ONNX Runtime's, e.g. "CUDAExecutionProvider"; None for the CPU. No other takes its place in silence.
 
     Raises:
         ModelNotFound: there is no such file.
         ModelRefused: the file is no model, lacks Watchline's metadata, or breaks the contract of engine.py.
         RequestRefused: runtime, size or threads cannot be, or do not go with the file.
-        RuntimeUnavailable: the runtime or provider is not installed, or not part of this build.
+        RuntimeUnavailable: the runtime is not installed, or not part of this build.
     """
     path = Path(path)
     if runtime is not None and runtime not in RUNTIMES:
@@ -54,9 +52,9 @@ def load(
         raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx")
     match path.suffix.lower():
         case ".onnx":
-            return _load_onnx(path, runtime or "onnxruntime", size, threads, provider)
+            return _load_onnx(path, runtime or "onnxruntime", size, threads)
         case ".npz":
-            return _load_recording(path, runtime or provider, size)
+            return _load_recording(path, runtime, size)
         case ".engine":
             raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
         case suffix:
@@ -75,16 +73,14 @@ def available() -> dict[str, str]:
     return {name: _version_or_reason(version) for name, version in versions.items()}
 
 
-def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int, provider: str | None) -> Engine:
-    if provider is not None and runtime != "onnxruntime":
-        raise RequestRefused(f"{provider} is a provider of onnxruntime, but the runtime asked for is {runtime}")
+def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int) -> Engine:
     match runtime:
         case "onnxruntime":
             try:
-                from watchline.engines.onnx_runtime import CPU, OnnxRuntimeEngine
+                from watchline.engines.onnx_runtime import OnnxRuntimeEngine
             except ImportError as error:
                 raise _not_installed("onnxruntime", "pip install onnxruntime", error) from error
-            return OnnxRuntimeEngine(path, size, threads, provider or CPU)
+            return OnnxRuntimeEngine(path, size, threads)
         case "openvino":
             try:
                 from watchline.engines.open_vino import OpenVinoEngine
@@ -95,11 +91,13 @@ def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: 
             raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
 
 
-def _load_recording(path: Path, asked: str | None, size: tuple[int, int] | None) -> Engine:
+def _load_recording(path: Path, runtime: str | None, size: tuple[int, int] | None) -> Engine:
     from watchline.engines.replay import Replay
 
-    if asked is not None:
-        raise RequestRefused(f"{path}: a recording is only played back, {asked} cannot run it; load the .onnx instead")
+    if runtime is not None:
+        raise RequestRefused(
+            f"{path}: a recording is only played back, {runtime} cannot run it; load the .onnx instead"
+        )
     return Replay(path, size)
 
 

@@ -25,6 +25,7 @@ PLANAR = frozenset(
 )
 UNSPECIFIED = 2  # of matrix, transfer and primaries alike, in ITU-T H.273
 RGB = 0
+Orientation = tuple[bool, int | None]
 KR_KB = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -56,14 +57,15 @@ class DecodedPicture:
 
     __slots__ = ("_bgr", "_flip", "_frame", "_transposed", "height", "width")
 
-    def __init__(self, frame: av.VideoFrame) -> None:
+    def __init__(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
+        """Args: frame as decoded; its `orientation_of`, if that is known already."""
         if frame.colorspace not in KR_KB and frame.colorspace != RGB:
             frame.colorspace = Colorspace.ITU709 if frame.width > 1279 or frame.height > 576 else Colorspace.ITU601
         # swscale refuses some reserved values here, and nothing below converts transfer or primaries.
         frame.color_trc = frame.color_primaries = UNSPECIFIED
         self._frame = frame
         self._bgr: Image | None = None
-        self._transposed, self._flip = _orientation(frame)
+        self._transposed, self._flip = orientation or orientation_of(frame)
         self.width, self.height = (frame.height, frame.width) if self._transposed else (frame.width, frame.height)
 
     @property
@@ -101,8 +103,11 @@ class DecodedPicture:
         return pixels
 
 
-def _orientation(frame: av.VideoFrame) -> tuple[bool, int | None]:
+def orientation_of(frame: av.VideoFrame) -> Orientation:
     """How to show the frame: transpose first, then `cv2.flip` by this code (0 rows, 1 columns, -1 both, None not).
+
+    A frame whose side data was looked at is in a cycle with it, and its pixels stay until the garbage collector comes:
+    ask once a stream, not once a frame.
 
     The display matrix is [[a, b, u], [c, d, v], [x, y, w]] and maps a point by x' = a x + c y, y' = b x + d y. Its
     signs hold all eight ways to turn and mirror a picture; other angles are taken as the nearest of them.

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from watchline.streams.clock import Clock, Joints
-from watchline.streams.decoded import DecodedPicture
+from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
 from watchline.streams.source import About
@@ -72,6 +72,7 @@ class FileReader:
 
     def __init__(self, source: FileSource, container: InputContainer) -> None:
         self.corrupt = 0
+        self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
         self._video = _video_stream(source.path, container)
@@ -115,12 +116,18 @@ class FileReader:
                 index=index,
                 pts=self._clock.next(self._time(frame), self._time(following) if following else None),
                 time_base=self.about.time_base,
-                picture=DecodedPicture(frame),
+                picture=DecodedPicture(frame, self._orientation(frame)),
                 arrival=time.monotonic(),
             )
             index += 1
             frame = following
         self._check_end(index)
+
+    def _orientation(self, frame: av.VideoFrame) -> Orientation:
+        """As the display matrix says, which is looked at again only where the angle changes."""
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = orientation_of(frame)
+        return self._orientations[frame.rotation]
 
     def _time(self, frame: av.VideoFrame) -> int | None:
         """The frame's time as the container has it, in stream units.
@@ -134,7 +141,7 @@ class FileReader:
 
     def _describe(self, frame: av.VideoFrame) -> About:
         video = self._video
-        first = DecodedPicture(frame)
+        first = DecodedPicture(frame, self._orientation(frame))
         time_base = video.time_base or GUESSED_BASE
         rate = video.average_rate or video.guessed_rate or None
         self._start = frame.dts or 0

@@ -55,7 +55,9 @@ def find_sources(words: Sequence[str | Path]) -> Found:
         except SourceNotFound as error:
             problems.append(error)
         except OSError as error:
-            problems.append(SourceUnreadable(f"{word} cannot be read: {error.strerror}; check its name, owner and rights"))
+            problems.append(
+                SourceUnreadable(f"{word} cannot be read: {error.strerror}; check its name, owner and rights")
+            )
     sources = [
         PhotosSource(tuple(albums[place].values()), place.name if place in folders else "")
         if place in albums

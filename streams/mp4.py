@@ -183,8 +183,8 @@ class Mp4Writer:
     def _why(self, error: Exception, done: str) -> str:
         if isinstance(error, OSError):
             return str(refused(self._path, error))
-        # OpenCV's whole message is of several lines.
-        return f"{self._path} cannot be {done}: {error.err if isinstance(error, cv2.error) else error}"
+        said = str(error.err if isinstance(error, cv2.error) else error)
+        return f"{self._path} cannot be {done}: {' '.join(said.split())}"  # OpenCV's messages have several lines
 
     def _open_encoder(self, width: int, height: int, time_base: Fraction) -> tuple[OutputContainer, VideoStream]:
         options = FRAGMENTS | {"movie_timescale": str(timescale(time_base))}

@@ -115,10 +115,10 @@ def decode(path: Path) -> Decoded:
         for frame in container.decode(video):
             seconds.append(frame.pts * frame.time_base)
             pictures.append(frame.to_ndarray(format="bgr24"))
+        tracks = len(container.streams.audio)
     audio = []
-    with av.open(str(path)) as container:
-        for track in range(len(container.streams.audio)):
-            container.seek(0)
+    for track in range(tracks):  # opened anew for each: after a seek the priming packet may be missing
+        with av.open(str(path)) as container:
             audio.append([bytes(p) for p in container.demux(audio=track) if p.size])
     return Decoded(seconds, pictures, audio)
 

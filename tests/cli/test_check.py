@@ -63,3 +63,11 @@ def test_a_missing_source_does_not_tell_a_secret(folder: Path, monkeypatch: pyte
     assert done.code == 2
     assert "hunter2" not in "".join(done.err)
     assert "${SECRET}.mp4" in done.err[0]
+
+
+def test_what_is_fine_does_not_tell_a_secret(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    done = check(folder, "out = '${SECRET}'\n" + GOOD)
+    assert done.code == 0
+    assert "outputs in ${SECRET}" in done.out[0]
+    assert "hunter2" not in done.out[0]

@@ -335,22 +335,22 @@ def test_no_other_video_is_touched(tmp_path):
     assert other.read_bytes() == before
 
 
-def test_a_name_that_pyav_cannot_take_is_left_in_fragments(tmp_path):
-    path = tmp_path / os.fsdecode(b"a\xff.mp4")
-    mp4 = write(path, map(picture, range(5)))
-    assert len(mp4.notes) == 1
-    assert "is left in fragments and without audio" in mp4.notes[0]
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    assert decode(path.rename(tmp_path / "a.mp4")).seconds == [index / RATE for index in range(5)]
-
-
-def test_a_part_that_cannot_be_copied_is_kept(tmp_path):
-    source = tmp_path / "a.mp4"
-    with Mp4Sink().open(source, about()) as mp4:
+@pytest.mark.parametrize("name", ["a.mp4", os.fsdecode(b"a\xff.mp4")])
+def test_a_part_that_cannot_be_copied_is_kept(tmp_path, name):
+    path = tmp_path / name
+    with Mp4Sink().open(path, about()) as mp4:
         pour(mp4, map(picture, range(5)))
-        (tmp_path / "a.mp4.part2").mkdir()
-    assert "is left in fragments" in mp4.notes[0]
-    assert len(decode(source).seconds) == 5
+        (tmp_path / f"{name}.part2").mkdir()
+    assert f"{name} is left in fragments and without audio" in mp4.notes[0]
+    assert len(decode(path.rename(tmp_path / "b.mp4")).seconds) == 5
+
+
+def test_a_part_that_something_else_damaged_is_left_with_a_note(tmp_path):
+    with Mp4Sink().open(tmp_path / "a.mp4", about()) as mp4:
+        pour(mp4, map(picture, range(60)))
+        os.truncate(tmp_path / "a.mp4.part", 0)
+    assert [note for note in mp4.notes if "a.mp4 cannot be copied: " in note] == mp4.notes[:1] != []
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ def test_a_picture_too_large_for_its_format(tmp_path, name, width):
 
 
 def test_two_streams_of_one_job_have_a_folder_each(tmp_path):
+    for stream in "xy":
+        (tmp_path / stream).mkdir()
     sources = [write_photo(tmp_path / stream / "a.png", picture(n)) for n, stream in enumerate("xy")]
     for number, stream in enumerate("xy"):
         with PhotoFilesSink().open(tmp_path / "out" / stream, sources) as photos:

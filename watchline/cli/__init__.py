@@ -4,9 +4,11 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import watchline
@@ -26,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: argparse's way out, for --help (0) and for wrong usage (2).
     """
+    _write_any_name()
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
@@ -41,10 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_ours(error):
             raise
-        log.debug("where it came from", exc_info=True)
-        for line in str(error).splitlines():
+        log.debug("where it came from\n%s", options.conceal(traceback.format_exc().rstrip()))
+        for line in options.conceal(str(error)).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
+
+
+def _write_any_name() -> None:
+    """A file's name may be no UTF-8: it is written with backslashes, rather than lost with all the work."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -56,7 +66,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for command in (annotate, check, doctor, models, train):
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
-        own.set_defaults(run=command.run, parser=own)
+        own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
     options, rest = parser.parse_known_args(argv)
     _sort_in(options, rest)
     return options

@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import watchline
 from watchline.cli.arguments import at_least, size, words
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from watchline.pipeline.annotate import Annotate
 
     settings = config.load(options.config, _flags(options))
+    options.conceal = settings.conceal
     if not options.inputs and not settings.streams:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
     out = _checked_out(options, settings)
@@ -79,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         _tell(job, settings)
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
         if options.report:
-            failed += _write_report(options.report, job)
+            failed += _write_report(options.report, job, settings.conceal)
     for line in failed:
         print(f"watchline: failed: {settings.conceal(line)}", file=sys.stderr)
     return INTERRUPTED if stopped else SOME_FAILED if failed else DONE
@@ -162,19 +164,32 @@ def _tell(job: "Annotate", settings: "Config") -> None:
         files = [str(path) for path in outcome.outputs]
         if len(files) > MANY:
             files = [*files[: MANY - 1], f"{len(files) - MANY + 1} more"]
-        print(f"{outcome.stream}: {', '.join(files) or 'nothing'} written")
+        print(f"{outcome.stream}: {settings.conceal(', '.join(files)) or 'nothing'} written")
         for note in outcome.notes:
             print(f"{outcome.stream}: {settings.conceal(note)}", file=sys.stderr)
 
 
-def _write_report(path: Path, job: "Annotate") -> list[str]:
-    """Write the report as JSON. Returns why not, if not."""
+def _write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> list[str]:
+    """Write the report as JSON, without the config's secrets. Returns why not, if not."""
     from dataclasses import asdict
 
     streams = [asdict(outcome) for outcome in job.outcomes]
     report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
     try:
-        path.write_text(json.dumps(report, indent=2, default=str) + "\n")
+        path.write_text(json.dumps(_concealed(report, conceal), indent=2) + "\n")
     except OSError as error:
         return [f"{path}: the report cannot be written: {error.strerror}"]
     return []
+
+
+def _concealed(value: Any, conceal: Callable[[str], str]) -> Any:
+    """What JSON can hold, every text and path in it concealed; keys are names of fields and streams."""
+    match value:
+        case dict():
+            return {key: _concealed(inner, conceal) for key, inner in value.items()}
+        case list() | tuple():
+            return [_concealed(inner, conceal) for inner in value]
+        case str() | Path():
+            return conceal(str(value))
+        case _:
+            return value

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     count = len(settings.streams)
     out = f"outputs in {settings.out}" if settings.out else "outputs where --out says"
-    print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, model {settings.detector.model}, {out}")
+    about = settings.conceal(f"model {settings.detector.model}, {out}")
+    print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, {about}")
     return DONE
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from watchline.pipeline.annotate import Progress
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
+STOPPED = "{desc} {percentage:3.0f}% |{bar}| stopped after {n_fmt} frames"
 LONGEST_NAME = 24  # letters of a stream's name before its bar
 SHARE = 0.1  # of a file after which a line is written
 PAUSE, LONGEST_PAUSE = 1.0, 5.0  # seconds between lines: no less, and no more
@@ -42,6 +43,8 @@ class Bars:
         self._started = 0.0
 
     def show(self, progress: Progress) -> None:
+        if _never_began(progress):
+            return
         if self._bar is None:
             name = progress.stream
             name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
@@ -52,7 +55,9 @@ class Bars:
         self._bar.set_postfix_str(f"{progress.frames / elapsed:.1f} FPS", refresh=False)
         self._bar.update(progress.frames - self._bar.n)
         if progress.ended:
-            if progress.error is None:
+            if progress.error is None and progress.interrupted:
+                self._bar.bar_format = STOPPED
+            elif progress.error is None:
                 self._bar.total = progress.frames  # containers only guess
             self.close()
 
@@ -72,6 +77,8 @@ class Lines:
         self._frames = 0  # at the last line
 
     def show(self, progress: Progress) -> None:
+        if _never_began(progress):
+            return
         now = time.monotonic()
         total = progress.about.frames if progress.about else None
         if progress.stream != self._stream:
@@ -79,8 +86,7 @@ class Lines:
             self._say(_opening(progress))
         elapsed = max(now - self._started, 1e-3)
         if progress.ended:
-            seconds = f"{progress.frames} frames in {elapsed:.1f} s, {progress.frames / elapsed:.1f} FPS"
-            self._say(f"done: {seconds}" if progress.error is None else f"failed after {progress.frames} frames")
+            self._say(_ending(progress, elapsed))
             self._stream = None
             return
         pause = now - self._last
@@ -105,3 +111,16 @@ def _opening(progress: Progress) -> str:
     frames = f"{about.frames} frames of " if about.frames else ""
     codec = f", {about.codec}" if about.codec else ""
     return f"{frames}{about.width} x {about.height}{codec}"
+
+
+def _ending(progress: Progress, elapsed: float) -> str:
+    if progress.error is not None:
+        return f"failed after {progress.frames} frames"
+    if progress.interrupted:
+        return f"stopped after {progress.frames} frames"
+    return f"done: {progress.frames} frames in {elapsed:.1f} s, {progress.frames / elapsed:.1f} FPS"
+
+
+def _never_began(progress: Progress) -> bool:
+    """Whether the run was stopped before this stream's turn."""
+    return progress.interrupted and progress.about is None
