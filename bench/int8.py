@@ -102,7 +102,7 @@ def quantise(model: onnx.ModelProto, batches: Sequence[Batch]) -> onnx.ModelProt
         subset_size=len(batches),
         ignored_scope=nncf.IgnoredScope(names=_decoding(model.graph), validate=False),  # it folds some of them away
         advanced_parameters=nncf.AdvancedQuantizationParameters(
-            activations_quantization_params=QuantizationParameters(per_channel=False)  # ONNX Runtime knows no other
+            activations_quantization_params=QuantizationParameters(per_channel=False)  # ONNX Runtime fuses no other
         ),
     )
     _unsign_activations(quantised.graph)
@@ -111,7 +111,7 @@ def quantise(model: onnx.ModelProto, batches: Sequence[Batch]) -> onnx.ModelProt
 
 
 def _widen_weights(graph: onnx.GraphProto) -> None:
-    """Weights that are stored as FP16 and cast in the graph become plain FP32: NNCF takes a cast's output for data."""
+    """Weights that are stored as FP16 and cast in the graph become plain FP32: NNCF 3.4 stumbles over such casts."""
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for cast in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in weights]:
         weight = weights[cast.input[0]]

@@ -1,5 +1,6 @@
 """A video file as a source: every frame, in order, with the container's own times."""
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,8 +59,11 @@ class FileSource:
             SourceUnreadable: it is a folder, empty, may not be read, is no video, or no frame of it can be decoded.
         """
         _check(self.path)
-        with _open_container(self.path) as container:
-            yield FileReader(self, container)
+        try:
+            with _open_container(self.path) as container:
+                yield FileReader(self, container)
+        finally:
+            gc.collect()  # the frame whose orientation was looked up: see `orientation_of`
 
 
 class FileReader:

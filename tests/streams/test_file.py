@@ -1,3 +1,4 @@
+import gc
 import os
 from fractions import Fraction
 from itertools import pairwise
@@ -36,6 +37,20 @@ def test_a_real_clip_comes_whole(bikes):
         "bikes.mp4", 640, 272, 25, 250, "h264",
     )  # fmt: skip
     assert (reader.corrupt, reader.mended) == (0, 0)
+
+
+def test_frames_are_freed_as_they_go(bikes):
+    """Not when the garbage collector comes by: a frame is megabytes, but few objects to it."""
+    gc.collect()
+    gc.disable()
+    try:
+        with FileSource(bikes).open() as reader:
+            for _, _frame in zip(range(60), reader, strict=False):
+                pass
+            alive = sum(type(o) is av.VideoFrame for o in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 10
 
 
 def test_stream_is_the_stem_unless_it_is_named(tmp_path):
