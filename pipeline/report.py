@@ -55,6 +55,8 @@ class Report:
     @property
     def verdict(self) -> str:
         """One sentence: the stage that limits, its share, and what to change."""
+        if not self.frames:
+            return "No frame was written."
         slowest = max(self.stages, key=lambda s: s.busy)
         share = f"{min(slowest.busy, 1):.0%}"
         if slowest.busy < BUSY:

@@ -101,6 +101,11 @@ def test_nothing_to_read_is_a_failure(folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
+def test_outputs_have_a_folder_if_nobody_says_where(folder: Path) -> None:
+    assert annotate(folder, "photos").code == 0
+    assert sorted(p.name for p in (folder / "annotated").iterdir()) == ["a.png", "b.jpg", "photos.jsonl"]
+
+
 def test_photos(folder: Path) -> None:
     done = annotate(folder, "photos", "--out", "out")
     assert done.code == 0
@@ -198,7 +203,6 @@ def test_flags_are_stronger_than_the_config(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["walk.mp4"], "where to? name a folder with --out"),
         (["--out", "out"], "what? name videos"),
         (["walk.mp4", "other.mp4", "--out", "x.mp4"], "--out x.mp4 is one video, but the input is 2 videos"),
         (["photos", "--out", "x.mp4"], "--out x.mp4 is one video, but the input is photos"),

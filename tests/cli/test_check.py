@@ -28,7 +28,7 @@ GOOD = "[streams.gate]\nsource = 'gate.mp4'\n[detector]\nmodel = 'tiny.onnx'\n"
 def test_a_good_config_is_fine(folder: Path) -> None:
     done = check(folder, GOOD)
     assert (done.code, done.err) == (0, [])
-    assert done.out == ["watchline.toml: fine: 1 stream, model tiny.onnx, outputs where --out says"]
+    assert done.out == ["watchline.toml: fine: 1 stream, model tiny.onnx, outputs where --out says, or in annotated"]
 
 
 def test_three_mistakes_are_all_named(folder: Path) -> None:

@@ -37,6 +37,12 @@ def test_the_verdict_names_the_stage_its_share_and_the_remedy(busy, verdict):
     assert report.as_text().endswith(report.verdict)
 
 
+def test_a_run_without_frames_blames_no_stage():
+    meter = Meter()
+    meter.stage("decoder", 1)
+    assert Report.of(Ledger(), meter, 0.0).verdict == "No frame was written."
+
+
 def test_the_dictionary_is_json_and_holds_the_ledger():
     data = json.loads(json.dumps(run({"decoder": (2, 1)}).as_dict()))
     assert data["fps"] == 1.0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.config import Config, Flag
     from watchline.streams.source import Source
 
+OUT = Path("annotated")  # where outputs go if nobody says
 MANY = 4  # files of a stream beyond which they are not all listed
 
 # flag -> where its value stands in the config
@@ -44,7 +45,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="video file, folder of videos or photos, or pattern 'glob/*.mkv'"
     )
-    parser.add_argument("--out", metavar="DIR|FILE.mp4", help="folder for the outputs; a file for a single video")
+    parser.add_argument(
+        "--out", metavar="DIR|FILE.mp4", help="folder for the outputs (default: annotated); a file for a single video"
+    )
     parser.add_argument("--no-video", action="store_true", help="write the events only")
     parser.add_argument("--every", type=int, metavar="N", help="look at every n-th frame only")
     parser.add_argument("--conf", type=float, help="leave out what has a lower score, 0 to 1 (default: 0.25)")
@@ -99,9 +102,7 @@ def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
     from watchline.streams.inputs import VIDEO_SUFFIXES
 
     parser: argparse.ArgumentParser = options.parser
-    out = settings.out
-    if out is None:
-        parser.error("where to? name a folder with --out")
+    out = settings.out or OUT
     if out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"} and not out.is_dir():
         parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
     report = options.report

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if mistakes:
         return USAGE
     count = len(settings.streams)
-    out = f"outputs in {settings.out}" if settings.out else "outputs where --out says"
+    out = f"outputs in {settings.out}" if settings.out else "outputs where --out says, or in annotated"
     about = settings.conceal(f"model {settings.detector.model}, {out}")
     print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, {about}")
     return DONE
