@@ -11,7 +11,7 @@ FOLDERS := engines export models ops pipeline streams train
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docker-lint types format build bench lowest clean
+.PHONY: help demo test packages lint docker-lint types format build bench lowest clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -19,8 +19,11 @@ help: ## list these commands
 demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.jsonl
 	$(BIN)/watchline annotate "$$($(BIN)/python -c "$$CLIP")" --out annotated.mp4
 
-test: lint types ## set up, check format, lint and types, run every test
+test: packages lint types ## set up, check format, lint and types, run every test
 	$(BIN)/python -m pytest
+
+packages: ## install what tests need of Debian's packages, as root; else say what is missing
+	@.ci/packages
 
 lint: $(VENV)/.test docker-lint ## check the format, and lint
 	$(BIN)/ruff format --check $(CODE)

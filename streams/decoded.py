@@ -18,11 +18,8 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from watchline.streams.frame import Image
+from watchline.streams.planes import PLANAR, Planes, is_plain, rows_of
 
-# Formats whose first three planes are Y, U and V of one byte a sample.
-PLANAR = frozenset(
-    f"{kind}{sampling}p" for kind in ("yuv", "yuvj", "yuva") for sampling in ("420", "422", "444", "440", "411")
-)
 UNSPECIFIED = 2  # of matrix, transfer and primaries alike, in ITU-T H.273
 RGB = 0
 Orientation = tuple[bool, int | None]
@@ -52,10 +49,11 @@ class DecodedPicture:
 
     Colour matrix and range are those of the stream. Where it names no matrix, it is BT.709 for pictures wider than
     1279 or higher than 576, else BT.601, as players do. Alpha is dropped, 10 bits and more are cut to 8, grey becomes
-    three equal channels; HDR is not tone-mapped.
+    three equal channels; HDR is not tone-mapped. Its pixels follow from its planes, matrix, range and orientation
+    alone, so that they are the same wherever the picture is taken.
     """
 
-    __slots__ = ("_bgr", "_flip", "_frame", "_transposed", "height", "width")
+    __slots__ = ("_bgr", "_flip", "_frame", "_planes", "_transposed", "height", "width")
 
     def __init__(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
         """Args: frame as decoded; its `orientation_of`, if that is known already."""
@@ -63,20 +61,51 @@ class DecodedPicture:
             frame.colorspace = Colorspace.ITU709 if frame.width > 1279 or frame.height > 576 else Colorspace.ITU601
         # swscale refuses some reserved values here, and nothing below converts transfer or primaries.
         frame.color_trc = frame.color_primaries = UNSPECIFIED
-        self._frame = frame
+        self._frame: av.VideoFrame | None = frame
+        self._planes: Planes | None = None
+        self._set(frame.width, frame.height, orientation or orientation_of(frame))
+
+    @classmethod
+    def of_planes(cls, planes: Planes, orientation: Orientation) -> "DecodedPicture":
+        """The picture whose `planes` and `orientation` these are; the planes are not copied.
+
+        Raises:
+            ValueError: its matrix is none that a picture has.
+        """
+        if planes.colorspace not in KR_KB and planes.colorspace != RGB:
+            raise ValueError(f"matrix {planes.colorspace}: expected one of {sorted(KR_KB)} or {RGB}")
+        picture = cls.__new__(cls)
+        picture._frame, picture._planes = None, planes
+        picture._set(planes.width, planes.height, orientation)
+        return picture
+
+    def _set(self, width: int, height: int, orientation: Orientation) -> None:
         self._bgr: Image | None = None
-        self._transposed, self._flip = orientation or orientation_of(frame)
-        self.width, self.height = (frame.height, frame.width) if self._transposed else (frame.width, frame.height)
+        self._transposed, self._flip = orientation
+        self.width, self.height = (height, width) if self._transposed else (width, height)
 
     @property
     def turned(self) -> bool:
         """Whether rows of the decoder's picture are shown as columns."""
         return self._transposed
 
+    @property
+    def orientation(self) -> Orientation:
+        """How the decoder's picture is shown, as `orientation_of` says it."""
+        return self._transposed, self._flip
+
+    @property
+    def planes(self) -> Planes:
+        """Views of the decoder's planes."""
+        if self._planes is None:
+            assert self._frame is not None, "a picture has a frame or planes"
+            self._planes = Planes.of(self._frame)
+        return self._planes
+
     def bgr(self) -> Image:
         """The whole picture (H, W, 3), read-only, contiguous; converted at the first call, kept for the next."""
         if self._bgr is None:
-            pixels = _pixels(_reformatters.whole.reformat(self._frame, format="bgr24", threads=1))
+            pixels = _pixels(_reformatters.whole.reformat(self._plain(), format="bgr24", threads=1))
             self._bgr = self._upright(pixels)
         return self._bgr
 
@@ -88,10 +117,17 @@ class DecodedPicture:
             return self.bgr()
         if self._transposed:
             width, height = height, width
-        frame = self._frame
-        if frame.format.name in PLANAR and frame.colorspace in KR_KB:
-            return self._upright(_scaled_planes(frame, width, height))
+        planes = self.planes
+        if planes.format in PLANAR and planes.colorspace in KR_KB:
+            return self._upright(_scaled_planes(planes, width, height))
+        frame = self._plain()
         return self._upright(_pixels(_reformatters.scaled.reformat(frame, width, height, format="bgr24", threads=1)))
+
+    def _plain(self) -> av.VideoFrame:
+        """What swscale is given: the frame as decoded, or a copy without what it must not look at."""
+        if self._frame is not None and is_plain(self._frame):
+            return self._frame
+        return self.planes.frame()
 
     def _upright(self, pixels: Image) -> Image:
         if self._transposed:
@@ -123,30 +159,17 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     ]
 
 
-def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> NDArray[np.uint8]:
-    """A view (height, width) of the first bytes of each row of a plane; rows may be padded."""
-    plane = frame.planes[index]
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:height, :width]
-
-
 def _pixels(frame: av.VideoFrame) -> Image:
     """A view (H, W, 3) of a bgr24 frame."""
     width, height = frame.width, frame.height
-    return _plane(frame, 0, 3 * width, height).reshape(height, width, 3)
+    return rows_of(frame.planes[0])[:, : 3 * width].reshape(height, width, 3)
 
 
-def _scaled_planes(frame: av.VideoFrame, width: int, height: int) -> Image:
+def _scaled_planes(planes: Planes, width: int, height: int) -> Image:
     """Y, U and V resized one by one to the asked size, then turned to BGR there."""
-    planes = [
-        cv2.resize(
-            _plane(frame, i, frame.planes[i].width, frame.planes[i].height),
-            (width, height),
-            interpolation=cv2.INTER_LINEAR,
-        )
-        for i in range(3)
-    ]
-    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
-    return np.asarray(cv2.transform(cv2.merge(planes), _bgr_of_yuv(frame.colorspace, full)), np.uint8)
+    yuv = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes.arrays[:3]]
+    full = planes.color_range == ColorRange.JPEG or planes.format.startswith("yuvj")
+    return np.asarray(cv2.transform(cv2.merge(yuv), _bgr_of_yuv(planes.colorspace, full)), np.uint8)
 
 
 @cache

@@ -17,5 +17,25 @@ class SourceTruncated(StreamError, EOFError):
     """The stream ends before it should; the frames before the cut were delivered."""
 
 
+class SourceDenied(StreamError, PermissionError):
+    """User name or password are wrong or missing. Trying again soon may lock the account."""
+
+
+class SourceRefused(StreamError, ConnectionError):
+    """Nobody answers at the address: no such host, no way to it, or nothing listens there."""
+
+
+class SourceUnsupported(StreamError, OSError):
+    """The stream is there, but nothing in it that can be decoded here."""
+
+
+class SourceTimeout(StreamError, TimeoutError):
+    """The stream said nothing for too long."""
+
+
+class SourceLost(StreamError, ConnectionError):
+    """The connection broke off, or what came over it made no sense any more."""
+
+
 class SinkError(StreamError, OSError):
     """An output cannot be written: folder, rights, space, or it is an input."""

@@ -79,6 +79,8 @@ class Frame:
         picture: its pixels.
         arrival: `time.monotonic()` when the source delivered it; now, if it is not given.
         file: name of the picture's file, for streams made of photos.
+        epoch: of a live stream, how often it was connected again before; None for a file.
+        time: of a live stream, when the frame arrived, in seconds since 1970 (UTC); None for a file.
     """
 
     stream: str
@@ -88,6 +90,8 @@ class Frame:
     picture: Picture
     arrival: float = field(default_factory=time.monotonic, compare=False)
     file: str | None = None
+    epoch: int | None = None
+    time: float | None = field(default=None, compare=False)
 
     @property
     def seconds(self) -> float:

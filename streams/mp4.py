@@ -3,11 +3,15 @@
 While frames come, `clip.mp4.part` grows by fragments of a second that play as they are, so a killed process or a full
 disk costs a second at most. At the end its packets are copied, with the source's audio, into `clip.mp4` with the index
 in front (faststart), and the part is removed. If that copy fails (no room on the disk), the part itself becomes
-`clip.mp4`: it plays, without audio, and a note says so.
+`clip.mp4`: it plays, without audio, and a note says so. A part that a killed process left is finished by `finish_part`;
+who writes one holds a lock on it, so that nobody takes it for left behind.
 
 Colours: OpenCV's conversion is BT.601 limited range, and 1.4 to 1.5 times as fast as swscale's; it is tagged as such.
 """
 
+import fcntl
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -30,14 +34,18 @@ from watchline.streams.sink import prepare, refused
 from watchline.streams.source import About
 from watchline.streams.wholeness import mp4_boxes
 
+log = logging.getLogger(__name__)
+
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 # ITU-T H.273: primaries and transfer BT.709, matrix BT.601 (SMPTE 170M), limited range. All four are named, as browsers
 # guess the whole if one is not.
 PRIMARIES, TRANSFER, MATRIX, LIMITED = 1, 1, 6, 1
 # B-frames save a sixth of the file for a third of the encoder's time, which the detector can use better.
 NO_B_FRAMES = {"bf": "0"}
-# Fragments of a second; the index waits for the first packets, whose times it must know.
-FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof", "frag_duration": "1000000"}
+PART = ".part"
+# Fragments of a second; the index waits for the first packets, whose times it must know. No list of all fragments at
+# the end: it would be held in memory, for months.
+FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof+skip_trailer", "frag_duration": "1000000"}
 # x264's macroblock tree reads past the end of a row where a row is no multiple of 8 macroblocks of 16 pixels, and then
 # gives other bytes every time. There it is left out, so that the same input gives the same file.
 TREE_PIXELS = 8 * 16
@@ -68,14 +76,21 @@ class Mp4Sink:
             SinkError: the path is an input, or cannot be written.
         """
         known = [*inputs, about.path] if about.path else inputs
-        part = path.with_name(path.name + ".part")
         prepare(path, known)
-        prepare(part, known)
-        writer = Mp4Writer(self, path, part, about)
+        prepare(part_of(path), known)
+        writer = self.start(path, about)
         try:
             yield writer
         finally:
             writer.close()
+
+    def start(self, path: Path, about: About) -> "Mp4Writer":
+        """The same without a context and with no look at inputs: whoever calls closes the writer, in any one thread.
+
+        Raises:
+            SinkError: the path cannot be written.
+        """
+        return Mp4Writer(self, path, part_of(path), about)
 
 
 class Mp4Writer:
@@ -99,6 +114,8 @@ class Mp4Writer:
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
         try:
             self._file = _Appended(part)
+        except SinkError:
+            raise
         except OSError as error:
             raise refused(path, error) from error
 
@@ -149,8 +166,10 @@ class Mp4Writer:
             container.close()
         except FAILURES as error:
             raise self._fail(error) from error
-        self._file.close()
-        self._finish()
+        try:
+            self._finish()
+        finally:
+            self._file.close()
 
     def _finish(self) -> None:
         """From the fragments to the file with the index in front; the fragments themselves if that fails."""
@@ -166,13 +185,9 @@ class Mp4Writer:
     def _fail(self, error: Exception) -> SinkError:
         """Ends the file after its last whole fragment, and says what happened."""
         self._file.close()
-        with self._part.open("r+b") as file:
-            size = self._part.stat().st_size
-            whole = [(kind, end) for kind, end in mp4_boxes(file, size) if end <= size]
-            while whole and whole[-1][0] not in (b"mdat", b"moov"):
-                whole.pop()
-            file.truncate(whole[-1][1] if whole else 0)
-        if any(kind == b"mdat" for kind, _ in whole):
+        end = _end_of_fragments(self._part)
+        if end:
+            os.truncate(self._part, end)
             self._part.replace(self._path)
             kept = f"{self._path.name} plays up to about {float(self._seconds):.0f} s"
         else:
@@ -220,6 +235,61 @@ class Mp4Writer:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
+def part_of(path: Path) -> Path:
+    """Where a video is written until it is finished."""
+    return path.with_name(path.name + PART)
+
+
+def finish_part(path: Path) -> bool:
+    """Finishes the video whose part a killed process left: its whole fragments become `path`, with the index in front.
+
+    Returns: whether it did. False: there is no part, another process writes it, or it was empty and is removed.
+
+    Raises:
+        SinkError: it cannot be finished; the part stays as it is.
+    """
+    part = part_of(path)
+    try:
+        with part.open("r+b") as file:
+            try:
+                _lock(file.fileno())
+            except OSError:  # it is locked, or there are no locks and nobody can tell
+                return False
+            if not part.exists():  # another process has finished it just now
+                return False
+            end = _end_of_fragments(part)
+            if end:
+                file.truncate(end)
+                remux(part, path, None, None)
+            elif part.stat().st_size:
+                raise ValueError("there is no whole fragment of a video in it")
+            else:
+                part.unlink()
+            return end > 0
+    except FileNotFoundError:
+        return False
+    except FAILURES as error:
+        why = " ".join(str(error).split())
+        raise SinkError(f"{part} cannot be made into {path.name} and is left as it is: {why}") from error
+
+
+def _end_of_fragments(part: Path) -> int:
+    """Where the last whole fragment ends; 0 if there is none."""
+    size = part.stat().st_size
+    with part.open("rb") as file:
+        return max((end for kind, end in mp4_boxes(file, size) if kind == b"mdat" and end <= size), default=0)
+
+
+def _lock(file: int) -> None:
+    """Makes an open file ours until it is closed, or we die.
+
+    Raises:
+        BlockingIOError: it is somebody else's.
+        OSError: the file system knows no locks.
+    """
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
     """The picture scaled to fit (width, height), in the middle of black."""
     width, height = size
@@ -235,8 +305,16 @@ class _Appended:
     """A file that only grows, for the muxer: it cannot seek, and the first error of the disk is kept as it was."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb", buffering=0)
         self.error: OSError | None = None
+        self._file = path.open("ab", buffering=0)  # it is emptied when it is ours
+        try:
+            _lock(self._file.fileno())
+        except BlockingIOError:
+            self._file.close()
+            raise SinkError(f"{path} is being written by another process; choose another folder") from None
+        except OSError as error:
+            log.debug("%s cannot be locked: %s", path, error)
+        self._file.truncate(0)
 
     @property
     def closed(self) -> bool:

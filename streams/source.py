@@ -5,9 +5,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from watchline.streams.frame import Frame
+
+LIVE_TIME_BASE = Fraction(1, 90_000)  # as RTP has it for video
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,14 @@ class About:
     pixel_aspect: Fraction = Fraction(1)
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Frames of a live stream that arrived and cannot be given, and why, in a word or two ("damaged", "behind")."""
+
+    frames: int
+    cause: str
+
+
 class Reader(Protocol):
     """An open source: `about` it, and its frames in order, once.
 
@@ -50,11 +60,53 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """Settings of a source (frozen, picklable). `stream` names it in every output."""
+    """Settings of a source (frozen, picklable). `stream` names it in every output.
+
+    A source with `live = True` is one whose frames come when they come: see LiveSource.
+    """
 
     @property
     def stream(self) -> str: ...
 
     def open(self) -> AbstractContextManager[Reader]:
         """Raises StreamError: what is at the path cannot be read."""
+        ...
+
+
+class LiveReader(Protocol):
+    """An open live source. Its frames have `time`, and pts from 0 in units of LIVE_TIME_BASE, each after the last one.
+
+    Iterating ends where the stream ends, and raises a StreamError where it breaks off. No call waits for ever: a stream
+    that says nothing for `read_timeout` seconds raises SourceTimeout.
+    """
+
+    @property
+    def about(self) -> About: ...
+
+    def __iter__(self) -> Iterator[Frame | Missed]: ...
+
+
+class LiveSource(Protocol):
+    """A source of frames that come when they come: a camera, or a file that is played as if it were one.
+
+    Attributes:
+        live: True.
+        ends: whether the end of its stream is the end (a file); False where it means that the connection was lost.
+        name: what it reads, to show and to record: no credentials.
+    """
+
+    @property
+    def live(self) -> Literal[True]: ...
+
+    @property
+    def stream(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ends(self) -> bool: ...
+
+    def open(self) -> AbstractContextManager[LiveReader]:
+        """Raises StreamError: SourceDenied, SourceRefused, SourceNotFound, SourceUnsupported, SourceTimeout, …"""
         ...

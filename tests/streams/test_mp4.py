@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from clips import decode, picture, write_clip
 
 from watchline.streams.errors import SinkError, SourceTruncated
 from watchline.streams.file import FileSource
-from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.mp4 import Mp4Sink, finish_part, part_of
 from watchline.streams.source import About
 
 MS = Fraction(1, 1000)
@@ -257,7 +258,7 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
         from fractions import Fraction
         from pathlib import Path
         from clips import picture
-        from watchline.streams.mp4 import Mp4Sink
+        from watchline.streams.mp4 import Mp4Sink, finish_part, part_of
         from watchline.streams.source import About
         with Mp4Sink().open(Path(sys.argv[1]), About("a", 64, 48, Fraction(1, 25), Fraction(25))) as mp4:
             for index in range(250):
@@ -270,6 +271,27 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
     seconds = decode(tmp_path / "a.mp4.part").seconds
     assert len(seconds) > 150
     assert seconds == [index / RATE for index in range(len(seconds))]
+
+
+def test_a_part_is_finished_once_nobody_writes_it(tmp_path):
+    path = tmp_path / "a.mp4"
+    assert not finish_part(path)
+    writer = Mp4Sink().start(path, about())
+    pour(writer, map(picture, range(100)))
+    left = part_of(path).read_bytes()
+    assert not finish_part(path)
+    with pytest.raises(SinkError, match=r"a.mp4.part is being written by another process"):
+        Mp4Sink().start(path, about())
+    assert part_of(path).read_bytes() == left
+    with ThreadPoolExecutor(1) as other:
+        other.submit(writer.close).result()
+    whole = decode(path).seconds
+    assert len(whole) == 100
+    path.unlink()
+    part_of(path).write_bytes(left)
+    assert finish_part(path)
+    assert decode(path).seconds == whole[: len(decode(path).seconds)] != []
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def noise(index):

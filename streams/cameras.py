@@ -1,0 +1,26 @@
+"""What a user types as a camera, as a source."""
+
+from typing import Literal
+
+from watchline.streams.address import device_of, is_live
+from watchline.streams.device import DeviceSource
+from watchline.streams.network import NetworkSource
+
+__all__ = ["is_live", "live_source"]
+
+
+def live_source(word: str, stream: str = "", transport: Literal["tcp", "udp"] = "tcp") -> NetworkSource | DeviceSource:
+    """The source of a word for which `is_live` is true.
+
+    Args:
+        word: an address, the number of a device, or its path.
+        stream: its name in every output; made from the word if empty.
+        transport: what RTSP brings the pictures by; of no meaning for others.
+
+    Raises:
+        SourceUnreadable: the address makes no sense.
+    """
+    device = device_of(word)
+    if device:
+        return DeviceSource(device, stream)
+    return NetworkSource(word, stream, transport)

@@ -1,0 +1,130 @@
+"""Whether every frame of a run is accounted for, from its files of events alone: python tests/ledger_of.py out/*.jsonl
+
+Takes the files of one run: of several streams, each whole or in segments, or of all of them together. At each frame's
+line, its index + 1 = the frames' lines so far + the frames dropped so far; so a frame that was lost stands before the
+next one that was not. With the setting `every` most frames have no line, and the sum is no more than index + 1.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SEGMENT = re.compile(r"(.*-\d{8}T\d{6}Z)(?:-(\d+))?")
+
+
+class Unaccounted(AssertionError):
+    """Frames are missing, or there are too many. The message says where."""
+
+
+@dataclass
+class Account:
+    """One stream.
+
+    Attributes:
+        frames: lines of frames.
+        dropped: frames that were lost, by cause.
+        last: index of the last frame that has a line, -1 if there is none.
+        every: the setting of the run.
+        epochs: of the lines, each once, in their order.
+        states: in their order, one after another.
+    """
+
+    frames: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    last: int = -1
+    every: int = 1
+    epochs: list[int] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+
+    @property
+    def decoded(self) -> int:
+        """How many frames came in all."""
+        return self.frames + self.dropped.total()
+
+    def book(self, event: dict[str, Any]) -> None:
+        """Raises Unaccounted."""
+        epoch = event.get("epoch")
+        if epoch is not None and (not self.epochs or epoch > self.epochs[-1]):
+            self.epochs.append(epoch)
+        if epoch is not None and epoch < self.epochs[-1]:
+            raise Unaccounted(f"epoch {epoch} after epoch {self.epochs[-1]}")
+        if event.get("event") == "state":
+            self.states.append(event["state"])
+        elif event.get("event") == "dropped":
+            self.dropped[event["cause"]] += event["frames"]
+        else:
+            self._frame(event["frame"])
+
+    def _frame(self, index: int) -> None:
+        if index <= self.last:
+            raise Unaccounted(f"frame {index} after frame {self.last}")
+        self.last = index
+        self.frames += 1
+        if self.decoded > index + 1 or (self.every == 1 and self.decoded < index + 1):
+            raise Unaccounted(
+                f"frame {index}: expected {index + 1} frames up to here, got {self.frames} lines and "
+                f"{self.dropped.total()} dropped ({dict(self.dropped)})"
+            )
+
+
+def ledger_of(paths: Iterable[Path]) -> dict[str, Account]:
+    """The accounts of all streams, by name.
+
+    Raises:
+        Unaccounted: they do not balance, or a file has lines without their header; with file and line.
+    """
+    accounts: dict[str, Account] = {}
+    for place, event in _events(in_order(paths)):
+        try:
+            if "header" in event:
+                header = event["header"]
+                account = accounts.setdefault(header["stream"], Account())
+                account.every = header["config"].get("every", 1)
+            elif event["stream"] not in accounts:
+                raise Unaccounted(f"{event['stream']} has no header")
+            else:
+                accounts[event["stream"]].book(event)
+        except Unaccounted as error:
+            raise Unaccounted(f"{place}: {event.get('stream')}: {error}") from None
+    return accounts
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Segments in the order of time."""
+
+    def key(path: Path) -> tuple[str, int]:
+        found = SEGMENT.fullmatch(path.stem)
+        return (found[1], int(found[2] or 1)) if found else (path.stem, 0)
+
+    return sorted(paths, key=key)
+
+
+def _events(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in paths:
+        data = path.read_bytes()
+        if not data.endswith(b"\n"):
+            raise Unaccounted(f"{path}: the last line is cut")
+        for number, line in enumerate(data.splitlines(), 1):
+            yield f"{path}:{number}", json.loads(line)
+
+
+def main() -> int:
+    """Prints the accounts; 1 if they do not balance."""
+    try:
+        accounts = ledger_of(map(Path, sys.argv[1:]))
+    except Unaccounted as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for stream, account in accounts.items():
+        lost = ", ".join(f"{cause} {frames}" for cause, frames in account.dropped.items()) or "none"
+        sys.stdout.write(f"{stream}: {account.decoded} frames, {account.frames} written, dropped: {lost}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
