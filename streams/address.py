@@ -49,8 +49,7 @@ class Address:
     @property
     def shown(self) -> str:
         """scheme://host:port/path, fit to be read by anybody."""
-        path = _LOGIN_IN_PATH.sub(rf"\g<1>{HIDDEN}", self.path)
-        return f"{self.scheme}://{self._place}{path}"
+        return f"{self.scheme}://{self._place}{without_login(self.path)}"
 
     @property
     def url(self) -> str:
@@ -113,6 +112,11 @@ def parse(url: str) -> Address:
         user=None if user is None else unquote(user),
         password=unquote(password) if colon else None,
     )
+
+
+def without_login(path: str) -> str:
+    """The path of an address, without the password that some recorders take in it."""
+    return _LOGIN_IN_PATH.sub(rf"\g<1>{HIDDEN}", path)
 
 
 def conceal(text: str, url: str) -> str:

@@ -23,6 +23,7 @@ from watchline.streams.planes import PLANAR, Planes, is_plain, rows_of
 UNSPECIFIED = 2  # of matrix, transfer and primaries alike, in ITU-T H.273
 RGB = 0
 Orientation = tuple[bool, int | None]
+UPRIGHT: Orientation = (False, None)
 KR_KB = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -150,7 +151,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     """
     side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
-        return False, None
+        return UPRIGHT
     a, b, _, c, d = (int(v) for v in np.frombuffer(side_data, np.int32)[:5])
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     flip_columns, flip_rows = (c < 0, b < 0) if transposed else (a < 0, d < 0)

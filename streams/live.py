@@ -6,7 +6,6 @@ The wire takes packets as they come, so that the time of arrival is true, nothin
 silence is told from a slow reader.
 """
 
-import gc
 import threading
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from av.video.stream import VideoStream
 
 from watchline.streams.backlog import Arrived, Backlog, Ended
 from watchline.streams.camera_clock import CameraClock
-from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
+from watchline.streams.decoded import UPRIGHT, DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
 from watchline.streams.frame import Frame
 from watchline.streams.h264 import FrameNumbers
@@ -106,7 +105,6 @@ class CameraReader:
         self._thread.join(self._wire.read_timeout + 1)
         if not self._thread.is_alive():  # a driver may hold it for ever; then it closes the container, should it return
             self._wire.container.close()
-        gc.collect()  # the frame whose orientation was looked up: see `orientation_of`
 
     @property
     def notes(self) -> list[str]:
@@ -195,6 +193,7 @@ class CameraReader:
                 yield from self._tell()
             yield from frames
         yield from self._frames(None)
+        self._missed[DAMAGED] += len(self._sent)
         yield from self._tell()
         if self._failure is not None:
             raise self._failure
@@ -214,9 +213,10 @@ class CameraReader:
             if arrived is not None:
                 return arrived
             if not behind:
-                raise SourceTimeout(
+                self._failure = SourceTimeout(
                     f"{self._wire.label} sent nothing for {self._wire.read_timeout:g} s; check it and the network"
                 )
+                return None
 
     def _frames(self, arrived: "Arrived[VideoPacket] | None") -> list[tuple[av.VideoFrame, float]]:
         """What the decoder makes of a packet, None for what it still holds; nothing of what is damaged."""
@@ -278,10 +278,17 @@ class CameraReader:
         self._told = time.monotonic()
         missed, self._missed = self._missed, Counter()
         for cause, frames in missed.items():
-            yield Missed(frames, cause)
+            if frames:
+                yield Missed(frames, cause)
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
-        """As the display matrix says, which is looked at again only where the angle changes."""
+        """As the display matrix says, which is looked at only where there is an angle, and again where it changes.
+
+        So a camera that stands upright leaves no frame to the garbage collector (see `orientation_of`), whose full
+        round stops all streams for a tenth of a second.
+        """
+        if not frame.rotation:
+            return UPRIGHT
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = orientation_of(frame)
         return self._orientations[frame.rotation]

@@ -137,11 +137,12 @@ class NetworkSource:
         try:
             return av.open(address.url, options=options, timeout=(self.open_timeout, silence))
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            if time.monotonic() - started >= self.open_timeout:
-                raise SourceTimeout(
-                    f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs"
-                ) from None
-            raise self._explain(error, address, is_open=False) from None
+            late = time.monotonic() - started >= self.open_timeout
+            failure = self._late() if late else self._explain(error, address, is_open=False)
+        raise failure from None  # out here, as FFmpeg's error has the address in it, and would be the `__context__`
+
+    def _late(self) -> SourceTimeout:
+        return SourceTimeout(f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs")
 
     def _explain(self, error: Exception, address: Address, is_open: bool) -> StreamError:
         """The error as ours: no credentials in it, and nothing behind it that has them."""
@@ -173,6 +174,8 @@ class NetworkSource:
             return SourceRefused(f"{label} is not there: no host of this name is known; check the name")
         if isinstance(error, av.error.HTTPError):
             return SourceLost(f"{label} failed: {why}; check its path, and look into its log")
+        if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError):
+            return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
         if isinstance(error, av.error.InvalidDataError | ValueError):
             return SourceUnsupported(f"{label} sends nothing that is a video ({why}); check the path")
         return SourceUnreadable(f"{label} cannot be opened: {why}; check the address")

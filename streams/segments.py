@@ -34,6 +34,7 @@ from watchline.streams.source import LIVE_TIME_BASE, About
 log = logging.getLogger(__name__)
 
 LONGEST_GAP = 3600.0  # seconds between two frames of a video; MP4 has 32 bits for them, 6.6 hours of 1/90000 s
+REMEMBERED = 1000  # pairs that `paths` knows of
 MOST_UNFINISHED = 8  # videos that wait for their index; then the frames wait
 
 
@@ -101,7 +102,7 @@ class SegmentsWriter:
         self._stream = stream
         self._header = dict(header)
         self._about = About(stream, 0, 0, LIVE_TIME_BASE)
-        self._videos: list[Path] = []
+        self._videos: deque[Path] = deque(maxlen=REMEMBERED)
         self._failed: list[str] = []
         make_folder(folder)
         old = left_open(folder, stream)  # before there is one of ours
@@ -111,7 +112,7 @@ class SegmentsWriter:
 
     @property
     def paths(self) -> list[Path]:
-        """The files that are there, in the order of time, the video of each pair first."""
+        """The newest files that are there, in the order of time, the video of each pair first."""
         pairs = ((path, path.with_suffix(".jsonl")) for path in self._videos)
         return [path for pair in pairs for path in pair if path.exists()]
 
