@@ -13,5 +13,27 @@ class StageError(PipelineError, RuntimeError):
     """A stage failed on a frame, or could not start. The message names the stage."""
 
 
+class StageGone(StageError):
+    """A stage that runs elsewhere cannot be opened, or its connection broke for good: the run cannot go on."""
+
+
+class FrameLost(PipelineError):
+    """A live frame was in the hands of a stage that is gone.
+
+    Attributes:
+        cause: in a word or two, as the ledger books it.
+    """
+
+    def __init__(self, message: str, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
 class LedgerError(PipelineError, AssertionError):
     """Frames were lost or repeated: the ledger does not balance. Always a defect of Watchline itself."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__

@@ -1,0 +1,327 @@
+"""Channels: messages between this process and a stage in another process or on another host, by ZeroMQ.
+
+A hub has a Dialer (DEALER), a stage a Listener (ROUTER), over ipc:// or tcp://. Each belongs to one thread, which polls
+it with `receive`; other threads may only `wake` that thread. A message is a header and raw parts. Nothing here looks
+into them.
+"""
+
+import ipaddress
+import os
+import socket as sockets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
+
+Bytes = NDArray[np.uint8]
+
+LARGEST_PART = 1 << 29  # bytes; what claims to be larger cuts its connection
+LARGEST_HEADER = 1 << 22
+WAITING = 64  # messages that wait in each direction of a connection
+AT_ONCE = 64  # messages that one `receive` returns at most
+RECONNECT_MS = 50, 1000  # first and longest wait between attempts, before there is a connection
+CONNECT_MS = 1000  # that one attempt takes at most
+FAREWELL_MS = 200  # that the last messages have to leave
+SILENT_MS = (
+    5_000,
+    15_000,
+)  # how often a listener asks whether a connection still stands; how long it waits for an answer
+ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a key may come in
+_HANDSHAKE_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+)
+_OTHER_MECHANISM = zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """CURVE keys in Z85, 40 letters each.
+
+    Attributes:
+        secret: this side's own.
+        peers: public keys of the other side: the stage's, for a hub; those that may come in, for a stage.
+    """
+
+    secret: bytes = field(repr=False)
+    peers: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message that came.
+
+    Attributes:
+        peer: from whom, as a listener's `send` takes it.
+        header: empty if it was missing or too large.
+        parts: (bytes,) uint8 each.
+    """
+
+    peer: bytes
+    header: bytes
+    parts: tuple[Bytes, ...]
+
+
+def new_keys() -> tuple[bytes, bytes]:
+    """A new pair (public, secret)."""
+    public, secret = zmq.curve_keypair()
+    return public, secret
+
+
+def public_of(secret: bytes) -> bytes:
+    """The public key that belongs to a secret one."""
+    return zmq.curve_public(secret)
+
+
+def host_of(address: str) -> str:
+    """The host of a tcp:// address, "" where it names none.
+
+    Raises:
+        ValueError: the address is not tcp://HOST:PORT.
+    """
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme == "tcp" and parts.port is not None and parts.path == "" and not parts.query
+    except ValueError:
+        whole = False
+    if not whole or "@" in address:
+        raise ValueError(f"{address!r}: expected tcp://HOST:PORT, e.g. tcp://127.0.0.1:5555")
+    return parts.hostname or ""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether what is sent to an address stays on this host."""
+    if address.startswith("ipc://"):
+        return True
+    host = host_of(address)
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name: only asking the network would tell
+        return False
+
+
+class Port:
+    """What both ends share: one socket at a time, and a poll that other threads can wake.
+
+    Args:
+        kind: of the socket, as ZeroMQ numbers them.
+        largest: bytes that a part may have.
+    """
+
+    def __init__(self, kind: int, largest: int) -> None:
+        self._kind, self._largest = kind, largest
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._poller = zmq.Poller()
+        self._sleeper, self._waker = sockets.socketpair()
+        for end in (self._sleeper, self._waker):
+            end.setblocking(False)
+        self._poller.register(self._sleeper.fileno(), zmq.POLLIN)
+        self._watched: set[int] = set()
+
+    def wake(self) -> None:
+        """Make `receive` return. For any thread, at any time before `close`."""
+        try:
+            self._waker.send(b"\0")
+        except BlockingIOError:
+            return  # it is being woken already
+
+    def watch(self, descriptor: int) -> None:
+        """Make `receive` return when there is something to read, or the end, at a file descriptor."""
+        self._poller.register(descriptor, zmq.POLLIN)
+        self._watched.add(descriptor)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch it no longer; before it is closed."""
+        self._poller.unregister(descriptor)
+        self._watched.discard(descriptor)
+
+    def receive(self, timeout: float) -> tuple[list[Arrival], set[int]]:
+        """Wait up to `timeout` seconds until something comes, somebody wakes us or a watched descriptor is readable.
+
+        Returns:
+            the messages, and the watched descriptors that are readable.
+        """
+        ready = dict(self._poller.poll(max(0, round(timeout * 1000))))
+        if self._sleeper.fileno() in ready:
+            self._sleeper.recv(4096)
+        self._look(ready)
+        arrived = list(self._arrivals()) if self._socket in ready else []
+        return arrived, self._watched & ready.keys()
+
+    def send(self, header: bytes, parts: Sequence[Bytes] = (), peer: bytes = b"") -> bool:
+        """Send a message. Returns whether there was room for it; if not, it was not sent. To nobody there is room."""
+        if self._socket is None:
+            return False
+        address = [peer] if self._kind == zmq.ROUTER else []
+        contiguous = [np.ascontiguousarray(part).data for part in parts]
+        try:
+            self._socket.send_multipart([*address, header, *contiguous], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+        return True
+
+    def close(self) -> None:
+        """Free everything; what was sent has a moment to leave."""
+        self._drop(FAREWELL_MS)
+        self._context.term()
+        self._sleeper.close()
+        self._waker.close()
+
+    def _look(self, ready: dict[Any, int]) -> None:
+        """What else the end of a kind polls for."""
+
+    def _open(self, keys: Keys | None, ipv6: bool) -> "zmq.Socket[bytes]":
+        socket = self._socket = self._context.socket(self._kind)
+        socket.sndhwm = socket.rcvhwm = WAITING
+        socket.maxmsgsize = self._largest
+        socket.ipv6 = ipv6
+        if keys:
+            socket.curve_secretkey, socket.curve_publickey = keys.secret, public_of(keys.secret)
+        self._poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def _drop(self, linger: int = 0) -> None:
+        if self._socket is not None:
+            self._poller.unregister(self._socket)
+            self._socket.close(linger)
+            self._socket = None
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        assert self._socket is not None
+        for _ in range(AT_ONCE):
+            events = self._socket.getsockopt(zmq.EVENTS)
+            assert isinstance(events, int)
+            if not events & zmq.POLLIN:
+                return
+            frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            peer = frames.pop(0).bytes if self._kind == zmq.ROUTER else b""
+            if frames and len(frames[0].buffer) <= LARGEST_HEADER:
+                yield Arrival(peer, frames[0].bytes, tuple(np.frombuffer(f.buffer, np.uint8) for f in frames[1:]))
+            else:
+                yield Arrival(peer, b"", ())
+
+
+class Dialer(Port):
+    """The hub's end.
+
+    Attributes:
+        refusal: why the last handshake with the other side failed, "" if none did since `connect`.
+        refusals: how many failed since then.
+        cut: whether a connection broke off since then. ZeroMQ makes a new one, for which the stage does not know us.
+    """
+
+    def __init__(self, largest: int = LARGEST_PART) -> None:
+        super().__init__(zmq.DEALER, largest)
+        self._monitor: zmq.Socket[bytes] | None = None
+        self.refusal, self.refusals, self.cut = "", 0, False
+        self._keyed = False
+
+    def connect(self, address: str, keys: Keys | None = None) -> None:
+        """Begin anew: what waited to be sent or received is gone. Returns at once, whether or not anybody answers."""
+        self.disconnect()
+        self.refusal, self.refusals, self.cut = "", 0, False
+        self._keyed = keys is not None
+        socket = self._open(keys, ipv6="[" in address)
+        socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS
+        if keys:
+            [socket.curve_serverkey] = keys.peers
+        self._monitor = socket.get_monitor_socket(sum(_HANDSHAKE_FAILED) | zmq.EVENT_DISCONNECTED)
+        self._poller.register(self._monitor, zmq.POLLIN)
+        socket.connect_timeout = CONNECT_MS
+        socket.connect(address)
+
+    def disconnect(self) -> None:
+        """Leave the other side, if there is one."""
+        self._drop()
+
+    def _drop(self, linger: int = 0) -> None:
+        if self._socket is not None and self._monitor is not None:
+            self._poller.unregister(self._monitor)
+            self._socket.disable_monitor()
+            self._monitor.close(0)
+            self._monitor = None
+        super()._drop(linger)
+
+    def _look(self, ready: dict[Any, int]) -> None:
+        if self._monitor is None or self._monitor not in ready:
+            return
+        event = parse_monitor_message(self._monitor.recv_multipart())
+        if event["event"] == zmq.EVENT_DISCONNECTED:
+            self.cut = True
+            return
+        self.refusals += 1
+        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            self.refusal = "it does not know our key: start it with --allow and our public key"
+        elif event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and event["value"] != _OTHER_MECHANISM:
+            self.refusal = "what answers there is no stage of Watchline: check host and port"
+        elif self._keyed:
+            self.refusal = (
+                "it broke off the handshake: check that the peer key given here is its own, and that it has keys"
+            )
+        else:
+            self.refusal = "it broke off the handshake: if it has keys, give our key and its public one"
+
+
+class Listener(Port):
+    """The stage's end.
+
+    Attributes:
+        refused: keys that were not let in.
+    """
+
+    def __init__(self, largest: int = LARGEST_PART) -> None:
+        super().__init__(zmq.ROUTER, largest)
+        self._door: zmq.Socket[bytes] | None = None
+        self._allowed: frozenset[bytes] = frozenset()
+        self.refused = 0
+
+    def listen(self, address: str, keys: Keys | None = None) -> str:
+        """Listen; with keys, to those alone who have one of them. Returns the address with the real port.
+
+        Raises:
+            OSError: nobody can listen there: the port is taken, or the host is not this one.
+        """
+        socket = self._open(keys, ipv6="[" in address)
+        socket.heartbeat_ivl, socket.heartbeat_timeout = SILENT_MS
+        socket.router_mandatory = True  # else it drops what finds no room
+        if keys:
+            self._allowed = frozenset(keys.peers)
+            self._door = self._context.socket(zmq.REP)
+            self._door.bind(ZAP)
+            self._poller.register(self._door, zmq.POLLIN)
+            socket.curve_server = True
+            socket.zap_domain = b"watchline"
+        try:
+            socket.bind(address)
+        except zmq.ZMQError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0)) from None
+        bound = socket.get(zmq.LAST_ENDPOINT)
+        assert isinstance(bound, bytes)
+        return bound.rstrip(b"\0").decode()
+
+    def close(self) -> None:
+        if self._door is not None:
+            self._poller.unregister(self._door)
+            self._door.close(0)
+        super().close()
+
+    def _look(self, ready: dict[Any, int]) -> None:
+        """Answer libzmq whether a key may come in (RFC 27, ZAP)."""
+        if self._door is None or self._door not in ready:
+            return
+        version, request, _domain, _address, _identity, mechanism, *credentials = self._door.recv_multipart()
+        known = mechanism == b"CURVE" and len(credentials) == 1 and z85.encode(credentials[0]) in self._allowed
+        self.refused += not known
+        code, text = (b"200", b"OK") if known else (b"400", b"unknown key")
+        self._door.send_multipart([version, request, code, text, b"", b""])

@@ -1,0 +1,89 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cli.shell import within
+from pipelines import numbered
+
+from watchline.pipeline.annotator import Annotator
+from watchline.pipeline.placed import place_of, placed
+
+
+@contextmanager
+def stage(*words):
+    """`watchline stage WORDS` in a process of its own, and the line that it begins with."""
+    command = [sys.executable, "-m", "watchline", "stage", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process, process.stdout.readline().rstrip("\n")
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_where_it_listens_serves_and_ends_cleanly(number):
+    with stage("annotator", "--listen", "tcp://127.0.0.1:0") as (process, line):
+        assert re.fullmatch(r"annotator: listening on tcp://127\.0\.0\.1:\d+", line)
+        with placed(Annotator(), place_of(line.split()[-1])).open() as there, Annotator().open() as here:
+            assert (there(numbered(1))[0].drawn == here(numbered(1))[0].drawn).all()
+            os.kill(process.pid, number)  # in the middle of a pipeline's work
+            out, err = process.communicate(timeout=10)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_only_hubs_whose_key_it_knows_may_come(tmp_path):
+    for name in ("gpu", "hub", "other"):
+        assert within(tmp_path, "keys", name).code == 0
+    keys = ("--key", tmp_path / "gpu.key", "--allow", f"{tmp_path / 'hub.pub'},{tmp_path / 'other.pub'}")
+    with stage("annotator", "--listen", "tcp://127.0.0.1:0", *keys) as (_, line):
+        for name in ("hub", "other"):
+            place = place_of(line.split()[-1], tmp_path / f"{name}.key", tmp_path / "gpu.pub")
+            with placed(Annotator(), place).open() as process:
+                assert len(process(numbered(1))) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["detector"], "required: --listen"),
+        (["detektor", "--listen", "tcp://127.0.0.1:0"], "unknown stage 'detektor': did you mean 'detector'?"),
+        (["detector", "--listen", "tcp://127.0.0.1"], "expected tcp://HOST:PORT"),
+        (["detector", "--listen", "tcp://*:0"], "give it --key and --allow (`watchline keys` makes the keys)"),
+        (["detector", "--listen", "tcp://*:0", "--key", "a.key"], "--key and --allow go together"),
+        (["detector", "--listen", "tcp://*:0", "--key", "a.key", "--allow", "b.pub"], "a.key: the key cannot be read"),
+        (["annotator", "--listen", "tcp://127.0.0.1:0", "--workers", "2"], "annotator: unknown setting 'workers'"),
+        (["detector", "--listen", "tcp://127.0.0.1:0", "--workers", "0"], "a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path, words, why):
+    done = within(tmp_path, "stage", *words)
+    assert done.code == 2
+    assert why in done.err[-1]
+    assert done.out == []
+
+
+def test_a_hub_that_asks_for_what_is_not_there_is_told_and_the_stage_goes_on(tmp_path):
+    from watchline.pipeline.detector import Detector
+    from watchline.pipeline.errors import StageError
+
+    with stage("detector", "--listen", "tcp://127.0.0.1:0", "--workers", "1") as (_, line):
+        place = place_of(line.split()[-1])
+        with (
+            pytest.raises(StageError, match="refused: no model 'nosuch'"),
+            placed(Detector(model="nosuch"), place).open(),
+        ):
+            pass
+        with placed(Detector(workers=3), place).open() as process:
+            assert process(numbered(1))[0].detections is not None
+
+
+def test_memory_that_is_none_is_refused(tmp_path):
+    done = within(tmp_path, "stage", "annotator", "--listen", f"ipc://{tmp_path}/x", "--ring", "0")
+    assert done.code == 2
+    assert "no shared memory of a hub" in done.err[-1]
+    assert not Path(tmp_path, "x").exists()

@@ -1,0 +1,72 @@
+"""`watchline stage NAME --listen ADDRESS`: run one stage for a pipeline that runs elsewhere."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchline.cli.arguments import at_least, words
+from watchline.cli.exit_codes import DONE
+
+if TYPE_CHECKING:
+    from watchline.pipeline.channel import Keys
+    from watchline.pipeline.ring import Inherited
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options."""
+    parser = commands.add_parser(
+        "stage",
+        help="run one stage for a pipeline on another host",
+        description="Run one stage for a pipeline elsewhere, which names it with --place NAME=tcp://HOST:PORT.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("name", metavar="NAME", help="detector or annotator; MODULE:CLASS for a stage of your own")
+    parser.add_argument("--listen", metavar="ADDRESS", required=True, help="tcp://HOST:PORT; port 0 takes a free one")
+    parser.add_argument("--key", type=Path, metavar="FILE.key", help="the secret key of this host (`watchline keys`)")
+    parser.add_argument("--allow", type=words, metavar="A.pub,B.pub", help="public keys of those that may come")
+    parser.add_argument("--workers", type=at_least(1), metavar="N", help="workers here, whatever the pipeline says")
+    parser.add_argument("--threads", type=at_least(1), metavar="N", help="threads of each engine here")
+    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt, whatever it says")
+    parser.add_argument("--ring", help=argparse.SUPPRESS)  # descriptors of the memory shared with the hub, our parent
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C, or until the hub that has started this process is gone."""
+    from watchline.pipeline.serve import Server
+
+    ring = _ring(options)
+    overrides = {name: getattr(options, name) for name in ("workers", "threads", "runtime")}
+    server = Server(options.name, options.listen, _keys(options), overrides, ring)
+    stopping = (signal.SIGTERM,) if ring else (signal.SIGINT, signal.SIGTERM)
+    if ring:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the hub's to decide about
+    before = {number: signal.signal(number, lambda *_: server.stop()) for number in stopping}
+    try:
+        with server:
+            print(f"{options.name}: listening on {server.address}", flush=True)
+            server.run(parent=sys.stdin.fileno() if ring else None)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return DONE
+
+
+def _ring(options: argparse.Namespace) -> "Inherited | None":
+    from watchline.pipeline.ring import Inherited
+
+    try:
+        return Inherited.of([int(number) for number in options.ring.split(",")]) if options.ring else None
+    except ValueError as error:
+        parser: argparse.ArgumentParser = options.parser
+        parser.error(f"--ring is for the hub that starts this process: {error}")
+
+
+def _keys(options: argparse.Namespace) -> "Keys | None":
+    from watchline.pipeline.keys import read_keys
+
+    if (options.key is None) != (options.allow is None):
+        options.parser.error("--key and --allow go together: the key of this host, and the keys that may come")
+    return read_keys(options.key, [Path(word) for word in options.allow]) if options.key else None
