@@ -15,9 +15,7 @@ Figures are medians over the rounds; ratios are medians of the rounds' own ratio
 """
 
 import argparse
-import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +25,7 @@ from statistics import median
 from typing import TypeVar
 
 import cv2
-import numpy as np
+from bare import CORES, bare_engine
 from clips import scaled
 
 from watchline.pipeline.annotate import Annotate
@@ -38,7 +36,6 @@ from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.mp4 import Mp4Sink
 
-CORES = len(os.sched_getaffinity(0))
 T = TypeVar("T")
 
 
@@ -68,7 +65,7 @@ def _round(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
         "ceiling": CORES / sum(parts.values()) * 1e3,
         "chain": _job(clip, detector, out, Mp4Sink()),
         "events": _job(clip, detector, out, None),
-        "engine": _engine(detector),
+        "engine": bare_engine(detector),
         "plain": _plain(clip, detector, out),
     }
 
@@ -95,31 +92,6 @@ def _job(clip: Path, detector: Detector, out: Path, video: Mp4Sink | None) -> fl
     """FPS of a job, from its first frame written to its last, so that loading the model does not count."""
     times = [time.perf_counter() for _ in Annotate([FileSource(clip)], detector, Annotator(), out, video).run()]
     return (len(times) - 1) / (times[-1] - times[0])
-
-
-def _engine(detector: Detector, seconds: float = 4.0) -> float:
-    """FPS of the bare engines, one a core."""
-    counts = []
-    ready = threading.Barrier(CORES)
-
-    def work() -> None:
-        engine = detector.load()
-        width, height = engine.size
-        batch = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
-        engine.warm_up()
-        ready.wait()
-        done, started = 0, time.perf_counter()
-        while time.perf_counter() - started < seconds:
-            engine.infer(batch)
-            done += 1
-        counts.append(done / (time.perf_counter() - started))
-
-    threads = [threading.Thread(target=work) for _ in range(CORES)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts)
 
 
 def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict[str, float]:

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import av
 
-SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 
 
-def scaled(source: Path, name: str, frames: int, folder: Path) -> Path:
-    """`source` as H.264 of the size `name` ("720p", "1080p"), repeated until it has `frames` frames."""
-    path = folder / f"{source.stem}-{name}-{frames}.mp4"
+def scaled(source: Path, name: str, frames: int, folder: Path, rate: int = 25) -> Path:
+    """`source` as H.264 of the size `name` ("360p", "720p", "1080p"), repeated until it has `frames` frames."""
+    path = folder / f"{source.stem}-{name}-{frames}-{rate}.mp4"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     width, height = SIZES[name]
     part = path.with_name(f"part-{path.name}")
     with av.open(str(part), "w") as out:
-        video = out.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "23"})
+        video = out.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         pictures = chain.from_iterable(map(_pictures, repeat(source)))
         for index, picture in zip(range(frames), pictures, strict=False):
             small = picture.reformat(width, height, "yuv420p")
-            small.pts, small.time_base = index, Fraction(1, 25)
+            small.pts, small.time_base = index, Fraction(1, rate)
             out.mux(video.encode(small))
         out.mux(video.encode())
     part.replace(path)

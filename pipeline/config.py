@@ -1,9 +1,10 @@
 """The config: one TOML for a run. The stages' own fields are its schema.
 
-    out = "annotated/"
+    out = "recordings/"
+    split = "10m"
 
     [streams.gate]
-    source = "gate.mp4"
+    source = "rtsp://me:${GATE_PASSWORD}@192.168.1.20/stream1"
 
     [detector]
     conf = 0.4
@@ -15,6 +16,11 @@
     [video]
     preset = "veryfast"
 
+    [place]
+    detector = "tcp://gpu.local:5555"
+    key = "here.key"
+    peer = "gpu.pub"
+
 `${NAME}` in a string is replaced by the environment variable, `${NAME:-text}` by the text where that is unset or empty.
 Paths are relative to the folder the program runs in. Every mistake is named, one a line.
 """
@@ -22,7 +28,7 @@ Paths are relative to the folder the program runs in. Every mistake is named, on
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +37,19 @@ from pydantic import Field, ValidationError
 
 from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
+from watchline.pipeline.duration import Duration
 from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.places import Places
 from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
+from watchline.pipeline.sources import Stream
 from watchline.pipeline.suggest import unknown
-from watchline.streams.errors import SourceUnreadable
-from watchline.streams.inputs import find_sources
+from watchline.streams import address
 from watchline.streams.mp4 import Mp4Sink
-from watchline.streams.source import Source
 
-STAGES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink}
+TABLES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink, "place": Places}
 SHORTEST_SECRET = 4  # letters
 LONGEST_VALUE = 60  # letters of a wrong value that an error shows
-
-
-@pydantic.dataclasses.dataclass(frozen=True)
-class Stream:
-    """The table of a stream."""
-
-    source: str = Field(description="a video file, a folder or a pattern of files")
 
 
 @pydantic.dataclasses.dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Run:
     """What stands above all tables."""
 
     out: str | None = Field(None, description="folder for the outputs")
+    split: Duration = Field(3600, ge=1, description="outputs of cameras begin anew after so long, e.g. 10m")
+    latency_budget: float = Field(500, gt=0, description="milliseconds until which a live frame must be through")
 
 
 @dataclass(frozen=True)
@@ -74,37 +76,28 @@ class Config:
     """A run's settings, all checked.
 
     Attributes:
-        streams: source of each stream, by name.
+        streams: settings of each stream, by name.
         detector, annotator, video: settings of the stages and of the written video.
+        place: where the stages run.
         out: folder for the outputs.
+        split: seconds after which outputs of cameras begin anew.
+        latency_budget: seconds until which a live frame must be through.
         secrets: values of the environment variables that were put in, by name.
     """
 
-    streams: Mapping[str, str] = field(repr=False)
+    streams: Mapping[str, Stream]
     detector: Detector
     annotator: Annotator
     video: Mp4Sink
+    place: Places
     out: Path | None
+    split: float
+    latency_budget: float
     secrets: Mapping[str, str] = field(repr=False)
 
     def conceal(self, text: str) -> str:
-        """The text with `${NAME}` in place of every secret in it."""
-        return conceal(text, self.secrets)
-
-
-def find_source(stream: str, word: str) -> Source:
-    """The source of a stream, named after it.
-
-    Raises:
-        StreamError: there is nothing at the word, or more than one source.
-    """
-    found = find_sources([word])
-    if found.problems:
-        raise found.problems[0]
-    if len(found.sources) > 1:
-        names = ", ".join(source.stream for source in found.sources)
-        raise SourceUnreadable(f"{word} leads to {len(found.sources)} streams ({names}): give each a table of its own")
-    return replace(found.sources[0], stream=stream)
+        """The text with `${NAME}` in place of every secret in it, and without what addresses hold of passwords."""
+        return address.conceal_all(conceal(text, self.secrets), [stream.source for stream in self.streams.values()])
 
 
 def conceal(text: str, secrets: Mapping[str, str]) -> str:
@@ -164,22 +157,29 @@ class _Reading:
 
     def config(self, flags: Sequence[Flag]) -> Config | None:
         """None: there are mistakes."""
-        self._known("table or setting", self._tables, (*fields_of(Run), "streams", *STAGES), self._place)
+        self._known("table or setting", self._tables, (*fields_of(Run), "streams", *TABLES), self._place)
         streams = {
             name: self._build(Stream, f"streams.{name}", table, ())
             for name, table in self._table("streams", self._tables.get("streams", {})).items()
             if self._fit_for_a_file(name)
         }
-        stages = {
+        tables = {
             name: self._build(kind, name, self._tables.get(name, {}), [f for f in flags if f.table == name])
-            for name, kind in STAGES.items()
+            for name, kind in TABLES.items()
         }
         above = {key: value for key, value in self._tables.items() if key in fields_of(Run)}
         run = self._build(Run, "", above, [f for f in flags if f.table == ""])
         if self.mistakes:
             return None
         out = None if run.out is None else Path(run.out)
-        return Config({name: s.source for name, s in streams.items()}, **stages, out=out, secrets=self._secrets)
+        return Config(
+            streams,
+            **tables,
+            out=out,
+            split=run.split,
+            latency_budget=run.latency_budget / 1000,
+            secrets=self._secrets,
+        )
 
     def _build(self, kind: type, table: str, given: Any, flags: Sequence[Flag]) -> Any:
         """The stage that a table and the flags describe; None if it has mistakes."""
@@ -247,6 +247,8 @@ class _Reading:
 def _shown(value: Any) -> str:
     """As it stands in the file, shortened; `${NAME}` is not replaced."""
     text = json.dumps(value, ensure_ascii=False, default=str)
+    words = value if isinstance(value, list) else [value]
+    text = address.conceal_all(text, [word for word in words if isinstance(word, str)])
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 

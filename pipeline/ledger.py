@@ -1,6 +1,6 @@
 """The frame ledger: decoded = annotated + dropped (by cause) + in flight, for each stream, at every moment.
 
-Frames in flight are kept by number, so a frame that is written twice, or that nobody ever decoded, is found at once.
+Frames in flight are kept by index, so a frame that is written twice, or that nobody ever decoded, is found at once.
 """
 
 import threading
@@ -42,24 +42,31 @@ class Ledger:
         self._lock = threading.Lock()
         self._streams: dict[str, _Stream] = {}
 
-    def decoded(self, stream: str, sequence: int) -> None:
+    def decoded(self, stream: str, index: int) -> None:
         """A frame came out of the decoder and is in flight from now on."""
         with self._lock:
             mine = self._streams.setdefault(stream, _Stream())
-            if sequence in mine.in_flight:
-                raise LedgerError(f"{stream}: frame {sequence} was decoded twice")
-            mine.in_flight.add(sequence)
+            if index in mine.in_flight:
+                raise LedgerError(f"{stream}: frame {index} was decoded twice")
+            mine.in_flight.add(index)
             mine.decoded += 1
 
-    def annotated(self, stream: str, sequence: int) -> None:
+    def annotated(self, stream: str, index: int) -> None:
         """A frame reached its sinks."""
         with self._lock:
-            self._leave(stream, sequence).annotated += 1
+            self._leave(stream, index).annotated += 1
 
-    def dropped(self, stream: str, sequence: int, cause: str) -> None:
+    def dropped(self, stream: str, index: int, cause: str) -> None:
         """A frame will not reach its sinks, and why."""
         with self._lock:
-            self._leave(stream, sequence).dropped[cause] += 1
+            self._leave(stream, index).dropped[cause] += 1
+
+    def missed(self, stream: str, frames: int, cause: str) -> None:
+        """Frames arrived that could not be decoded, and why: they count as decoded, and as dropped."""
+        with self._lock:
+            mine = self._streams.setdefault(stream, _Stream())
+            mine.decoded += frames
+            mine.dropped[cause] += frames
 
     def drop_in_flight(self, cause: str) -> None:
         """Everything still in flight is dropped: the run is over."""
@@ -74,11 +81,11 @@ class Ledger:
         with self._lock:
             return {name: mine.account() for name, mine in self._streams.items()}
 
-    def _leave(self, stream: str, sequence: int) -> _Stream:
+    def _leave(self, stream: str, index: int) -> _Stream:
         mine = self._streams.get(stream)
-        if mine is None or sequence not in mine.in_flight:
-            raise LedgerError(f"{stream}: frame {sequence} leaves the pipeline, but it is not in flight")
+        if mine is None or index not in mine.in_flight:
+            raise LedgerError(f"{stream}: frame {index} leaves the pipeline, but it is not in flight")
         if not mine.account().balances:
             raise LedgerError(f"{stream}: {mine.account()} does not balance")
-        mine.in_flight.remove(sequence)
+        mine.in_flight.remove(index)
         return mine

@@ -1,12 +1,11 @@
-"""Links: the arrows between stages. The only file that knows ZeroMQ.
+"""Links: the arrows between stages of one process, by ZeroMQ. (channel.py has those between processes and hosts.)
 
-A link is bounded: a full one makes the sender wait, and so the slowest stage sets the pace of all before it.
-Between threads of a process a message crosses by reference: the socket carries an eight-byte handle, the object waits
-in the link's table.
+A link is bounded: a full one makes the sender wait, and so the slowest stage sets the pace of all before it. Messages
+cross by reference: the socket carries an eight-byte handle, the object waits in the link's table.
 
-    link = Link("decoder-detector", depth=2, receivers=4)
-    with link.sender() as sender: sender.send(message)                  # in one thread
-    with link.receiver() as receiver: delivery = receiver.receive()     # in another
+    link = Link("detector-annotator", stop)
+    with link.sender() as sender: sender.send(message)      # in any number of threads, a sender each
+    [delivery] = link.receive()                             # in any number of threads: who is free takes the next
     link.close()
 """
 
@@ -16,14 +15,13 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import zmq
 
-from watchline.pipeline.message import Message
-
 POLL_MS = 50  # how often a waiting end looks whether the run was stopped
 _HANDLE = struct.Struct("!Q")
+T = TypeVar("T")
 
 
 class Stopped(Exception):
@@ -31,60 +29,72 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Generic[T]):
     """A message that arrived, and when (`time.monotonic()`) its sender had it ready."""
 
-    message: Message
+    message: T
     ready: float
 
 
-class Link:
+class Link(Generic[T]):
     """One arrow between stages of this process.
-
-    One of its two sides has a single end, which binds; the other may have many. Each of many receivers has a queue of
-    its own, and messages go round them, leaving out the full ones.
 
     Args:
         name: unique among the links of a run; seen in errors only.
-        depth: messages that wait between one sender and one receiver, at least 2.
-        senders, receivers: how many ends; at most one of the two above 1.
         stop: when set, every end that waits raises Stopped.
+        depth: messages of each sender that may wait, at least 2.
     """
 
-    def __init__(
-        self, name: str, depth: int = 2, senders: int = 1, receivers: int = 1, stop: threading.Event | None = None
-    ) -> None:
+    def __init__(self, name: str, stop: threading.Event, depth: int = 2) -> None:
         assert depth >= 2, f"{name}: each side of a link buffers one message at least"
-        assert min(senders, receivers) == 1, f"{name}: many to many needs a stage between"
-        self.name = name
-        self.stop = stop or threading.Event()
+        self.stop = stop
+        self._address = f"inproc://{name}"
         self._depth = depth
-        self._sender_binds = senders == 1
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=0)  # inproc needs no thread
-        self._held: dict[int, Delivery] = {}
+        self._held: dict[int, Delivery[T]] = {}
         self._keys = itertools.count()
+        # One socket for all receivers, handed round under a lock: a message waits for whoever is free first, never
+        # in the queue of one who is busy.
+        self._inbox = self._socket(zmq.PULL)
+        self._inbox.bind(self._address)
+        self._turn = threading.Lock()
 
-    def sender(self) -> "Sender":
-        """A sending end, to be used and closed in the thread that asks for it."""
-        return Sender(self, self._socket(zmq.PUSH, binds=self._sender_binds))
+    def sender(self) -> "Sender[T]":
+        """A sending end, for one thread at a time."""
+        socket = self._socket(zmq.PUSH)
+        socket.connect(self._address)
+        return Sender(self, socket)
 
-    def receiver(self) -> "Receiver":
-        """A receiving end, to be used and closed in the thread that asks for it."""
-        return Receiver(self, self._socket(zmq.PULL, binds=not self._sender_binds))
+    def receive(self, limit: int = 1) -> list[Delivery[T]]:
+        """The next message, waiting for it, and more up to `limit` that have arrived already.
+
+        Raises:
+            Stopped: the run was stopped.
+        """
+        with self._turn:
+            self._wait(self._inbox, zmq.POLLIN)
+            first = self._take(self._inbox.recv())
+        return [first, *self.receive_waiting(limit - 1)]
+
+    def receive_waiting(self, limit: int) -> list[Delivery[T]]:
+        """Up to `limit` messages that have arrived already; never waits for more."""
+        deliveries: list[Delivery[T]] = []
+        if limit and self._turn.acquire(blocking=False):  # else another waits there, and nothing has arrived
+            try:
+                while len(deliveries) < limit and self._inbox.poll(0, zmq.POLLIN):
+                    deliveries.append(self._take(self._inbox.recv()))
+            finally:
+                self._turn.release()
+        return deliveries
 
     def close(self) -> None:
-        """Free everything. All ends are closed before."""
+        """Free everything. All senders are closed before."""
         self._context.destroy(linger=0)
         self._held.clear()
 
-    def _socket(self, kind: int, binds: bool) -> "zmq.Socket[bytes]":
+    def _socket(self, kind: int) -> "zmq.Socket[bytes]":
         socket = self._context.socket(kind)
         socket.sndhwm, socket.rcvhwm = 1, self._depth - 1  # an inproc pipe holds the sum of both
-        address = f"inproc://{self.name}"
-        if binds:
-            socket.bind(address)
-        else:
-            socket.connect(address)
         return socket
 
     def _wait(self, socket: "zmq.Socket[bytes]", event: int) -> None:
@@ -94,19 +104,19 @@ class Link:
         if self.stop.is_set():
             raise Stopped
 
-    def _put(self, delivery: Delivery) -> bytes:
+    def _put(self, delivery: Delivery[T]) -> bytes:
         key = next(self._keys)
         self._held[key] = delivery
         return _HANDLE.pack(key)
 
-    def _take(self, handle: bytes) -> Delivery:
+    def _take(self, handle: bytes) -> Delivery[T]:
         return self._held.pop(_HANDLE.unpack(handle)[0])
 
 
-class _End:
-    """What both ends share: they close with the `with` block."""
+class Sender(Generic[T]):
+    """The end that sends; closes with its `with` block."""
 
-    def __init__(self, link: Link, socket: "zmq.Socket[bytes]") -> None:
+    def __init__(self, link: Link[T], socket: "zmq.Socket[bytes]") -> None:
         self._link = link
         self._socket = socket
 
@@ -118,40 +128,12 @@ class _End:
     ) -> None:
         self._socket.close(linger=0 if self._link.stop.is_set() else -1)
 
-
-class Sender(_End):
-    """The end that sends."""
-
-    def send(self, message: Message) -> None:
+    def send(self, message: T) -> None:
         """Hand a message over; waits while the link is full.
 
         Raises:
             Stopped: the run was stopped; the message was not handed over.
         """
         handle = self._link._put(Delivery(message, ready=time.monotonic()))
-        while True:
-            self._link._wait(self._socket, zmq.POLLOUT)
-            try:
-                return self._socket.send(handle, zmq.NOBLOCK)
-            except zmq.Again:  # the receiver that had room closed meanwhile
-                continue
-
-
-class Receiver(_End):
-    """The end that receives."""
-
-    def receive(self) -> Delivery:
-        """The next message; waits for it.
-
-        Raises:
-            Stopped: the run was stopped.
-        """
-        self._link._wait(self._socket, zmq.POLLIN)
-        return self._link._take(self._socket.recv())
-
-    def receive_waiting(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages that have arrived already; never waits."""
-        deliveries: list[Delivery] = []
-        while len(deliveries) < limit and self._socket.poll(0, zmq.POLLIN):
-            deliveries.append(self._link._take(self._socket.recv()))
-        return deliveries
+        self._link._wait(self._socket, zmq.POLLOUT)
+        self._socket.send(handle)

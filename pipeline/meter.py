@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+DECODER = "decoder"  # the name under which sources are metered
 LOWEST, DECADES, BINS_A_DECADE = 1e-6, 10, 50  # 1 microsecond to 10 000 seconds in steps of 4.7 %
 BINS = DECADES * BINS_A_DECADE
 

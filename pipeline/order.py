@@ -1,6 +1,7 @@
 """Putting messages back in the order of their streams, after several workers have overtaken one another."""
 
 from watchline.pipeline.link import Delivery
+from watchline.pipeline.message import Message
 
 
 class Reorder:
@@ -8,14 +9,14 @@ class Reorder:
 
     def __init__(self) -> None:
         self._next: dict[str, int] = {}
-        self._early: dict[str, dict[int, Delivery]] = {}
+        self._early: dict[str, dict[int, Delivery[Message]]] = {}
 
-    def push(self, delivery: Delivery) -> list[Delivery]:
+    def push(self, delivery: Delivery[Message]) -> list[Delivery[Message]]:
         """Add a message; returns those that are now due, in order."""
         message = delivery.message
         early = self._early.setdefault(message.stream, {})
         early[message.sequence] = delivery
-        due: list[Delivery] = []
+        due: list[Delivery[Message]] = []
         place = self._next.get(message.stream, 0)
         while place in early:
             due.append(early.pop(place))

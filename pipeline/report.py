@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchline.pipeline.ledger import Account, Ledger
-from watchline.pipeline.meter import Histogram, Meter
-from watchline.pipeline.runner import DECODER
+from watchline.pipeline.meter import DECODER, Histogram, Meter
 
 BUSY = 0.6  # share of the time from which a stage is said to limit
 

@@ -95,7 +95,8 @@ def _phrase(error: ErrorDetails, given: Interpolated) -> str:
     if kind == "missing":
         return f"a list of at least {place} values"
     words = _WORDS.get(kind)
-    phrase = words.format(**context) if words else error["msg"].removeprefix("Input should be ")
+    said = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    phrase = words.format(**context) if words else said
     return f"a list with {phrase} in place {place}" if place else phrase
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from watchline.pipeline.message import Item
 from watchline.pipeline.stage import Process
 from watchline.streams.frame import ArrayPicture, Frame
-from watchline.streams.source import About
+from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,57 @@ def numbered(count: int, stream: str = "a") -> list[Item]:
     """Items 1, 2, … of a stream."""
     with Numbers(stream, count).open() as reader:
         return [Item(i, frame) for i, frame in enumerate(reader, 1)]
+
+
+SILENCE = 4.0  # seconds, longer than anybody has the patience to wait for it
+
+
+@dataclass(frozen=True)
+class Script:
+    """A live source that does what it is told, epoch after epoch, and is silent after the last.
+
+    Each epoch is a list of: a number (frames, one after another), a float (seconds to wait), a Missed to give, or an
+    exception to raise; one that comes first is raised while opening.
+    """
+
+    stream: str
+    epochs: list[list[int | float | Missed | Exception]]
+    ends: bool = False
+    opened: list[float] = field(default_factory=list)
+    live = True
+
+    @property
+    def name(self) -> str:
+        return f"script of {self.stream}"
+
+    @contextmanager
+    def open(self) -> Iterator["Script.Reader"]:
+        self.opened.append(time.monotonic())
+        steps = self.epochs[len(self.opened) - 1] if len(self.opened) <= len(self.epochs) else [SILENCE]
+        if steps and isinstance(steps[0], Exception):
+            raise steps[0]
+        yield Script.Reader(self.stream, steps)
+
+    @dataclass
+    class Reader:
+        stream: str
+        steps: list[int | float | Missed | Exception]
+
+        @property
+        def about(self) -> About:
+            return About(self.stream, 4, 4, LIVE_TIME_BASE, Fraction(25))
+
+        def __iter__(self) -> Iterator[Frame | Missed]:
+            count = 0
+            for step in self.steps:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, Missed):
+                    yield step
+                elif isinstance(step, float):
+                    time.sleep(step)
+                else:
+                    for _ in range(step):
+                        pixels = ArrayPicture(np.full((4, 4, 3), count, np.uint8))
+                        yield Frame(self.stream, count, count * 3600, LIVE_TIME_BASE, pixels, time=time.time())
+                        count += 1

@@ -63,7 +63,7 @@ def run(name: str, *words: Path) -> list[str]:
 def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     here = Path(__file__).read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
-    assert len(programs) == 5
+    assert len(programs) == 6
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
@@ -129,6 +129,21 @@ def test_with_supervision(street, truth, tmp_path):
     x1, y1, x2, y2 = found.boxes[0].astype(int)
     assert changed.mean() < 0.5
     assert changed[y1 : y2 + 1, x1 : x2 + 1].any(), "the best detection was not drawn"
+
+
+def test_watch_cameras(street, truth):
+    lines = run("watch_cameras.py", street)
+    assert [line for line in lines if "people" not in line and "seen" not in line] == [
+        "street: connecting",
+        "street: live",
+        "street: ended",
+    ]
+    seen, dropped = map(int, re.search(r"(\d+) frames seen, (\d+) dropped", lines[-1]).groups())
+    assert seen + dropped == len(truth)
+    assert seen > len(truth) // 2
+    most = max(found.names.count("person") for _, found in truth)
+    counts = [int(count) for line in lines for count in re.findall(r"(\d+) people", line)]
+    assert 0 < max(counts) <= most
 
 
 def opencv_pictures(path: Path) -> list[Image]:

@@ -1,4 +1,4 @@
-"""Watchline: detect, annotate and report what video files show, at frame rate.
+"""Watchline: detect, annotate and report what cameras and video files show, at frame rate.
 
     import watchline
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from watchline.pipeline.detect import detect
     from watchline.pipeline.detections import Detections
     from watchline.pipeline.detector import Detector
-    from watchline.pipeline.message import Begin, End, Failure, Item
+    from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, State
     from watchline.pipeline.runner import Runner
     from watchline.pipeline.stage import Process
+    from watchline.pipeline.watch import Watch
+    from watchline.streams.device import DeviceSource
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
     from watchline.streams.inputs import find_sources
     from watchline.streams.mp4 import Mp4Sink
+    from watchline.streams.network import NetworkSource
+    from watchline.streams.paced import PacedSource
     from watchline.streams.source import About
 
 __version__ = version("watchline")
@@ -37,14 +41,20 @@ __all__ = [
     "Begin",
     "Detections",
     "Detector",
+    "DeviceSource",
+    "Dropped",
     "End",
     "Failure",
     "FileSource",
     "Frame",
     "Item",
     "Mp4Sink",
+    "NetworkSource",
+    "PacedSource",
     "Process",
     "Runner",
+    "State",
+    "Watch",
     "__version__",
     "detect",
     "find_sources",
@@ -56,13 +66,17 @@ _HOMES = {
     "pipeline.detect": ("detect",),
     "pipeline.detections": ("Detections",),
     "pipeline.detector": ("Detector",),
-    "pipeline.message": ("Begin", "End", "Failure", "Item"),
+    "pipeline.message": ("Begin", "Dropped", "End", "Failure", "Item", "State"),
     "pipeline.runner": ("Runner",),
     "pipeline.stage": ("Process",),
+    "pipeline.watch": ("Watch",),
+    "streams.device": ("DeviceSource",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),
     "streams.inputs": ("find_sources",),
     "streams.mp4": ("Mp4Sink",),
+    "streams.network": ("NetworkSource",),
+    "streams.paced": ("PacedSource",),
     "streams.source": ("About",),
 }
 

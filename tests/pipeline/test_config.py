@@ -8,16 +8,29 @@ from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.config import Flag, load
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.places import Places
+from watchline.pipeline.sources import Stream
 from watchline.streams.mp4 import Mp4Sink
 
 WHOLE = """
 out = "annotated"
+split = "10m"
+latency_budget = 300
 
 [streams.gate]
 source = "gate.mp4"
 
 [streams."back yard"]
 source = "photos/*.jpg"
+
+[streams.lane]
+source = "lane.mp4"
+realtime = true
+loop = true
+
+[streams.door]
+source = "rtsp://door/1"
+transport = "udp"
 
 [detector]
 model = "other.onnx"
@@ -34,6 +47,11 @@ info = false
 [video]
 preset = "ultrafast"
 crf = 30
+
+[place]
+detector = "tcp://gpu:5555"
+key = "here.key"
+peer = "gpu.pub"
 """
 
 
@@ -58,13 +76,19 @@ def mistakes(path: Path, *flags: Flag) -> list[str]:
 
 def test_every_table_is_read(write) -> None:
     config = load(write(WHOLE))
-    assert config.streams == {"gate": "gate.mp4", "back yard": "photos/*.jpg"}
+    assert config.streams == {
+        "gate": Stream("gate.mp4"),
+        "back yard": Stream("photos/*.jpg"),
+        "lane": Stream("lane.mp4", realtime=True, loop=True),
+        "door": Stream("rtsp://door/1", transport="udp"),
+    }
     assert config.detector == Detector(
         model="other.onnx", runtime="openvino", imgsz=(640, 384), conf=1.0, classes=("person", "car"), workers=2
     )
     assert config.annotator == Annotator(line_width=3, info=False)
     assert config.video == Mp4Sink(preset="ultrafast", crf=30)
-    assert config.out == Path("annotated")
+    assert config.place == Places(detector="tcp://gpu:5555", key=Path("here.key"), peer=Path("gpu.pub"))
+    assert (config.out, config.split, config.latency_budget) == (Path("annotated"), 600, 0.3)
 
 
 def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
@@ -113,7 +137,16 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("detector = 5", "detector = 5: must be a table, [detector]"),
         ("streams = ['a.mp4']", 'streams = ["a.mp4"]: must be a table, [streams]'),
         ("[streams]\ngate = 'a.mp4'", 'streams.gate = "a.mp4": must be a table, [streams.gate]'),
-        ("[streams.a]", "[streams.a] source is missing: expected a video file, a folder or a pattern of files"),
+        ("[streams.a]", "[streams.a] source is missing: expected an address (rtsp://…), a camera (0, /dev/video0), "),
+        ("split = 'soon'", 'split = "soon": must be a time, e.g. 45s, 10m or 1h30m'),
+        ("split = -5", "split = -5: must be a time, e.g. 45s, 10m or 1h30m"),
+        ("latency_budget = 0", "latency_budget = 0: must be more than 0 (default 500)"),
+        (
+            "[streams.a]\nsource = 'a.mp4'\ntransport = 'upd'",
+            "[streams.a] transport = \"upd\": must be one of tcp, udp; did you mean 'udp'?",
+        ),
+        ("[streams.a]\nsource = 'a.mp4'\nloop = true", "[streams.a] loop needs realtime: only a file "),
+        ("[streams.a]\nsource = 'rtsp://a/'\nrealtime = true", "[streams.a] realtime is for files: "),
         ("out = 5", "out = 5: must be text"),
         ("[streams.'../a']\nsource = 'a'", '[streams."../a"]: outputs are called after their stream: expected a name'),
         # no TOML
@@ -169,7 +202,7 @@ def test_the_environment_is_put_in(write, monkeypatch) -> None:
     )
     config = load(path)
     assert config.out == Path("out/yard")
-    assert config.streams == {"a": "a.mp4"}
+    assert config.streams == {"a": Stream("a.mp4")}
     assert (config.detector.workers, config.detector.conf) == (3, 0.5)
     assert config.detector.classes == ("yard", "x")
     assert config.detector.model == "$CAMERA"
@@ -196,9 +229,19 @@ def test_a_secret_is_in_no_error(write, monkeypatch, text: str) -> None:
 def test_a_secret_is_in_no_repr_and_can_be_concealed(write, monkeypatch) -> None:
     monkeypatch.setenv("PASSWORD", "s3cret")
     config = load(write("[streams.a]\nsource = 'rtsp://me:${PASSWORD}@gate/'"))
-    assert config.streams["a"] == "rtsp://me:s3cret@gate/"
+    assert config.streams["a"].source == "rtsp://me:s3cret@gate/"
     assert "s3cret" not in repr(config)
     assert config.conceal("no answer from rtsp://me:s3cret@gate/") == "no answer from rtsp://me:${PASSWORD}@gate/"
+
+
+def test_a_password_in_an_address_is_in_no_error_and_concealed(write) -> None:
+    lines = mistakes(write("[streams.a]\nsource = 'rtsp://me:s3cret@gate/?key=canary'\ntransport = 'tpc'\nloop = 3"))
+    lines += mistakes(write("[streams.a]\nsource = ['rtsp://me:s3cret@gate/']\nout = 1"))
+    lines += mistakes(write("out = 7\n[detector]\nmodel = 8\nconf = 'rtsp://me:s3cret@gate/'"))
+    assert len(lines) >= 5
+    assert not any("s3cret" in line or "canary" in line for line in lines)
+    config = load(write("[streams.a]\nsource = 'rtsp://me:s3cret@gate/'"))
+    assert "s3cret" not in config.conceal("cannot open rtsp://me:s3cret@gate/")
 
 
 def test_a_number_from_the_environment_is_no_secret(write, monkeypatch) -> None:

@@ -9,19 +9,19 @@ from watchline.pipeline.message import End, Item
 
 
 def test_messages_cross_by_reference_and_in_order():
-    link = Link("t", depth=4)
+    link = Link("t", threading.Event(), depth=4)
     items = numbered(3)
-    with link.receiver() as receiver, link.sender() as sender:
+    with link.sender() as sender:
         for item in items:
             sender.send(item)
-        got = [receiver.receive().message for _ in items]
+        got = [link.receive()[0].message for _ in items]
     link.close()
     assert all(a is b for a, b in zip(got, items, strict=True))
 
 
 @pytest.mark.parametrize("depth", [2, 3, 7])
 def test_a_full_link_makes_the_sender_wait(depth):
-    link = Link("t", depth=depth)
+    link = Link("t", threading.Event(), depth=depth)
     sent = []
 
     def send():
@@ -30,58 +30,98 @@ def test_a_full_link_makes_the_sender_wait(depth):
                 sender.send(item)
                 sent.append(item.sequence)
 
-    with link.receiver() as receiver:
-        thread = threading.Thread(target=send)
-        thread.start()
-        time.sleep(0.3)
-        waiting = len(sent)
-        for _ in range(20):
-            receiver.receive()
-        thread.join()
+    thread = threading.Thread(target=send)
+    thread.start()
+    time.sleep(0.3)
+    waiting = len(sent)
+    for _ in range(20):
+        link.receive()
+    thread.join()
     link.close()
     assert waiting == depth
     assert len(sent) == 20
 
 
-def test_a_stop_wakes_a_waiting_receiver_and_a_waiting_sender():
+def test_a_stop_wakes_all_who_wait():
     stop = threading.Event()
-    link = Link("t", stop=stop)
-    with link.receiver() as receiver, link.sender() as sender:
-        threading.Timer(0.1, stop.set).start()
+    link = Link("t", stop)
+    ended = []
+
+    def wait():
         with pytest.raises(Stopped):
-            receiver.receive()
-        with pytest.raises(Stopped):
-            sender.send(numbered(1)[0])
+            link.receive()
+        ended.append(time.monotonic())
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    stopped = time.monotonic() + 0.1
+    threading.Timer(0.1, stop.set).start()
+    for thread in threads:
+        thread.join(5)
+    assert len(ended) == 3
+    assert max(ended) - stopped < 1
+    with link.sender() as sender, pytest.raises(Stopped):
+        sender.send(numbered(1)[0])
     link.close()
 
 
 def test_waiting_messages_are_taken_without_waiting_for_more():
-    link = Link("t", depth=8)
-    with link.receiver() as receiver, link.sender() as sender:
-        for item in numbered(5):
+    link = Link("t", threading.Event(), depth=8)
+    with link.sender() as sender:
+        for item in numbered(6):
             sender.send(item)
-        assert [d.message.sequence for d in receiver.receive_waiting(3)] == [1, 2, 3]
-        assert [d.message.sequence for d in receiver.receive_waiting(3)] == [4, 5]
-        assert receiver.receive_waiting(3) == []
+        assert [d.message.sequence for d in link.receive_waiting(3)] == [1, 2, 3]
+        assert [d.message.sequence for d in link.receive(2)] == [4, 5]
+        assert [d.message.sequence for d in link.receive(5)] == [6]
+        assert link.receive_waiting(3) == []
     link.close()
 
 
+def test_a_message_waits_for_whoever_is_free_first():
+    """A receiver that is busy keeps nothing from the others."""
+    link, taken = Link("t", threading.Event(), depth=20), {0.001: 0, 0.2: 0}
+    ready = threading.Barrier(3)
+
+    def work(seconds):
+        ready.wait()
+        while isinstance(link.receive()[0].message, Item):
+            taken[seconds] += 1
+            time.sleep(seconds)
+
+    threads = [threading.Thread(target=work, args=(seconds,)) for seconds in taken]
+    for thread in threads:
+        thread.start()
+    with link.sender() as sender:
+        ready.wait()
+        for item in numbered(40):
+            sender.send(item)
+        for _ in threads:
+            sender.send(End("a", 41))
+        for thread in threads:
+            thread.join()
+    link.close()
+    assert taken[0.2] <= 3
+    assert sum(taken.values()) == 40
+
+
 def test_many_receivers_share_the_messages_and_many_senders_meet():
-    out, back = Link("out", receivers=3), Link("back", senders=3)
+    stop = threading.Event()
+    out, back = Link("out", stop), Link("back", stop)
 
     def work():
-        with out.receiver() as receiver, back.sender() as sender:
-            while isinstance(message := receiver.receive().message, Item):
+        with back.sender() as sender:
+            while isinstance(message := out.receive()[0].message, Item):
                 time.sleep(0.001)
                 sender.send(message)
 
     threads = [threading.Thread(target=work) for _ in range(3)]
-    with back.receiver() as receiver, out.sender() as sender:
+    with out.sender() as sender:
         for thread in threads:
             thread.start()
         feeder = threading.Thread(target=lambda: [sender.send(item) for item in numbered(60)])
         feeder.start()
-        got = sorted(receiver.receive().message.sequence for _ in range(60))
+        got = sorted(back.receive()[0].message.sequence for _ in range(60))
         feeder.join()
         for _ in threads:
             sender.send(End("a", 61))
@@ -93,11 +133,11 @@ def test_many_receivers_share_the_messages_and_many_senders_meet():
 
 
 def test_a_delivery_knows_when_its_sender_had_it_ready():
-    link = Link("t")
-    with link.receiver() as receiver, link.sender() as sender:
+    link = Link("t", threading.Event())
+    with link.sender() as sender:
         before = time.monotonic()
         sender.send(numbered(1)[0])
         time.sleep(0.05)
-        ready = receiver.receive().ready
+        [delivery] = link.receive()
     link.close()
-    assert before <= ready <= time.monotonic() - 0.05
+    assert before <= delivery.ready <= time.monotonic() - 0.05

@@ -217,9 +217,10 @@ def test_a_runner_runs_once():
         list(runner.run([Numbers("a", 1)]))
 
 
-def test_two_neighbours_with_several_workers_are_refused():
-    with pytest.raises(ConfigError, match="detector and mine both have several workers"):
-        list(Runner([Step("detector", keep, 2), Step("mine", keep, 2)]).run([Numbers("a", 1)]))
+def test_two_neighbours_may_have_several_workers():
+    runner = Runner([Step("detector", jitter, 2), Step("mine", jitter, 3)])
+    messages = list(runner.run([Numbers("a", 60)]))
+    assert [m.frame.index for m in messages if isinstance(m, Item)] == list(range(60))
 
 
 def test_waiting_frames_go_into_one_batch_and_one_bad_frame_fails_alone():

@@ -1,4 +1,4 @@
-"""The command line: `watchline annotate`, `check`, `doctor`, `models`, `train`. One file a command.
+"""The command line, one file a command: `annotate`, `check`, `doctor`, `keys`, `models`, `run`, `stage`, `train`.
 
 A command's file imports what it works with when it runs, so that `watchline --help` starts at once.
 """
@@ -10,10 +10,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import watchline
-from watchline.cli import annotate, check, doctor, models, train
+from watchline.cli import annotate, check, doctor, keys, models, run, stage, train
 from watchline.cli.exit_codes import INTERRUPTED, USAGE
+from watchline.cli.title import conceal_command_line, concealed_text
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: argparse's way out, for --help (0) and for wrong usage (2).
     """
+    if argv is None:
+        conceal_command_line()
     _write_any_name()
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
@@ -44,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_ours(error):
             raise
-        log.debug("where it came from\n%s", options.conceal(traceback.format_exc().rstrip()))
-        for line in options.conceal(str(error)).splitlines():
+        log.debug("where it came from\n%s", concealed_text(options.conceal(traceback.format_exc().rstrip())))
+        for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
 
@@ -58,18 +62,23 @@ def _write_any_name() -> None:
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False
-    )
+    parser = _Parser(prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"watchline {watchline.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for command in (annotate, check, doctor, models, train):
+    for command in (annotate, check, doctor, keys, models, run, stage, train):
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
         own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
     options, rest = parser.parse_known_args(argv)
     _sort_in(options, rest)
     return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its errors quote what was typed, which may be an address with a password."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(concealed_text(message))
 
 
 def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:

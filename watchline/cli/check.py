@@ -43,13 +43,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _trials(path: Path, settings: "Config") -> Iterator[str]:
     """What is right by itself may still not be there: open the model and look for the sources."""
-    from watchline.pipeline.config import find_source
+    from watchline.pipeline.sources import find_source
 
     def load() -> None:
         settings.detector.load().close()
 
     trials: list[tuple[str, Callable[[], object]]] = [("detector", load)]
-    trials += [(f"streams.{name}", partial(find_source, name, word)) for name, word in settings.streams.items()]
+    trials += [(f"streams.{name}", partial(find_source, name, stream)) for name, stream in settings.streams.items()]
     for table, trial in trials:
         yield from (f"{path}: [{table}] {line}" for line in _complaint(trial))
 

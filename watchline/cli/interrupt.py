@@ -12,17 +12,25 @@ from watchline.cli.exit_codes import INTERRUPTED
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def _write(line: str) -> None:
+    """print is not safe inside a signal handler."""
+    os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
+
+
 @contextmanager
-def first_stops(stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Within the context the first signal calls `stop`, the second ends the process. Yields the signals so far."""
+def first_stops(stop: Callable[[], None], say: Callable[[str], None] = _write) -> Iterator[list[int]]:
+    """Within the context the first signal calls `stop`, the second ends the process. Yields the signals so far.
+
+    Args:
+        say: shows a line; it is called inside a signal handler.
+    """
     seen: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)
         if len(seen) > 1:
             os._exit(INTERRUPTED)  # no clean-up, which is what takes the time
-        # os.write, as print is not safe inside a signal handler
-        os.write(sys.stderr.fileno(), b"\nstopping: the files are finished; Ctrl-C again leaves at once\n")
+        say("stopping: the files are finished; Ctrl-C again leaves at once")
         stop()
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -1,0 +1,61 @@
+"""What a job has to say at its end: files, notes, the report."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import watchline
+
+if TYPE_CHECKING:
+    from watchline.pipeline.annotate import Annotate
+
+MANY = 4  # files of a stream beyond which they are not all listed
+
+
+def check_report(options: argparse.Namespace) -> None:
+    """Leaves by argparse's usage error where the report cannot be written, before any work is done."""
+    report = options.report
+    if report and (report.is_dir() or not report.absolute().parent.is_dir()):
+        options.parser.error(f"--report {report}: expected the name of a file in a folder that is there")
+
+
+def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:
+    """The report on `out`, what was written, and what was odd about it."""
+    print(conceal(job.report.as_text()), file=out)
+    print(file=out)
+    for outcome in job.outcomes:
+        files = [str(path) for path in outcome.outputs]
+        if len(files) > MANY:
+            files = [*files[: MANY - 1], f"{len(files) - MANY + 1} more"]
+        print(f"{outcome.stream}: {conceal(', '.join(files)) or 'nothing'} written", file=out)
+        for note in outcome.notes:
+            print(f"{outcome.stream}: {conceal(note)}", file=sys.stderr)
+
+
+def write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> list[str]:
+    """Write the report as JSON, without the config's secrets. Returns why not, if not."""
+    from dataclasses import asdict
+
+    streams = [asdict(outcome) for outcome in job.outcomes]
+    report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
+    try:
+        path.write_text(json.dumps(_concealed(report, conceal), indent=2) + "\n")
+    except OSError as error:
+        return [f"{path}: the report cannot be written: {error.strerror}"]
+    return []
+
+
+def _concealed(value: Any, conceal: Callable[[str], str]) -> Any:
+    """What JSON can hold, every text and path in it concealed; keys are names of fields and streams."""
+    match value:
+        case dict():
+            return {key: _concealed(inner, conceal) for key, inner in value.items()}
+        case list() | tuple():
+            return [_concealed(inner, conceal) for inner in value]
+        case str() | Path():
+            return conceal(str(value))
+        case _:
+            return value
