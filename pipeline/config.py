@@ -40,7 +40,7 @@ from watchline.pipeline.detector import Detector
 from watchline.pipeline.duration import Duration
 from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.places import Places
+from watchline.pipeline.places.table import Places
 from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
 from watchline.pipeline.sources import Stream
 from watchline.pipeline.suggest import unknown

@@ -24,7 +24,7 @@ from watchline.pipeline.link import Delivery, Link, Stopped
 from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Message
 from watchline.pipeline.meter import DECODER, Meter
 from watchline.pipeline.order import Reorder
-from watchline.pipeline.placed import Placed
+from watchline.pipeline.places.placed import Placed
 from watchline.pipeline.stage import Process, Stage
 from watchline.streams.frame import Frame
 from watchline.streams.source import LiveSource, Reader, Source

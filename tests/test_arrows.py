@@ -32,7 +32,7 @@ HOMES = {
     "openvino": ("engines/",),
     "tensorrt": ("engines/", "export/"),
     "torch": ("export/", "models/", "train/"),
-    "zmq": ("pipeline/channel.py", "pipeline/link.py"),
+    "zmq": ("pipeline/places/channel.py", "pipeline/link.py"),
 }
 
 

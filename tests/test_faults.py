@@ -237,7 +237,7 @@ def test_a_camera_that_boots_is_tried_again_soon():
                 waits.append(message.retry_in)
                 runner.stop()
     assert waits
-    assert waits[0] <= 0.5
+    assert waits[0] <= camera.AGAIN.first
 
 
 def test_a_server_is_killed_and_started_again():
@@ -366,7 +366,8 @@ def test_what_does_not_mend_itself_is_told_and_not_hammered():
     for name in ("path", "port"):
         waits = [state.retry_in for _, state in logs[name].states if state.retry_in is not None]
         assert 2 <= len(waits) <= 6
-        assert all(0.25 * 2**n <= wait <= 0.5 * 2**n for n, wait in enumerate(waits))
+        first = camera.AGAIN.first
+        assert all(first / 2 * 2**n <= wait <= first * 2**n for n, wait in enumerate(waits))
     logs[GOOD].is_true()
     assert logs[GOOD].longest_gap < GAP
 

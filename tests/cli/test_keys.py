@@ -3,9 +3,9 @@ import stat
 import pytest
 from cli.shell import within
 
-from watchline.pipeline.channel import public_of
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.keys import read_keys, write_pair
+from watchline.pipeline.places.channel import public_of
+from watchline.pipeline.places.keys import read_keys, write_pair
 
 
 def test_a_pair_is_written_that_belongs_together(tmp_path):

@@ -11,7 +11,7 @@ from cli.shell import within
 from pipelines import numbered
 
 from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.placed import place_of, placed
+from watchline.pipeline.places.placed import place_of, placed
 
 
 @contextmanager

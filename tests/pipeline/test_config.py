@@ -8,7 +8,7 @@ from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.config import Flag, load
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.places import Places
+from watchline.pipeline.places.table import Places
 from watchline.pipeline.sources import Stream
 from watchline.streams.mp4 import Mp4Sink
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchline.pipeline.channel import Keys, new_keys, public_of
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.places.channel import Keys, new_keys, public_of
 
 log = logging.getLogger(__name__)
 

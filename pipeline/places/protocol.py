@@ -32,7 +32,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from watchline.pipeline.channel import LARGEST_HEADER
+from watchline.pipeline.places.channel import LARGEST_HEADER
 from watchline.streams.planes import LONGEST_SIDE
 
 SCHEMA = 1

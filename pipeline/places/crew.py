@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.pipeline.errors import one_line
-from watchline.pipeline.protocol import Done, Failed, Malformed, Where, Work, encode
-from watchline.pipeline.ring import Inherited, Slot
+from watchline.pipeline.places.protocol import Done, Failed, Malformed, Where, Work, encode
+from watchline.pipeline.places.ring import Inherited, Slot
+from watchline.pipeline.places.wire import pack_results, unpack
 from watchline.pipeline.stage import Process, Stage
-from watchline.pipeline.wire import pack_results, unpack
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from leftovers import everything, shared_memory
 
-from watchline.pipeline.ring import LARGEST, Inherited, Ring, Slot
+from watchline.pipeline.places.ring import LARGEST, Inherited, Ring, Slot
 
 
 def noise(size, seed=0):
@@ -103,7 +103,7 @@ def test_a_child_has_the_same_memory(ring):
     places = slot.write([noise(100_000)])
     code = """
 import sys
-from watchline.pipeline.ring import Inherited
+from watchline.pipeline.places.ring import Inherited
 slot = Inherited.of([int(n) for n in sys.argv[1].split(",")]).slot(int(sys.argv[2]))
 [part] = slot.read([(0, 100_000)])
 print(slot.write([part[::-1]], start=100_000)[0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pydantic.dataclasses
 from pydantic import Field
 
-from watchline.pipeline.placed import place_of, placed
+from watchline.pipeline.places.placed import place_of, placed
 from watchline.pipeline.stage import Stage
 
 WHERE = "thread, process or tcp://host:port"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from leftovers import everything
 
-from watchline.pipeline import channel
-from watchline.pipeline.channel import Dialer, Keys, Listener, host_of, is_loopback, new_keys, public_of
+from watchline.pipeline.places import channel
+from watchline.pipeline.places.channel import Dialer, Keys, Listener, host_of, is_loopback, new_keys, public_of
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.pipeline.backoff import Backoff
-from watchline.pipeline.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Dialer
-from watchline.pipeline.child import Way
 from watchline.pipeline.errors import FrameLost, StageError, StageGone, one_line
 from watchline.pipeline.message import Item
-from watchline.pipeline.protocol import (
+from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Dialer
+from watchline.pipeline.places.child import Way
+from watchline.pipeline.places.protocol import (
     Done,
     Failed,
     Hello,
@@ -37,10 +37,10 @@ from watchline.pipeline.protocol import (
     decode,
     encode,
 )
-from watchline.pipeline.ring import Slot
+from watchline.pipeline.places.ring import Slot
+from watchline.pipeline.places.stages import name_of, settings_of
+from watchline.pipeline.places.wire import merge, pack
 from watchline.pipeline.stage import Stage
-from watchline.pipeline.stages import name_of, settings_of
-from watchline.pipeline.wire import merge, pack
 
 log = logging.getLogger(__name__)
 

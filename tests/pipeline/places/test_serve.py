@@ -10,14 +10,14 @@ from leftovers import everything
 from mutations import mutations
 from pipelines import numbered
 
-from watchline.pipeline import serve
-from watchline.pipeline.channel import Dialer, Keys, new_keys
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.protocol import Done, Failed, Hello, Refused, Welcome, Where, Word, Work, decode, encode
-from watchline.pipeline.serve import Server
-from watchline.pipeline.stages import build, kind_of, name_of, settings_of
-from watchline.pipeline.wire import merge, pack
+from watchline.pipeline.places import serve
+from watchline.pipeline.places.channel import Dialer, Keys, new_keys
+from watchline.pipeline.places.protocol import Done, Failed, Hello, Refused, Welcome, Where, Word, Work, decode, encode
+from watchline.pipeline.places.serve import Server
+from watchline.pipeline.places.stages import build, kind_of, name_of, settings_of
+from watchline.pipeline.places.wire import merge, pack
 
 CLUMSY, ECHO = "odd_stages:Clumsy", "odd_stages:Echo"
 

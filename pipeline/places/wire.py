@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from watchline.pipeline.detections import Detections
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.message import Item
-from watchline.pipeline.protocol import DetectionsEntry, ItemEntry, Malformed, PixelsEntry, PlanesEntry, ResultEntry
+from watchline.pipeline.places.protocol import (
+    DetectionsEntry,
+    ItemEntry,
+    Malformed,
+    PixelsEntry,
+    PlanesEntry,
+    ResultEntry,
+)
 from watchline.streams import jpeg
 from watchline.streams.decoded import DecodedPicture
 from watchline.streams.frame import ArrayPicture, Frame, Image, Picture

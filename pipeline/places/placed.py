@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from watchline.pipeline.channel import Keys, host_of, is_loopback
-from watchline.pipeline.child import Child, Host, Way
 from watchline.pipeline.errors import ConfigError, StageError
-from watchline.pipeline.keys import read_keys
 from watchline.pipeline.message import Item
-from watchline.pipeline.remote import Remote
+from watchline.pipeline.places.channel import Keys, host_of, is_loopback
+from watchline.pipeline.places.child import Child, Host, Way
+from watchline.pipeline.places.keys import read_keys
+from watchline.pipeline.places.remote import Remote
+from watchline.pipeline.places.stages import is_shared, name_of
 from watchline.pipeline.stage import Process, Stage
-from watchline.pipeline.stages import is_shared, name_of
 
 JPEG_QUALITY = 90
 

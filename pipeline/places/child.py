@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from watchline.pipeline.channel import Keys
-from watchline.pipeline.ring import Ring
+from watchline.pipeline.places.channel import Keys
+from watchline.pipeline.places.ring import Ring
 
 log = logging.getLogger(__name__)
 

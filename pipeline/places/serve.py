@@ -19,10 +19,10 @@ from typing import Any, Self
 
 import cv2
 
-from watchline.pipeline.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
-from watchline.pipeline.crew import Answer, Crew, Job
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.protocol import (
+from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
+from watchline.pipeline.places.crew import Answer, Crew, Job
+from watchline.pipeline.places.protocol import (
     Failed,
     Hello,
     Malformed,
@@ -35,9 +35,9 @@ from watchline.pipeline.protocol import (
     decode,
     encode,
 )
-from watchline.pipeline.ring import Inherited
+from watchline.pipeline.places.ring import Inherited
+from watchline.pipeline.places.stages import build, is_shared, kind_of
 from watchline.pipeline.schema import fields_of
-from watchline.pipeline.stages import build, is_shared, kind_of
 from watchline.pipeline.suggest import unknown
 
 log = logging.getLogger(__name__)

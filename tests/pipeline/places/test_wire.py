@@ -10,8 +10,8 @@ from mutations import mutations
 from watchline.pipeline.detections import Detections
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.message import Item
-from watchline.pipeline.protocol import Done, Malformed, OtherSchema, Word, Work, decode, encode
-from watchline.pipeline.wire import merge, pack, pack_results, unpack
+from watchline.pipeline.places.protocol import Done, Malformed, OtherSchema, Word, Work, decode, encode
+from watchline.pipeline.places.wire import merge, pack, pack_results, unpack
 from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
 

@@ -14,11 +14,11 @@ from pipelines import Numbers, numbered
 
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import FrameLost
-from watchline.pipeline.keys import write_pair
 from watchline.pipeline.message import End, Item
-from watchline.pipeline.placed import Place, place_of, placed
+from watchline.pipeline.places.keys import write_pair
+from watchline.pipeline.places.placed import Place, place_of, placed
+from watchline.pipeline.places.serve import Server
 from watchline.pipeline.runner import Runner
-from watchline.pipeline.serve import Server
 
 
 @pytest.fixture

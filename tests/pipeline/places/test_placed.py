@@ -19,18 +19,18 @@ from mutations import mutations
 from odd_stages import Clumsy, Echo
 from pipelines import Numbers, numbered
 
-from watchline.pipeline import remote
 from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.channel import Listener
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError, FrameLost, StageError
-from watchline.pipeline.keys import write_pair
 from watchline.pipeline.message import End, Failure, Item
-from watchline.pipeline.placed import Place, Placed, place_of, placed
-from watchline.pipeline.protocol import Done, Hello, ResultEntry, Welcome, Word, decode, encode
+from watchline.pipeline.places import remote
+from watchline.pipeline.places.channel import Listener
+from watchline.pipeline.places.keys import write_pair
+from watchline.pipeline.places.placed import Place, Placed, place_of, placed
+from watchline.pipeline.places.protocol import Done, Hello, ResultEntry, Welcome, Word, decode, encode
+from watchline.pipeline.places.serve import Server
+from watchline.pipeline.places.stages import name_of
 from watchline.pipeline.runner import Runner
-from watchline.pipeline.serve import Server
-from watchline.pipeline.stages import name_of
 from watchline.streams.file import FileSource
 
 PROCESS = place_of("process")
@@ -278,7 +278,7 @@ def test_only_the_frame_to_blame_is_given_up(monkeypatch):
 
 
 def test_a_process_that_hangs_is_killed_and_started_again(monkeypatch, caplog):
-    monkeypatch.setattr("watchline.pipeline.child.Child.silence", (60.0, 1.5))
+    monkeypatch.setattr("watchline.pipeline.places.child.Child.silence", (60.0, 1.5))
     with placed(Clumsy(), PROCESS).open() as process:
         pid = pid_of(process(numbered(1)))
         os.kill(pid, signal.SIGSTOP)
@@ -369,7 +369,7 @@ def test_a_child_does_not_outlive_a_hub_that_is_killed():
 import sys, time
 from odd_stages import Clumsy
 from pipelines import numbered
-from watchline.pipeline.placed import place_of, placed
+from watchline.pipeline.places.placed import place_of, placed
 with placed(Clumsy(hangs_at=(1,)), place_of("process")).open() as process:
     print(process(numbered(1))[0].detections.labels[0], flush=True)
     process(numbered(2)[1:])
@@ -394,7 +394,7 @@ with placed(Clumsy(hangs_at=(1,)), place_of("process")).open() as process:
 
 
 def test_nobody_there_is_said_after_a_while(monkeypatch):
-    monkeypatch.setattr("watchline.pipeline.child.Host.silence", (0.5, 0.5))
+    monkeypatch.setattr("watchline.pipeline.places.child.Host.silence", (0.5, 0.5))
     with (
         pytest.raises(StageError, match=r"^echo at tcp://127.0.0.1:9 does not answer: is it started there\?$"),
         placed(Echo(), Place("tcp", "tcp://127.0.0.1:9")).open(),
@@ -404,7 +404,7 @@ def test_nobody_there_is_said_after_a_while(monkeypatch):
 
 def test_a_wrong_key_is_said_in_a_few_seconds(tmp_path):
     write_pair(tmp_path / "hub"), write_pair(tmp_path / "gpu"), write_pair(tmp_path / "other")
-    from watchline.pipeline.keys import read_keys
+    from watchline.pipeline.places.keys import read_keys
 
     def place(key, peer, address):
         return place_of(address, tmp_path / f"{key}.key", tmp_path / f"{peer}.pub")
