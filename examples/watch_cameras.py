@@ -1,7 +1,9 @@
 """Watch cameras, and react to what they show.
 
-python examples/watch_cameras.py rtsp://user:password@192.168.1.20/stream1 …
-python examples/watch_cameras.py clip.mp4           # a file, played as if it were a camera
+    python examples/watch_cameras.py rtsp://user:password@192.168.1.20/stream1 …
+    python examples/watch_cameras.py clip.mp4           # a file, played as if it were a camera
+
+Ctrl-C leaves it.
 """
 
 import sys
