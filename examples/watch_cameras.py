@@ -3,9 +3,10 @@
     python examples/watch_cameras.py rtsp://user:password@192.168.1.20/stream1 …
     python examples/watch_cameras.py clip.mp4           # a file, played as if it were a camera
 
-Ctrl-C leaves it.
+Ctrl-C ends it.
 """
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from watchline.streams.address import is_live
 
 def main() -> None:
     """Print who comes and goes, until Ctrl-C or the end of all files."""
+    if not sys.argv[1:]:
+        sys.exit(__doc__)
     sources = [
         watchline.NetworkSource(word) if is_live(word) else watchline.PacedSource(watchline.FileSource(Path(word)))
         for word in sys.argv[1:]
     ]
     runner = watchline.Runner([watchline.Detector(classes=("person",))], latency_budget=0.5)
     people: dict[str, int] = {}
+    signal.signal(signal.SIGINT, lambda *_: runner.stop())  # the streams end, and so does the loop
     for message in runner.run(sources):
         match message:
             case watchline.Item(frame=frame, detections=found) if found is not None:

@@ -86,7 +86,7 @@ class Camera:
             if not hopeless:
                 later = LATER.waits(self._random)
             wait = next(later if hopeless else soon)
-            self._say("retrying", one_line(error) if error else "the stream ended", wait)
+            self._say("retrying", self._why(error) if error else "the stream ended", wait)
             self._halt.wait(wait)
         self.end(error)
 
@@ -107,7 +107,7 @@ class Camera:
         """
         with self._lock:
             cut = self._source.ends and self._halt.is_set()
-            failed = one_line(error) if error and self._source.ends and not cut else None
+            failed = self._why(error) if error and self._source.ends and not cut else None
             self._say_locked("ended", failed)
             if failed:
                 self._send(Failure(self.stream, 0, DECODER, failed))
@@ -165,6 +165,10 @@ class Camera:
         with self._lock:
             self._send(Dropped(self.stream, 0, missed.cause, missed.frames, self._epoch))
             self._index += missed.frames
+
+    def _why(self, error: Exception) -> str:
+        """What the error says, without the stream's name, which stands beside it wherever it is shown."""
+        return one_line(error).removeprefix(f"{self.stream}: ")
 
     def _say(self, state: StateName, why: str | None = None, retry_in: float | None = None) -> None:
         with self._lock:

@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from watchline.streams.source import About
 log = logging.getLogger(__name__)
 
 UNWRITTEN = "unwritten"  # cause of drops
+TELL = 1.0  # seconds after which a row of losses is told, though it goes on
 AGAIN = 10.0  # seconds until a recording that could not be written is tried again
 
 
@@ -61,6 +63,7 @@ class Output(ABC):
         self._name = name
         self._settings = settings
         self._header: dict[str, Any] = {}
+        self._untold: Dropped | None = None
         self._shared = shared
         self._conceal = conceal
 
@@ -73,6 +76,8 @@ class Output(ABC):
         """
         if not self._header and not isinstance(message, End | Failure):
             self._head(message.about.name if isinstance(message, Begin) else self._name)
+        if not isinstance(message, Dropped):
+            self._tell_lost()
         match message:
             case Begin():
                 self.about = message.about
@@ -83,12 +88,26 @@ class Output(ABC):
                 self._share(line)
                 self.frames += 1
             case Dropped():
-                self._event(_dropped(message))
+                self._lose(message)
             case State() as now:
                 why = None if now.why is None else self._conceal(now.why)
                 self._event(state_line(now.stream, now.state, now.epoch, now.time, why, now.retry_in))
             case End() | Failure():
                 self._close(whole=isinstance(message, End) and message.whole)
+
+    def _lose(self, lost: Dropped) -> None:
+        """Losses of one cause in a row become one line a second."""
+        last = self._untold
+        if last is None or (last.cause, last.epoch) != (lost.cause, lost.epoch) or lost.time - last.time > TELL:
+            self._tell_lost()
+            self._untold = lost
+        else:
+            self._untold = replace(last, frames=last.frames + lost.frames)
+
+    def _tell_lost(self) -> None:
+        lost, self._untold = self._untold, None
+        if lost is not None:
+            self._event(_dropped(lost))
 
     def _head(self, name: str) -> None:
         """The first message has come."""

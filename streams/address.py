@@ -129,7 +129,7 @@ def conceal(text: str, url: str) -> str:
     try:
         address = parse(url)
     except SourceUnreadable:
-        return text.replace(url, HIDDEN)
+        return text if url.endswith("://") else text.replace(url, HIDDEN)
     text = text.replace(url, address.shown).replace(address.url, address.shown)
     typed = _split_login(address.scheme, url[url.index("://") + 3 :])[0] or ""
     secrets = {typed, unquote(typed), typed.partition(":")[2]}

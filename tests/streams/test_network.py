@@ -289,7 +289,7 @@ def test_a_slow_reader_sees_what_is_new(h264):
     frames, marks, missed, _ = watch(NetworkSource(h264.url()), 50, work)
     ages = [(seen - mark.monotonic_ns) / 1e9 for mark, seen in marks]
     assert max(ages) < 0.8
-    assert max(ages[30:]) < 0.2
+    assert max(ages[30:]) < 0.4
     assert {m.cause for m in missed} == {"behind"}
     counters = [mark.counter for mark, _ in marks]
     assert len(frames) + sum(m.frames for m in missed) == counters[-1] - counters[0] + 1

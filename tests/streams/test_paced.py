@@ -11,7 +11,7 @@ from watchline.streams.file import FileSource
 from watchline.streams.paced import PacedSource
 from watchline.streams.source import LIVE_TIME_BASE
 
-JITTER = 0.03  # seconds that a busy machine may take to wake us
+JITTER = 0.15  # seconds that a busy machine may take to wake us
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_every_frame_comes_when_it_is_due(clip):
     )
     for frame, at in zip(frames, times, strict=True):
         assert frame.time - before == pytest.approx(at, abs=0.3)
-        assert frame.arrival - frames[0].arrival == pytest.approx(at, abs=0.01)
+        assert frame.arrival - frames[0].arrival == pytest.approx(at, abs=JITTER)
 
 
 def test_who_was_late_gets_the_rest_at_once_and_no_drift_stays(clip):
@@ -68,8 +68,8 @@ def test_a_loop_goes_on_with_growing_times(clip):
     frames, times = times_of(PacedSource(FileSource(clip), loop=True), count=25)
     assert [f.index for f in frames] == list(range(25))
     assert [f.pts for f in frames] == [3600 * i for i in range(25)]
-    assert times[24] == pytest.approx(0.96, abs=2 * JITTER)
-    assert max(b - a for a, b in pairwise(times)) < 0.04 + 2 * JITTER
+    assert times[24] == pytest.approx(0.96, abs=JITTER)
+    assert max(b - a for a, b in pairwise(times)) < 0.04 + JITTER
     assert int(frames[13].picture.bgr()[5, 5, 2]) == pytest.approx(int(picture(3)[5, 5, 2]), abs=8)
 
 
@@ -94,7 +94,7 @@ def test_leaving_wakes_a_reader_that_waits(tmp_path):
         left = time.monotonic()
         reader.closed.set()
         thread.join(5)
-    assert time.monotonic() - left < 0.1
+    assert time.monotonic() - left < 1
     assert len(got) == 1
 
 

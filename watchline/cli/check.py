@@ -48,7 +48,9 @@ def _trials(path: Path, settings: "Config") -> Iterator[str]:
     def load() -> None:
         settings.detector.load().close()
 
+    stages = (settings.detector, settings.annotator)
     trials: list[tuple[str, Callable[[], object]]] = [("detector", load)]
+    trials += [("place", partial(settings.place, stage)) for stage in stages]
     trials += [(f"streams.{name}", partial(find_source, name, stream)) for name, stream in settings.streams.items()]
     for table, trial in trials:
         yield from (f"{path}: [{table}] {line}" for line in _complaint(trial))

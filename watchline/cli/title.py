@@ -11,8 +11,6 @@ log = logging.getLogger(__name__)
 
 _ADDRESS = re.compile(r"(?s)(\w[\w+.-]*://)(.*@)?([^?]*)(\?.*)?")
 _LOGIN = re.compile(r"[^\s'\"/:=]+:(?!//)[^\s'\"]*@")  # of an address whose scheme was forgotten or mistyped
-_LOGIN_AFTER_SCHEME = re.compile(r"(?s)(\w[\w+.-]*://).*@")
-_QUERY = re.compile(r"(\w[\w+.-]*://[^\s?]*)\?[^\s'\"]+")
 
 
 def conceal_command_line(words: Sequence[str] | None = None) -> None:
@@ -44,10 +42,18 @@ def concealed(word: str) -> str:
     return _LOGIN.sub(f"{HIDDEN}@", _ADDRESS.sub(lambda found: _without_secrets(*found.groups()), word))
 
 
-def concealed_text(text: str) -> str:
-    """The same for a message that may quote what was typed: rather too much is taken out than too little."""
-    text = _LOGIN_AFTER_SCHEME.sub(rf"\g<1>{HIDDEN}@", text)
-    return without_login(_LOGIN.sub(f"{HIDDEN}@", _QUERY.sub(rf"\g<1>?{HIDDEN}", text)))
+def concealed_text(text: str, typed: Sequence[str] | None = None) -> str:
+    """A message that may quote what was typed, with each word in it as `concealed` has it.
+
+    Args:
+        typed: the command line; the program's own if None.
+    """
+    for word in sys.argv[1:] if typed is None else typed:
+        for part in (word, word.partition("=")[2]):
+            shown = concealed(part)
+            if shown != part:
+                text = text.replace(part, shown).replace(repr(part)[1:-1], shown)
+    return text
 
 
 def _without_secrets(scheme: str, user: str | None, place: str, query: str | None) -> str:

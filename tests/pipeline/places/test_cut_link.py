@@ -60,7 +60,7 @@ def test_a_cut_link_costs_live_frames_but_never_time(proxy, caplog):
             assert cause == "clumsy lost"
             times.append(seconds)
             time.sleep(0.02)
-        assert max(times) < 0.1
+        assert max(times) < 0.5
         proxy.silent = False
         proxy.cut()  # a network that is back resets what it has forgotten
         back = time.monotonic()

@@ -65,7 +65,7 @@ def test_live_frames_are_given_up_at_once_while_it_is_away():
         started = time.monotonic()
         with pytest.raises(FrameLost):
             process(live(items))
-        assert time.monotonic() - started < 0.05
+        assert time.monotonic() - started < 0.3
         assert len(process(items)) == 3  # those of a file wait until it is back
         assert len(process(live(items))) == 3
 
@@ -135,7 +135,7 @@ def test_leaving_a_run_ends_all_waiting(how):
             stage.cancel()
             thread.join(1)
     thread.join()
-    assert ended[0] - left < 0.3
+    assert ended[0] - left < 1
     assert everything() == before
 
 
