@@ -172,7 +172,7 @@ class Annotate:
     def _output(self, source: Source | LiveSource, settings: Mapping[str, Any]) -> Output:
         """The output of a stream, not open yet."""
         photos = isinstance(source, PhotosSource)
-        inputs = [path for each in self._order for path in _inputs(each)]
+        inputs = [path for each in self._order for path in inputs_of(each)]
         return FileOutput(
             source.stream, settings, self._folder(source), self._video, photos, inputs, self._events, self._conceal
         )
@@ -219,7 +219,7 @@ def _outcome(message: End | Failure, output: Output, source: Source | LiveSource
         error = message.why if message.where == DECODER else f"the {message.where} failed on {message.why}"
     return Outcome(
         stream=message.stream,
-        name=output.about.name if output.about else next((path.name for path in _inputs(source)), source.stream),
+        name=output.about.name if output.about else next((path.name for path in inputs_of(source)), source.stream),
         frames=output.frames,
         outputs=tuple(path for path in output.paths if path.exists()),
         error=error,
@@ -228,7 +228,7 @@ def _outcome(message: End | Failure, output: Output, source: Source | LiveSource
     )
 
 
-def _inputs(source: Source | LiveSource) -> list[Path]:
+def inputs_of(source: Source | LiveSource) -> list[Path]:
     """The files that must not be overwritten."""
     paths = getattr(source, "paths", None) or [getattr(source, "path", None)]
     return [Path(path) for path in paths if path is not None]

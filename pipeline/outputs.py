@@ -3,6 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,11 +23,16 @@ log = logging.getLogger(__name__)
 
 UNWRITTEN = "unwritten"  # cause of drops
 TELL = 1.0  # seconds after which a row of losses is told, though it goes on
+MOST_UNSAID = 10_000  # lines that are kept while a recording cannot be written
 AGAIN = 10.0  # seconds until a recording that could not be written is tried again
 
 
 class Unwritten(Exception):
     """A frame of a live stream could not be written; the next ones may."""
+
+
+class StillBroken(SinkError):
+    """A recording could not be written just now, and it is too early to try again."""
 
 
 class Output(ABC):
@@ -234,7 +240,8 @@ class LiveOutput(Output):
         self._open = ExitStack()
         self._segments: SegmentsWriter | None = None
         self._again = 0.0  # when a recording that failed may be written again
-        self._lost: Dropped | None = None  # what was not written since
+        self._unwritten: Dropped | None = None  # frames that were not written, and of which no line tells yet
+        self._unsaid: deque[bytes] = deque(maxlen=MOST_UNSAID)  # lines that could not be written meanwhile
 
     def _head(self, name: str) -> None:
         super()._head(name)
@@ -249,32 +256,50 @@ class LiveOutput(Output):
         if not self._segments:
             return
         try:
-            if time.monotonic() < self._again:
-                raise Unwritten
-            if self._lost:
-                self._segments.event(_dropped(self._lost))
+            self._catch_up()
             self._segments.write(item.drawn, item.frame, line)
-        except (SinkError, Unwritten) as error:
-            before = self._lost.frames if self._lost else 0
-            self._lost = Dropped(self._stream, 0, UNWRITTEN, before + 1, item.frame.epoch or 0)
+        except SinkError as error:
             self._fail_for_now(error)
+            before = self._unwritten.frames if self._unwritten else 0
+            self._unwritten = Dropped(self._stream, 0, UNWRITTEN, before + 1, item.frame.epoch or 0)
             raise Unwritten from error
-        self._lost = None
 
     def _note(self, line: bytes) -> None:
-        if self._segments and time.monotonic() >= self._again:
+        if self._segments:
+            self._unsaid.append(line)
             try:
-                self._segments.event(line)
+                self._catch_up()
             except SinkError as error:
                 self._fail_for_now(error)
 
-    def _fail_for_now(self, error: Exception) -> None:
-        if isinstance(error, SinkError):
+    def _catch_up(self) -> None:
+        """Write what waits. Raises SinkError: nothing can be written, or it is too early to try again."""
+        assert self._segments, "only where there is a recording"
+        if time.monotonic() < self._again:
+            raise StillBroken
+        if self._unwritten:
+            line = _dropped(self._unwritten)
+            self._unwritten = None
+            self._unsaid.append(line)
+            self._share(line)
+        while self._unsaid:
+            self._segments.event(self._unsaid[0])
+            self._unsaid.popleft()
+
+    def _fail_for_now(self, error: SinkError) -> None:
+        if not isinstance(error, StillBroken):
             log.warning("%s: %s; trying again in %g s", self._stream, error, AGAIN)
             self._again = time.monotonic() + AGAIN
 
     def _close(self, whole: bool) -> None:
-        segments, self._segments = self._segments, None
+        segments = self._segments
+        try:
+            if segments:
+                self._again = 0.0  # the last chance
+                self._catch_up()
+        except SinkError as error:
+            self.notes.append(str(error))
+        self._segments = None
         try:
             self._open.close()
         finally:

@@ -168,14 +168,14 @@ class JsonlSink:
             raise
         return writer
 
-    def append(self, path: Path) -> "JsonlWriter":
+    def append(self, path: Path, inputs: Sequence[Path] = ()) -> "JsonlWriter":
         """For the events of several streams, behind what is in the file. Whoever calls writes their headers, and closes
         the writer.
 
         Raises:
-            SinkError: the path cannot be written.
+            SinkError: the path is an input, or cannot be written.
         """
-        prepare(path, ())
+        prepare(path, inputs)
         return JsonlWriter(path, _opened(path, os.O_APPEND))
 
 

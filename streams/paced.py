@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
@@ -37,8 +38,13 @@ class PacedSource:
         return self.file.stream
 
     @property
+    def path(self) -> Path:
+        """The file's."""
+        return self.file.path
+
+    @property
     def name(self) -> str:
-        return self.file.path.name
+        return self.path.name
 
     @contextmanager
     def open(self) -> Iterator["PacedReader"]:

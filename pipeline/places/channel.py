@@ -217,20 +217,19 @@ class Dialer(Port):
 
     Attributes:
         refusal: why the last handshake with the other side failed, "" if none did since `connect`.
-        refusals: how many failed since then.
         cut: whether a connection broke off since then. ZeroMQ makes a new one, for which the stage does not know us.
     """
 
     def __init__(self, largest: int = LARGEST_PART) -> None:
         super().__init__(zmq.DEALER, largest)
         self._monitor: zmq.Socket[bytes] | None = None
-        self.refusal, self.refusals, self.cut = "", 0, False
+        self.refusal, self.cut = "", False
         self._keyed = False
 
     def connect(self, address: str, keys: Keys | None = None) -> None:
         """Begin anew: what waited to be sent or received is gone. Returns at once, whether or not anybody answers."""
         self.disconnect()
-        self.refusal, self.refusals, self.cut = "", 0, False
+        self.refusal, self.cut = "", False
         self._keyed = keys is not None
         socket = self._open(keys, ipv6="[" in address)
         socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS
@@ -260,7 +259,6 @@ class Dialer(Port):
         if event["event"] == zmq.EVENT_DISCONNECTED:
             self.cut = True
             return
-        self.refusals += 1
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.refusal = "it does not know our key: start it with --allow and our public key"
         elif event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and event["value"] != _OTHER_MECHANISM:

@@ -346,8 +346,8 @@ class Remote:
                     call.outcome.put((message, parts))
             case Word("pong"):
                 return
-            case Welcome():
-                self._welcome()
+            case Welcome(workers):
+                self._welcome(workers)
             case Refused():
                 self._lose(f"refused: {message.why}", bare=message.why)
             case Word("unknown") if self._state == "open":
@@ -357,9 +357,10 @@ class Remote:
             case _:
                 raise Malformed("a message that only a hub sends")
 
-    def _welcome(self) -> None:
+    def _welcome(self, workers: int) -> None:
         if self._state == "open":
             return
+        log.debug("%s is open, with %d workers", self._way.what, workers)
         now = time.monotonic()
         self._way.opened()
         if self._opened:

@@ -267,6 +267,8 @@ def test_a_file_at_its_own_speed_ends(folder: Path) -> None:
         (["walk.mp4", "--out", "x.mp4"], 2, "--out x.mp4: expected a folder"),
         (["walk.mp4", "a.toml"], 2, "a.toml is a config and holds the sources"),
         (["gone.toml"], 2, "gone.toml: there is no such file"),
+        (["walk.mp4", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
+        (["walk.mp4", "--realtime", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
         (
             ["walk.mp4", "--jsonl", "no/such/folder/x.jsonl", "--no-video", "--realtime", "--transport", "smoke"],
             2,
@@ -275,7 +277,9 @@ def test_a_file_at_its_own_speed_ends(folder: Path) -> None:
     ],
 )
 def test_wrong_words_are_told_in_one_line(folder: Path, words: list[str], code: int, says: str) -> None:
+    before = (folder / "walk.mp4").read_bytes()
     done = within(folder, "run", *words, *MODEL)
+    assert (folder / "walk.mp4").read_bytes() == before
     assert done.code == code
     assert says in done.err[-1]
     assert sum(line.startswith("watchline") for line in done.err) == 1

@@ -16,6 +16,7 @@ from pipelines import Script
 from watchline import Annotator, Detector, FileSource, Mp4Sink, PacedSource, Watch
 from watchline.pipeline import outputs
 from watchline.streams import remux
+from watchline.streams.jsonl import JsonlSink
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_file_that_breaks_while_it_is_played_fails_once(detector, tmp_path):
     assert all(account.balances for account in watch.report.streams.values())
 
 
-def test_a_full_disk_costs_frames_and_not_the_stream(detector, small_disk, monkeypatch):
+def test_a_full_disk_costs_frames_and_not_the_stream(detector, small_disk, tmp_path, monkeypatch):
     monkeypatch.setattr(outputs, "AGAIN", 0.3)
     disk = small_disk("512k")
     hog = disk / "hog"
@@ -87,12 +88,16 @@ def test_a_full_disk_costs_frames_and_not_the_stream(detector, small_disk, monke
     os.truncate(hog, hog.stat().st_size - 16 * 1024)
     threading.Timer(2.0, hog.unlink).start()
     camera = Script("gate", [[0.02, 1] * 200], ends=True)
-    watch = Watch([camera], detector, Annotator(), disk / "out", None)
+    shared = JsonlSink().append(tmp_path / "all.jsonl")
+    watch = Watch([camera], detector, Annotator(), disk / "out", None, events=shared)
     list(watch.run())
+    shared.close()
     [outcome] = watch.outcomes
     assert outcome.error is None
     dropped = watch.report.streams["gate"].dropped
     assert dropped["unwritten"] > 10
     assert watch.report.streams["gate"].annotated > 50
-    [account] = ledger_of((disk / "out").glob("gate-*.jsonl")).values()
-    assert account.dropped["unwritten"] == dropped["unwritten"]
+    for events in ((disk / "out").glob("gate-*.jsonl"), [tmp_path / "all.jsonl"]):
+        [account] = ledger_of(events).values()
+        assert account.dropped == dropped
+        assert account.frames == watch.report.streams["gate"].annotated

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     _tell_failed(failed, conceal)  # now, as the end may be months away
     stopped = False
     if gathered.sources:
-        with _shared_events(options.jsonl) as events:
+        with _shared_events(options.jsonl, gathered.sources) as events:
             watch = _watch(options, settings, gathered.sources, events)
             stopped = _work(watch, plain=options.verbose)
         tell(watch, conceal, sys.stderr if options.jsonl == "-" else sys.stdout)
@@ -134,8 +134,9 @@ def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
 
 
 @contextmanager
-def _shared_events(where: str | None) -> "Iterator[JsonlWriter | None]":
+def _shared_events(where: str | None, sources: "list[Source | LiveSource]") -> "Iterator[JsonlWriter | None]":
     """Where the events of all streams go."""
+    from watchline.pipeline.annotate import inputs_of
     from watchline.streams.jsonl import STANDARD_OUTPUT, JsonlSink, JsonlWriter
 
     if where is None:
@@ -143,7 +144,8 @@ def _shared_events(where: str | None) -> "Iterator[JsonlWriter | None]":
     elif where == "-":
         yield JsonlWriter(STANDARD_OUTPUT, sys.stdout.fileno())
     else:
-        with closing(JsonlSink().append(Path(where))) as events:
+        inputs = [path for source in sources for path in inputs_of(source)]
+        with closing(JsonlSink().append(Path(where), inputs)) as events:
             yield events
 
 

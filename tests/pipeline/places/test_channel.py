@@ -199,7 +199,6 @@ def test_a_wrong_key_is_told_apart_and_nothing_comes_through(ports, wrong, why):
         assert stage.receive(0.02) == ([], set())
         assert hub.receive(0.02) == ([], set())
     assert why in hub.refusal
-    assert hub.refusals >= 1
     assert stage.refused == (1 if wrong == "unknown" else 0)
 
 
