@@ -23,7 +23,7 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live import CameraReader, Wire
+from watchline.streams.live import CameraReader, Wire, reading
 
 FORMAT = "video4linux2"
 
@@ -73,24 +73,16 @@ class DeviceSource:
         """
         self._check()
         container = self._start()
-        try:
-            reader = CameraReader(
-                Wire(
-                    container=container,
-                    stream=self.stream,
-                    name=self.name,
-                    label=self._label,
-                    read_timeout=self.read_timeout,
-                    explain=self._explain,
-                )
-            )
-        except BaseException:
-            container.close()
-            raise
-        try:
+        wire = Wire(
+            container=container,
+            stream=self.stream,
+            name=self.name,
+            label=self._label,
+            read_timeout=self.read_timeout,
+            explain=self._explain,
+        )
+        with reading(wire) as reader:
             yield reader
-        finally:
-            reader.close()
 
     @property
     def _label(self) -> str:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias, cast
@@ -59,6 +60,24 @@ class Wire:
     may_lose: bool = False
 
 
+@contextmanager
+def reading(wire: Wire) -> Iterator["CameraReader"]:
+    """A reader of what FFmpeg has opened; leaving closes both, unless FFmpeg is stuck in it.
+
+    Raises: as CameraReader.
+    """
+    try:
+        video = _video_stream(wire)
+    except BaseException:
+        wire.container.close()
+        raise
+    reader = CameraReader(wire, video)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
 class CameraReader:
     """An open camera; `close` it.
 
@@ -66,17 +85,16 @@ class CameraReader:
         about: the stream, with the size of its first frame as shown.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        """Waits for the first frame.
+    def __init__(self, wire: Wire, video: VideoStream) -> None:
+        """Waits for the first frame. From here on the container is the reader's: a failure closes it.
 
         Raises:
-            SourceUnsupported: there is no video in it, or none that can be decoded.
             SourceTimeout: nothing came, or no picture to begin with.
             SourceLost: it ended before that.
             StreamError: as `explain` says.
         """
         self._wire = wire
-        self._video = _video_stream(wire)
+        self._video = video
         self._codec = self._video.codec_context
         self._codec.thread_count = 1
         is_h264 = self._codec.codec.canonical_name == "h264" and wire.may_lose
@@ -94,10 +112,10 @@ class CameraReader:
         try:
             self._decoded = self._decode()
             self._first = self._begin()
+            self.about = self._describe(self._first[0])
         except BaseException:
             self.close()
             raise
-        self.about = self._describe(self._first[0])
 
     def close(self) -> None:
         """Ends the wire; waits until it is out of FFmpeg, but no longer than FFmpeg may wait by itself."""

@@ -24,7 +24,7 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live import CameraReader, Wire
+from watchline.streams.live import CameraReader, Wire, reading
 
 # Whatever a server or its playlist says, no local file is opened.
 PROTOCOLS = {
@@ -93,27 +93,19 @@ class NetworkSource:
         container = self._connect(address, patience)
         kind = container.format.name
         is_rtsp = kind == "rtsp"
-        try:
-            reader = CameraReader(
-                Wire(
-                    container=container,
-                    stream=self.stream,
-                    name=address.shown,
-                    label=self._label,
-                    read_timeout=self.read_timeout * patience,
-                    explain=lambda error: self._explain(error, address, is_open=True),
-                    has_times=kind != "mpjpeg",
-                    is_paced=not is_rtsp and kind != "mpjpeg",
-                    may_lose=is_rtsp,
-                )
-            )
-        except BaseException:
-            container.close()
-            raise
-        try:
+        wire = Wire(
+            container=container,
+            stream=self.stream,
+            name=address.shown,
+            label=self._label,
+            read_timeout=self.read_timeout * patience,
+            explain=lambda error: self._explain(error, address, is_open=True),
+            has_times=kind != "mpjpeg",
+            is_paced=not is_rtsp and kind != "mpjpeg",
+            may_lose=is_rtsp,
+        )
+        with reading(wire) as reader:
             yield reader
-        finally:
-            reader.close()
 
     @property
     def _label(self) -> str:
