@@ -32,10 +32,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--out", metavar="DIR|FILE.mp4", help="folder for the outputs (default: annotated); a file for a single video"
     )
-    parser.add_argument("--no-video", action="store_true", help="write the events only")
     add_settings(parser)
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
     return parser
 
 

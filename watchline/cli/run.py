@@ -38,7 +38,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("--out", metavar="DIR", help="folder for the outputs (default: annotated; none with --jsonl)")
     parser.add_argument("--jsonl", metavar="-|FILE", help="write the events of all streams there, - is stdout")
-    parser.add_argument("--no-video", action="store_true", help="write the events only")
     parser.add_argument("--split", metavar="10m", help="begin new files after so long, by the clock (default: 1h)")
     parser.add_argument(
         "--latency-budget", type=float, metavar="MS", help="drop a camera's frame that is older (default: 500)"
@@ -58,8 +57,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--key", metavar="FILE.key", help="this host's key, made by `watchline keys`")
     parser.add_argument("--peer", metavar="FILE.pub", help="the public key of the host that a stage is placed on")
     add_settings(parser)
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
-    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
     return parser
 
 

@@ -1,6 +1,7 @@
 """Flags that `annotate` and `run` share: each stands for a setting of the config, and is stronger than it."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least, size, words
@@ -28,7 +29,8 @@ SETTINGS = {
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """What decides how pictures are looked at, and how videos are written."""
+    """How pictures are looked at, how videos are written, and where all that may stand."""
+    parser.add_argument("--no-video", action="store_true", help="write the events only")
     parser.add_argument("--every", type=int, metavar="N", help="look at every n-th frame only")
     parser.add_argument("--conf", type=float, help="leave out what has a lower score, 0 to 1 (default: 0.25)")
     parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
@@ -38,6 +40,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core)")
     parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: superfast)")
+    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
+    parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
 
 
 def flags_of(options: argparse.Namespace) -> "list[Flag]":
