@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-FOLDERS := engines export models ops pipeline streams train
+FOLDERS := engines export measure models ops pipeline streams train
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help

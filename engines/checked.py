@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.engines.contract import OUTPUTS
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import EngineError, InferenceFailed, ModelRefused, RequestRefused
 
@@ -30,24 +31,32 @@ class CheckedEngine(ABC):
         self._proven = False
 
     @abstractmethod
-    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Boxes and scores of a batch whose shape is right, in arrays that later runs leave alone."""
+    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """The task's outputs of a batch whose shape is right, in arrays that later runs leave alone."""
 
     @abstractmethod
     def _release(self) -> None:
         """Give back what the runtime holds. Called once."""
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """As the Engine protocol says."""
         self._check_batch(batch)
         try:
-            boxes, scores = self._run(batch)
+            outputs = self._run(batch)
         except EngineError:
             raise
         except Exception as error:  # the exceptions of the runtimes have no base in common but this one
             raise InferenceFailed(f"{self._where}: {self.runtime} failed: {first_line(error)}") from error
-        self._check_outputs(len(batch), boxes, scores)
-        return {"boxes": boxes, "scores": scores}
+        if self.metadata.task == "segment":
+            self._check_classes(batch.shape[:3], outputs["classes"])
+        else:
+            self._check_detections(len(batch), outputs["boxes"], outputs["scores"])
+        return outputs
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The outputs that the task has."""
+        return OUTPUTS[self.metadata.task]
 
     def warm_up(self) -> None:
         """As the Engine protocol says."""
@@ -79,7 +88,18 @@ class CheckedEngine(ABC):
         if batch.dtype != np.uint8 or batch.shape != (count, height, width, 3):
             raise RequestRefused(f"{self._where}: the batch is {batch.dtype} {batch.shape}; expected {expected}")
 
-    def _check_outputs(self, count: int, boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
+    def _check_classes(self, shape: tuple[int, ...], classes: NDArray[Any]) -> None:
+        if classes.dtype != np.uint8 or classes.shape != shape:
+            raise ModelRefused(
+                f"{self._where}: `classes` came out as {classes.dtype} {classes.shape}; expected uint8 {shape}"
+            )
+        if not self._proven and classes.size and (most := int(classes.max())) >= len(self.metadata.labels):
+            raise ModelRefused(
+                f"{self._where}: `classes` goes up to {most}, but there are {len(self.metadata.labels)} labels"
+            )
+        self._proven = True
+
+    def _check_detections(self, count: int, boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
         rows = boxes.shape[1] if boxes.ndim == 3 else 0
         expected = {"boxes": (count, rows, 4), "scores": (count, rows, len(self.metadata.labels))}
         for (name, shape), array in zip(expected.items(), (boxes, scores), strict=True):

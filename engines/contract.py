@@ -1,4 +1,4 @@
-"""Does an ONNX graph keep the contract of a detector (see engine.py)? And which sizes does it run at?"""
+"""Does an ONNX graph keep the contract of its task (see engine.py)? And which sizes does it run at?"""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,9 @@ from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelRefused, RequestRefused
 
 MAX_SIDE = 4096  # pixels; more is a slip of the hand: no detector here gains from it, and memory grows with the square
+
+OUTPUTS = {"detect": ("boxes", "scores"), "segment": ("classes",)}
+"""What a model of each task gives, by name."""
 
 Dim = int | str | None
 """A dimension as the file declares it: a number, the name of a free one, or nothing known."""
@@ -35,21 +38,32 @@ def check_graph(graph: onnx.GraphProto, metadata: Metadata, where: str) -> Input
     if [value.name for value in inputs] != ["images"]:
         raise ModelRefused(
             f"{where}: its inputs are {_names(inputs)}; expected exactly one, `images` (B, H, W, 3) uint8 BGR. "
-            "Rename it and put the pre-processing into the graph (docs/architecture.md)"
+            "Rename it and put the pre-processing into the graph (docs/engines.md)"
         )
     batch, height, width, _ = _checked(inputs[0], onnx.TensorProto.UINT8, (None, None, None, 3), where)
     outputs = {value.name: value for value in graph.output}
-    if missing := [name for name in ("boxes", "scores") if name not in outputs]:
+    if missing := [name for name in OUTPUTS[metadata.task] if name not in outputs]:
+        wanted = {
+            "detect": "`boxes` (B, N, 4) and `scores` (B, N, C), decoded inside the graph",
+            "segment": "`classes` (B, H, W) uint8, a label's number for each pixel",
+        }
         raise ModelRefused(
             f"{where}: it has no output `{'` and no output `'.join(missing)}`, but {_names(list(graph.output))}; "
-            "expected `boxes` (B, N, 4) and `scores` (B, N, C), decoded inside the graph (docs/architecture.md)"
+            f"expected {wanted[metadata.task]} (docs/engines.md)"
         )
+    if metadata.task == "segment":
+        _checked(outputs["classes"], onnx.TensorProto.UINT8, (None, None, None), where)
+    else:
+        _check_detections(outputs, metadata, where)
+    return InputShape(batch, height, width)
+
+
+def _check_detections(outputs: dict[str, onnx.ValueInfoProto], metadata: Metadata, where: str) -> None:
     boxes = _checked(outputs["boxes"], onnx.TensorProto.FLOAT, (None, None, 4), where)
     classes = len(metadata.labels)
     scores = _checked(outputs["scores"], onnx.TensorProto.FLOAT, (None, None, classes), where, f" ({classes} labels)")
     if isinstance(boxes[1], int) and isinstance(scores[1], int) and boxes[1] != scores[1]:
         raise ModelRefused(f"{where}: `boxes` has {boxes[1]} rows and `scores` {scores[1]}; expected as many of each")
-    return InputShape(batch, height, width)
 
 
 def choose_size(shape: InputShape, metadata: Metadata, asked: tuple[int, int] | None, where: str) -> tuple[int, int]:

@@ -1,13 +1,14 @@
 """What an engine is: a model file, loaded, that turns a batch of pictures into named arrays.
 
-The contract of every detector: one input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size;
-outputs `boxes` (B, N, 4) float32 xyxy in pixels of that input and `scores` (B, N, C) float32 in 0..1. Colour order,
-mean, scale, layout and the decoding of the grid are inside the graph, so they cannot drift between runtimes.
+Every model has one input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size. What comes out is its
+task's: "detect" gives `boxes` (B, N, 4) float32 xyxy in pixels of that input and `scores` (B, N, C) float32 in 0..1;
+"segment" gives `classes` (B, H, W) uint8, the label's number for each pixel of that input. Colour order, mean, scale,
+layout and the decoding of the grid are inside the graph, so they cannot drift between runtimes.
 """
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,15 @@ class Metadata:
 
     Attributes:
         name: of the model, e.g. "yolov2-lite0".
-        task: "detect".
-        labels: class names in the order of the scores.
+        task: "detect" or "segment".
+        labels: class names in the order of the scores, or of the numbers in `classes`.
         imgsz: side of the square input in pixels that the figures were measured at, a multiple of `stride`.
         stride: input sides are multiples of it.
-        resize: "letterbox" (keep the aspect, pad on the right and below with 114) or "stretch".
+        resize: "letterbox" (keep the aspect, pad on the right and below), "letterbox-center" (pad on all sides) or
+            "stretch".
         checkpoint: sha256 of the checkpoint it was exported from.
         figures: measured figures by name, e.g. {"PETS09-S2L1 person AP": 0.65}.
+        pad: BGR of the letterbox's padding.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Metadata:
     resize: str
     checkpoint: str
     figures: dict[str, float]
+    pad: tuple[int, int, int] = (114, 114, 114)
 
 
 class Engine(Protocol):
@@ -56,8 +60,8 @@ class Engine(Protocol):
     @property
     def runtime(self) -> str: ...
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Args: batch (B, height, width, 3) uint8 BGR. Returns: `boxes` and `scores` as the contract says.
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Args: batch (B, height, width, 3) uint8 BGR. Returns: the task's outputs by name, as the contract says.
 
         Raises:
             RequestRefused: the batch has another dtype or shape than the engine was loaded for.

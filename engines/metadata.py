@@ -23,7 +23,9 @@ from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
 SCHEMA = 1
 PREFIX = "watchline."
 FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
-RESIZES = ("letterbox", "stretch")
+PAD = "pad"  # may be missing: older files have none
+RESIZES = ("letterbox", "letterbox-center", "stretch")
+TASKS = ("detect", "segment")
 
 
 def read(path: str | PathLike[str]) -> Metadata:
@@ -65,7 +67,7 @@ def write(model: onnx.ModelProto, metadata: Metadata) -> None:
 def to_properties(metadata: Metadata) -> dict[str, str]:
     """The metadata as a flat table of strings. Raises ModelRefused: a field cannot be."""
     _check(metadata, "metadata")
-    values: dict[str, object] = {"schema": SCHEMA} | {field: getattr(metadata, field) for field in FIELDS}
+    values: dict[str, object] = {"schema": SCHEMA} | {field: getattr(metadata, field) for field in (*FIELDS, PAD)}
     return {PREFIX + k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
 
 
@@ -78,7 +80,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
     if missing := [PREFIX + key for key in ("schema", *FIELDS) if PREFIX + key not in properties]:
         raise ModelRefused(
             f"{where}: no Watchline model, its metadata lacks {', '.join(missing)}; a model needs these properties, "
-            "one uint8 input `images` and the outputs `boxes` and `scores` (docs/architecture.md says how to add them)"
+            "one uint8 input `images` and the outputs `boxes` and `scores` (docs/engines.md says how to add them)"
         )
     schema = properties[PREFIX + "schema"]
     if schema != str(SCHEMA):
@@ -97,9 +99,16 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
         resize=properties[PREFIX + "resize"],
         checkpoint=properties[PREFIX + "checkpoint"],
         figures=figures,
+        **_pad(properties, where),
     )
     _check(metadata, where)
     return metadata
+
+
+def _pad(properties: Mapping[str, str], where: str) -> dict[str, Any]:
+    if PREFIX + PAD not in properties:
+        return {}
+    return {PAD: tuple(_value(properties, PAD, list, where))}
 
 
 def _value(properties: Mapping[str, str], field: str, kind: type, where: str) -> Any:
@@ -121,14 +130,16 @@ def _check(metadata: Metadata, where: str) -> None:
     complaint = None
     if not metadata.name:
         complaint = "name is empty; expected the model's name"
-    elif metadata.task != "detect":
-        complaint = f"task is {metadata.task!r}; expected 'detect'"
+    elif metadata.task not in TASKS:
+        complaint = f"task is {metadata.task!r}; expected one of {', '.join(TASKS)}"
     elif not labels or not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
         complaint = f"labels are {list(labels)}; expected different class names, at least one"
     elif metadata.stride < 1:
         complaint = f"stride is {metadata.stride}; expected a positive number of pixels"
     elif metadata.resize not in RESIZES:
         complaint = f"resize is {metadata.resize!r}; expected one of {', '.join(RESIZES)}"
+    elif len(metadata.pad) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in metadata.pad):
+        complaint = f"pad is {list(metadata.pad)}; expected blue, green and red in 0..255"
     elif len(numbers) < len(figures):
         complaint = f"figures are {figures}; expected a number for each name"
     if complaint:

@@ -6,6 +6,7 @@ the cores from decoder and encoder.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -52,9 +53,8 @@ class OnnxRuntimeEngine(CheckedEngine):
         batch = shape.batch if isinstance(shape.batch, int) else None
         super().__init__(str(path), about, size, f"onnxruntime {ort.__version__} {provider}", batch)
 
-    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        boxes, scores = self._session.run(["boxes", "scores"], {"images": batch})
-        return boxes, scores
+    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._names, self._session.run(self._names, {"images": batch}), strict=True))
 
     def _release(self) -> None:
         del self._session

@@ -5,6 +5,7 @@ Threads are not pinned: with pinning, two engines of one thread share the first 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -55,13 +56,13 @@ class OpenVinoEngine(CheckedEngine):
         }
         self._requests[batch] = self._core.compile_model(self._model, "CPU", settings).create_infer_request()
 
-    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         if len(batch) not in self._requests:
             self._compile(len(batch))
         request = self._requests[len(batch)]
         request.infer({"images": batch}, share_inputs=True)
         # The request writes its next outputs over these, so they are copied.
-        return request.get_tensor("boxes").data.copy(), request.get_tensor("scores").data.copy()
+        return {name: request.get_tensor(name).data.copy() for name in self._names}
 
     def _release(self) -> None:
         self._requests.clear()

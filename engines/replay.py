@@ -6,7 +6,7 @@
         ...  # the same run with the same numbers, without the model and its runtime
 
 The file is a plain .npz: "metadata" (JSON), "size" (width, height), "runtime" (what was recorded), and for each batch
-"SHA256.boxes" and "SHA256.scores", by the sha256 of the batch's bytes.
+the outputs, e.g. "SHA256.boxes" and "SHA256.scores", by the sha256 of the batch's bytes.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -65,15 +65,16 @@ class Replay(CheckedEngine):
             raise ModelRefused(f"{path}: broken or no recording of an engine; record it again by Recorder") from error
         super().__init__(str(path), about, (width, height), f"replay of {runtime}")
 
-    def _run(self, batch: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         key = _key(batch)
-        if f"{key}.boxes" not in self._arrays:
-            known = sum(name.endswith(".boxes") for name in self._arrays)
+        first = self._names[0]
+        if f"{key}.{first}" not in self._arrays:
+            known = sum(name.endswith(f".{first}") for name in self._arrays)
             raise InferenceFailed(
                 f"{self._where}: it holds no outputs for this batch {batch.shape} (sha256 {key[:12]}…), "
                 f"only for {known} others; replay the frames that were recorded, or record these"
             )
-        return self._arrays[f"{key}.boxes"], self._arrays[f"{key}.scores"]
+        return {name: self._arrays[f"{key}.{name}"] for name in self._names}
 
     def warm_up(self) -> None:
         """Nothing waits to be set up, and the grey picture need not be in the recording."""
@@ -98,7 +99,7 @@ class Recorder:
         if self._path.suffix != ".npz" or not self._path.parent.is_dir():
             raise RequestRefused(f"{path}: a recording is written to a name on .npz in a folder that exists")
         self._engine = engine
-        self._arrays: dict[str, NDArray[np.float32]] = {}
+        self._arrays: dict[str, NDArray[Any]] = {}
         self._closed = False
 
     @property
@@ -113,7 +114,7 @@ class Recorder:
     def runtime(self) -> str:
         return self._engine.runtime
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """What the engine gives; raises what it raises, and then records nothing."""
         outputs = self._engine.infer(batch)
         key = _key(batch)

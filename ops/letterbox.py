@@ -1,9 +1,10 @@
 """Letterbox: how a picture of any size becomes a network's input, and how boxes come back.
 
-The picture keeps its aspect, lies at the top left, and grey fills what is left on the right and below. So a box in
-the network's pixels needs only a scale, and no shift, to be a box of the source.
+The picture keeps its aspect and grey fills the rest. Ours lies at the top left, so that a box in the network's pixels
+needs only a scale to be a box of the source; networks that were trained on pictures in the middle get them there.
 """
 
+import operator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, clip
 
-GREY = 114  # the padding that YOLO networks are trained with
+GREY = (114, 114, 114)  # BGR, the padding that YOLO networks are trained with
 Size = tuple[int, int]  # width, height in pixels
-Rule = Literal["letterbox", "stretch"]
+Rule = Literal["letterbox", "letterbox-center", "stretch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +25,22 @@ class Fit:
     Attributes:
         source: of the picture.
         network: of the input.
-        inner: of the picture inside the input, from its top left corner; at least 1 x 1, at most `network`.
+        inner: of the picture inside the input; at least 1 x 1, at most `network`.
+        corner: (x, y) of the picture's top left pixel in the input.
     """
 
     source: Size
     network: Size
     inner: Size
+    corner: tuple[int, int] = (0, 0)
 
-    def place(self, pixels: NDArray[np.uint8], canvas: NDArray[np.uint8]) -> None:
+    def place(self, pixels: NDArray[np.uint8], canvas: NDArray[np.uint8], pad: tuple[int, int, int] = GREY) -> None:
         """Fill `canvas` with the picture and its padding.
 
         Args:
             pixels: (H, W, 3) uint8, the picture resampled to `inner`.
             canvas: (H, W, 3) uint8 of the size `network`, e.g. a row of a batch; all of it is written.
+            pad: colour of the padding, in the channels' order.
 
         Raises:
             ValueError: one of the two has another shape.
@@ -47,9 +51,11 @@ class Fit:
                 f"cannot place {pixels.shape} on {canvas.shape}: expected a picture resampled to "
                 f"{(height, width, 3)} and a canvas {(full_height, full_width, 3)}"
             )
-        canvas[:height, :width] = pixels
-        canvas[:height, width:] = GREY
-        canvas[height:] = GREY
+        x, y = self.corner
+        if self.inner != self.network:
+            canvas[:y] = canvas[y + height :] = pad
+            canvas[y : y + height, :x] = canvas[y : y + height, x + width :] = pad
+        canvas[y : y + height, x : x + width] = pixels
 
     def to_source(self, boxes: Boxes) -> Boxes:
         """Boxes (N, 4) xyxy from pixels of the network's input to pixels of the source, cut at its edges.
@@ -57,7 +63,8 @@ class Fit:
         Each axis has its own scale: a side of `inner` is a whole number of pixels, and a picture 7 wide and 9999
         high is 1 wide inside.
         """
-        scaled = boxes.astype(np.float64) * np.array(self.source * 2) / np.array(self.inner * 2)
+        inside = boxes.astype(np.float64) - np.array(self.corner * 2)
+        scaled = inside * np.array(self.source * 2) / np.array(self.inner * 2)
         return clip(np.asarray(scaled, np.float32), *self.source)
 
 
@@ -67,7 +74,8 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
     Args:
         source: (width, height) of the picture.
         network: (width, height) of the input.
-        rule: "letterbox" keeps the aspect (small pictures are enlarged as well); "stretch" fills the input.
+        rule: "letterbox" keeps the aspect (small pictures are enlarged as well) at the top left;
+            "letterbox-center" in the middle, with sides rounded down, as Darknet has it; "stretch" fills the input.
 
     Raises:
         ValueError: a side is less than 1, or there is no such rule.
@@ -76,12 +84,18 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
         raise ValueError(f"cannot fit {source} into {network}: expected (width, height) of at least 1 pixel each")
     if rule == "stretch":
         return Fit(source, network, network)
-    if rule != "letterbox":
-        raise ValueError(f"resize rule {rule!r}: expected 'letterbox' or 'stretch'")
+    if rule not in ("letterbox", "letterbox-center"):
+        raise ValueError(f"resize rule {rule!r}: expected 'letterbox', 'letterbox-center' or 'stretch'")
+    central = rule == "letterbox-center"
+    divide = operator.floordiv if central else _divide
     (width, height), (full_width, full_height) = source, network
     if width * full_height >= height * full_width:  # the picture is the wider one: its width decides
-        return Fit(source, network, (full_width, max(1, _divide(height * full_width, width))))
-    return Fit(source, network, (max(1, _divide(width * full_height, height)), full_height))
+        inner = (full_width, max(1, divide(height * full_width, width)))
+    else:
+        inner = (max(1, divide(width * full_height, height)), full_height)
+    if not central:
+        return Fit(source, network, inner)
+    return Fit(source, network, inner, ((full_width - inner[0]) // 2, (full_height - inner[1]) // 2))
 
 
 def _divide(a: int, b: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +75,14 @@ class Detector:
 
         Raises:
             EngineError: the model or the runtime is not to be had.
-            ConfigError: the model knows no such class.
+            ConfigError: the model does not detect, or knows no such class.
         """
         engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads)
+        if engine.metadata.task != "detect":
+            engine.close()
+            raise ConfigError(
+                f"{self.model}: its task is to {engine.metadata.task}; the detector needs one that detects"
+            )
         labels = engine.metadata.labels
         wrong = [unknown("class", c, labels) for c in self.classes if c not in labels]
         if wrong:
@@ -104,11 +109,11 @@ class Detector:
 
     def _detect(self, engine: Engine, wanted: NDArray[np.bool_], pictures: list[Picture]) -> list[Detections]:
         width, height = engine.size
-        rule: Rule = "stretch" if engine.metadata.resize == "stretch" else "letterbox"
+        rule = cast(Rule, engine.metadata.resize)
         fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
         batch = np.empty((len(pictures), height, width, 3), np.uint8)
         for picture, place, canvas in zip(pictures, fits, batch, strict=True):
-            place.place(picture.scaled(*place.inner), canvas)
+            place.place(picture.scaled(*place.inner), canvas, engine.metadata.pad)
         outputs = engine.infer(batch)
         return [
             self._select(boxes, scores, wanted, engine.metadata.labels, place)

@@ -106,6 +106,23 @@ def tiny_detector(
     return model
 
 
+def tiny_segmenter(colours: int = 3) -> onnx.ModelProto:
+    """Calls each pixel by its strongest channel: blue, green or red; `colours` of them have a label."""
+    node = helper.make_node
+    nodes = [
+        node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        node("ArgMax", ["float"], ["strongest"], axis=3, keepdims=0),
+        node("Cast", ["strongest"], ["classes"], to=TensorProto.UINT8),
+    ]
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3])
+    classes = helper.make_tensor_value_info("classes", TensorProto.UINT8, ["batch", "height", "width"])
+    graph = helper.make_graph(nodes, "tiny", [images], [classes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    labels = ("blue", "green", "red")[:colours]
+    metadata.write(model, Metadata("tiny", "segment", labels, IMGSZ, STRIDE, "stretch", "0" * 64, {}))
+    return model
+
+
 def expected(batch: NDArray[np.uint8], classes: int = len(LABELS)) -> dict[str, NDArray[np.float32]]:
     """What `tiny_detector` must give for a batch, computed by NumPy alone."""
     weight, bias = _weights(classes)

@@ -12,10 +12,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FACE = "watchline"  # the public face: `import watchline` and the command line
-FOLDERS = ("engines", "export", "models", "ops", "pipeline", "streams", "train")
+FOLDERS = ("engines", "export", "measure", "models", "ops", "pipeline", "streams", "train")
 MAY_IMPORT = {
     "engines": set(),
     "export": {"engines", "models", "ops"},
+    "measure": {"engines", "export", "ops", "pipeline", "streams"},
     "models": {"ops"},
     "ops": set(),
     "pipeline": {"engines", "ops", "streams"},

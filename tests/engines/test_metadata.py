@@ -15,10 +15,16 @@ from watchline.engines import load, metadata
 from watchline.engines.errors import ModelNotFound, ModelRefused
 
 KEYS = ("schema", "name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
+WRITTEN = (*KEYS, "pad")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    written = replace(about(("person", "Fußgänger", "traffic light")), imgsz=288, figures={"mAP": 0.5, "seeds": 3})
+    written = replace(
+        about(("person", "Fußgänger", "traffic light")),
+        imgsz=288,
+        figures={"mAP": 0.5, "seeds": 3},
+        pad=(103, 116, 124),
+    )
     model = tiny_detector(written.labels)
     metadata.write(model, written)
     assert metadata.read(save(model, tmp_path)) == written
@@ -31,7 +37,13 @@ def test_writing_replaces_ours_and_keeps_what_others_wrote() -> None:
     metadata.write(model, about())
     metadata.write(model, about())
     keys = [prop.key for prop in model.metadata_props]
-    assert keys == ["author", *(f"watchline.{key}" for key in KEYS)]
+    assert keys == ["author", *(f"watchline.{key}" for key in WRITTEN)]
+
+
+def test_an_older_file_has_no_pad_and_is_padded_with_grey(tmp_path: Path) -> None:
+    model = tiny_detector()
+    helper.set_model_props(model, {p.key: p.value for p in model.metadata_props if p.key != "watchline.pad"})
+    assert metadata.read(save(model, tmp_path)).pad == (114, 114, 114)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -39,7 +51,7 @@ def test_each_missing_key_is_named(tmp_path: Path, key: str) -> None:
     model = tiny_detector()
     kept = [(prop.key, prop.value) for prop in model.metadata_props if prop.key != f"watchline.{key}"]
     helper.set_model_props(model, dict(kept))
-    with pytest.raises(ModelRefused, match=rf"lacks watchline\.{key}; a model needs .*docs/architecture\.md"):
+    with pytest.raises(ModelRefused, match=rf"lacks watchline\.{key}; a model needs .*docs/engines\.md"):
         metadata.read(save(model, tmp_path))
 
 
@@ -55,7 +67,7 @@ def test_a_model_without_metadata_says_all_it_lacks(tmp_path: Path) -> None:
     [
         ("schema", "2", "schema 2, this Watchline reads 1; upgrade"),
         ("name", "", "name is empty"),
-        ("task", "segment", "task is 'segment'; expected 'detect'"),
+        ("task", "caption", "task is 'caption'; expected one of detect, segment"),
         ("labels", "person", "labels is 'person'; expected a JSON list"),
         ("labels", "[]", "labels are .*at least one"),
         ("labels", '["a", "a", "b"]', "labels are .*different"),
@@ -67,7 +79,10 @@ def test_a_model_without_metadata_says_all_it_lacks(tmp_path: Path) -> None:
         ("imgsz", "-64", "imgsz.* is -64; expected 8..4096"),
         ("stride", "0", "stride is 0; expected a positive"),
         ("stride", "8.5", "stride is '8.5'; expected a whole number"),
-        ("resize", "crop", "resize is 'crop'; expected one of letterbox, stretch"),
+        ("resize", "crop", "resize is 'crop'; expected one of letterbox, letterbox-center, stretch"),
+        ("pad", "114", "pad is '114'; expected a JSON list"),
+        ("pad", "[0, 0, 256]", "pad is .*expected blue, green and red in 0..255"),
+        ("pad", "[114, 114]", "pad is .*expected blue, green and red"),
         ("figures", "[0.5]", "expected a JSON object"),
         ("figures", '{"mAP": "high"}', "expected a number for each name"),
     ],

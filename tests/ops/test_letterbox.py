@@ -53,7 +53,7 @@ def test_stretch_fills_the_input(source):
     assert fit(source, (416, 288), "stretch").inner == (416, 288)
 
 
-@pytest.mark.parametrize("rule", ["letterbox", "stretch"])
+@pytest.mark.parametrize("rule", ["letterbox", "letterbox-center", "stretch"])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_boxes_come_back(source, network, rule):
@@ -61,7 +61,7 @@ def test_boxes_come_back(source, network, rule):
     rng = np.random.default_rng(0)
     corners = np.sort(rng.uniform(0, 1, (50, 2, 2)), axis=1).reshape(50, 4)  # x1 y1 x2 y2 as shares of the picture
     corners[0] = 0, 0, 1, 1
-    there = (corners * np.array(place.inner * 2)).astype(np.float32)
+    there = (corners * np.array(place.inner * 2) + np.array(place.corner * 2)).astype(np.float32)
     back = place.to_source(there)
     assert back.dtype == np.float32
     np.testing.assert_allclose(back, corners * np.array(source * 2), atol=max(source) * 1e-6)
@@ -95,6 +95,29 @@ def test_the_picture_lies_at_the_top_left_on_grey(source, network):
 
 
 @pytest.mark.parametrize(
+    ("source", "network", "inner", "corner"),
+    [  # as `letterbox_image` of Darknet computes them
+        ((640, 272), (416, 416), (416, 176), (0, 120)),  # 176.8 goes down
+        ((272, 640), (416, 416), (176, 416), (120, 0)),
+        ((3, 2), (416, 416), (416, 277), (0, 69)),  # the odd row lies below
+        ((416, 416), (416, 416), (416, 416), (0, 0)),
+        ((9999, 7), (416, 416), (416, 1), (0, 207)),
+    ],
+)
+def test_in_the_middle_as_darknet_has_it(source, network, inner, corner):
+    place = fit(source, network, "letterbox-center")
+    assert (place.inner, place.corner) == (inner, corner)
+    pixels = np.random.default_rng(0).integers(0, 256, (inner[1], inner[0], 3), np.uint8)
+    canvas = np.zeros((network[1], network[0], 3), np.uint8)
+    place.place(pixels, canvas, (1, 2, 3))
+    inside = (slice(corner[1], corner[1] + inner[1]), slice(corner[0], corner[0] + inner[0]))
+    np.testing.assert_array_equal(canvas[inside], pixels)
+    outside = np.ones(canvas.shape[:2], bool)
+    outside[inside] = False
+    assert (canvas[outside] == (1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(
     ("pixels", "canvas"), [((177, 415, 3), (416, 416, 3)), ((177, 416, 3), (416, 415, 3)), ((177, 416), (416, 416, 3))]
 )
 def test_pixels_of_another_size_are_refused(pixels, canvas):
@@ -108,7 +131,7 @@ def test_pixels_of_another_size_are_refused(pixels, canvas):
     [
         ((0, 5), (416, 416), "letterbox", "at least 1 pixel"),
         ((5, 5), (416, -1), "stretch", "at least 1 pixel"),
-        ((5, 5), (416, 416), "crop", "expected 'letterbox' or 'stretch'"),
+        ((5, 5), (416, 416), "crop", "expected 'letterbox', 'letterbox-center' or 'stretch'"),
     ],
 )
 def test_what_cannot_be_is_refused(source, network, rule, says):

@@ -3,9 +3,10 @@ import numpy as np
 import pytest
 
 from watchline.models.errors import DatasetError
+from watchline.ops.coco import COCO
 from watchline.ops.voc import VOC
 from watchline.train import datasets
-from watchline.train.coco import COCO, coco_to_voc
+from watchline.train.coco import coco_to_voc
 
 
 def picture(path, height=40, width=60, value=90):

@@ -1,0 +1,21 @@
+"""What can go wrong on the way from a checkpoint to an engine."""
+
+
+class ExportError(Exception):
+    """Root of all errors of the export. The message says what, what it is, what was expected, and what to do."""
+
+
+class CheckpointNotFound(ExportError, FileNotFoundError):
+    """There is no checkpoint at the path."""
+
+
+class CheckpointRefused(ExportError, ValueError):
+    """The file is no such checkpoint, is cut short, or does not fit its network."""
+
+
+class ExportRefused(ExportError, ValueError):
+    """What was asked for cannot be: a size, a label file, a precision, a target that do not go with the checkpoint."""
+
+
+class ExportFailed(ExportError, RuntimeError):
+    """The export ended with something that must not be handed out: it loses accuracy, or a builder did not take it."""
