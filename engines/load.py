@@ -30,7 +30,7 @@ def load(
     """Load a model file for one size of input.
 
     Args:
-        path: model.onnx, or a recording.npz (see replay.py).
+        path: model.onnx, OpenVINO's model.xml, or a recording.npz (see replay.py).
         runtime: one of RUNTIMES; None for the one that fits the file: onnxruntime for .onnx.
         size: (width, height) of the input in pixels, multiples of the model's stride; None for the model's own.
         threads: that compute one picture. More throughput comes from several engines of one thread.
@@ -53,13 +53,17 @@ def load(
     match path.suffix.lower():
         case ".onnx":
             return _load_onnx(path, runtime or "onnxruntime", size, threads)
+        case ".xml":
+            if runtime not in (None, "openvino"):
+                raise RequestRefused(f"{path}: an .xml is run by openvino, not by {runtime}")
+            return _load_openvino(path, size, threads)
         case ".npz":
             return _load_recording(path, runtime, size)
         case ".engine":
             raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
         case suffix:
             raise ModelRefused(
-                f"{path}: the suffix {suffix!r} is none of a model; expected .onnx (or a recording, .npz)"
+                f"{path}: the suffix {suffix!r} is no model's; expected .onnx, OpenVINO's .xml or a recording (.npz)"
             )
 
 
@@ -82,13 +86,17 @@ def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: 
                 raise _not_installed("onnxruntime", "pip install onnxruntime", error) from error
             return OnnxRuntimeEngine(path, size, threads)
         case "openvino":
-            try:
-                from watchline.engines.open_vino import OpenVinoEngine
-            except ImportError as error:
-                raise _not_installed("openvino", "pip install 'watchline[openvino]'", error) from error
-            return OpenVinoEngine(path, size, threads)
+            return _load_openvino(path, size, threads)
         case _:
             raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
+
+
+def _load_openvino(path: Path, size: tuple[int, int] | None, threads: int) -> Engine:
+    try:
+        from watchline.engines.open_vino import OpenVinoEngine
+    except ImportError as error:
+        raise _not_installed("openvino", "pip install 'watchline[openvino]'", error) from error
+    return OpenVinoEngine(path, size, threads)
 
 
 def _load_recording(path: Path, runtime: str | None, size: tuple[int, int] | None) -> Engine:

@@ -40,15 +40,38 @@ def read(path: str | PathLike[str]) -> Metadata:
 
 def describe(path: Path) -> tuple[Metadata, InputShape]:
     """What `read` returns, and which dimensions of the input are free. Raises the same."""
-    model = _parse(path)
+    model = parse(path)
     where = str(path)
+    metadata = from_properties({prop.key: prop.value for prop in model.metadata_props}, where)
+    return metadata, check_graph(model.graph, metadata, where)
+
+
+def parse(path: Path) -> onnx.ModelProto:
+    """Any ONNX file; what it keeps in files beside it is named there and not loaded.
+
+    Raises:
+        ModelNotFound: there is no such file.
+        ModelRefused: it is no ONNX, or keeps weights outside its own folder.
+    """
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx") from None
+    except OSError as error:
+        raise ModelRefused(f"{path}: it cannot be read ({error.strerror}); expected an ONNX file") from error
+    except DecodeError as error:
+        raise ModelRefused(
+            f"{path}: it is broken, cut short or no ONNX at all ({path.stat().st_size} bytes); "
+            "expected an ONNX file: copy or export it again"
+        ) from error
+    if not model.graph.node:  # an empty file, or other bytes that happen to parse
+        raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
     for location in _external_data(model.graph):
         if not (path.parent / location).resolve().is_relative_to(path.parent.resolve()):
             raise ModelRefused(
-                f"{where}: it keeps weights at {location!r}, outside its own folder; export it as one file"
+                f"{path}: it keeps weights at {location!r}, outside its own folder; export it as one file"
             )
-    metadata = from_properties({prop.key: prop.value for prop in model.metadata_props}, where)
-    return metadata, check_graph(model.graph, metadata, where)
+    return model
 
 
 def write(model: onnx.ModelProto, metadata: Metadata) -> None:
@@ -148,23 +171,6 @@ def _check(metadata: Metadata, where: str) -> None:
         check_size((metadata.imgsz, metadata.imgsz), metadata.stride, f"{where}: {PREFIX}imgsz")
     except RequestRefused as error:
         raise ModelRefused(str(error)) from None
-
-
-def _parse(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx") from None
-    except OSError as error:
-        raise ModelRefused(f"{path}: it cannot be read ({error.strerror}); expected an ONNX file") from error
-    except DecodeError as error:
-        raise ModelRefused(
-            f"{path}: it is broken, cut short or no ONNX at all ({path.stat().st_size} bytes); "
-            "expected an ONNX file: copy or export it again"
-        ) from error
-    if not model.graph.node:  # an empty file, or other bytes that happen to parse
-        raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
-    return model
 
 
 def _external_data(graph: onnx.GraphProto) -> Iterator[str]:

