@@ -66,12 +66,24 @@ def parse(path: Path) -> onnx.ModelProto:
         ) from error
     if not model.graph.node:  # an empty file, or other bytes that happen to parse
         raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
-    for location in _external_data(model.graph):
+    for location in external_data(model.graph):
         if not (path.parent / location).resolve().is_relative_to(path.parent.resolve()):
             raise ModelRefused(
                 f"{path}: it keeps weights at {location!r}, outside its own folder; export it as one file"
             )
     return model
+
+
+def external_data(graph: onnx.GraphProto) -> Iterator[str]:
+    """Where tensors of the graph and of the graphs inside it lie outside the file."""
+    tensors = list(graph.initializer)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        tensors += [attribute.t, *attribute.tensors]
+        for inner in (attribute.g, *attribute.graphs):
+            yield from external_data(inner)
+    for tensor in tensors:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            yield from (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def write(model: onnx.ModelProto, metadata: Metadata) -> None:
@@ -171,15 +183,3 @@ def _check(metadata: Metadata, where: str) -> None:
         check_size((metadata.imgsz, metadata.imgsz), metadata.stride, f"{where}: {PREFIX}imgsz")
     except RequestRefused as error:
         raise ModelRefused(str(error)) from None
-
-
-def _external_data(graph: onnx.GraphProto) -> Iterator[str]:
-    """Where tensors of the graph and of the graphs inside it lie outside the file."""
-    tensors = list(graph.initializer)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        tensors += [attribute.t, *attribute.tensors]
-        for inner in (attribute.g, *attribute.graphs):
-            yield from _external_data(inner)
-    for tensor in tensors:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            yield from (entry.value for entry in tensor.external_data if entry.key == "location")
