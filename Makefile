@@ -11,7 +11,7 @@ FOLDERS := engines export measure models ops pipeline streams train
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test packages lint docker-lint types format build bench lowest clean
+.PHONY: help demo test test-gpu packages lint docker-lint types format build bench lowest clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -21,6 +21,10 @@ demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.json
 
 test: packages lint types ## set up, check format, lint and types, run every test
 	$(BIN)/python -m pytest
+
+test-gpu: $(VENV)/.test ## on a machine with an NVIDIA GPU: install TensorRT, run the tests that need it, print a table
+	$(PIP) install -e '.[tensorrt]'
+	$(BIN)/python -m pytest -m gpu -p no:cacheprovider -rA tests/gpu
 
 packages: ## install what tests need of Debian's packages, as root; else say what is missing
 	@.ci/packages

@@ -5,26 +5,27 @@ of the grid into the graph; batch, height and width stay symbolic, and an engine
 """
 
 import copy
-import hashlib
-import io
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
-from watchline.models.errors import CheckpointError
+from watchline.export import state_dict
+from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.request import Request
+from watchline.export.trace import sha256, trace
 from watchline.models.yolov2 import YOLOv2, decode, normalise
 from watchline.ops.voc import VOC
 
-OPSET = 17
 HALF_FROM = 64  # numbers in a weight from which it is stored as FP16
+IMGSZ = 416  # pixels, what the shipped model is meant for
+STRIDE = 32
 
 
 class _Deployed(nn.Module):
@@ -43,56 +44,57 @@ class _Deployed(nn.Module):
         return decode(self.model(x), self.model.priors)
 
 
-def load_checkpoint(path: Path) -> YOLOv2:
-    """The averaged model of a checkpoint that `watchline train yolov2` wrote.
+def export(path: Path, request: Request) -> onnx.ModelProto:
+    """A checkpoint of `watchline train yolov2` as a model.
+
+    Weights are stored in FP16 with a cast that runtimes fold when they load.
+    Input `images` (batch, height, width, 3) uint8; outputs `boxes` (batch, N, 4), `scores` (batch, N, C) float32.
 
     Raises:
-        CheckpointError: missing, or something else.
+        CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
+        ExportRefused: a size that is not square, or labels that do not fit.
     """
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint {path}: expected checkpoint.pt in the --out folder of a training")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or not {"model", "priors"} <= saved.keys():
-        raise CheckpointError(f"{path} is no checkpoint of `watchline train yolov2`: it holds no model and priors")
-    model = YOLOv2(saved["priors"])
-    model.load_state_dict(saved["model"])
-    return model.eval()
-
-
-def export(model: YOLOv2) -> onnx.ModelProto:
-    """The network as ONNX, weights in FP16 with a cast that every runtime folds when it loads.
-
-    Input `images` (batch, height, width, 3) uint8; outputs `boxes` (batch, N, 4), `scores` (batch, N, C) float32.
-    """
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # The exporter by tracing is deprecated, but the one in its place names the free sides "32*rows", which no
-        # runtime can fix by name, and takes twenty times as long.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        torch.onnx.export(
-            _Deployed(model),
-            (torch.zeros(1, 416, 416, 3, dtype=torch.uint8),),
-            buffer,  # type: ignore[arg-type]  # taken when exporting by tracing
-            input_names=["images"],
-            output_names=["boxes", "scores"],
-            dynamic_axes={
-                "images": {0: "batch", 1: "height", 2: "width"},
-                "boxes": {0: "batch", 1: "candidates"},
-                "scores": {0: "batch", 1: "candidates"},
-            },
-            opset_version=OPSET,
-            dynamo=False,
+    model = load(path)
+    labels = request.labels or tuple(VOC)
+    if len(labels) != model.classes:
+        raise ExportRefused(f"{path}: it has {model.classes} classes, and {len(labels)} labels were given")
+    size = request.size or (IMGSZ, IMGSZ)
+    if size[0] != size[1]:
+        raise ExportRefused(
+            f"{path}: asked for {size[0]} x {size[1]}; name one side, other shapes are chosen at run time"
         )
-    graph = onnx.load_from_string(buffer.getvalue())
+    free = {0: "batch", 1: "candidates"}
+    graph = trace(_Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
     _halve(graph)
-    onnx.checker.check_model(graph)
+    metadata.write(
+        graph, Metadata(request.name, "detect", labels, size[0], STRIDE, "letterbox", sha256(path), figures={})
+    )
     return graph
 
 
-def sha256(path: Path) -> str:
-    """Of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def is_ours(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is of this network."""
+    return {"priors", "region.weight", "region.bias"} <= state.keys()
+
+
+def load(path: Path) -> YOLOv2:
+    """The averaged network of a checkpoint that `watchline train yolov2` wrote.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: missing, broken, or of another network.
+    """
+    state = state_dict.load(path)
+    if not is_ours(state):
+        raise CheckpointRefused(
+            f"{path}: it is no checkpoint of `watchline train yolov2`, which has priors and a region"
+        )
+    priors = state["priors"]
+    model = YOLOv2(priors, len(state["region.bias"]) // len(priors) - 5)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointRefused(f"{path}: its backbone is not the one of `watchline train yolov2`") from error
+    return model.eval()
 
 
 def _fuse(module: nn.Module) -> None:
@@ -117,28 +119,3 @@ def _halve(model: onnx.ModelProto) -> None:
             casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
         graph.node.insert(0, cast)
-
-
-def write(checkpoint: Path, file: Path, imgsz: int, figures: dict[str, float]) -> None:
-    """Export a checkpoint to an ONNX file with its metadata.
-
-    Args:
-        checkpoint: of `watchline train yolov2`.
-        file: the ONNX to write; its stem is the model's name.
-        imgsz: side of the square input that the model is meant for, a multiple of 32.
-        figures: what was measured, by name.
-    """
-    graph = export(load_checkpoint(checkpoint))
-    about = Metadata(
-        name=file.stem,
-        task="detect",
-        labels=tuple(VOC),
-        imgsz=imgsz,
-        stride=32,
-        resize="letterbox",
-        checkpoint=sha256(checkpoint),
-        figures=figures,
-    )
-    metadata.write(graph, about)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph, file)

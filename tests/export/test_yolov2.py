@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from watchline import engines
-from watchline.export import detector_onnx
-from watchline.models.errors import CheckpointError
+from watchline.export import yolov2
+from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
+from watchline.export.request import Request
+from watchline.export.trace import sha256
 from watchline.models.yolov2 import YOLOv2, decode, normalise
 
 
@@ -18,7 +20,7 @@ def trained(tmp_path_factory):
     for _ in range(3):
         model(torch.randn(2, 3, 64, 64))
     torch.save({"model": model.state_dict(), "priors": model.priors}, folder / "checkpoint.pt")
-    detector_onnx.write(folder / "checkpoint.pt", folder / "net.onnx", 96, {"a figure": 0.5})
+    onnx.save(yolov2.export(folder / "checkpoint.pt", Request("net", size=(96, 96))), folder / "net.onnx")
     return model.eval(), folder
 
 
@@ -44,8 +46,7 @@ def test_the_file_says_what_it_is_and_is_half_the_size(trained):
     engine.close()
     assert (about.name, about.task, about.imgsz, about.stride, about.resize) == ("net", "detect", 96, 32, "letterbox")
     assert len(about.labels) == 20
-    assert about.checkpoint == detector_onnx.sha256(folder / "checkpoint.pt")
-    assert about.figures == {"a figure": 0.5}
+    assert about.checkpoint == sha256(folder / "checkpoint.pt")
     parameters = sum(p.numel() for p in model.parameters())
     assert (folder / "net.onnx").stat().st_size < 2.2 * parameters
 
@@ -55,9 +56,37 @@ def test_no_batch_normalisation_is_left(trained):
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
 
 
-def test_a_wrong_checkpoint_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint"):
-        detector_onnx.load_checkpoint(tmp_path / "none.pt")
-    torch.save({"other": 1}, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match="holds no model and priors"):
-        detector_onnx.load_checkpoint(tmp_path / "other.pt")
+def test_a_wrong_checkpoint_is_named(tmp_path, trained):
+    with pytest.raises(CheckpointNotFound, match="there is no such file"):
+        yolov2.load(tmp_path / "none.pt")
+    torch.save({"other": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(CheckpointRefused, match="no checkpoint of `watchline train yolov2`"):
+        yolov2.load(tmp_path / "other.pt")
+    model, _ = trained
+    state = model.state_dict() | {"backbone.stem.0.weight": torch.zeros(1)}
+    torch.save({"model": state}, tmp_path / "bent.pt")
+    with pytest.raises(CheckpointRefused, match="its backbone is not the one"):
+        yolov2.load(tmp_path / "bent.pt")
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (Request("net", labels=("a", "b")), "it has 20 classes, and 2 labels were given"),
+        (Request("net", size=(96, 64)), "asked for 96 x 64; name one side"),
+    ],
+)
+def test_requests_that_do_not_go_with_it(trained, request_, message):
+    with pytest.raises(ExportRefused, match=message):
+        yolov2.export(trained[1] / "checkpoint.pt", request_)
+
+
+def test_labels_of_ones_own(tmp_path):
+    torch.manual_seed(0)
+    model = YOLOv2(torch.tensor([[1.0, 2.0]]), classes=2)
+    torch.save({"model": model.state_dict(), "priors": model.priors}, tmp_path / "checkpoint.pt")
+    graph = yolov2.export(tmp_path / "checkpoint.pt", Request("net", labels=("cat", "dog")))
+    onnx.save(graph, tmp_path / "net.onnx")
+    with engines.load(tmp_path / "net.onnx", size=(64, 64)) as engine:
+        assert engine.metadata.labels == ("cat", "dog")
+        assert engine.infer(np.zeros((1, 64, 64, 3), np.uint8))["scores"].shape == (1, 16, 2)

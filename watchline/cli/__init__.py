@@ -1,4 +1,4 @@
-"""The command line, one file a command: `annotate`, `check`, `doctor`, `keys`, `models`, `run`, `stage`, `train`.
+"""The command line, one file a command; COMMANDS names them.
 
 A command's file imports what it works with when it runs, so that `watchline --help` starts at once.
 """
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import watchline
-from watchline.cli import annotate, check, doctor, keys, models, run, stage, train
+from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train
 from watchline.cli.exit_codes import INTERRUPTED, USAGE
 from watchline.cli.title import conceal_command_line, concealed_text
 
+COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train)
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +66,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"watchline {watchline.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-    for command in (annotate, check, doctor, keys, models, run, stage, train):
+    for command in COMMANDS:
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
         own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
@@ -98,8 +99,10 @@ def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
 def _is_ours(error: Exception) -> bool:
     """Whether the message is written for the user. Imported here: an error may take a moment longer."""
     from watchline.engines.errors import EngineError
+    from watchline.export.errors import ExportError
+    from watchline.measure.errors import MeasureError
     from watchline.models.errors import ModelError
     from watchline.pipeline.errors import PipelineError
     from watchline.streams.errors import StreamError
 
-    return isinstance(error, EngineError | ModelError | PipelineError | StreamError)
+    return isinstance(error, EngineError | ExportError | MeasureError | ModelError | PipelineError | StreamError)

@@ -36,3 +36,14 @@ def words(text: str) -> list[str]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r}: expected names with commas between, e.g. person,car")
     return found
+
+
+def share(text: str) -> float:
+    """A number in 0..1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number in 0..1")
+    return value

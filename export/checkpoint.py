@@ -1,0 +1,74 @@
+"""From whatever checkpoint there is to ONNX: tells what it is, and has it exported by the file that knows its kind.
+
+model = to_onnx([Path("yolov2.cfg"), Path("yolov2.weights")], Request("yolov2"))
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from watchline.export import darknet, foreign
+from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.families import FAMILIES
+from watchline.export.recognise import cfg_and_weights, recognise
+from watchline.export.request import Request
+
+
+def to_onnx(
+    paths: Sequence[Path], request: Request, arch: str | None = None, family: str | None = None
+) -> onnx.ModelProto:
+    """A checkpoint as a model in FP32 under the contract of engines, metadata inside.
+
+    Args:
+        paths: one file; for Darknet the .cfg and the .weights.
+        request: what else is asked for.
+        arch: the network of a PyTorch state dict; None if its names tell.
+        family: of an ONNX detector; None if its outputs tell.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: no checkpoint, a broken one, or not of that network.
+        ExportRefused: arch, family or what the request asks for do not go with it; or torch is not installed.
+    """
+    kind = recognise(paths)
+    if arch and kind != "torch":
+        raise ExportRefused(f"{paths[0]}: the network of a PyTorch state dict has a name, {arch!r}; this is {kind}")
+    if family and kind != "onnx":
+        raise ExportRefused(f"{paths[0]}: an ONNX detector has a family, {family!r}; this is {kind}")
+    match kind:
+        case "darknet":
+            return darknet.export(*cfg_and_weights(paths), request)
+        case "onnx":
+            return foreign.export(paths[0], family or _family(paths[0]), request)
+        case "torch":
+            return _from_torch(paths[0], request, arch)
+
+
+def _family(path: Path) -> str:
+    if family := foreign.recognise(path):
+        return family
+    raise ExportRefused(
+        f"{path}: its outputs do not tell what family of detectors it is; name one by --family: {', '.join(FAMILIES)}"
+    )
+
+
+def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelProto:
+    try:
+        from watchline.export import faster_rcnn, state_dict, torchvision_pth, yolov2
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("watchline"):
+            raise
+        raise ExportRefused(
+            f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): pip install 'watchline[export]'"
+        ) from error
+    state = state_dict.load(path)
+    if arch is None:
+        for own in (yolov2, faster_rcnn):
+            if own.is_ours(state):
+                return own.export(path, request)
+    if found := arch or torchvision_pth.recognise(path):
+        return torchvision_pth.export(path, found, request)
+    raise CheckpointRefused(
+        f"{path}: its {len(state)} tensors ({next(iter(state))!r}, …) are of no network that is known; expected "
+        f"one that `watchline train` wrote, or one of torchvision's: {', '.join(torchvision_pth.ARCHS)}"
+    )

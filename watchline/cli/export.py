@@ -1,0 +1,197 @@
+"""`watchline export CHECKPOINT... -o FILE`: from a trained checkpoint to a model that the pipeline runs."""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from watchline.cli.arguments import at_least, share, size
+from watchline.cli.exit_codes import DONE, SOME_FAILED
+
+if TYPE_CHECKING:
+    import onnx
+
+    from watchline.measure.drop import Drop
+
+SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine", "openvino": ".xml"}
+PRECISIONS = ("fp32", "fp16", "int8")
+PICTURES = 200  # that INT8's ranges are taken from
+BATCH = 4  # the largest batch of a TensorRT plan, if nobody says
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options."""
+    parser = commands.add_parser(
+        "export",
+        help="make a model of a trained checkpoint: Darknet, PyTorch or ONNX",
+        description="Make a model that the pipeline runs of a trained checkpoint: Darknet's .cfg and .weights, "
+        "a PyTorch state dict, or an ONNX detector. What kind it is, the file says.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("inputs", nargs="*", metavar="CHECKPOINT", help="net.cfg net.weights, net.pth or net.onnx")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the model to write (default: CHECKPOINT.onnx)")
+    parser.add_argument("--to", choices=list(SUFFIXES), help="what runs it (default: by the suffix of FILE, else onnx)")
+    parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, where its names do not tell")
+    parser.add_argument("--family", metavar="NAME", help="family of an ONNX detector: yolox, ultralytics, nanodet, …")
+    parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
+    parser.add_argument(
+        "--batch", type=at_least(1), metavar="N", help=f"largest batch of a TensorRT plan (default: {BATCH})"
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="(default: %(default)s)")
+    parser.add_argument(
+        "--calibrate",
+        nargs="+",
+        metavar="PATH",
+        help=f"videos and photos, of which {PICTURES} pictures give the ranges of INT8: what the cameras will see",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="labelled pictures in VOC's layout, to measure on")
+    parser.add_argument(
+        "--max-drop", type=share, metavar="X", help="write nothing if the mAP on --data falls by more than this"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Export, measure what the precision costs, write; a line for each step on stdout."""
+    paths = [Path(word) for word in options.inputs]
+    out = _checked(options, paths)
+    started = time.monotonic()
+    with TemporaryDirectory(prefix=".watchline-export-", dir=out.parent) as folder:
+        full = Path(folder) / f"{out.stem}.onnx"
+        model = _converted(options, paths, out)
+        with _writing(out):
+            _save(model, full)
+        result = _precise(options, full)
+        if options.data and not _bearable(options, full, result):
+            return SOME_FAILED
+        with _writing(out):
+            _write(options, result, out)
+    files = [out, *(path for path in (out.with_suffix(".bin"),) if options.to == "openvino")]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    print(f"{out}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
+    print(f"next: watchline annotate VIDEO --model {out}")
+    return DONE
+
+
+def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
+    """The file to write; leaves by argparse's usage error where the flags do not go together."""
+    parser: argparse.ArgumentParser = options.parser
+    if not paths:
+        parser.error("what? name a checkpoint: net.cfg net.weights, net.pth or net.onnx")
+    by_suffix = {suffix: target for target, suffix in SUFFIXES.items()}
+    options.to = options.to or (by_suffix.get(options.out.suffix.lower(), "onnx") if options.out else "onnx")
+    suffix = SUFFIXES[options.to]
+    out: Path = options.out or Path(paths[-1].name).with_suffix(suffix)
+    if out.suffix.lower() != suffix:
+        parser.error(f"--out {out}: a model for {options.to} ends on {suffix}")
+    if not out.parent.is_dir():
+        parser.error(f"--out {out}: there is no folder {out.parent}")
+    if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
+        parser.error(f"--out {out} is the checkpoint itself; name another file: -o NAME{suffix}")
+    if (options.precision == "int8") != bool(options.calibrate):
+        parser.error("--precision int8 and --calibrate PATH… go together: INT8 needs pictures to take its ranges from")
+    if options.max_drop is not None and not options.data:
+        parser.error("--max-drop is measured on labelled pictures: name them with --data DIR")
+    if options.batch and options.to != "tensorrt":
+        parser.error("--batch is the largest batch of a TensorRT plan; the other models take batches of any size")
+    return out
+
+
+def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "onnx.ModelProto":
+    """The checkpoint in FP32."""
+    from watchline.engines import metadata
+    from watchline.export import labels
+    from watchline.export.checkpoint import to_onnx
+    from watchline.export.request import Request
+
+    sides = options.imgsz
+    request = Request(
+        name=out.stem,
+        labels=labels.read(options.labels) if options.labels else None,
+        size=(sides, sides) if isinstance(sides, int) else tuple(sides) if sides else None,
+    )
+    model = to_onnx(paths, request, options.arch, options.family)
+    about = metadata.from_properties({prop.key: prop.value for prop in model.metadata_props}, str(out))
+    print(
+        f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {about.imgsz} pixels", flush=True
+    )
+    return model
+
+
+def _precise(options: argparse.Namespace, full: Path) -> Path:
+    """The model in the precision asked for, beside the full one; that itself for FP32."""
+    import onnx
+
+    from watchline.engines import load
+    from watchline.export import half, quantise
+    from watchline.measure import calibration
+
+    if options.precision == "fp32":
+        return full
+    model = onnx.load(full)
+    if options.precision == "fp16":
+        if options.to != "tensorrt":
+            print(f"watchline: {half.SLOW_ON_CPU}", file=sys.stderr)
+        model = half.half(model)
+    else:
+        with load(full) as engine:
+            about, sides = engine.metadata, engine.size
+        pictures = calibration.pictures(options.calibrate, PICTURES, about, sides)
+        print(f"INT8 ranges from {len(pictures)} pictures", flush=True)
+        model = quantise.quantise(model, pictures, "tensorrt" if options.to == "tensorrt" else "cpu")
+    result = full.with_name(f"{full.stem}-{options.precision}.onnx")
+    _save(model, result)
+    return result
+
+
+def _bearable(options: argparse.Namespace, full: Path, result: Path) -> bool:
+    """Print what the precision costs. Returns whether --max-drop allows it."""
+    from watchline.measure import drop
+
+    runtime = "openvino" if options.to == "openvino" else "onnxruntime"
+    lost: Drop = drop.compare(full, result, options.data, runtime)
+    print(lost.table(), flush=True)
+    if options.max_drop is None or lost.mean <= options.max_drop:
+        return True
+    print(
+        f"watchline: {options.precision} loses {lost.mean:.3f} mAP on {options.data}, more than --max-drop "
+        f"{options.max_drop}; nothing was written",
+        file=sys.stderr,
+    )
+    return False
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """A disk that is full, and the like, in a line."""
+    from watchline.export.errors import ExportRefused
+
+    try:
+        yield
+    except OSError as error:
+        raise ExportRefused(f"{out}: it cannot be written ({error.strerror or error}); name another place") from error
+
+
+def _write(options: argparse.Namespace, model: Path, out: Path) -> None:
+    match options.to:
+        case "onnx":
+            model.replace(out)
+        case "openvino":
+            from watchline.export import ir
+
+            ir.save(model, out)
+        case "tensorrt":
+            from watchline.engines import plan
+
+            plan.build(model, out, options.batch or BATCH)
+
+
+def _save(model: "onnx.ModelProto", path: Path) -> None:
+    import onnx
+
+    onnx.save(model, path)
