@@ -22,9 +22,9 @@ demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.json
 test: packages lint types ## set up, check format, lint and types, run every test
 	$(BIN)/python -m pytest
 
-test-gpu: $(VENV)/.test ## on a machine with an NVIDIA GPU: install TensorRT, run the tests that need it, print a table
+test-gpu: $(VENV)/.test ## run the tests that need an NVIDIA GPU, print a table
 	$(PIP) install -e '.[tensorrt]'
-	$(BIN)/python -m pytest -m gpu -p no:cacheprovider -rA tests/gpu
+	$(BIN)/python -m pytest -m gpu tests/gpu tests/cli/test_doctor.py
 
 packages: ## install what tests need of Debian's packages, as root; else say what is missing
 	@.ci/packages

@@ -18,28 +18,30 @@ from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
 RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
 """The names that a user can ask for; recordings (.npz) need none."""
 
-NO_TENSORRT = "the TensorRT runtime is not part of this build of Watchline; run the .onnx by onnxruntime or openvino"
-
 
 def load(
     path: str | PathLike[str],
     runtime: str | None = None,
     size: tuple[int, int] | None = None,
     threads: int = 1,
+    batch: int = 1,
 ) -> Engine:
     """Load a model file for one size of input.
 
     Args:
         path: model.onnx, OpenVINO's model.xml, or a recording.npz (see replay.py).
         runtime: one of RUNTIMES; None for the one that fits the file: onnxruntime for .onnx.
+            With tensorrt an .onnx is built into a plan first, which takes minutes and is kept.
         size: (width, height) of the input in pixels, multiples of the model's stride; None for the model's own.
         threads: that compute one picture. More throughput comes from several engines of one thread.
+        batch: the most pictures at once, which TensorRT tunes for; the others take any number.
 
     Raises:
         ModelNotFound: there is no such file.
         ModelRefused: the file is no model, lacks Watchline's metadata, or breaks the contract of engine.py.
         RequestRefused: runtime, size or threads cannot be, or do not go with the file.
-        RuntimeUnavailable: the runtime is not installed, or not part of this build.
+        RuntimeUnavailable: the runtime is not installed, or there is no GPU for it.
+        InferenceFailed: a plan could not be built.
     """
     path = Path(path)
     if runtime is not None and runtime not in RUNTIMES:
@@ -52,7 +54,7 @@ def load(
         raise ModelNotFound(f"{path}: there is no such file; expected a model, e.g. model.onnx")
     match path.suffix.lower():
         case ".onnx":
-            return _load_onnx(path, runtime or "onnxruntime", size, threads)
+            return _load_onnx(path, runtime or "onnxruntime", size, threads, batch)
         case ".xml":
             if runtime not in (None, "openvino"):
                 raise RequestRefused(f"{path}: an .xml is run by openvino, not by {runtime}")
@@ -60,10 +62,13 @@ def load(
         case ".npz":
             return _load_recording(path, runtime, size)
         case ".engine":
-            raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
+            if runtime not in (None, "tensorrt"):
+                raise RequestRefused(f"{path}: a TensorRT plan, {runtime} cannot run it; load the .onnx instead")
+            return _load_tensorrt(path, size, batch)
         case suffix:
             raise ModelRefused(
-                f"{path}: the suffix {suffix!r} is no model's; expected .onnx, OpenVINO's .xml or a recording (.npz)"
+                f"{path}: the suffix {suffix!r} is no model's; expected .onnx, OpenVINO's .xml, TensorRT's .engine, "
+                "or a recording (.npz)"
             )
 
 
@@ -77,7 +82,7 @@ def available() -> dict[str, str]:
     return {name: _version_or_reason(version) for name, version in versions.items()}
 
 
-def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int) -> Engine:
+def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int, batch: int) -> Engine:
     match runtime:
         case "onnxruntime":
             try:
@@ -88,7 +93,18 @@ def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: 
         case "openvino":
             return _load_openvino(path, size, threads)
         case _:
-            raise RuntimeUnavailable(f"{path}: {NO_TENSORRT}")
+            return _load_tensorrt(path, size, batch)
+
+
+def _load_tensorrt(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
+    from watchline.engines.find_gpu import find_gpu
+    from watchline.engines.tensor_rt import TensorRtEngine
+
+    try:
+        gpu = find_gpu()
+    except RuntimeUnavailable as error:
+        raise RuntimeUnavailable(f"{path}: {error}; or run an .onnx by onnxruntime or openvino") from error
+    return TensorRtEngine(path, size, batch, gpu)
 
 
 def _load_openvino(path: Path, size: tuple[int, int] | None, threads: int) -> Engine:
@@ -133,4 +149,7 @@ def _openvino_version() -> str:
 
 
 def _tensorrt_version() -> str:
-    raise RuntimeUnavailable(NO_TENSORRT)
+    from watchline.engines.find_gpu import find_gpu
+
+    gpu = find_gpu()
+    return f"{gpu.tensorrt.version} ({gpu.name})"

@@ -42,7 +42,7 @@ def describe(path: Path) -> tuple[Metadata, InputShape]:
     """What `read` returns, and which dimensions of the input are free. Raises the same."""
     model = parse(path)
     where = str(path)
-    metadata = from_properties({prop.key: prop.value for prop in model.metadata_props}, where)
+    metadata = of(model, where)
     return metadata, check_graph(model.graph, metadata, where)
 
 
@@ -84,6 +84,11 @@ def external_data(graph: onnx.GraphProto) -> Iterator[str]:
     for tensor in tensors:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             yield from (entry.value for entry in tensor.external_data if entry.key == "location")
+
+
+def of(model: onnx.ModelProto, where: str) -> Metadata:
+    """The metadata of an ONNX in memory; `where` is what errors name. Raises what `from_properties` raises."""
+    return from_properties({prop.key: prop.value for prop in model.metadata_props}, where)
 
 
 def write(model: onnx.ModelProto, metadata: Metadata) -> None:

@@ -4,10 +4,12 @@ model = to_onnx([Path("yolov2.cfg"), Path("yolov2.weights")], Request("yolov2"))
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
+from watchline.engines import metadata
 from watchline.export import darknet, foreign
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.families import FAMILIES
@@ -30,6 +32,13 @@ def to_onnx(
         CheckpointNotFound, CheckpointRefused: no checkpoint, a broken one, or not of that network.
         ExportRefused: arch, family or what the request asks for do not go with it; or torch is not installed.
     """
+    model = _exported(paths, request, arch, family)
+    if request.resize:
+        metadata.write(model, replace(metadata.of(model, request.name), resize=request.resize))
+    return model
+
+
+def _exported(paths: Sequence[Path], request: Request, arch: str | None, family: str | None) -> onnx.ModelProto:
     kind = recognise(paths)
     if arch and kind != "torch":
         raise ExportRefused(f"{paths[0]}: the network of a PyTorch state dict has a name, {arch!r}; this is {kind}")

@@ -77,7 +77,7 @@ class Detector:
             EngineError: the model or the runtime is not to be had.
             ConfigError: the model does not detect, or knows no such class.
         """
-        engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads)
+        engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads, self.batch)
         if engine.metadata.task != "detect":
             engine.close()
             raise ConfigError(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from cli.shell import watchline
 
-from watchline.cli import cuda_driver, doctor
-from watchline.engines import metadata
+from watchline.cli import doctor
+from watchline.engines import cuda_driver, metadata
 from watchline.pipeline import zoo
 
 SECTIONS = ["machine", "gpu", "runtimes", "video", "libraries", "models", "would be chosen"]
@@ -25,6 +25,15 @@ def test_doctor_has_every_section() -> None:
     assert told["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
     assert told["cores"].startswith(f"{len(os.sched_getaffinity(0))} to use of ")
     assert "libx264" in told["encoders"]
+    assert any(line.startswith("  tensorrt's plans ") and "MB" in line for line in done.out)
+
+
+def test_doctor_counts_the_plans_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHLINE_CACHE", str(tmp_path))
+    assert doctor._plans() == f"0 in {tmp_path / 'plans'}, 0.0 MB"
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "a.engine").write_bytes(bytes(2_000_000))
+    assert doctor._plans() == f"1 in {tmp_path / 'plans'}, 2.0 MB"
 
 
 def test_a_section_that_breaks_is_a_finding_and_no_failure() -> None:
@@ -54,7 +63,7 @@ def test_no_driver_is_said_so() -> None:
 def test_the_driver_names_its_gpus() -> None:
     driver = cuda_driver.ask()
     assert driver.version.startswith("CUDA ")
-    assert all(gpu.name and gpu.gibibytes > 1 for gpu in driver.gpus)
+    assert all(gpu.name and gpu.gibibytes > 1 and float(gpu.capability) >= 5 for gpu in driver.gpus)
 
 
 def test_models_lists_what_ships() -> None:

@@ -15,6 +15,7 @@ import voc_set
 from cli.shell import Done, watchline, within
 from clips import write_clip
 from models_onnx import save, tiny_detector, without_metadata
+from nvidia_builder import installed
 
 from watchline.engines import load, metadata
 from watchline.models.yolov2 import YOLOv2
@@ -72,6 +73,13 @@ def test_the_size_is_the_one_asked_for(darknet: Path) -> None:
     assert export(darknet, "net.cfg net.weights -o net.onnx --labels net.names --imgsz 96").code == 0
     with load(darknet / "net.onnx") as engine:
         assert engine.size == (96, 96)
+
+
+def test_pictures_are_stretched_if_that_is_how_it_was_trained(darknet: Path) -> None:
+    for name, words in {"own": "", "asked": "--resize stretch"}.items():
+        assert export(darknet, f"net.cfg net.weights -o {name}.onnx --labels net.names {words}").code == 0
+    assert metadata.read(darknet / "own.onnx").resize == "letterbox-center"
+    assert metadata.read(darknet / "asked.onnx").resize == "stretch"
 
 
 def test_a_checkpoint_of_our_own_training(yolov2: Path) -> None:
@@ -186,6 +194,11 @@ def test_a_precision_that_costs_too_much_writes_nothing(seeing: Path) -> None:
     [
         ("", "name a checkpoint"),
         ("net.cfg net.weights -o net.engine --to onnx", "a model for onnx ends on .onnx"),
+        pytest.param(
+            "net.cfg net.weights -o net.engine",
+            "Export to .onnx, take that there, and run it by --runtime tensorrt",
+            marks=pytest.mark.skipif(installed("tensorrt"), reason="TensorRT is here, plans can be built"),
+        ),
         ("net.cfg net.weights -o none/net.onnx", "there is no folder none"),
         ("net.cfg net.weights -o net.onnx --precision int8", "--precision int8 and --calibrate PATH… go together"),
         ("net.cfg net.weights -o net.onnx --calibrate clip.mp4", "--precision int8 and --calibrate PATH… go together"),
@@ -216,7 +229,7 @@ def test_the_checkpoint_itself_is_never_written_over(tmp_path: Path) -> None:
     before = path.read_bytes()
     done = export(tmp_path, "net.onnx --family yolox")  # the default output would be net.onnx
     assert done.code == 2
-    assert "net.onnx is the checkpoint itself; name another file: -o NAME.onnx" in done.err[-1]
+    assert "net.onnx would be written over the checkpoint itself; name another file: -o NAME.onnx" in done.err[-1]
     assert path.read_bytes() == before
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from watchline.engines import load, metadata
 from watchline.engines.engine import Engine
 from watchline.engines.errors import InferenceFailed, ModelRefused, RequestRefused
+from watchline.engines.fake_gpu import fake_gpu
 from watchline.engines.replay import Recorder
+from watchline.engines.tensor_rt import TensorRtEngine
 
 WIDTH, HEIGHT = 64, 32
 ONE, THREE = pictures(1, WIDTH, HEIGHT), pictures(3, WIDTH, HEIGHT, seed=1)
@@ -29,10 +31,14 @@ GRAPH_RUNTIMES = [
 Open = Callable[[], Engine]
 
 
-@pytest.fixture(params=[*GRAPH_RUNTIMES, "replay"])
-def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture(params=[*GRAPH_RUNTIMES, "replay", "tensorrt on the fake GPU"])
+def open_engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Loads the tiny detector at WIDTH x HEIGHT in one of the runtimes; `replay` has the three batches on record."""
     model = save(tiny_detector(), tmp_path)
+    if request.param == "tensorrt on the fake GPU":
+        monkeypatch.setenv("WATCHLINE_CACHE", str(tmp_path / "cache"))
+        gpu = fake_gpu()
+        return lambda: TensorRtEngine(model, (WIDTH, HEIGHT), 2, gpu)
     if request.param != "replay":
         return lambda: load(model, request.param, (WIDTH, HEIGHT))
     recording = tmp_path / "tiny.npz"
@@ -62,7 +68,7 @@ def test_it_says_what_it_is(open_engine: Open) -> None:
     with open_engine() as engine:
         assert engine.metadata == about()
         assert engine.size == (WIDTH, HEIGHT)
-        assert any(name in engine.runtime for name in ("onnxruntime 1.", "openvino 20"))
+        assert any(name in engine.runtime for name in ("onnxruntime 1.", "openvino 20", "tensorrt 11"))
 
 
 def test_warming_up_changes_no_result(open_engine: Open) -> None:

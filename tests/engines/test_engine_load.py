@@ -34,7 +34,6 @@ def test_onnxruntime_on_the_cpu_is_the_default(model: Path) -> None:
         ),
         ({"runtime": "OpenVINO"}, RequestRefused, "did you mean openvino"),
         ({"runtime": "xyz"}, RequestRefused, "'xyz', expected one of onnxruntime, openvino, tensorrt$"),
-        ({"runtime": "tensorrt"}, RuntimeUnavailable, "TensorRT runtime is not part of this build"),
         ({"threads": 0}, RequestRefused, "0 threads; expected 1 or more"),
         ({"size": (0, 64)}, RequestRefused, "width is 0; expected 8..4096"),
         ({"size": (64, -8)}, RequestRefused, "height is -8; expected 8..4096"),
@@ -67,15 +66,13 @@ def test_cuda_where_there_is_none_is_an_error_and_no_fall_back(model: Path) -> N
     [
         ("none.onnx", ModelNotFound, "none.onnx: there is no such file"),
         ("none.engine", ModelNotFound, "none.engine: there is no such file"),
-        ("plan.engine", RuntimeUnavailable, "plan.engine: the TensorRT runtime is not part of this build"),
         ("weights.pt", ModelRefused, "weights.pt: the suffix '.pt' .* expected .onnx"),
         ("folder", ModelRefused, "the suffix ''"),
         ("folder.onnx", ModelRefused, "folder.onnx: it cannot be read"),
     ],
 )
 def test_files_that_are_no_model(tmp_path: Path, name: str, error: type[EngineError], message: str) -> None:
-    for file in ("plan.engine", "weights.pt"):
-        (tmp_path / file).write_bytes(b"x")
+    (tmp_path / "weights.pt").write_bytes(b"x")
     for folder in ("folder", "folder.onnx"):
         (tmp_path / folder).mkdir()
     with pytest.raises(error, match=message):
@@ -111,7 +108,6 @@ def test_available_names_every_runtime_with_its_version() -> None:
     runtimes = available()
     assert list(runtimes) == ["onnxruntime", "openvino", "tensorrt"]
     assert "CPUExecutionProvider" in runtimes["onnxruntime"]
-    assert runtimes["tensorrt"].startswith("not available: the TensorRT runtime")
 
 
 def test_importing_engines_imports_no_runtime() -> None:

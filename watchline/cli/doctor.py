@@ -13,7 +13,9 @@ from pathlib import Path
 import watchline
 from watchline.cli.exit_codes import DONE
 
-PACKAGES = "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime tensorrt torch".split()
+PACKAGES = (
+    "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime tensorrt cuda-bindings torch".split()
+)
 Rows = list[tuple[str, str]]
 
 
@@ -81,7 +83,7 @@ def _memory() -> str:
 
 
 def _gpu() -> Rows:
-    from watchline.cli.cuda_driver import NoDriver, ask
+    from watchline.engines.cuda_driver import NoDriver, ask
 
     try:
         driver = ask()
@@ -89,14 +91,25 @@ def _gpu() -> Rows:
         return [("NVIDIA", f"none found: {reason}")]
     return [
         ("driver", driver.version),
-        *((f"device {i}", f"{gpu.name}, {gpu.gibibytes:.1f} GiB") for i, gpu in enumerate(driver.gpus)),
+        *(
+            (f"device {i}", f"{gpu.name}, {gpu.gibibytes:.1f} GiB, compute capability {gpu.capability}")
+            for i, gpu in enumerate(driver.gpus)
+        ),
     ]
 
 
 def _runtimes() -> Rows:
     from watchline import engines
 
-    return list(engines.available().items())
+    return [*engines.available().items(), ("tensorrt's plans", _plans())]
+
+
+def _plans() -> str:
+    from watchline.engines.cache_folder import where
+
+    folder = where("plans")
+    sizes = [file.stat().st_size for file in folder.glob("*.engine")]
+    return f"{len(sizes)} in {folder}, {sum(sizes) / 1e6:.1f} MB"
 
 
 def _video() -> Rows:

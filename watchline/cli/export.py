@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from watchline.measure.drop import Drop
 
 SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine", "openvino": ".xml"}
+RESIZES = ("letterbox", "letterbox-center", "stretch")
 PRECISIONS = ("fp32", "fp16", "int8")
 PICTURES = 200  # that INT8's ranges are taken from
 BATCH = 4  # the largest batch of a TensorRT plan, if nobody says
@@ -38,6 +39,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, where its names do not tell")
     parser.add_argument("--family", metavar="NAME", help="family of an ONNX detector: yolox, ultralytics, nanodet, …")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
+    parser.add_argument("--resize", choices=RESIZES, help="how pictures become that size (default: the network's own)")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
     parser.add_argument(
         "--batch", type=at_least(1), metavar="N", help=f"largest batch of a TensorRT plan (default: {BATCH})"
@@ -60,6 +62,10 @@ def run(options: argparse.Namespace) -> int:
     """Export, measure what the precision costs, write; a line for each step on stdout."""
     paths = [Path(word) for word in options.inputs]
     out = _checked(options, paths)
+    if options.to == "tensorrt":
+        from watchline.engines import plan
+
+        plan.gpu_to_build_for()  # before anything is computed in vain
     started = time.monotonic()
     with TemporaryDirectory(prefix=".watchline-export-", dir=out.parent) as folder:
         full = Path(folder) / f"{out.stem}.onnx"
@@ -91,8 +97,9 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
         parser.error(f"--out {out}: a model for {options.to} ends on {suffix}")
     if not out.parent.is_dir():
         parser.error(f"--out {out}: there is no folder {out.parent}")
-    if any(out.exists() and path.exists() and out.samefile(path) for path in paths):
-        parser.error(f"--out {out} is the checkpoint itself; name another file: -o NAME{suffix}")
+    written = [out, out.with_suffix(".onnx")] if options.to == "tensorrt" else [out]
+    if any(file.exists() and path.exists() and file.samefile(path) for file in written for path in paths):
+        parser.error(f"--out {out} would be written over the checkpoint itself; name another file: -o NAME{suffix}")
     if (options.precision == "int8") != bool(options.calibrate):
         parser.error("--precision int8 and --calibrate PATH… go together: INT8 needs pictures to take its ranges from")
     if options.max_drop is not None and not options.data:
@@ -114,9 +121,10 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         name=out.stem,
         labels=labels.read(options.labels) if options.labels else None,
         size=(sides, sides) if isinstance(sides, int) else tuple(sides) if sides else None,
+        resize=options.resize,
     )
     model = to_onnx(paths, request, options.arch, options.family)
-    about = metadata.from_properties({prop.key: prop.value for prop in model.metadata_props}, str(out))
+    about = metadata.of(model, str(out))
     print(
         f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {about.imgsz} pixels", flush=True
     )
@@ -188,7 +196,9 @@ def _write(options: argparse.Namespace, model: Path, out: Path) -> None:
         case "tensorrt":
             from watchline.engines import plan
 
-            plan.build(model, out, options.batch or BATCH)
+            beside = out.with_suffix(".onnx")  # from which the plan is built again for another GPU or version
+            model.replace(beside)
+            plan.build(beside, out, options.batch or BATCH)
 
 
 def _save(model: "onnx.ModelProto", path: Path) -> None:

@@ -3,6 +3,8 @@
 import ctypes
 from dataclasses import dataclass
 
+CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+
 
 class NoDriver(Exception):
     """There is no driver, or it answers with an error; the message says which."""
@@ -10,10 +12,11 @@ class NoDriver(Exception):
 
 @dataclass(frozen=True)
 class Gpu:
-    """One GPU and its memory."""
+    """One GPU, its memory, and which instructions it has, e.g. "8.9"."""
 
     name: str
     gibibytes: float
+    capability: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,14 @@ def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
     _call(driver, "cuDeviceGet", ctypes.byref(device), index)
     _call(driver, "cuDeviceGetName", name, len(name), device)
     _call(driver, "cuDeviceTotalMem_v2", ctypes.byref(memory), device)
-    return Gpu(name.value.decode(errors="replace"), memory.value / 2**30)
+    major, minor = (_attribute(driver, device, number) for number in CAPABILITY)
+    return Gpu(name.value.decode(errors="replace"), memory.value / 2**30, f"{major}.{minor}")
+
+
+def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:
+    value = ctypes.c_int()
+    _call(driver, "cuDeviceGetAttribute", ctypes.byref(value), number, device)
+    return value.value
 
 
 def _call(driver: ctypes.CDLL, function: str, *arguments: object) -> None:

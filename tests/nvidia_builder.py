@@ -1,0 +1,57 @@
+"""Does NVIDIA take a model? Its own parser and builder say so, without a GPU: the package tensorrt_rtx.
+
+    @needs_builder
+    def test_it_builds(tmp_path):
+        accepts(path_of_onnx)
+
+Each try is a process of its own. WATCHLINE_NVIDIA names a folder with the package if it is not installed.
+"""
+
+import importlib.machinery
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from watchline.engines import apart, metadata
+from watchline.engines.contract import choose_size
+from watchline.engines.gpu import Order, Progress, Report
+
+CHILD = (sys.executable, str(Path(__file__).with_name("nvidia_child.py")))
+
+
+def installed(package: str) -> bool:
+    """Whether a package of NVIDIA's is there to be imported; asked without importing it."""
+    folders = [*sys.path, os.environ.get("WATCHLINE_NVIDIA", "")]
+    return importlib.machinery.PathFinder.find_spec(package, folders) is not None
+
+
+needs_builder = pytest.mark.skipif(
+    not installed("tensorrt_rtx"),
+    reason="NVIDIA's builder is not here: pip install tensorrt-rtx, or WATCHLINE_NVIDIA=folder that has it",
+)
+
+
+def accepts(
+    model: Path,
+    batch: int = 4,
+    size: tuple[int, int] | None = None,
+    timing: Path | None = None,
+    report: Report = lambda _: None,
+) -> bytes:
+    """The plan that NVIDIA's builder makes of a model, for 1 to `batch` pictures of (width, height) `size`.
+
+    Raises:
+        ModelRefused: the parser or the builder does not take it, with what they say.
+        InferenceFailed: they crashed.
+    """
+    about, shape = metadata.describe(model)
+    counts = (shape.batch, shape.batch) if isinstance(shape.batch, int) else (1, batch)
+    order = Order(model, choose_size(shape, about, size, str(model)), counts)
+    return apart.build(order, timing or model.with_suffix(".timing"), report, CHILD)
+
+
+def told(reports: list[Progress]) -> Report:
+    """A report that is kept, for tests that look at it."""
+    return reports.append
