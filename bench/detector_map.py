@@ -7,8 +7,9 @@ DIR holds `voc2012-animals` (VOC layout; the six classes it is about), `mot15/PE
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -17,15 +18,11 @@ import onnx
 from numpy.typing import NDArray
 
 from watchline.engines import metadata
-from watchline.ops.average_precision import Found, Truth, average_precision, mean_average_precision
+from watchline.measure.accuracy import CONF, Find, accuracy, finder
+from watchline.ops.average_precision import Found, Truth, average_precision
 from watchline.ops.nms import nms
 from watchline.pipeline import zoo
-from watchline.pipeline.detections import Detections
 from watchline.pipeline.detector import Detector
-from watchline.pipeline.message import Item
-from watchline.pipeline.stage import Process
-from watchline.streams.frame import ArrayPicture, Frame
-from watchline.train.datasets import voc
 
 SIX = ("cat", "cow", "dog", "horse", "person", "sheep")
 VEHICLES = ("bus", "car")
@@ -43,7 +40,7 @@ def main() -> None:
     parser.add_argument("--record", action="store_true", help="write the figures into the model's metadata")
     args = parser.parse_args()
     for imgsz in args.imgsz:
-        detector = Detector(model=args.model, runtime=args.runtime, imgsz=imgsz, conf=0.01, iou=0.5)
+        detector = Detector(model=args.model, runtime=args.runtime, imgsz=imgsz, conf=CONF, iou=0.5)
         measured = figures(detector, args.data, args.every)
         for name, value in measured.items():
             print(f"{imgsz or 'own size':>8}  {name:<45} {value:.3f}", flush=True)
@@ -61,44 +58,26 @@ def _record(path: Path, imgsz: int | None, measured: dict[str, float]) -> None:
 
 def figures(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:
     """The four figures by name. `detector.conf` is low, since average precision wants the whole curve."""
-    result = {}
-    with detector.open() as process:
-        found, truth = _run(process, _voc_val(data), every, lambda d: Found(d.boxes, d.scores, d.classes))
-        ap = average_precision(found, truth, 20)
-        labels = detector.load().metadata.labels
-        result["six-class mAP on voc2012-animals val"] = mean_average_precision(ap[[labels.index(c) for c in SIX]])
+    animals = accuracy(replace(detector, classes=SIX), data / "voc2012-animals", "val", every=every)
+    result = {"six-class mAP on voc2012-animals val": animals.mean}
+    with finder(detector) as find:
         for name in ("PETS09-S2L1", "TUD-Stadtmitte"):
-            found, truth = _run(process, _mot(data / "mot15" / name), every, lambda d: _one_class(d, ("person",)))
-            result[f"person AP on {name}"] = float(average_precision(found, truth, 1)[0])
-        found, truth = _run(process, _highway(data / "cdnet2014" / "highway"), every, lambda d: _one_class(d, VEHICLES))
-        result["vehicle AP on CDnet highway"] = float(average_precision(found, truth, 1)[0])
+            result[f"person AP on {name}"] = _one_class(find, _mot(data / "mot15" / name), every, ("person",))
+        highway = _highway(data / "cdnet2014" / "highway")
+        result["vehicle AP on CDnet highway"] = _one_class(find, highway, every, VEHICLES)
     return result
 
 
-def _run(
-    process: Process, pictures: Labelled, every: int, select: Callable[[Detections], Found]
-) -> tuple[list[Found], list[Truth]]:
+def _one_class(find: Find, pictures: Labelled, every: int, names: tuple[str, ...]) -> float:
+    """Average precision of some classes as one class, suppressed across them."""
     found, truths = [], []
-    for i, (image, truth) in enumerate(pictures):
-        if i % every:
-            continue
-        frame = Frame("bench", 0, 0, 1, ArrayPicture(image), 0.0)
-        [item] = process([Item(0, frame)])
-        found.append(select(item.detections))
+    for image, truth in islice(pictures, 0, None, every):
+        detections = find(image)
+        mine = detections[np.isin(detections.names, names)] if len(detections) else detections
+        keep = nms(mine.boxes, mine.scores, 0.5)
+        found.append(Found(mine.boxes[keep], mine.scores[keep], np.zeros(len(keep), np.int64)))
         truths.append(truth)
-    return found, truths
-
-
-def _one_class(detections: Detections, names: tuple[str, ...]) -> Found:
-    """The boxes of some classes as one class, suppressed across them."""
-    mine = detections[np.isin(detections.names, names)] if len(detections) else detections
-    keep = nms(mine.boxes, mine.scores, 0.5)
-    return Found(mine.boxes[keep], mine.scores[keep], np.zeros(len(keep), np.int64))
-
-
-def _voc_val(data: Path) -> Labelled:
-    for sample in voc(data / "voc2012-animals", "val"):
-        yield sample.image, Truth(sample.boxes, sample.classes, sample.ignore)
+    return float(average_precision(found, truths, 1)[0])
 
 
 def _mot(folder: Path) -> Labelled:

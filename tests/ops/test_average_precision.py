@@ -93,6 +93,57 @@ def test_equal_scores_keep_the_order_of_the_pictures():
     assert average_precision(*zip(*pictures[::-1], strict=True), 1)[0] == 1.0
 
 
+def test_equal_scores_in_one_picture_keep_the_order_of_the_rows():
+    """A miss and a hit of one score: whichever stands first is judged first."""
+    real = [truth((*A, 0, 0))]
+    assert average_precision([found((*NOWHERE, 0.5, 0), (*A, 0.5, 0))], real, 1)[0] == 0.5
+    assert average_precision([found((*A, 0.5, 0), (*NOWHERE, 0.5, 0))], real, 1)[0] == 1.0
+
+
+def test_of_two_on_one_truth_the_first_in_the_list_is_right_though_the_second_fits_better():
+    """The kit goes by score, not by overlap, and by the order of the list where scores are equal."""
+    seen = [found((*HALF, 0.5, 0), (*A, 0.5, 0))]
+    right, wrong, _ = judge(seen, [truth((*A, 0, 0))], 0, 0.5)
+    assert (right.tolist(), wrong.tolist()) == ([True, False], [False, True])
+
+
+def test_two_on_a_difficult_truth_are_not_counted_and_the_free_truth_beside_it_stays_free():
+    """Both overlap the difficult truth best; the other truth, which would do as well, is not found by them."""
+    seen = [found((0, 0, 10, 10, 0.9, 0), (0, 1, 10, 11, 0.8, 0))]
+    real = [truth((0, 0, 10, 10, 0, 1), (0, 3, 10, 13, 0, 0))]
+    right, wrong, total = judge(seen, real, 0, 0.5)
+    assert not right.any()
+    assert not wrong.any()
+    assert total == 1
+    assert average_precision(seen, real, 1)[0] == 0
+
+
+def kit_overlap(a, b) -> float:
+    """`VOCevaldet.m`: boxes count pixels from 1 and include the last one."""
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    if width <= 0 or height <= 0:
+        return 0.0
+    union = (a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1) - width * height
+    return width * height / union
+
+
+def test_half_open_boxes_have_the_overlap_of_the_kit():
+    """Also on the very edge of the threshold, where a detection is right or wrong by one rounding."""
+    rng = np.random.default_rng(3)
+    edges = 0
+    for _ in range(4000):
+        corners = rng.integers(1, 9, (2, 2))
+        a, b = (
+            np.array([x, y, x + w, y + h]) for (x, y), (w, h) in zip(corners, rng.integers(0, 9, (2, 2)), strict=True)
+        )
+        seen, real = (np.array([x1 - 1, y1 - 1, x2, y2]) for x1, y1, x2, y2 in (a, b))
+        right, _, _ = judge([found((*seen, 0.9, 0))], [truth((*real, 0, 0))], 0, 0.5)
+        assert right[0] == (kit_overlap(a, b) >= 0.5)
+        edges += kit_overlap(a, b) == 0.5
+    assert edges > 10  # of those that decide
+
+
 def test_the_eleven_points_do_not_lose_a_recall_to_rounding():
     """7 of 10 truths found without a mistake: recalls 0 to 0.7 have precision 1, although 0.7 > 7 * 0.1 in floats."""
     rows = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]

@@ -1,0 +1,224 @@
+"""How good a detector is on labelled pictures: VOC's average precision of what comes out of the detector stage.
+
+    measured = accuracy(Detector(model="yolov2.onnx"), Path("VOC2007"), split="test")
+    measured.mean, measured.per_class["dog"]
+
+So letterbox, runtime, decoding and suppression are part of what is measured, as they are part of what users get.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.measure import voc
+from watchline.measure.errors import DataRefused
+from watchline.ops.average_precision import Found, Rule, Truth, average_precision, mean_average_precision
+from watchline.ops.boxes import Boxes
+from watchline.ops.coco import RENAMED
+from watchline.pipeline.detections import Detections
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.message import Item
+from watchline.streams.frame import ArrayPicture, Frame, Image
+
+CONF = 0.01  # average precision wants the whole curve, down to what nobody would show
+
+Find = Callable[[Image], Detections]
+"""What a detector finds in a picture (H, W, 3) uint8 BGR."""
+
+Progress = Callable[[int, int], object]
+"""Called after each picture: how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What was measured, and on what.
+
+    Attributes:
+        data: the folder's name.
+        split: that was read.
+        pictures: how many.
+        rule, threshold: of the average precision: "area" or "11-point", and the IoU from which a box is right.
+        per_class: average precision in 0..1 by the data set's class names; NaN where all objects are difficult.
+        objects: by class, how many count: those that are not difficult.
+        unknown: classes of the data set that the model has no label for; they are left out.
+        seconds: that reading and detecting took.
+    """
+
+    data: str
+    split: str
+    pictures: int
+    rule: Rule
+    threshold: float
+    per_class: dict[str, float]
+    objects: dict[str, int]
+    unknown: tuple[str, ...]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean average precision: over the classes that have objects which count; NaN if none has."""
+        return mean_average_precision(np.array(list(self.per_class.values())))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN: None in its place."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "pictures": self.pictures,
+            "rule": self.rule,
+            "iou_threshold": self.threshold,
+            "mean_average_precision": _number(self.mean),
+            "classes": {
+                name: {"average_precision": _number(value), "objects": self.objects[name]}
+                for name, value in self.per_class.items()
+            },
+            "unknown_classes": list(self.unknown),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def accuracy(
+    detector: Detector,
+    data: Path,
+    split: str | None = None,
+    rule: Rule = "area",
+    every: int = 1,
+    threshold: float = 0.5,
+    progress: Progress | None = None,
+) -> Accuracy:
+    """Run the detector stage over labelled pictures, one by one.
+
+    Args:
+        detector: its settings, but for `conf`, which is low here. Its `classes` are those to measure, without any all.
+        data: folder in VOC's layout.
+        split, every: which pictures, as `voc.read` has it.
+        rule, threshold: as `average_precision` has them.
+
+    Raises:
+        MeasureError, SourceUnreadable: see `voc.read`; or model and data set have no class in common.
+        EngineError, ConfigError: the model does not load or does not run.
+        ValueError: there is no such rule or threshold.
+    """
+    with finder(replace(detector, conf=CONF)) as find:
+        return accuracy_of(find, data, split, rule, every, threshold, detector.classes, progress)
+
+
+@contextmanager
+def finder(detector: Detector) -> Iterator[Find]:
+    """The detector stage as a plain function of one picture. Raises what `Detector.open` raises."""
+    with detector.open() as process:
+
+        def find(image: Image) -> Detections:
+            [item] = process([Item(0, Frame("measure", 0, 0, Fraction(1), ArrayPicture(image)))])
+            assert item.detections is not None, "the detector looks at every frame 0"
+            return item.detections
+
+        yield find
+
+
+def accuracy_of(
+    find: Find,
+    data: Path,
+    split: str | None = None,
+    rule: Rule = "area",
+    every: int = 1,
+    threshold: float = 0.5,
+    classes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Accuracy:
+    """As `accuracy`, of anything that finds boxes in a picture, from low scores on.
+
+    Args:
+        classes: labels to measure; without any, all.
+    """
+    split = voc.find_split(data, split)
+    total = len(voc.names(data, split)[::every])
+    started = time.monotonic()
+    found: list[Detections] = []
+    truth: list[_Truth] = []
+    for number, picture in enumerate(voc.read(data, split, every), 1):
+        found.append(find(picture.image))
+        truth.append(_Truth(picture.boxes, picture.names, picture.difficult))
+        if progress:
+            progress(number, total)
+    there = sorted({name for real in truth for name in real.names})
+    labels = found[0].labels
+    answers = label_of_each(there, labels)
+    unknown = tuple(name for name in there if name not in answers)
+    if classes:
+        answers = {name: label for name, label in answers.items() if label in classes}
+    if not answers:
+        raise DataRefused(
+            f"{data}: its {split} has {_listed(there)}, and none of these is asked for; the model has "
+            f"{_listed(classes or labels)}; expected a class in common"
+        )
+    real = [_numbered_truth(picture, answers) for picture in truth]
+    values = average_precision([_numbered(d, answers) for d in found], real, len(answers), threshold, rule)
+    counts = sum((np.bincount(t.classes[~t.difficult], minlength=len(answers)) for t in real), np.zeros(1, int))
+    return Accuracy(
+        data=data.resolve().name,
+        split=split,
+        pictures=len(found),
+        rule=rule,
+        threshold=threshold,
+        per_class=dict(zip(answers, values.tolist(), strict=True)),
+        objects=dict(zip(answers, counts.tolist(), strict=True)),
+        unknown=unknown,
+        seconds=time.monotonic() - started,
+    )
+
+
+def label_of_each(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """Which of a model's labels answers to each of a data set's names; names without one are left out.
+
+    A label answers to its own name; else VOC's word and COCO's for a thing are the same (`ops.coco.RENAMED`). Each
+    label answers to one name only, its own first: VOC does not label lorries, so COCO's truck is no car there.
+    """
+    free = [label for label in labels if label not in names]
+    answers = {}
+    for name in names:
+        if name in labels:
+            answers[name] = name
+        elif same := [label for label in free if RENAMED.get(label) == name or RENAMED.get(name) == label]:
+            answers[name] = same[0]
+            free.remove(same[0])
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """What is in a picture, without the picture."""
+
+    boxes: Boxes
+    names: tuple[str, ...]
+    difficult: NDArray[np.bool_]
+
+
+def _numbered(detections: Detections, answers: dict[str, str]) -> Found:
+    """Of the labels that answer, numbered in their order."""
+    numbers = {label: number for number, label in enumerate(answers.values())}
+    number = np.array([numbers.get(label, -1) for label in detections.labels], np.int64)[detections.classes]
+    mine = number >= 0
+    return Found(detections.boxes[mine], detections.scores[mine], number[mine])
+
+
+def _numbered_truth(truth: _Truth, answers: dict[str, str]) -> Truth:
+    numbers = {name: number for number, name in enumerate(answers)}
+    number = np.array([numbers.get(name, -1) for name in truth.names], np.int64)
+    mine = number >= 0
+    return Truth(truth.boxes[mine], number[mine], truth.difficult[mine])
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    return ", ".join([*names[:most], "…"] if len(names) > most else names) or "no objects"

@@ -1,0 +1,17 @@
+"""What can go wrong when a model is measured."""
+
+
+class MeasureError(Exception):
+    """Root of all errors of measuring. The message says what, what it is, what was expected, and what to do."""
+
+
+class DataNotFound(MeasureError, FileNotFoundError):
+    """There is no data set at the path, or a part of it is missing."""
+
+
+class DataRefused(MeasureError, ValueError):
+    """The data set is not what its layout says, or does not go with the model."""
+
+
+class ComparisonRefused(MeasureError, ValueError):
+    """Two things were to be compared that cannot be."""

@@ -1,0 +1,32 @@
+"""Pictures as a model takes them: what the detector stage does before the engine, and with the boxes after it."""
+
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.engines.engine import Metadata
+from watchline.ops.letterbox import Fit, Rule, fit
+from watchline.pipeline.detections import Detections
+from watchline.streams.frame import ArrayPicture, Image
+
+
+def fitted(image: Image, about: Metadata, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
+    """A picture (H, W, 3) uint8 BGR as a batch of one (1, height, width, 3), and its place there.
+
+    Args:
+        about: of the model, which says how a picture is fitted and padded.
+        size: (width, height) of the model's input.
+    """
+    picture = ArrayPicture(image)
+    place = fit((picture.width, picture.height), size, cast(Rule, about.resize))
+    batch = np.empty((1, size[1], size[0], 3), np.uint8)
+    place.place(picture.scaled(*place.inner), batch[0], about.pad)
+    return batch, place
+
+
+def to_source(detections: Detections, place: Fit) -> Detections:
+    """Detections from pixels of the network's input to those of the source; without what lies outside."""
+    boxes = place.to_source(detections.boxes)
+    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return Detections(boxes[visible], detections.scores[visible], detections.classes[visible], detections.labels)

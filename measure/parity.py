@@ -1,0 +1,175 @@
+"""Parity: do a checkpoint's numbers survive on the way to the pipeline, and where are they lost if they do not?
+
+    checkpoint -> ONNX in FP32 -> engine, by each runtime -> in the pipeline
+
+    for compared in parity([Path("yolov2.cfg"), Path("yolov2.weights")], Path("yolov2.onnx"), pictures):
+        print(compared.name, compared.difference, compared.over)
+
+What the checkpoint itself gives is computed by torch, for what torch has trained. Darknet's weights and other people's
+ONNX have no such program at hand: theirs is the FP32 export, computed node by node by ONNX's own reference in NumPy,
+which shares no code with any runtime. (Whether an export is what Darknet computes, our tests ask Darknet.)
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+from onnx.reference import ReferenceEvaluator
+
+from watchline import engines
+from watchline.engines import metadata
+from watchline.engines.engine import Engine, Metadata
+from watchline.engines.inside import inside
+from watchline.export.checkpoint import to_onnx
+from watchline.export.recognise import recognise
+from watchline.export.request import Request
+from watchline.measure.accuracy import Accuracy, Find
+from watchline.measure.comparison import LIMITS, Batch, Compared, Comparison, Limits, Step
+from watchline.measure.differences import Outputs
+from watchline.measure.errors import ComparisonRefused
+from watchline.pipeline.detector import Detector
+from watchline.streams.frame import Image
+
+Runtime = Literal["onnxruntime", "openvino", "tensorrt"]
+RUNTIMES: dict[str, tuple[Runtime, ...]] = {
+    ".onnx": ("onnxruntime", "openvino", "tensorrt"),
+    ".xml": ("openvino",),
+    ".engine": ("tensorrt",),
+}
+"""What can run a file, by its suffix."""
+
+
+def parity(
+    paths: Sequence[Path],
+    file: Path,
+    pictures: Sequence[Image],
+    detector: Detector | None = None,
+    arch: str | None = None,
+    family: str | None = None,
+    measure: Callable[[Find], Accuracy] | None = None,
+    limits: Mapping[str, Limits] = LIMITS,
+    precision: str | None = None,
+) -> Iterator[Compared]:
+    """Each step of the way as it was compared with the checkpoint; the first is the checkpoint itself.
+
+    Args:
+        paths, arch, family: of the checkpoint, as `to_onnx` has them.
+        file: the engine that was made of it.
+        pictures: (H, W, 3) uint8 BGR, at least one.
+        detector: whose `conf` and `iou` say what is shown.
+        measure: measures the mAP on labelled pictures, e.g. `partial(accuracy_of, data=folder)`.
+        limits: by precision.
+        precision: of the engine; None for what `precision_of` finds.
+
+    Raises:
+        ComparisonRefused: nothing here runs the engine, it was made of another checkpoint, or there are no pictures.
+        ExportError, EngineError: checkpoint or engine are refused.
+    """
+    runtimes, _ = runtimes_of(file)
+    if not runtimes:
+        raise ComparisonRefused(f"{file}: no runtime here runs it; expected {' or '.join(RUNTIMES)} with its runtime")
+    detector = replace(detector or Detector(), model=str(file), runtime=runtimes[0])
+    precision = precision or precision_of(file)
+    with TemporaryDirectory(prefix="watchline-parity-") as folder:
+        with engines.load(file, runtimes[0]) as engine:
+            told, size = engine.metadata, engine.size
+        model, first = _checkpoint(paths, Request(told.name, told.labels, size), arch, family)
+        about = _about(model)
+        if about.checkpoint != told.checkpoint:
+            raise ComparisonRefused(
+                f"{file}: it was made of a checkpoint with the sha256 {told.checkpoint[:12]}…, and "
+                f"{paths[-1]} has {about.checkpoint[:12]}…; name the checkpoint that it was made of"
+            )
+        comparison = Comparison(pictures, about, size, detector, measure, limits)
+        yield comparison.add(first)
+        again = Path(folder) / "exported.onnx"
+        onnx.save(model, again)
+        with engines.load(again, "onnxruntime", size) as engine:
+            yield comparison.add(_step("exported again", engine, again, "onnxruntime", precision_of(again)))
+        for runtime in runtimes:
+            with engines.load(file, runtime, size) as engine:
+                yield comparison.add(_step(file.name, engine, file, runtime, precision))
+        if about.task == "detect":
+            yield comparison.add_pipeline(f"{file.name} in the pipeline", detector, precision)
+
+
+def runtimes_of(file: Path) -> tuple[list[Runtime], dict[str, str]]:
+    """Names of the runtimes that can run the file here; and of those that are missing, with the reason."""
+    there = engines.available()
+    known = RUNTIMES.get(file.suffix.lower(), ())
+    missing: dict[str, str] = {name: there[name] for name in known if there[name].startswith("not available")}
+    return [name for name in known if name not in missing], missing
+
+
+def precision_of(file: Path) -> str:
+    """In what precision an ONNX file computes: "int8", "fp16" (also if only its weights are stored so) or "fp32".
+
+    Other files do not tell: "fp32", as no other limits can be assumed. Raises ModelNotFound, ModelRefused.
+    """
+    if file.suffix.lower() != ".onnx":
+        return "fp32"
+    graph = metadata.parse(file).graph
+    if any(node.op_type == "QuantizeLinear" for node in graph.node):
+        return "int8"
+    return "fp16" if any(weight.data_type == TensorProto.FLOAT16 for weight in graph.initializer) else "fp32"
+
+
+def _checkpoint(
+    paths: Sequence[Path], request: Request, arch: str | None, family: str | None
+) -> tuple[onnx.ModelProto, Step]:
+    """The checkpoint exported in FP32, and what it gives itself."""
+    if recognise(paths) == "torch":
+        return _by_torch(paths, request, arch)
+    model = to_onnx(paths, request, arch, family)
+    return model, _by_reference(model)
+
+
+def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -> Step:
+    name = f"{name} by {engine.runtime}"
+    if file.suffix.lower() != ".onnx" or runtime == "tensorrt":  # they do not let one look inside
+        return Step(name, engine.infer, precision)
+    model = onnx.load(file)
+    return Step(name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch))
+
+
+def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tuple[onnx.ModelProto, Step]:
+    from watchline.export import torch_reference
+
+    with torch_reference.traced() as modules:
+        model = to_onnx(paths, request, arch)
+    module = modules[-1]
+    step = Step(
+        f"{paths[0].name} by torch",
+        lambda batch: torch_reference.run(module, model, batch),
+        graph=model.graph,
+        inside=lambda batch: torch_reference.inside(module, model, batch),
+    )
+    return model, step
+
+
+def _by_reference(model: onnx.ModelProto) -> Step:
+    evaluator = ReferenceEvaluator(model)
+    names = [value.name for value in model.graph.output]
+
+    def results(batch: Batch) -> dict[str, Any]:
+        with np.errstate(over="ignore", invalid="ignore"):  # its sigmoid computes both of two branches
+            return dict(evaluator.run(None, {"images": batch}, intermediate=True))
+
+    def run(batch: Batch) -> Outputs:
+        return {name: value for name, value in results(batch).items() if name in names}
+
+    def tensors(batch: Batch) -> list[tuple[str, NDArray[Any]]]:
+        return [(name, value) for name, value in results(batch).items() if isinstance(value, np.ndarray)]
+
+    name = f"checkpoint by onnx.reference {onnx.__version__}"
+    return Step(name, run, graph=model.graph, inside=tensors, slow=True)
+
+
+def _about(model: onnx.ModelProto) -> Metadata:
+    return metadata.from_properties({prop.key: prop.value for prop in model.metadata_props}, "checkpoint")

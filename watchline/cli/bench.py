@@ -1,0 +1,121 @@
+"""`watchline bench map --data VOCDIR --model FILE`: how good a model is on labelled pictures."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchline.cli.arguments import at_least, size, words
+from watchline.cli.counting import counting
+from watchline.cli.exit_codes import DONE
+
+if TYPE_CHECKING:
+    from watchline.measure.accuracy import Accuracy
+    from watchline.pipeline.detector import Detector
+
+WORDS = {"area": "area under the precision-recall curve", "11-point": "mean over 11 recalls, as VOC 2007 has it"}
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options."""
+    parser = commands.add_parser(
+        "bench",
+        help="measure a model: its mean average precision on labelled pictures",
+        description="Mean average precision, as PASCAL VOC has it, of what comes out of the pipeline's detector.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("what", choices=["map"], metavar="map")
+    add_data(parser, required=True)
+    parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
+    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt")
+    parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
+    parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
+    parser.add_argument("--classes", type=words, metavar="cat,dog", help="labels to measure (default: all)")
+    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), metavar="N", help="(default: all cores)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    return parser
+
+
+def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
+    """Which labelled pictures, and how they are counted."""
+    parser.add_argument(
+        "--data", type=Path, required=required, metavar="VOCDIR", help="labelled pictures, VOC's layout"
+    )
+    parser.add_argument("--split", help="a list in ImageSets/Main, or all (default: val, else test, else all)")
+    parser.add_argument(
+        "--every", type=at_least(1), default=1, metavar="N", help="every n-th picture only: a quick look"
+    )
+    parser.add_argument("--rule", choices=list(WORDS), default="area", help="of the average precision (default: area)")
+    parser.add_argument(
+        "--iou-threshold", type=_threshold, default=0.5, metavar="IOU", help="from which a box is right (default: 0.5)"
+    )
+
+
+def check_json(options: argparse.Namespace) -> None:
+    """Leaves by argparse's usage error where the figures cannot be written, before any work is done."""
+    file = options.json
+    if file and (file.is_dir() or not file.absolute().parent.is_dir()):
+        options.parser.error(f"--json {file}: expected the name of a file in a folder that is there")
+
+
+def write_json(file: Path, figures: object) -> None:
+    """Write figures that JSON can hold. Raises OSError."""
+    file.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and print a row a class and the mean."""
+    from watchline.measure.accuracy import accuracy
+
+    check_json(options)
+    detector = _detector(options)
+    with detector.load() as engine:
+        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    with counting("pictures") as progress:
+        data, split, rule, every = options.data, options.split, options.rule, options.every
+        measured = accuracy(detector, data, split, rule, every, options.iou_threshold, progress)
+    print(f"{name} at {width} x {height}, {runtime}; of boxes that overlap more than {detector.iou:g} one stays")
+    print(as_text(measured))
+    if options.json:
+        about: dict[str, object] = {"model": name, "runtime": runtime, "width": width, "height": height}
+        about |= {"suppression_iou": detector.iou, "every": every}
+        write_json(options.json, about | measured.as_dict())
+    return DONE
+
+
+def as_text(measured: "Accuracy") -> str:
+    """A table, and under it what the figures are and what was left out."""
+    width = max(map(len, [*measured.per_class, "mean"]))
+    rows = [f"{'':{width}}{'AP':>8}{'objects':>9}"]
+    for name, value in measured.per_class.items():
+        shown = "-" if value != value else f"{value:.4f}"  # NaN: all its objects are difficult
+        rows.append(f"{name:{width}}{shown:>8}{measured.objects[name]:>9}")
+    mean = "-" if measured.mean != measured.mean else f"{measured.mean:.4f}"
+    rows.append(f"{'mean':{width}}{mean:>8}{sum(measured.objects.values()):>9}")
+    counted = sum(value == value for value in measured.per_class.values())
+    rows.append(
+        f"mAP at IoU {measured.threshold:g} over {counted} classes on {measured.pictures} pictures of "
+        f"{measured.data} {measured.split} ({WORDS[measured.rule]}); {measured.seconds:.1f} s"
+    )
+    if measured.unknown:
+        rows.append(f"left out, as the model has no label for them: {', '.join(measured.unknown)}")
+    return "\n".join(rows)
+
+
+def _detector(options: argparse.Namespace) -> "Detector":
+    from watchline.pipeline import config
+
+    given = {name: getattr(options, name) for name in ("model", "runtime", "imgsz", "iou", "classes", "threads")}
+    flags = [config.Flag(f"--{name}", "detector", name, value) for name, value in given.items() if value is not None]
+    return config.load(None, flags).detector
+
+
+def _threshold(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected more than 0 and at most 1, e.g. 0.5")
+    return value
