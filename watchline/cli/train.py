@@ -1,17 +1,30 @@
-"""`watchline train yolov2 --data DIR --out DIR`: train the shipped detector again. Needs torch."""
+"""`watchline train MODEL --data DIR --out DIR`: train a model. Needs torch.
+
+watchline train yolov2 --data DIR --out DIR  # the shipped detector again
+watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
+"""
 
 import argparse
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 
+if TYPE_CHECKING:  # torch is not installed with the core
+    from watchline.models.faster_rcnn import Trunk
+
 EVERY = 20  # steps between lines
 MODEL = "yolov2-lite0.onnx"
-IMGSZ = 416  # pixels of the exported model's input
+BACKBONES = ("vgg16", "efficientnet-lite0")
+OWN = {  # options that only one model has
+    "yolov2": ("cache", "frozen"),
+    "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
+}
 NEEDED = "training needs torch: pip install 'watchline[train]'"
 
 
@@ -23,15 +36,27 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         description="Train a model. A run that was stopped goes on from its checkpoint in the output folder.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", choices=["yolov2"])
-    parser.add_argument("--data", required=True, type=Path, help="folder of the data sets")
+    parser.add_argument("model", choices=list(OWN))
+    parser.add_argument(
+        "--data",
+        required=True,
+        type=Path,
+        nargs="+",
+        help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout",
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
-    parser.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps")
     parser.add_argument("--batch", type=at_least(1), help="pictures a step")
-    parser.add_argument("--frozen", type=at_least(0), help="blocks of the backbone that keep their weights")
     parser.add_argument("--seed", type=at_least(0), help="of everything random")
     parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="(default: all cores)")
+    yolov2 = parser.add_argument_group("yolov2")
+    yolov2.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
+    yolov2.add_argument("--frozen", type=at_least(0), help="blocks of the backbone that keep their weights")
+    faster = parser.add_argument_group("faster-rcnn")
+    faster.add_argument("--backbone", choices=BACKBONES, help="(default: vgg16, as in the paper)")
+    faster.add_argument("--pretrained", type=Path, metavar="FILE", help="ImageNet weights of torchvision's vgg16, .pth")
+    faster.add_argument("--imgsz", type=at_least(64), help="side of the input in pixels")
+    faster.add_argument("--split", help="of VOC folders: a list in ImageSets/Main (default: train)")
     return parser
 
 
@@ -40,22 +65,82 @@ def run(options: argparse.Namespace) -> int:
     # A waiting OpenMP thread that spins takes the cores from whatever else runs: six times slower on a busy machine.
     # OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    parser: argparse.ArgumentParser = options.parser
+    for model, names in OWN.items():
+        for name in names:
+            if model != options.model and getattr(options, name) is not None:
+                parser.error(f"--{name} goes with {model}, not with {options.model}")
     try:
-        from watchline.export import detector_onnx
-        from watchline.train import mixture, yolov2
+        return _yolov2(options) if options.model == "yolov2" else _faster_rcnn(options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
-        options.parser.error(f"{NEEDED} ({error.name} is not installed)")
-    asked = {name: getattr(options, name) for name in ("steps", "batch", "frozen", "seed")}
-    recipe = yolov2.Recipe(**{name: value for name, value in asked.items() if value is not None})
-    print(f"reading {options.data}", flush=True)
-    data = mixture.load(options.data, options.cache or options.out / "labels")
+        parser.error(f"{NEEDED} ({error.name} is not installed)")
+
+
+def _yolov2(options: argparse.Namespace) -> int:
+    import onnx
+
+    from watchline.export import yolov2 as exporter
+    from watchline.export.request import Request
+    from watchline.train import mixture, yolov2
+
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; yolov2 takes one, that holds all its data sets")
+    (folder,) = options.data
+    recipe = replace(yolov2.Recipe(), **_asked(options, "steps", "batch", "frozen", "seed"))
+    print(f"reading {folder}", flush=True)
+    data = mixture.load(folder, options.cache or options.out / "labels")
     print(f"{' + '.join(str(len(group)) for group in data.groups)} pictures: photos, street, everyday", flush=True)
     _report(yolov2.train(data, options.out, recipe, options.threads), recipe.steps)
-    detector_onnx.write(options.out / yolov2.CHECKPOINT, options.out / MODEL, IMGSZ, figures={})
-    print(f"{options.out / MODEL}: done, {recipe.steps} steps; watchline annotate … --model {options.out / MODEL}")
+    file = options.out / MODEL
+    onnx.save(exporter.export(options.out / yolov2.CHECKPOINT, Request(file.stem)), file)
+    print(f"{file}: done, {recipe.steps} steps; watchline annotate … --model {file}")
     return DONE
+
+
+def _faster_rcnn(options: argparse.Namespace) -> int:
+    from watchline.models.faster_rcnn import TRUNKS
+    from watchline.train import faster_rcnn
+
+    backbone = options.backbone or BACKBONES[0]
+    recipe = replace(
+        faster_rcnn.RECIPES[backbone],
+        **_asked(options, "steps", "batch", "seed"),
+        **({"size": options.imgsz} if options.imgsz else {}),
+    )
+    if recipe.size % (multiple := TRUNKS[backbone].multiple):
+        options.parser.error(f"--imgsz {recipe.size}: expected a multiple of {multiple} for {backbone}")
+    trunk = _trunk(options, backbone)
+    print(f"reading {', '.join(map(str, options.data))}", flush=True)
+    samples = faster_rcnn.read(options.data, options.split or "train")
+    print(f"{len(samples)} pictures, {sum(len(s.boxes) for s in samples)} boxes", flush=True)
+    _report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
+    checkpoint = options.out / faster_rcnn.CHECKPOINT
+    print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
+    return DONE
+
+
+def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
+    """The trunk with ImageNet weights, those of VGG-16 from a file."""
+    from watchline.models.lite_trunk import LiteTrunk
+    from watchline.models.vgg import VGG16
+
+    if backbone != "vgg16":
+        if options.pretrained:
+            options.parser.error(f"--pretrained goes with --backbone vgg16; {backbone} comes with its own weights")
+        return LiteTrunk.pretrained()
+    if not options.pretrained:
+        options.parser.error(
+            "--backbone vgg16 needs --pretrained FILE, torchvision's vgg16-397923af.pth; without ImageNet's weights "
+            "it learns nothing from so few pictures"
+        )
+    return VGG16.pretrained(options.pretrained)
+
+
+def _asked(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those settings of a recipe that were given."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def _report(steps: Iterable[dict[str, float]], last: int) -> None:

@@ -1,0 +1,44 @@
+"""Boxes as a detector's regressor sees them: as a shift and a change of size of an anchor.
+
+Girshick et al., "R-CNN" (2014), appendix C, and every detector since: t_x = (x - x_a) / w_a and t_w = log(w / w_a)
+for centre x and width w of a box and its anchor. Boxes are xyxy in pixels, half-open, as in `ops/boxes.py`, whose NumPy
+functions have no gradients; any number of axes may stand before the last.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+Weights = tuple[float, float]  # of the shift and of the log size: what the regressor's targets are multiplied with
+MOST = math.log(1000 / 16)  # the largest log size that is believed: exp() stays finite, and a box in any picture
+
+
+def encode(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Tensor:
+    """What the regressor should say so that `apply` makes `boxes` of `anchors`.
+
+    Args: boxes, anchors (..., 4) xyxy with positive sides. Returns: (..., 4), t_x, t_y, t_w, t_h times their weights.
+    """
+    shift, log_size = weights
+    size = anchors[..., 2:] - anchors[..., :2]
+    centre = (anchors[..., 2:] + anchors[..., :2]) / 2
+    moved = ((boxes[..., 2:] + boxes[..., :2]) / 2 - centre) / size
+    scaled = ((boxes[..., 2:] - boxes[..., :2]) / size).log()
+    return torch.cat([moved * shift, scaled * log_size], dim=-1)
+
+
+def apply(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Tensor:
+    """The boxes that the regressor means.
+
+    Args: deltas (..., 4) as `encode` gives them; anchors (..., 4) xyxy. Returns: (..., 4) xyxy, not cut at the picture.
+    """
+    shift, log_size = weights
+    size = anchors[..., 2:] - anchors[..., :2]
+    centre = (anchors[..., 2:] + anchors[..., :2]) / 2 + deltas[..., :2] / shift * size
+    half = (deltas[..., 2:] / log_size).clamp(max=MOST).exp() * size / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def clip(boxes: Tensor, width: int, height: int) -> Tensor:
+    """The boxes (..., 4) xyxy cut at the edges of a picture of `width` x `height` pixels."""
+    return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))

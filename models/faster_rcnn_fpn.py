@@ -1,0 +1,271 @@
+"""Faster R-CNN on a feature pyramid, for inference with torchvision's weights.
+
+Ren et al., "Faster R-CNN" (2015), on Lin et al., "Feature Pyramid Networks" (2017): a proposal network slides over
+every level of the pyramid, each box is read by RoI align from the level that fits its size, and two fully connected
+layers say what it is and correct it, class by class.
+
+    model = fasterrcnn_resnet50_fpn(classes=91)
+    boxes, scores = model(x)  # x (B, 3, H, W) normalised; (B, 1000, 4) xyxy pixels, (B, 1000, 90)
+
+All shapes but the batch are fixed: where torchvision has lists of some boxes, there are as many rows as there can be,
+and rows that stand for nothing have score 0. What is left to do is the final suppression, class by class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from watchline.models.boxes import apply, clip
+from watchline.models.fpn import CHANNELS, PyramidBackbone
+from watchline.models.mobilenet_v3 import CHANNELS as MOBILENET_CHANNELS
+from watchline.models.mobilenet_v3 import TwoMaps
+from watchline.models.resnet import CHANNELS as RESNET_CHANNELS
+from watchline.models.resnet import ResNet
+from watchline.models.roi import extend, pyramid_align
+from watchline.models.suppress import suppress
+
+RATIOS = (0.5, 1.0, 2.0)  # of an anchor's height to its width
+HIDDEN = 1024
+ROI = 7  # bins along each side of what the box head looks at
+BOX_WEIGHTS = (10.0, 5.0)  # of the second regressor's shifts and log sizes
+OWN_SIZE, OWN_LEVEL = 224, 2  # a box of this side belongs to this level of the pyramid (the FPN paper's equation 1)
+LEAST_PROPOSAL, LEAST_BOX = 1e-3, 1e-2  # pixels; boxes with a shorter side do not count
+DETECTIONS = 1000  # pairs of a box and a class that come out: as many as the pipeline's suppression looks at
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the proposal network.
+
+    Attributes:
+        sizes: sides of the anchors in pixels, for each level.
+        strides: pixels a cell, of the levels that boxes are read from.
+        proposals: how many a level may make, and how many go on.
+        least: proposals with a lower objectness go.
+        overlap: of two proposals of a level with a higher IoU, the better one stays.
+    """
+
+    sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
+    strides: tuple[int, ...] = (4, 8, 16, 32)
+    proposals: int = 1000
+    least: float = 0.0
+    overlap: float = 0.7
+
+
+MOBILE = Settings(sizes=((32, 64, 128, 256, 512),) * 3, strides=(32,), proposals=150, least=0.05)
+
+
+def anchors(sizes: Sequence[int], rows: int, columns: int, width: int, height: int) -> Tensor:
+    """The anchors of a level.
+
+    Args:
+        sizes: sides of the square whose area they have. rows, columns: of the map. width, height: of the input.
+
+    Returns:
+        (rows * columns * A, 4) xyxy in pixels, row by row, cell by cell, ratio by ratio, size by size.
+    """
+    ratio = torch.tensor(RATIOS).sqrt()[:, None]
+    side = torch.tensor(sizes, dtype=torch.float32)
+    half = torch.stack([(side / ratio).flatten(), (side * ratio).flatten()], dim=-1) / 2  # (A, 2)
+    shape = torch.cat([-half, half], dim=-1).round()  # (A, 4) about the origin, as trained
+    y = torch.arange(rows) * (height // rows)  # where the sizes are odd, weights were trained with this stride
+    x = torch.arange(columns) * (width // columns)
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    corner = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1)  # (rows, columns, 4)
+    return (corner[:, :, None] + shape).reshape(-1, 4)
+
+
+class ProposalHead(nn.Module):
+    """Slides over a map and says for each anchor whether there is an object, and where exactly."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.conv = nn.Sequential(nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)))
+        self.cls_logits = nn.Conv2d(CHANNELS, count, 1)
+        self.bbox_pred = nn.Conv2d(CHANNELS, count * 4, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: x (B, 256, h, w). Returns: logits (B, h * w * A), deltas (B, h * w * A, 4)."""
+        x = self.conv(x).relu()
+        rows, columns = int(x.shape[2]), int(x.shape[3])
+        logits = self.cls_logits(x).permute(0, 2, 3, 1)  # (B, h, w, A)
+        deltas = self.bbox_pred(x).reshape(-1, self.count, 4, rows, columns).permute(0, 3, 4, 1, 2)  # (B, h, w, A, 4)
+        every = rows * columns * self.count
+        return logits.reshape(-1, every), deltas.reshape(-1, every, 4)
+
+
+class ProposalNetwork(nn.Module):
+    """The best boxes of each level, without those that say the same."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.head = ProposalHead(len(settings.sizes[0]) * len(RATIOS))
+
+    def forward(self, pyramid: Sequence[Tensor], width: int, height: int) -> tuple[Tensor, Tensor]:
+        """Args: pyramid, maps (B, 256, h, w); width, height of the input. Returns: boxes (B, K, 4), found (B, K) bool.
+
+        The best first; a row that is not found stands for nothing.
+        """
+        levels = [self._level(x, sizes, width, height) for x, sizes in zip(pyramid, self.settings.sizes, strict=True)]
+        counts = torch.tensor([int(scores.shape[1]) for _, scores in levels])
+        most = int(counts.max())
+        boxes = torch.stack([extend(boxes, 1, most) for boxes, _ in levels], dim=1)  # (B, L, N, 4)
+        scores = torch.stack([extend(scores, 1, most) for _, scores in levels], dim=1)  # (B, L, N)
+        own = (torch.arange(most) < counts[:, None]).to(boxes.device)  # (L, N): not made by `extend`
+        fit = own & at_least(boxes, LEAST_PROPOSAL) & (scores >= self.settings.least)
+        boxes = boxes * fit.unsqueeze(-1)
+        keep = suppress(boxes.reshape(-1, most, 4), self.settings.overlap).reshape(-1, len(levels), most)
+        every = most * len(levels)
+        ranked = torch.where(keep & fit, scores, -1.0).reshape(-1, every)
+        best, index = ranked.topk(min(self.settings.proposals, every))
+        return pick(boxes.reshape(-1, every, 4), index), best >= 0
+
+    def _level(self, x: Tensor, sizes: Sequence[int], width: int, height: int) -> tuple[Tensor, Tensor]:
+        """The best of one level, best first: boxes (B, n, 4) inside the picture, scores (B, n) in 0..1."""
+        logits, deltas = self.head(x)
+        grid = anchors(sizes, int(x.shape[2]), int(x.shape[3]), width, height).to(x)
+        best, index = logits.topk(min(self.settings.proposals, len(grid)))
+        return clip(apply(pick(deltas, index), grid[index]), width, height), best.sigmoid()
+
+
+class BoxHead(nn.Module):
+    """Two fully connected layers over what lies under a box."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc6 = nn.Linear(CHANNELS * ROI * ROI, HIDDEN)
+        self.fc7 = nn.Linear(HIDDEN, HIDDEN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (B, K, 256, 7, 7). Returns: (B, K, 1024)."""
+        y: Tensor = self.fc7(self.fc6(x.reshape(-1, int(x.shape[1]), CHANNELS * ROI * ROI)).relu())
+        return y.relu()
+
+
+class BoxPredictor(nn.Module):
+    """What a box is, and a correction for each class that it may be."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.cls_score = nn.Linear(HIDDEN, classes)
+        self.bbox_pred = nn.Linear(HIDDEN, classes * 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: x (B, K, 1024). Returns: logits (B, K, classes), deltas (B, K, classes, 4)."""
+        logits = self.cls_score(x)
+        return logits, self.bbox_pred(x).reshape(-1, *(int(n) for n in logits.shape[1:]), 4)
+
+
+class RoIHeads(nn.Module):
+    """What is done to each proposal."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.box_head = BoxHead()
+        self.box_predictor = BoxPredictor(classes)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Pairs of a box and a class, the best first, D of them.
+
+    Attributes:
+        boxes: (B, D, 4) xyxy in pixels of the input.
+        scores: (B, D) in 0..1; 0 where a row stands for nothing.
+        labels: (B, D) int64, index into the reported classes.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+
+
+class FasterRCNN(nn.Module):
+    """Args:
+    backbone: gives a pyramid of maps, the finest first.
+    classes: how many, the background included, which is class 0.
+    settings: of the proposals.
+    reported: the classes that are told of; all but the background if None.
+    """
+
+    reported: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        classes: int,
+        settings: Settings = Settings(),
+        reported: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.backbone = backbone
+        self.rpn = ProposalNetwork(settings)
+        self.roi_heads = RoIHeads(classes)
+        self.register_buffer("reported", torch.tensor(reported or range(1, classes)), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Args: x (B, 3, H, W) normalised, H and W multiples of 32.
+
+        Returns:
+            boxes (B, D, 4) xyxy in pixels; scores (B, D, C), in each row only the class for which the box is meant.
+        """
+        found = self.detect(self.backbone(x), x)
+        return found.boxes, self.one_hot(found)
+
+    def detect(self, pyramid: Sequence[Tensor], x: Tensor) -> Found:
+        """The best pairs of a box and a class, not yet suppressed."""
+        height, width = int(x.shape[2]), int(x.shape[3])
+        proposals, real = self.rpn(pyramid, width, height)
+        features = self.align(pyramid, proposals, ROI)  # (B, K, 256, 7, 7)
+        logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(features))
+        scores = logits.softmax(-1)[..., self.reported] * real.unsqueeze(-1)  # (B, K, C)
+        classes = len(self.reported)
+        pairs = int(proposals.shape[1]) * classes
+        best, index = scores.reshape(-1, pairs).topk(min(DETECTIONS, pairs))
+        row = torch.div(index, classes, rounding_mode="trunc")
+        mine = pick(deltas[:, :, self.reported].reshape(-1, pairs, 4), index)  # (B, D, 4)
+        boxes = clip(apply(mine, pick(proposals, row), BOX_WEIGHTS), width, height)
+        return Found(boxes, best * at_least(boxes, LEAST_BOX), index - row * classes)
+
+    def align(self, pyramid: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
+        """The features under each box (B, K, 4), from the level that fits its size: (B, K, 256, size, size)."""
+        strides = self.settings.strides
+        side = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).sqrt()  # (B, K)
+        steps = [OWN_SIZE * 2.0 ** (level - OWN_LEVEL - 1e-6) for level in range(1, len(strides))]
+        levels = sum(((side >= step).to(side) for step in steps), start=torch.zeros_like(side))
+        return pyramid_align(pyramid[: len(strides)], boxes, [1 / s for s in strides], levels, size)
+
+    def one_hot(self, found: Found) -> Tensor:
+        """The scores as a column for each reported class: (B, D, C)."""
+        classes = torch.arange(len(self.reported), device=found.labels.device)
+        return (found.labels.unsqueeze(-1) == classes).to(found.scores) * found.scores.unsqueeze(-1)
+
+
+def pick(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
+    return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))
+
+
+def at_least(boxes: Tensor, side: float) -> Tensor:
+    """Whether both sides of boxes (..., 4) are as long: (...) bool."""
+    return (boxes[..., 2] - boxes[..., 0] >= side) & (boxes[..., 3] - boxes[..., 1] >= side)
+
+
+def resnet50_fpn() -> PyramidBackbone:
+    """ResNet-50 with a pyramid of five levels, strides 4 to 64."""
+    return PyramidBackbone(ResNet(50), RESNET_CHANNELS)
+
+
+def fasterrcnn_resnet50_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNN:
+    """torchvision's network of this name."""
+    return FasterRCNN(resnet50_fpn(), classes, reported=reported)
+
+
+def fasterrcnn_mobilenet_v3_large_320_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNN:
+    """torchvision's network of this name: three levels of strides 32, 32 and 64, and few proposals."""
+    return FasterRCNN(PyramidBackbone(TwoMaps(), MOBILENET_CHANNELS), classes, MOBILE, reported)

@@ -1,0 +1,116 @@
+"""RoI align: a patch of fixed size out of a feature map for each box, read between the cells.
+
+He et al., "Mask R-CNN" (2017), section 3: a box is divided into size x size bins, the map is sampled at
+sampling x sampling points of each bin by bilinear interpolation, and the samples of a bin are averaged; nothing is
+rounded. All boxes are read by one `grid_sample`, so that the graph has static shapes and needs no operator of its own.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+OUTSIDE = -2.0  # a coordinate, in cells, at which `grid_sample` reads nothing but its zeros
+
+
+def roi_align(
+    features: Tensor, boxes: Tensor, scale: float, size: int, sampling: int = 2, aligned: bool = False
+) -> Tensor:
+    """The features under each box.
+
+    Args:
+        features: (B, C, h, w).
+        boxes: (B, K, 4) xyxy in pixels of the input.
+        scale: cells of the map per pixel of the input, e.g. 1 / 16.
+        size: bins along each side.
+        sampling: points along each side of a bin.
+        aligned: whether pixel centres lie at 0.5 (Detectron2). Else they lie at 0 and no box is smaller than a cell,
+            as in Detectron and in torchvision's detectors.
+
+    Returns:
+        (B, K, C, size, size).
+    """
+    return pyramid_align([features], boxes, [scale], torch.zeros_like(boxes[..., 0]), size, sampling, aligned)
+
+
+def pyramid_align(
+    maps: Sequence[Tensor],
+    boxes: Tensor,
+    scales: Sequence[float],
+    levels: Tensor,
+    size: int,
+    sampling: int = 2,
+    aligned: bool = False,
+) -> Tensor:
+    """The features under each box, each box on its own level of a pyramid.
+
+    The maps are laid out on one sheet, the first on the left and the others below one another to its right, so that
+    every box is read once and not once a level.
+
+    Args:
+        maps: (B, C, h, w) each, the finest first; the others together no higher than the first.
+        boxes: (B, K, 4) xyxy in pixels of the input.
+        scales: cells per pixel of each map.
+        levels: (B, K) float, whole numbers: the map to read.
+        size, sampling, aligned: as in `roi_align`.
+
+    Returns:
+        (B, K, C, size, size).
+    """
+    sheet, corners = _sheet(maps)  # (B, C, H, W)
+    sides = [(int(m.shape[3]), int(m.shape[2])) for m in maps]
+    table = [[s, *corner, *side] for s, corner, side in zip(scales, corners, sides, strict=True)]
+    about = boxes.new_tensor(table)  # (L, 5): scale, x, y, width, height
+    points = size * sampling
+    at = _points(boxes, about[levels.long()], points, aligned)  # (B, K, xy, points)
+    extent = boxes.new_tensor([int(sheet.shape[3]), int(sheet.shape[2])])[:, None]
+    at = (2 * at + 1) / extent - 1  # grid_sample's -1..1 from edge to edge
+
+    x, y = at[:, :, 0], at[:, :, 1]  # (B, K, points) each
+    count, channels = int(boxes.shape[1]), int(sheet.shape[1])
+    grid = torch.stack([x.unsqueeze(2).repeat(1, 1, points, 1), y.unsqueeze(3).repeat(1, 1, 1, points)], dim=-1)
+    grid = grid.reshape(-1, count * points, points, 2)
+    samples = F.grid_sample(sheet, grid, align_corners=False)  # (B, C, K * points, points)
+    bins = F.avg_pool2d(samples, sampling)  # (B, C, K * size, size)
+    return bins.reshape(-1, channels, count, size, size).transpose(1, 2)
+
+
+def _points(boxes: Tensor, about: Tensor, points: int, aligned: bool) -> Tensor:
+    """Where each box is sampled along each axis.
+
+    Args: boxes (B, K, 4); about (B, K, 5), of each box's map its scale, x, y, width and height on the sheet.
+    Returns: (B, K, xy, points) in cells of the sheet; OUTSIDE for what lies off the box's own map.
+    """
+    column = about.unsqueeze(-1)  # (B, K, 5, 1)
+    scale, corner, limit = column[:, :, 0:1], column[:, :, 1:3], column[:, :, 3:5]
+    ends = boxes.reshape(-1, int(boxes.shape[1]), 2, 2).transpose(-1, -2)  # (B, K, xy, 2)
+    ends = ends * scale - (0.5 if aligned else 0.0)
+    start, length = ends[..., :1], ends[..., 1:] - ends[..., :1]
+    if not aligned:
+        length = length.clamp(min=1.0)
+    step = (torch.arange(points, dtype=boxes.dtype, device=boxes.device) + 0.5) / points
+    at = start + step * length  # in cells of the map
+    inside = (at >= -1) & (at <= limit)  # up to a cell outside counts as the edge, farther as zero
+    return torch.where(inside, torch.minimum(at.clamp(min=0.0), limit - 1) + corner, OUTSIDE)
+
+
+def _sheet(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
+    """The maps side by side, and the (x, y) of each one's top left cell."""
+    first, rest = maps[0], maps[1:]
+    if not rest:
+        return first, [(0, 0)]
+    height, width = int(first.shape[-2]), int(first.shape[-1])
+    side = max(int(m.shape[-1]) for m in rest)
+    column = torch.cat([extend(m, -1, side) for m in rest], dim=-2)
+    corners = [(0, 0)]
+    below = 0
+    for m in rest:
+        corners.append((width, below))
+        below += int(m.shape[-2])
+    return torch.cat([first, extend(column, -2, height)], dim=-1), corners
+
+
+def extend(table: Tensor, dim: int, length: int) -> Tensor:
+    """The table made longer along one axis, its last row repeated: one Gather in a graph, where padding is a dozen."""
+    return table.index_select(dim, torch.arange(length, device=table.device).clamp(max=int(table.shape[dim]) - 1))

@@ -1,0 +1,242 @@
+"""The recipe of Faster R-CNN: `watchline train faster-rcnn --data VOCDIR --out DIR`.
+
+Ren et al. (2015), sections 3.2 and 3.3: SGD with momentum, end to end with all four losses ("approximate joint
+training"), a tenth of the rate in the last quarter, pictures scaled and mirrored, the first layers left alone. A
+picture lies in a square as it does when the network is used. Each step draws from (seed, step) alone, so a run that
+was stopped goes on as if it had not been.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from watchline.models.errors import CheckpointError, DatasetError
+from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, Settings, Trunk, Truth
+from watchline.ops.letterbox import fit
+from watchline.ops.voc import VOC
+from watchline.train import datasets
+from watchline.train.datasets import Sample
+
+CHECKPOINT = "checkpoint.pt"
+SMALLEST = 4.0  # pixels: a box with a shorter side is ignored
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training run; the checkpoint carries them. The defaults are the paper's, for VGG-16.
+
+    Attributes:
+        steps: optimizer steps. batch: pictures a step. size: side of the square input, a multiple of 32.
+        zoom: least share of the input that a picture's longer side takes, drawn log-uniformly up to 1.
+        rate, momentum, decay: of SGD; `decay` for kernels only. warmup: steps of linear rise.
+        drop: share of the steps after which the rate is a tenth. clip: of the gradient's norm.
+        before, proposals, regions: of the network's Settings.
+        save_every: steps between checkpoints. seed: of everything random.
+    """
+
+    steps: int = 80_000
+    batch: int = 1
+    size: int = 608
+    zoom: float = 1.0
+    rate: float = 0.001
+    momentum: float = 0.9
+    decay: float = 0.0005
+    warmup: int = 0
+    drop: float = 0.75
+    clip: float = 35.0
+    before: int = 3840
+    proposals: int = 2000
+    regions: int = 128
+    save_every: int = 500
+    seed: int = 0
+
+
+LITE = Recipe(
+    steps=8000,
+    batch=8,
+    size=320,
+    zoom=0.5,
+    rate=0.01,
+    warmup=300,
+    before=1000,
+    proposals=500,
+    regions=64,
+    save_every=100,
+)
+"""For EfficientNet-Lite0 on two cores: smaller pictures and mini-batches, more pictures a step."""
+
+RECIPES = {"vgg16": Recipe(), "efficientnet-lite0": LITE}
+
+
+def read(folders: Sequence[Path], split: str) -> list[Sample]:
+    """Labelled pictures, all in memory: folders in VOC's layout, of which `split` is read, or in Penn-Fudan's.
+
+    Raises:
+        DatasetError: a folder is in neither layout, or there is no picture.
+    """
+    samples: list[Sample] = []
+    for folder in folders:
+        if (folder / "ImageSets").is_dir():
+            samples += datasets.voc(folder, split)
+        elif (folder / "masks").is_dir():
+            samples += datasets.pennfudan(folder)
+        else:
+            raise DatasetError(
+                f"{folder}: no data set; expected VOC's layout (JPEGImages, Annotations, ImageSets/Main) "
+                "or Penn-Fudan's (images, masks)"
+            )
+    if not samples:
+        raise DatasetError(
+            f"{', '.join(map(str, folders))}: no picture in the split {split!r}; name another with --split"
+        )
+    return samples
+
+
+def build(trunk: Trunk, recipe: Recipe, classes: int) -> FasterRCNN:
+    """The network that a recipe trains, its anchors in proportion to the input."""
+    settings = Settings(
+        scales=tuple(scale * recipe.size / SIDE for scale in SCALES),
+        before=recipe.before,
+        proposals=recipe.proposals,
+        regions=recipe.regions,
+    )
+    return FasterRCNN(trunk, classes, settings)
+
+
+def batch_of(
+    samples: Sequence[Sample], recipe: Recipe, step: int, pad: tuple[int, int, int]
+) -> tuple[Tensor, list[Truth]]:
+    """The batch of a step: images (B, 3, S, S) uint8 RGB and what is in them; the same for the same seed and step.
+
+    Every epoch shows each picture once, in an order of its own.
+    """
+    views = []
+    for place in range(step * recipe.batch, (step + 1) * recipe.batch):
+        epoch, index = divmod(place, len(samples))
+        order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(samples))
+        views.append(view(samples[order[index]], recipe, np.random.default_rng([recipe.seed, 1, place]), pad))
+    images = np.stack([v.image[..., ::-1].transpose(2, 0, 1) for v in views])
+    truths = [Truth(*(torch.from_numpy(part) for part in (v.boxes, v.classes, v.ignore))) for v in views]
+    return torch.from_numpy(images), truths
+
+
+def view(sample: Sample, recipe: Recipe, rng: np.random.Generator, pad: tuple[int, int, int]) -> Sample:
+    """The picture at the top left of the square input, zoomed, half of the time mirrored. Args: pad, RGB."""
+    side = max(1, round(recipe.size * float(np.exp(rng.uniform(np.log(recipe.zoom), 0.0)))))
+    height, width = sample.image.shape[:2]
+    inner = fit((width, height), (side, side)).inner
+    canvas = np.empty((recipe.size, recipe.size, 3), np.uint8)
+    canvas[:] = pad[::-1]
+    picture = cv2.resize(sample.image, inner, interpolation=cv2.INTER_LINEAR)
+    boxes = sample.boxes * np.array([inner[0] / width, inner[1] / height] * 2, np.float32)
+    if rng.random() < 0.5:
+        picture = picture[:, ::-1]
+        boxes[:, [0, 2]] = inner[0] - boxes[:, [2, 0]]
+    canvas[: inner[1], : inner[0]] = picture
+    sides = boxes[:, 2:] - boxes[:, :2]
+    there = (sides > 0).all(1)
+    ignore = sample.ignore | (sides < SMALLEST).any(1)
+    return Sample(canvas, boxes[there], sample.classes[there], ignore[there])
+
+
+def train(
+    samples: Sequence[Sample], out: Path, trunk: Trunk, name: str, recipe: Recipe, threads: int
+) -> Iterator[dict[str, float]]:
+    """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step.
+
+    Args:
+        samples: labelled with VOC's classes. trunk: with its ImageNet weights. name: of it, in models' TRUNKS.
+
+    Raises:
+        CheckpointError: `out` holds a checkpoint of another recipe or trunk.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(recipe.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / CHECKPOINT
+    model = build(trunk, recipe, len(VOC))
+    freeze(model)
+    optimizer = _optimizer(model, recipe)
+    about: dict[str, object] = {
+        "network": "faster-rcnn",
+        "trunk": name,
+        "recipe": json.dumps(asdict(recipe)),
+    }
+    step = _resume(file, about, model, optimizer) if file.is_file() else 0
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(batch_of, samples, recipe, step, trunk.pad)
+        while step < recipe.steps:
+            started = time.perf_counter()
+            images, truths = coming.result()
+            coming = ahead.submit(batch_of, samples, recipe, step + 1, trunk.pad)
+            torch.manual_seed(_seed(recipe, step))  # of the mini-batches and of dropout
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.rate * schedule(step, recipe)
+            losses = model.losses(images, truths)
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            step += 1
+            if step % recipe.save_every == 0 or step == recipe.steps:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+                _save(file, {**about, **state})
+            figures = {key: float(value.detach()) for key, value in losses.items()}
+            yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+
+
+def freeze(model: FasterRCNN) -> None:
+    """Hold the first layers; batch statistics stay ImageNet's, as a step sees too few pictures for its own."""
+    model.train()
+    for part in model.trunk.early():
+        part.requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+def schedule(step: int, recipe: Recipe) -> float:
+    """The share of the learning rate at a step: a linear rise, then 1, then a tenth."""
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    return 1.0 if step < recipe.steps * recipe.drop else 0.1
+
+
+def _optimizer(model: FasterRCNN, recipe: Recipe) -> torch.optim.SGD:
+    learning = [p for p in model.parameters() if p.requires_grad]
+    kernels, rest = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
+    groups = [{"params": kernels, "weight_decay": recipe.decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
+
+
+def _seed(recipe: Recipe, step: int) -> int:
+    return int(np.random.SeedSequence([recipe.seed, 2, step]).generate_state(1)[0])
+
+
+def _resume(file: Path, about: dict[str, object], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
+    """Load a checkpoint; returns its step."""
+    saved = torch.load(file, map_location="cpu", weights_only=True)
+    for key in ("network", "trunk", "recipe"):
+        if saved.get(key) != about[key]:
+            raise CheckpointError(
+                f"{file} was begun with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
+                "or another --out"
+            )
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return int(saved["step"])
+
+
+def _save(file: Path, state: dict[str, object]) -> None:
+    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole."""
+    fresh = file.with_suffix(".new")
+    torch.save(state, fresh)
+    fresh.replace(file)
