@@ -14,7 +14,7 @@ from typing import IO
 from watchline.engines.errors import InferenceFailed, ModelRefused
 from watchline.engines.gpu import Order, Progress, Report
 
-BUILDER = (sys.executable, "-m", "watchline.engines.plan_builder")
+BUILDER = (sys.executable, "-P", "-m", "watchline.engines.plan_builder")  # -P: nothing is imported from where we stand
 
 
 def build(order: Order, timing: Path, report: Report, command: tuple[str, ...] = BUILDER) -> bytes:

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelNotFound, ModelRefused
@@ -132,12 +130,20 @@ def read_plan(path: Path, known: Beside) -> bytes:
 
 
 def sha256_of_model(path: Path) -> str:
-    """Of an ONNX file, and of the files that hold weights for it."""
+    """Of an ONNX file, and of the files that hold weights for it.
+
+    Raises:
+        ModelNotFound, ModelRefused: see `metadata.parse`; or a file of weights cannot be read.
+    """
+    graph = metadata.parse(path).graph
     digest = hashlib.sha256(path.read_bytes())
-    graph = onnx.load_model(path, load_external_data=False).graph
-    entries = (entry for tensor in graph.initializer for entry in tensor.external_data)
-    for name in sorted({entry.value for entry in entries if entry.key == "location"}):
-        digest.update(Path(path.parent, name).read_bytes())
+    for name in sorted(set(metadata.external_data(graph))):
+        try:
+            digest.update(Path(path.parent, name).read_bytes())
+        except OSError as error:
+            raise ModelRefused(
+                f"{path}: its weights in {name} cannot be read ({error.strerror}); copy them beside it"
+            ) from error
     return digest.hexdigest()
 
 

@@ -75,7 +75,7 @@ class TensorRtEngine(CheckedEngine):
 
     def _release(self) -> None:
         self._runner.close()
-        del self._loaded  # the last worker's frees the plan
+        del self._runner, self._loaded  # the last worker's frees the plan
 
 
 class _Loaded:

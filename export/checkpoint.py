@@ -72,9 +72,10 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         ) from error
     state = state_dict.load(path)
     if arch is None:
-        for own in (yolov2, faster_rcnn):
-            if own.is_ours(state):
-                return own.export(path, request)
+        if yolov2.is_ours(state):
+            return yolov2.export(path, request)
+        if faster_rcnn.is_ours(state):
+            return faster_rcnn.export(path, request)
     if found := arch or torchvision_pth.recognise(path):
         return torchvision_pth.export(path, found, request)
     raise CheckpointRefused(

@@ -18,11 +18,8 @@ from watchline.export import darknet_cfg, darknet_graph, darknet_plan, darknet_w
 from watchline.export.class_names import labels_for
 from watchline.export.request import Request
 
-GREY = (
-    127,
-    127,
-    127,
-)  # Darknet's letterbox is 0.5 of 255, and 127 what it makes of that itself when it saves a picture
+# Darknet's letterbox is 0.5 of 255, and 127 what it makes of that itself when it saves a picture.
+GREY = (127, 127, 127)
 
 
 def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:

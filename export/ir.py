@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from watchline.engines import metadata
+from watchline.engines.checked import first_line
 from watchline.export.errors import ExportFailed, ExportRefused
 
 
@@ -31,7 +32,7 @@ def save(file: Path, out: Path) -> None:
     try:
         model = openvino.Core().read_model(str(file))
     except RuntimeError as error:
-        raise ExportFailed(f"{file}: openvino {open_vino.VERSION} does not take it: {error}") from error
+        raise ExportFailed(f"{file}: openvino {open_vino.VERSION} does not take it: {first_line(error)}") from error
     open_vino.embed(model, about)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
         part = Path(folder) / out.name

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference, version_converter
 
 from watchline.engines import metadata
-from watchline.engines.checked import first_line
+from watchline.engines.checked import SLACK, first_line
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.errors import ModelNotFound, ModelRefused
 from watchline.export.class_names import read_literal
@@ -32,7 +32,6 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float16))
 MOST_PICTURES = 256  # of a fixed batch; a file that claims more would have us allocate whatever it likes
 MASK = "pixel_mask"  # which pixels are picture: a second input of DETR's exports; all are, as ours are stretched
 SILENT = 4  # errors come as exceptions; the runtime's own print of them would say all twice
-SLACK = 1e-3  # how far a score may lie outside 0..1 by rounding
 Arrays = dict[str, NDArray[Any]]
 
 

@@ -7,12 +7,13 @@ what the file would have called, so that a refusal can say it in one line.
 """
 
 import io
+import mmap
 import pickletools
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import torch
 from torch import Tensor
@@ -79,7 +80,8 @@ def _check_zip(path: Path) -> None:
 def _check_pickles(path: Path) -> None:
     """The old format, a row of pickles: a size in it is believed by torch before a byte has been read."""
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        file = cast(BinaryIO, mapped)  # gives what there is, where a file makes room for whatever length is asked for
         for _ in range(OLD_PICKLES - 2):
             _check_calls(file, path)
         largest = _check_calls(file, path)

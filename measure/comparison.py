@@ -204,7 +204,7 @@ class Comparison:
 
     def _check(self, outputs: Sequence[Outputs]) -> None:
         """Raises ComparisonRefused: there is nothing to compare, which must not pass for parity."""
-        if self._about.task == "detect" and all(one["scores"].max() < LIKELY for one in outputs):
+        if self._about.task == "detect" and all(one["scores"].max(initial=0) < LIKELY for one in outputs):
             raise ComparisonRefused(
                 f"nothing was found in {len(outputs)} pictures, not even with a score of {LIKELY:g}: "
                 "expected pictures that show what the model knows"

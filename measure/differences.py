@@ -142,6 +142,8 @@ def _farthest(one: Outputs, other: Outputs) -> Difference:
     all_boxes, all_scores = other["boxes"][0].astype(np.float64), other["scores"][0].astype(np.float64)
     likely = np.flatnonzero(scores.max(axis=1) >= LIKELY)
     farthest = Difference()
+    if not len(all_boxes):  # networks that suppress inside may find nothing: what is lost is counted elsewhere
+        return farthest
     for start in range(0, len(likely), CHUNK):
         rows = likely[start : start + CHUNK]
         apart = np.abs(boxes[rows, None] - all_boxes[None]).max(axis=2)  # (rows, M)

@@ -13,5 +13,9 @@ class DataRefused(MeasureError, ValueError):
     """The data set is not what its layout says, or does not go with the model."""
 
 
+class ReportNotWritten(MeasureError, OSError):
+    """The figures cannot be written where they were asked for."""
+
+
 class ComparisonRefused(MeasureError, ValueError):
     """Two things were to be compared that cannot be."""

@@ -55,6 +55,7 @@ def parity(
     measure: Callable[[Find], Accuracy] | None = None,
     limits: Mapping[str, Limits] = LIMITS,
     precision: str | None = None,
+    resize: str | None = None,
 ) -> Iterator[Compared]:
     """Each step of the way as it was compared with the checkpoint; the first is the checkpoint itself.
 
@@ -66,6 +67,7 @@ def parity(
         measure: measures the mAP on labelled pictures, e.g. `partial(accuracy_of, data=folder)`.
         limits: by precision.
         precision: of the engine; None for what `precision_of` finds.
+        resize: how pictures become the network's size, if the export was told so; None for the network's own.
 
     Raises:
         ComparisonRefused: nothing here runs the engine, it was made of another checkpoint, or there are no pictures.
@@ -79,7 +81,7 @@ def parity(
     with TemporaryDirectory(prefix="watchline-parity-") as folder:
         with engines.load(file, runtimes[0]) as engine:
             told, size = engine.metadata, engine.size
-        model, first = _checkpoint(paths, Request(told.name, told.labels, size), arch, family)
+        model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize), arch, family)
         about = _about(model)
         if about.checkpoint != told.checkpoint:
             raise ComparisonRefused(

@@ -1,6 +1,7 @@
 """`watchline bench map`: the table, the JSON, and what is refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import models_onnx
@@ -66,6 +67,14 @@ def test_a_split_and_a_class(folder: Path) -> None:
     assert done.code == 0
     assert [line.split()[0] for line in done.out[2:4]] == ["bicycle", "mean"]
     assert "on 2 pictures of cells all" in done.out[4]
+
+
+def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: Callable[[str], Path]) -> None:
+    full = small_disk("4k")
+    (full / "rest").write_bytes(b"0" * 4096)
+    done = bench(folder, "--json", str(full / "figures.json"))
+    assert done.code == 2
+    assert "figures.json: it cannot be written (No space left on device); name another place" in done.err[-1]
 
 
 @pytest.mark.parametrize(

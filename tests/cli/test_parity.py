@@ -71,6 +71,17 @@ def test_limits_can_be_set(folder: Path) -> None:
     assert parity(folder, "--precision", "int8", engine="broken.onnx").code == 0
 
 
+def test_the_export_s_own_word_about_the_size_is_repeated(folder: Path) -> None:
+    """Wide photos: stretched, they are other pictures than letterboxed."""
+    (folder / "wide").mkdir()
+    for number, image in enumerate(noise(2, 96)):
+        cv2.imwrite(str(folder / "wide" / f"{number}.png"), image[:48])
+    request = Request("net", LABELS, resize="stretch")
+    onnx.save(to_onnx([folder / "net.cfg", folder / "net.weights"], request), folder / "stretched.onnx")
+    assert parity(folder, "--images", "wide", engine="stretched.onnx").code == 1
+    assert parity(folder, "--images", "wide", "--resize", "stretch", engine="stretched.onnx").code == 0
+
+
 def test_accuracy_is_compared_where_there_are_labels(folder: Path) -> None:
     done = parity(folder, "--data", "cells", "--json", "report.json", "--limit", "1")
     assert done.code == 0

@@ -65,6 +65,14 @@ def test_a_build_without_a_plan(tmp_path: Path, body: str, error: type[Exception
         apart.build(ORDER, tmp_path / "timing", print, builder(tmp_path, body))
 
 
+def test_nothing_is_imported_from_the_folder_we_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('a stranger ran')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InferenceFailed) as failed:  # without TensorRT or without a model, as may be
+        apart.build(ORDER, tmp_path / "timing", print)
+    assert "stranger" not in str(failed.value)
+
+
 def test_what_is_raised_meanwhile_ends_the_builder(tmp_path: Path) -> None:
     """Ctrl-C is raised in the same place as what a report raises."""
     command = builder(tmp_path, "tell(phase=str(os.getpid()), done=0, total=1); time.sleep(60)")

@@ -115,6 +115,15 @@ def test_weights_outside_the_file_count(tmp_path: Path, gpu: FakeGpu) -> None:
     assert plan_file.sha256_of_model(tmp_path / "apart.onnx") != before
 
 
+def test_weights_outside_the_file_that_are_missing(tmp_path: Path, gpu: FakeGpu) -> None:
+    graph = tiny_detector()
+    convert_model_to_external_data(graph, location="weights", size_threshold=100)
+    onnx.save(graph, tmp_path / "apart.onnx")
+    (tmp_path / "weights").unlink()
+    with pytest.raises(ModelRefused, match=r"apart\.onnx: its weights in weights cannot be read \(No such file"):
+        plan.from_model(tmp_path / "apart.onnx", None, 1, gpu)
+
+
 def test_a_fixed_batch_is_the_profile(tmp_path: Path, gpu: FakeGpu) -> None:
     model = save(tiny_detector(batch=2), tmp_path)
     assert plan.from_model(model, None, 8, gpu).known.key.batch == (2, 2)
@@ -243,6 +252,14 @@ def test_a_plan_of_another_machine_without_its_onnx(model: Path, gpu: FakeGpu, t
         match=r"tiny.engine: it was built by TensorRT 11.0.fake for Fake GPU, this machine has TensorRT 11.0.fake and "
         r"Another GPU, and the ONNX file it was built from \(tiny.onnx\) is not beside it; put it there or run",
     ):
+        plan.from_file(file, fake_gpu("Another GPU"))
+
+
+def test_a_plan_of_another_machine_with_a_broken_onnx(model: Path, gpu: FakeGpu, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.engine"
+    plan.build(model, file, gpu=gpu)
+    model.write_bytes(b"\x08\x08garbage")
+    with pytest.raises(ModelRefused, match=r"tiny\.onnx: it is broken, cut short or no ONNX at all"):
         plan.from_file(file, fake_gpu("Another GPU"))
 
 

@@ -3,8 +3,10 @@
 Everything here says `Fake GPU`: no figure of it is one of TensorRT. tests/gpu has the tests for a real GPU.
 """
 
+import gc
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,6 +74,14 @@ def test_workers_load_a_plan_once_and_the_last_one_lets_it_go(model: Path, gpu: 
     assert gpu.cuda.held() == {}
     with TensorRtEngine(model, batch=2, gpu=gpu):
         assert gpu.tensorrt.loads == 2
+
+
+def test_a_closed_engine_that_somebody_keeps_holds_no_plan(model: Path, gpu: FakeGpu) -> None:
+    engine = TensorRtEngine(model, gpu=gpu)
+    loaded = weakref.ref(engine._loaded.engine)
+    engine.close()
+    gc.collect()
+    assert loaded() is None
 
 
 def test_two_gpus_share_nothing(model: Path, gpu: FakeGpu) -> None:

@@ -7,12 +7,14 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import pytest
 import torch
 
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused
+from watchline.export.recognise import OLD_TORCH
 from watchline.export.state_dict import load
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
@@ -187,6 +189,19 @@ def test_an_old_file_may_not_ask_for_more_memory_than_it_has_bytes(tmp_path):
     path.write_bytes(data.replace(b"M,\x01", b"J\xff\xff\xff\x7f", 1))
     with pytest.raises(CheckpointRefused, match="declares a tensor or a number of 2147483647 and has "):
         load(path)
+
+
+@pytest.mark.parametrize("length", [2**33, 2**45, 2**62])
+def test_a_text_in_an_old_file_is_no_longer_than_the_file(tmp_path, length):
+    """Python makes room for a whole read before it begins."""
+    path = tmp_path / "net.pth"
+    head = OLD_TORCH + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
+    path.write_bytes(head + b"\x80\x02\x8d" + length.to_bytes(8, "little") + b"weight")
+    tracemalloc.start()
+    with pytest.raises(CheckpointRefused, match="cut short or broken"):
+        load(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 @BOTH

@@ -176,6 +176,10 @@ def test_without_anything_to_compare_there_is_no_parity() -> None:
         comparison([np.zeros((64, 64, 3), np.uint8)]).add(Step("blind", lambda batch: {
             "boxes": np.zeros((1, 1, 4), np.float32), "scores": np.full((1, 1, 3), 0.001, np.float32)
         }))  # fmt: skip
+    with pytest.raises(ComparisonRefused, match="nothing was found in 1 pictures"):
+        comparison([np.zeros((64, 64, 3), np.uint8)]).add(Step("without rows", lambda batch: {
+            "boxes": np.zeros((1, 0, 4), np.float32), "scores": np.zeros((1, 0, 3), np.float32)
+        }))  # fmt: skip
 
 
 def test_as_json(tiny: Path, tmp_path: Path) -> None:

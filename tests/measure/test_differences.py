@@ -57,6 +57,14 @@ def test_where_nothing_is_likely_nothing_is_compared() -> None:
     assert of_candidates(outputs((A, 0, 0)), outputs((B, 0, 0)), SIZE) == Difference()
 
 
+def test_a_run_that_gives_no_rows_has_lost_all() -> None:
+    none = {"boxes": np.zeros((1, 0, 4), np.float32), "scores": np.zeros((1, 0, 2), np.float32)}
+    for one, other in ((outputs((A, 0.9, 0)), none), (none, outputs((A, 0.9, 0)))):
+        difference = of_outputs(one, other, SIZE, LABELS, 0.25, 0.45)
+        assert (difference.boxes, difference.scores) == (None, None)
+        assert (difference.matched, difference.lost + difference.extra) == (0, 1)
+
+
 def test_many_candidates_are_compared_in_parts() -> None:
     rng = np.random.default_rng(0)
     one = {"boxes": rng.uniform(0, 99, (1, 100, 4)), "scores": rng.uniform(0.1, 1, (1, 100, 2))}

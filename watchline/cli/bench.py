@@ -60,8 +60,13 @@ def check_json(options: argparse.Namespace) -> None:
 
 
 def write_json(file: Path, figures: object) -> None:
-    """Write figures that JSON can hold. Raises OSError."""
-    file.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    """Write figures that JSON can hold. Raises ReportNotWritten."""
+    from watchline.measure.errors import ReportNotWritten
+
+    try:
+        file.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ReportNotWritten(f"--json {file}: it cannot be written ({error.strerror}); name another place") from error
 
 
 def run(options: argparse.Namespace) -> int:
