@@ -4,10 +4,10 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from watchline.cli.arguments import at_least, share, size
 from watchline.cli.exit_codes import DONE, SOME_FAILED
@@ -67,7 +67,9 @@ def run(options: argparse.Namespace) -> int:
 
         plan.gpu_to_build_for()  # before anything is computed in vain
     started = time.monotonic()
-    with TemporaryDirectory(prefix=".watchline-export-", dir=out.parent) as folder:
+    with ExitStack() as stack:
+        with _writing(out):
+            folder = stack.enter_context(TemporaryDirectory(prefix=".watchline-export-", dir=out.parent))
         full = Path(folder) / f"{out.stem}.onnx"
         model = _converted(options, paths, out)
         with _writing(out):
@@ -92,11 +94,13 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
     by_suffix = {suffix: target for target, suffix in SUFFIXES.items()}
     options.to = options.to or (by_suffix.get(options.out.suffix.lower(), "onnx") if options.out else "onnx")
     suffix = SUFFIXES[options.to]
-    out: Path = options.out or Path(paths[-1].name).with_suffix(suffix)
+    out: Path = options.out or Path(paths[-1].name or "model").with_suffix(suffix)  # `.` and `/` have no name
     if out.suffix.lower() != suffix:
         parser.error(f"--out {out}: a model for {options.to} ends on {suffix}")
     if not out.parent.is_dir():
         parser.error(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir():
+        parser.error(f"--out {out}: it is a folder; name the file to write")
     written = [out, out.with_suffix(".onnx")] if options.to == "tensorrt" else [out]
     if any(file.exists() and path.exists() and file.samefile(path) for file in written for path in paths):
         parser.error(f"--out {out} would be written over the checkpoint itself; name another file: -o NAME{suffix}")
@@ -133,18 +137,18 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
 
 def _precise(options: argparse.Namespace, full: Path) -> Path:
     """The model in the precision asked for, beside the full one; that itself for FP32."""
+    if options.precision == "fp32":
+        return full
     import onnx
 
     from watchline.engines import load
     from watchline.export import half, quantise
     from watchline.measure import calibration
 
-    if options.precision == "fp32":
-        return full
     model = onnx.load(full)
     if options.precision == "fp16":
         if options.to != "tensorrt":
-            print(f"watchline: {half.SLOW_ON_CPU}", file=sys.stderr)
+            print(f"watchline: {half.SLOW_ON_CPUS}", file=sys.stderr)
         model = half.half(model)
     else:
         with load(full) as engine:
@@ -161,7 +165,7 @@ def _bearable(options: argparse.Namespace, full: Path, result: Path) -> bool:
     """Print what the precision costs. Returns whether --max-drop allows it."""
     from watchline.measure import drop
 
-    runtime = "openvino" if options.to == "openvino" else "onnxruntime"
+    runtime: Literal["onnxruntime", "openvino"] = "openvino" if options.to == "openvino" else "onnxruntime"
     lost: Drop = drop.compare(full, result, options.data, runtime)
     print(lost.table(), flush=True)
     if options.max_drop is None or lost.mean <= options.max_drop:
