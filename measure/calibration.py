@@ -47,7 +47,7 @@ def pictures(words: Sequence[str], count: int, metadata: Metadata, size: tuple[i
         with source.open() as reader:
             step = _step(reader.about, share)
             taken = islice(reader, 0, step * share, step)
-            batches += [fitted(frame.picture.bgr(), metadata, size)[0] for frame in taken]
+            batches += [fitted(frame.picture, metadata, size)[0] for frame in taken]
     if len(batches) < FEWEST:
         raise DataRefused(
             f"{', '.join(map(str, words))}: only {len(batches)} pictures to calibrate on; expected at least {FEWEST}, "

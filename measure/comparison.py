@@ -22,7 +22,7 @@ from watchline.measure.fitting import fitted, to_source
 from watchline.measure.layers import Look
 from watchline.pipeline.detections import Detections
 from watchline.pipeline.detector import Detector
-from watchline.streams.frame import Image
+from watchline.streams.frame import ArrayPicture, Image
 
 Batch = NDArray[np.uint8]
 
@@ -156,7 +156,7 @@ class Comparison:
         if not pictures:
             raise ComparisonRefused("there are no pictures to compare on: expected at least one")
         self._pictures = pictures
-        self._batches = [fitted(image, about, size)[0] for image in pictures]
+        self._batches = [fitted(ArrayPicture(image), about, size)[0] for image in pictures]
         self._about = about
         self._size = size
         self._detector = detector
@@ -196,7 +196,7 @@ class Comparison:
 
     def _from_first(self, outputs: Outputs, image: Image, found: Detections) -> Difference:
         """Of what is found in the pixels of a picture; told in pixels of the network, as that of other steps."""
-        _, place = fitted(image, self._about, self._size)
+        _, place = fitted(ArrayPicture(image), self._about, self._size)
         expected = shown_boxes(outputs, self._about.labels, self._detector.conf, self._detector.iou)
         difference = of_detections(to_source(expected, place), found)
         scale = max(inner / source for inner, source in zip(place.inner, place.source, strict=True))
@@ -214,7 +214,7 @@ class Comparison:
         """The step as a function from a picture to what is in it, down to low scores."""
 
         def find(image: Image) -> Detections:
-            batch, place = fitted(image, self._about, self._size)
+            batch, place = fitted(ArrayPicture(image), self._about, self._size)
             return to_source(shown_boxes(step.run(batch), self._about.labels, CONF, self._detector.iou), place)
 
         return find

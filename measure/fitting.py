@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 from watchline.engines.engine import Metadata
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.pipeline.detections import Detections
-from watchline.streams.frame import ArrayPicture, Image
+from watchline.streams.frame import Picture
 
 
-def fitted(image: Image, about: Metadata, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
-    """A picture (H, W, 3) uint8 BGR as a batch of one (1, height, width, 3), and its place there.
+def fitted(picture: Picture, about: Metadata, size: tuple[int, int]) -> tuple[NDArray[np.uint8], Fit]:
+    """A picture as a batch of one (1, height, width, 3) uint8 BGR, and its place there.
 
     Args:
         about: of the model, which says how a picture is fitted and padded.
         size: (width, height) of the model's input.
     """
-    picture = ArrayPicture(image)
     place = fit((picture.width, picture.height), size, cast(Rule, about.resize))
     batch = np.empty((1, size[1], size[0], 3), np.uint8)
     place.place(picture.scaled(*place.inner), batch[0], about.pad)

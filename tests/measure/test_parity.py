@@ -19,6 +19,7 @@ from watchline.measure.comparison import LIMITS, Compared
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.fitting import fitted
 from watchline.measure.parity import parity, precision_of, runtimes_of
+from watchline.streams.frame import ArrayPicture
 
 LABELS = ("cat", "dog", "cow")
 PICTURES = [image[:64] for image in noise(3, 96)]  # 96 x 64 pixels
@@ -113,7 +114,7 @@ def test_half_precision_is_within_its_limits(made: Path, tmp_path: Path) -> None
 
 def test_int8_is_within_its_limits_and_layers_are_found_by_name(made: Path, tmp_path: Path) -> None:
     with engines.load(made / "net.onnx") as engine:
-        batches = [fitted(image, engine.metadata, engine.size)[0] for image in noise(20, 64, seed=1)]
+        batches = [fitted(ArrayPicture(image), engine.metadata, engine.size)[0] for image in noise(20, 64, seed=1)]
     small = tmp_path / "int8.onnx"
     onnx.save(quantise.quantise(onnx.load(made / "net.onnx"), batches, "cpu"), small)
     assert precision_of(small) == "int8"
