@@ -29,7 +29,7 @@ from watchline.engines import metadata
 from watchline.export import layers, sensitivity
 from watchline.export.errors import ExportFailed
 from watchline.export.layers import CARRIERS, JOINS, Layers, data_inputs
-from watchline.export.ranges import Range, observe
+from watchline.export.ranges import Progress, Range, observe
 from watchline.export.rounding import RoundedWeight, Step, of_range, of_weight
 
 Target = Literal["cpu", "tensorrt"]
@@ -43,13 +43,19 @@ ARITHMETIC = JOINS - {"Concat"} | frozenset(
 ALONE = "LeakyRelu"  # rounded before and after, since ONNX Runtime has it in INT8 and cannot fuse it
 
 
-def quantise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]], target: Target) -> onnx.ModelProto:
+def quantise(
+    model: onnx.ModelProto,
+    batches: Sequence[NDArray[np.uint8]],
+    target: Target,
+    progress: Progress = lambda done, total: None,
+) -> onnx.ModelProto:
     """The model with its layers in INT8; same input, outputs and metadata, but for the figures, which were FP32's.
 
     Args:
         model: in FP32, under the contract of engines.
         batches: (1, H, W, 3) uint8 BGR, pictures like those that the model is for, fitted as its metadata says.
         target: the runtime that it is for.
+        progress: called with how many pictures were looked at, and of how many.
 
     Raises:
         ExportRefused: there are no pictures, or nothing in the model that INT8 is for.
@@ -61,7 +67,7 @@ def quantise(model: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]], targe
     heavy = [node for node in graph.node if node.output[0] in found.weighted and _in_int8(node, target)]
     places = _places(graph, found, target)
     convolved = {node.input[0]: None for node in heavy if node.op_type == "Conv"}
-    ranges, means = observe(small, list(places), list(convolved), batches)
+    ranges, means = observe(small, list(places), list(convolved), batches, progress)
     symmetric = target == "tensorrt"
     steps = {name: of_range(seen.low, seen.high, symmetric) for name, seen in _shared(graph, found, ranges).items()}
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

@@ -1,6 +1,6 @@
 """What numbers flow through a network: the range of each tensor and the mean of each channel, seen on real pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from watchline.export.errors import ExportFailed, ExportRefused
 
+Progress = Callable[[int, int], object]
 SILENT = 4  # errors come as exceptions
 
 
@@ -26,7 +27,11 @@ class Range:
 
 
 def observe(
-    model: onnx.ModelProto, tensors: Sequence[str], channels: Sequence[str], batches: Iterable[NDArray[np.uint8]]
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    channels: Sequence[str],
+    batches: Sequence[NDArray[np.uint8]],
+    progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Range], dict[str, NDArray[np.float64]]]:
     """Run pictures through the model in FP32 and watch.
 
@@ -37,7 +42,8 @@ def observe(
         model: with the input `images`.
         tensors: float tensors to find the range of.
         channels: tensors (B, C, H, W) to find the mean of each channel of.
-        batches: (B, H, W, 3) uint8 BGR, at least one; iterated over once.
+        batches: (B, H, W, 3) uint8 BGR, at least one.
+        progress: called with how many batches are done, and of how many.
 
     Returns:
         range by tensor, and means (C,) by tensor.
@@ -56,18 +62,17 @@ def observe(
         _watch(watched.graph, "GlobalAveragePool", name)
     names = [value.name for value in watched.graph.output]
     run = session(watched)
-    count = 0
     sums: list[NDArray[np.float64]] = [np.zeros(())] * len(names)
-    for batch in batches:
+    for done, batch in enumerate(batches, 1):
         seen = run.run(names, {"images": batch})
         sums = [
             total + np.mean(value, axis=0) if value.ndim else total + value
             for total, value in zip(sums, seen, strict=True)
         ]
-        count += 1
-    if not count:
+        progress(done, len(batches))
+    if not batches:
         raise ExportRefused("there are no pictures to calibrate on; name photos or videos of what the model will see")
-    mean = {name: total / count for name, total in zip(names, sums, strict=True)}
+    mean = {name: total / len(batches) for name, total in zip(names, sums, strict=True)}
     if odd := next((name for name, value in mean.items() if not np.isfinite(value).all()), None):
         raise ExportFailed(f"the model gives NaN or infinity in FP32 already, at {odd.rpartition(':')[0]}")
     ranges = {name: Range(float(mean[f"{name}:ReduceMin"]), float(mean[f"{name}:ReduceMax"])) for name in tensors}

@@ -65,15 +65,13 @@ def compare(
     small: Path,
     data: Path,
     runtime: Runtime | None = None,
-    split: str | None = None,
-    every: int = 1,
     progress: Progress | None = None,
 ) -> Drop:
     """Measure both models by the detector stage on the same pictures.
 
     Args:
         full, small: model files with the same labels.
-        data, split, every: labelled pictures, as `accuracy` has them.
+        data: labelled pictures, as `accuracy` has them.
         runtime: that runs both; None for the usual one. Models in INT8 for TensorRT are measured by ONNX Runtime:
             OpenVINO 2026.4 rounds that form otherwise, and loses all that YOLOX-nano sees.
         progress: called as `accuracy` says, for one model and then for the other.
@@ -82,7 +80,6 @@ def compare(
         what `accuracy` raises.
     """
     before, after = (
-        accuracy(Detector(model=str(path), runtime=runtime), data, split, every=every, progress=progress)
-        for path in (full, small)
+        accuracy(Detector(model=str(path), runtime=runtime), data, progress=progress) for path in (full, small)
     )
     return Drop(before, after)

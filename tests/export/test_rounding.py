@@ -94,7 +94,7 @@ def doubling(scale: float = 2.0) -> onnx.ModelProto:
 def test_ranges_are_means_over_pictures_and_channels_have_theirs() -> None:
     pictures = [np.full((1, 2, 2, 3), 10, np.uint8), np.full((1, 2, 2, 3), 30, np.uint8)]
     pictures[1][0, 0, 0] = 0, 30, 60
-    ranges, means = observe(doubling(), ["x", "y"], ["x"], iter(pictures))
+    ranges, means = observe(doubling(), ["x", "y"], ["x"], pictures)
     assert ranges == {"x": Range(5, 35), "y": Range(10, 70)}
     assert means["x"] == pytest.approx([(10 + 22.5) / 2, (10 + 30) / 2, (10 + 37.5) / 2])
 

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from watchline.cli.arguments import at_least, share, size
+from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
             about, sides = engine.metadata, engine.size
         pictures = calibration.pictures(options.calibrate, PICTURES, about, sides)
         print(f"INT8 ranges from {len(pictures)} pictures", flush=True)
-        model = quantise.quantise(model, pictures, "tensorrt" if options.to == "tensorrt" else "cpu")
+        with counting("pictures") as progress:
+            model = quantise.quantise(model, pictures, "tensorrt" if options.to == "tensorrt" else "cpu", progress)
     result = full.with_name(f"{full.stem}-{options.precision}.onnx")
     _save(model, result)
     return result
@@ -166,7 +168,8 @@ def _bearable(options: argparse.Namespace, full: Path, result: Path) -> bool:
     from watchline.measure import drop
 
     runtime: Literal["onnxruntime", "openvino"] = "openvino" if options.to == "openvino" else "onnxruntime"
-    lost: Drop = drop.compare(full, result, options.data, runtime)
+    with counting("pictures") as progress:
+        lost: Drop = drop.compare(full, result, options.data, runtime, progress)
     print(lost.table(), flush=True)
     if options.max_drop is None or lost.mean <= options.max_drop:
         return True
