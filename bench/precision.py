@@ -1,9 +1,9 @@
 """What do FP16 and INT8 gain on a CPU, and what do they cost? A detector in each precision, by runtime.
 
-    python bench/precision.py --calibrate CLIP_OR_PHOTOS … [--out int8.onnx] [--data DIR --every 4]
+    python bench/precision.py --calibrate CLIP_OR_PHOTOS … [--data DIR --every 4]
 
-The models are what `watchline export --precision fp16` and `int8` write for CPUs (export/half.py, export/quantise.py),
-the latter with ranges that are seen on `--pictures` of the given videos and photos.
+The models are what `watchline export --precision fp16` and `int8` write (export/half.py, export/quantise.py), INT8 for
+each runtime, with ranges that are seen on `--pictures` of the given videos and photos.
 
 Speed: in every round each row runs once alone (one engine, one thread) and once on all cores (an engine of one thread
 each), so whatever else the machine does falls on all rows alike. Ratios are medians of the rounds' own ratios to the
@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -35,7 +36,7 @@ from watchline.measure.calibration import pictures
 from watchline.pipeline import zoo
 from watchline.pipeline.detector import Detector
 
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
 Batch = NDArray[np.uint8]
 
 
@@ -44,21 +45,22 @@ def main() -> None:
     options = _parser().parse_args()
     full = zoo.find(options.model)
     folder = Path(tempfile.mkdtemp(prefix="watchline-int8-"))
-    files = {"FP32": full, "FP16": folder / "fp16.onnx", "INT8": options.out or folder / "int8.onnx"}
     detector = Detector(model=str(full), imgsz=options.imgsz, conf=0.01, iou=0.5)
     with detector.load() as engine:
         batches = pictures(options.calibrate, options.pictures, engine.metadata, engine.size)
-    onnx.save(half(onnx.load(full)), files["FP16"])
-    onnx.save(quantise(onnx.load(full), batches, "cpu"), files["INT8"])
-    sizes = [f"{precision} {path.stat().st_size / 1e6:.1f} MB" for precision, path in files.items()]
-    print(f"{', '.join(sizes)}; INT8 from {len(batches)} pictures, written to {files['INT8']}", flush=True)
+    onnx.save(half(onnx.load(full)), folder / "fp16.onnx")
+    for runtime in RUNTIMES:
+        onnx.save(quantise(onnx.load(full), batches, runtime), folder / f"int8-{runtime}.onnx")
+    files = {
+        f"{runtime} {precision}": (folder / name.format(runtime) if name else full, runtime)
+        for precision, name in (("FP32", ""), ("FP16", "fp16.onnx"), ("INT8", "int8-{}.onnx"))
+        for runtime in RUNTIMES
+    }
+    print(f"INT8 from {len(batches)} pictures; models in {folder}", flush=True)
     with ExitStack() as stack:
         rows = {
-            f"{runtime} {precision}": [
-                stack.enter_context(load(path, runtime, detector.size)) for _ in range(detector.workers)
-            ]
-            for precision, path in files.items()
-            for runtime in RUNTIMES
+            name: [stack.enter_context(load(path, runtime, detector.size)) for _ in range(detector.workers)]
+            for name, (path, runtime) in files.items()
         }
         _print_speed(rows, _measure(list(rows.values()), batches[0], options.rounds, options.runs))
     if options.data:
@@ -71,7 +73,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pictures", type=int, default=200, help="that ranges are taken from (default %(default)s)")
     parser.add_argument("--model", default=zoo.DEFAULT, help="an ONNX file or a shipped name (default %(default)s)")
     parser.add_argument("--imgsz", type=int, help="side of the square input (default: the model's own)")
-    parser.add_argument("--out", type=Path, help="the INT8 file (default: one in a new temporary folder)")
     parser.add_argument("--rounds", type=int, default=15, help="in which every row runs (default %(default)s)")
     parser.add_argument(
         "--runs", type=int, default=16, help="pictures for each engine in a round (default %(default)s)"
@@ -112,17 +113,16 @@ def _print_speed(rows: dict[str, list[Engine]], measured: list[list[tuple[float,
         print(f"| {name:<18} | {ms:10.1f} | {alone:5.2f} | {fps:12.1f} | {together:5.2f} |", flush=True)
 
 
-def _print_accuracy(detector: Detector, files: dict[str, Path], data: Path, every: int) -> None:
-    ways = [("FP32", "onnxruntime"), ("FP16", "onnxruntime"), *(("INT8", runtime) for runtime in RUNTIMES)]
-    columns = [
-        figures(replace(detector, model=str(files[precision]), runtime=runtime), data, every)
-        for precision, runtime in ways
-    ]
+def _print_accuracy(detector: Detector, files: dict[str, tuple[Path, str]], data: Path, every: int) -> None:
+    columns = {
+        name: figures(replace(detector, model=str(path), runtime=runtime), data, every)
+        for name, (path, runtime) in files.items()
+    }
     print(f"\naverage precision at IoU 0.5, one picture in {every}\n")
-    print(f"| {'':<38} | {' | '.join(f'{precision} {runtime:>11}' for precision, runtime in ways)} |")
-    print(f"| {'-' * 38} | {' | '.join(['-' * 15 + ':'] * len(ways))} |")
-    for name in columns[0]:
-        print(f"| {name:<38} | {' | '.join(f'{column[name]:16.3f}' for column in columns)} |", flush=True)
+    print(f"| {'':<38} | {' | '.join(f'{name:>16}' for name in columns)} |")
+    print(f"| {'-' * 38} | {' | '.join(['-' * 15 + ':'] * len(columns))} |")
+    for figure in next(iter(columns.values())):
+        print(f"| {figure:<38} | {' | '.join(f'{column[figure]:16.3f}' for column in columns.values())} |", flush=True)
 
 
 if __name__ == "__main__":

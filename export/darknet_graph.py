@@ -29,9 +29,7 @@ from watchline.export.darknet_cfg import (
 )
 from watchline.export.darknet_plan import Plan, Step
 from watchline.export.darknet_weights import Convolution
-
-OPSET = 17
-IR_VERSION = 8  # the one of that opset, which old runtimes read
+from watchline.export.surgery import IR_VERSION, OPSET
 
 
 class Graph:

@@ -22,6 +22,7 @@ from watchline.export.trace import sha256, trace
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, Settings
 from watchline.ops.voc import VOC
 
+MAX_SCALE = 1e5  # pixels: an anchor larger than any picture
 TESTED_BEFORE = 2000  # anchors that go into the suppression of proposals
 KEYS = {"vgg16": "trunk.features.0.weight", "efficientnet-lite0": "trunk.coarse.weight"}
 
@@ -96,12 +97,14 @@ def load(path: Path) -> FasterRCNN:
     try:
         scales = tuple(state["scales"].tolist())
         outputs, hidden = state["score.weight"].shape
+        if outputs < 2 or not scales or not all(0 < scale < MAX_SCALE for scale in scales):
+            raise ValueError(f"{outputs - 1} classes, and anchors of {scales} pixels")
         with torch.device("meta"):  # VGG-16 has half a gigabyte of numbers that would be drawn for nothing
             model = FasterRCNN(TRUNKS[trunk](hidden), outputs - 1, Settings(scales=scales, before=TESTED_BEFORE))
         model.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: it is no Faster R-CNN on {trunk}: {_reason(error)}") from error
-    return model.eval()
+    return model.float().eval()  # it may have been saved in FP16
 
 
 def _own_size(model: FasterRCNN) -> tuple[int, int]:

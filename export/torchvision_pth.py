@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
+from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export import state_dict
 from watchline.export.errors import CheckpointRefused, ExportRefused
@@ -103,7 +104,7 @@ _ARCHS = {
         std=(1 / 255, 1 / 255, 1 / 255),
     ),
     "ssdlite320_mobilenet_v3_large": _Arch(
-        lambda n, shapes, told: SSDLite(n, shapes.get(_TAIL, [80])[0] == 80, told),
+        lambda n, shapes, told: SSDLite(n, (*shapes.get(_TAIL, ()), 80)[0] == 80, told),
         f"{_FIRST_READER}.1.weight",
         320,
         None,
@@ -221,7 +222,7 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, Sequence[int]]:
 
 def _classes(shapes: Shapes, about: _Arch) -> int:
     """How many classes, the background included; 2 where the weight that tells is missing."""
-    rows = shapes.get(about.counted, (2 * about.rows,))[0]
+    rows = (*shapes.get(about.counted, ()), 2 * about.rows)[0]
     return max(rows // about.rows, 2)
 
 
@@ -257,8 +258,10 @@ def _size(about: _Arch, arch: str, request: Request) -> tuple[int, int]:
     size = request.size or (about.size, about.size)
     if about.stride is None and size != (about.size, about.size):
         raise ExportRefused(f"{arch}: asked for {size[0]} x {size[1]}; it is made for {about.size} x {about.size} only")
-    if about.stride and any(side < 1 or side % about.stride for side in size):
-        raise ExportRefused(f"{arch}: asked for {size[0]} x {size[1]}; expected multiples of {about.stride} pixels")
+    if about.stride and any(side % about.stride or not 0 < side <= MAX_SIDE for side in size):
+        raise ExportRefused(
+            f"{arch}: asked for {size[0]} x {size[1]}; expected multiples of {about.stride} up to {MAX_SIDE} pixels"
+        )
     return size
 
 

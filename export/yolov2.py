@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from watchline.engines import metadata
+from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export import state_dict
 from watchline.export.errors import CheckpointRefused, ExportRefused
@@ -52,7 +53,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
 
     Raises:
         CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
-        ExportRefused: a size that is not square, or labels that do not fit.
+        ExportRefused: a size that is not square or cannot be, or labels that do not fit.
     """
     model = load(path)
     labels = request.labels or tuple(VOC)
@@ -63,6 +64,8 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         raise ExportRefused(
             f"{path}: asked for {size[0]} x {size[1]}; name one side, other shapes are chosen at run time"
         )
+    if size[0] % STRIDE or not 0 < size[0] <= MAX_SIDE:
+        raise ExportRefused(f"{path}: asked for {size[0]}; expected a multiple of {STRIDE} up to {MAX_SIDE} pixels")
     free = {0: "batch", 1: "candidates"}
     graph = trace(_Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
     _halve(graph)
@@ -89,7 +92,10 @@ def load(path: Path) -> YOLOv2:
             f"{path}: it is no checkpoint of `watchline train yolov2`, which has priors and a region"
         )
     priors = state["priors"]
-    model = YOLOv2(priors, len(state["region.bias"]) // len(priors) - 5)
+    classes = state["region.bias"].numel() // max(1, priors.numel() // 2) - 5
+    if priors.shape[1:] != (2,) or not len(priors) or classes < 1:
+        raise CheckpointRefused(f"{path}: its priors {tuple(priors.shape)} and its region do not go together")
+    model = YOLOv2(priors, classes)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

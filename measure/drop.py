@@ -4,7 +4,6 @@ lost = compare(Path("model.onnx"), Path("model-int8.onnx"), Path("VOC2007"))
 print(lost.table())
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,11 +33,6 @@ class Drop:
     def mean(self) -> float:
         """What the mean over the classes loses; NaN if no object counts."""
         return self.full.mean - self.small.mean
-
-    @property
-    def worst(self) -> float:
-        """What the class loses that loses most; NaN if no object counts."""
-        return max((drop for drop in self.per_class.values() if not math.isnan(drop)), default=math.nan)
 
     def table(self) -> str:
         """A row for each class and one for the mean, in Markdown."""

@@ -42,3 +42,8 @@ def apply(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Ten
 def clip(boxes: Tensor, width: int, height: int) -> Tensor:
     """The boxes (..., 4) xyxy cut at the edges of a picture of `width` x `height` pixels."""
     return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
+
+
+def pick(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
+    return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))

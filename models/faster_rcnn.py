@@ -4,7 +4,7 @@ Ren, He, Girshick and Sun, "Faster R-CNN: Towards Real-Time Object Detection wit
 with VGG-16 as its trunk; the lecture's "Faster R-CNN": RPN, nine anchors, RoI pooling, four losses. The second
 network is that of Girshick, "Fast R-CNN" (2015). What the papers leave open is as in their released code.
 
-    model = FasterRCNN(VGG16.pretrained(path))
+    model = FasterRCNN(VGG16.pretrained(state_dict, path))
     boxes, scores = model(images)                   # (B, 3, H, W) RGB -> (B, N, 4) xyxy pixels, (B, N, C)
     losses = model.losses(images, truths)           # "rpn class", "rpn box", "roi class", "roi box"
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.boxes import apply, clip, encode
+from watchline.models.boxes import apply, clip, encode, pick
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.roi_pool import roi_pool
 from watchline.models.suppress import suppress
@@ -32,6 +32,7 @@ SIDE = 608  # of the square input that these are meant for; the paper's shorter 
 RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
 WEIGHTS = (10.0, 5.0)  # Fast R-CNN's targets have unit variance: theirs is about 0.1 and 0.2
 MOST = 1000  # detections a picture: the pipeline's suppression looks at as many
+TIE = 1e-7  # of a score, by which a region stands behind the better one before it
 UNUSED = -1  # label of what is no part of a mini-batch
 
 
@@ -193,18 +194,20 @@ def propose(
     """
     before = min(settings.before, int(anchors.shape[0]))
     best = objectness.topk(before).indices  # (B, before), best first
-    boxes = clip(apply(_rows(deltas, best), anchors[best]), *size)
+    boxes = clip(apply(pick(deltas, best), anchors[best]), *size)
     kept = suppress(boxes, settings.overlap)
     places = torch.arange(before, 0, -1, device=boxes.device, dtype=boxes.dtype)
     rank, chosen = (kept * places).topk(min(count, before))  # those that are kept, in their order
     found = rank > 0
-    return _rows(boxes, chosen) * found.unsqueeze(-1), found
+    return pick(boxes, chosen) * found.unsqueeze(-1), found
 
 
 def detections(
     logits: Tensor, moves: Tensor, regions: Tensor, found: Tensor, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """The best MOST pairs of a region and a class, each with the box that the class gives the region.
+
+    Best first, to TIE a region; of pairs with the same score, the one of the better region comes first.
 
     Each class moves a region in its own way, so a row has one class: its other scores are 0.
 
@@ -217,10 +220,13 @@ def detections(
     count, classes = int(moves.shape[1]), int(moves.shape[2])
     scores = logits.softmax(-1)[..., 1:] * found.unsqueeze(-1)  # (B, K, C)
     boxes = clip(apply(moves, regions.unsqueeze(2), WEIGHTS), *size)  # (B, K, C, 4)
-    best, pair = scores.flatten(1).topk(min(MOST, count * classes))
+    # Regions that pooling rounds to the same cells have the same scores; each runtime has its own order for those.
+    rank = torch.arange(count, device=scores.device, dtype=scores.dtype).unsqueeze(1)
+    pair = (scores - rank * TIE).flatten(1).topk(min(MOST, count * classes)).indices
+    best = scores.flatten(1).gather(1, pair)
     label = torch.arange(classes, device=pair.device).repeat(count)[pair]
     one_hot = label.unsqueeze(-1) == torch.arange(classes, device=pair.device)  # (B, N, C)
-    return _rows(boxes.flatten(1, 2), pair), best.unsqueeze(-1) * one_hot
+    return pick(boxes.flatten(1, 2), pair), best.unsqueeze(-1) * one_hot
 
 
 def label_anchors(anchors: Tensor, truth: Truth, size: tuple[int, int], settings: Settings) -> tuple[Tensor, Tensor]:
@@ -329,8 +335,3 @@ def _some(mask: Tensor, most: int) -> Tensor:
     """Where a mask (N,) is True; if in more than `most` places, so many of them at random."""
     rows = mask.nonzero()[:, 0]
     return rows[torch.randperm(len(rows), device=rows.device)[:most]]
-
-
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table (B, N, 4) by index (B, K): (B, K, 4)."""
-    return table.gather(1, index.unsqueeze(-1).expand(-1, -1, 4))

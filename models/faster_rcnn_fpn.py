@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from watchline.models.boxes import apply, clip
+from watchline.models.boxes import apply, clip, pick
 from watchline.models.fpn import CHANNELS, PyramidBackbone
 from watchline.models.mobilenet_v3 import CHANNELS as MOBILENET_CHANNELS
 from watchline.models.mobilenet_v3 import TwoMaps
@@ -244,11 +244,6 @@ class FasterRCNN(nn.Module):
         """The scores as a column for each reported class: (B, D, C)."""
         classes = torch.arange(len(self.reported), device=found.labels.device)
         return (found.labels.unsqueeze(-1) == classes).to(found.scores) * found.scores.unsqueeze(-1)
-
-
-def pick(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
-    return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))
 
 
 def at_least(boxes: Tensor, side: float) -> Tensor:

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from watchline.models.faster_rcnn_fpn import FasterRCNN, Found, RoIHeads, pick, resnet50_fpn
+from watchline.models.boxes import pick
+from watchline.models.faster_rcnn_fpn import FasterRCNN, Found, RoIHeads, resnet50_fpn
 from watchline.models.fpn import CHANNELS
 from watchline.models.suppress import suppress
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from watchline.models.boxes import apply, clip
 
-SIZE = 300
 BOX_WEIGHTS = (10.0, 5.0)  # the paper's variances 0.1 and 0.2
 EARLY = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "ceil", 512, 512, 512)  # VGG-16 to conv4_3
 LATE = ("pool", 512, 512, 512)  # and to conv5_3

@@ -23,7 +23,6 @@ from watchline.models.mobilenet_v3 import (
 )
 from watchline.models.ssd import SSD, DefaultBoxes, Head, Readers
 
-SIZE = 320
 LEVELS = 6
 MAPS = (ROWS[LAST].expanded, ROWS[-1].outputs * LAST_WIDER)  # channels of the backbone's two maps
 EXTRA = (512, 256, 256, 128)  # channels of the maps behind the backbone

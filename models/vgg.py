@@ -4,13 +4,12 @@ Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image 
 The fifth pooling is left out, as detectors need it: the map has stride 16 and RoI pooling takes its place. Names are
 torchvision's, so that its ImageNet weights load; the last layer, ImageNet's thousand classes, is left behind.
 
-    trunk = VGG16.pretrained(Path("vgg16-397923af.pth"))
+    trunk = VGG16.pretrained(state_dict, "vgg16-397923af.pth")
     features = trunk.features(trunk.normalise(images))  # (B, 512, H/16, W/16)
     vectors = trunk.classifier(patches.flatten(1))  # (K, 512, 7, 7) -> (K, 4096)
 """
 
-from pathlib import Path
-from pickle import UnpicklingError
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -62,28 +61,21 @@ class VGG16(nn.Module):
         return [self.features[i] for i in range(10)]
 
     @classmethod
-    def pretrained(cls, checkpoint: Path) -> "VGG16":
-        """The trunk with weights from a file.
+    def pretrained(cls, state: Mapping[str, Tensor], where: str) -> "VGG16":
+        """The trunk with ImageNet's weights.
 
         Args:
-            checkpoint: a state dict of torchvision's vgg16; its last layer, classifier.6, may be missing.
+            state: of torchvision's vgg16; its last layer, classifier.6, may be missing.
+            where: it comes from, for the error.
 
         Raises:
-            CheckpointError: there is no such file, or it is something else.
+            CheckpointError: it is of another network.
         """
-        if not checkpoint.is_file():
-            raise CheckpointError(f"no weights {checkpoint}: expected {EXPECTED}")
-        try:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except (RuntimeError, UnpicklingError, EOFError) as error:
-            raise CheckpointError(f"{checkpoint} is no PyTorch state dict: expected {EXPECTED}") from error
         with torch.device("meta"):  # half a gigabyte of random numbers that nobody would read
             model = cls()
         wanted = {name: value.shape for name, value in model.state_dict().items()}
-        if not isinstance(state, dict):
-            raise CheckpointError(f"{checkpoint} holds a {type(state).__name__}: expected {EXPECTED}")
         if wrong := _differences(state, wanted):
-            raise CheckpointError(f"{checkpoint} is not VGG-16: {wrong[0]}, {len(wrong)} differ; expected {EXPECTED}")
+            raise CheckpointError(f"{where} is not VGG-16: {wrong[0]}, {len(wrong)} differ; expected {EXPECTED}")
         model.to_empty(device="cpu").load_state_dict({name: state[name] for name in wanted})
         return model
 
@@ -103,16 +95,14 @@ def _convolutions() -> list[nn.Module]:
     return layers
 
 
-def _differences(state: dict[str, object], wanted: dict[str, torch.Size]) -> list[str]:
+def _differences(state: Mapping[str, Tensor], wanted: Mapping[str, torch.Size]) -> list[str]:
     """What a state dict lacks, has in another shape, or has beyond the trunk and ImageNet's last layer."""
     found = []
     for name, shape in wanted.items():
         value = state.get(name)
         if value is None:
             found.append(f"{name} is missing")
-        elif not isinstance(value, Tensor):
-            found.append(f"{name} is a {type(value).__name__}")
         elif value.shape != shape:
             found.append(f"{name} has the shape {tuple(value.shape)} and not {tuple(shape)}")
-    beyond = [name for name in state if name not in wanted and not str(name).startswith("classifier.6.")]
+    beyond = [name for name in state if name not in wanted and not name.startswith("classifier.6.")]
     return found + [f"{name} is unknown" for name in beyond]

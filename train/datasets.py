@@ -48,13 +48,21 @@ def voc(folder: Path, split: str) -> Iterator[Sample]:
     """
     listing = _existing(folder / "ImageSets" / "Main" / f"{split}.txt")
     for name in listing.read_text().split():
-        root = ElementTree.parse(folder / "Annotations" / f"{name}.xml").getroot()
-        rows, ignore = [], []
-        for item in root.iter("object"):
-            box = [float(item.findtext(f"bndbox/{k}", "0")) for k in ("xmin", "ymin", "xmax", "ymax")]
-            rows.append([box[0] - 1, box[1] - 1, box[2], box[3], VOC.index(item.findtext("name", ""))])
-            ignore.append(item.findtext("difficult") == "1")
+        file = _existing(folder / "Annotations" / f"{name}.xml")
+        try:
+            rows, ignore = _voc_objects(ElementTree.parse(file).getroot())
+        except (ElementTree.ParseError, ValueError) as error:
+            raise DatasetError(f"{file}: {error}; expected an annotation of VOC's twenty classes") from error
         yield _sample(_read(folder / "JPEGImages" / f"{name}.jpg"), rows, ignore)
+
+
+def _voc_objects(root: ElementTree.Element) -> tuple[list[list[float]], list[bool]]:
+    rows, ignore = [], []
+    for item in root.iter("object"):
+        box = [float(item.findtext(f"bndbox/{k}", "")) for k in ("xmin", "ymin", "xmax", "ymax")]
+        rows.append([box[0] - 1, box[1] - 1, box[2], box[3], VOC.index(item.findtext("name", ""))])
+        ignore.append(item.findtext("difficult") == "1")
+    return rows, ignore
 
 
 def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
@@ -137,7 +145,7 @@ def _sample(image: Image, rows: list[list[float]], ignore: list[bool] | None = N
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise DatasetError(f"{path} is missing: expected a data set in the layout that the docstring names")
+        raise DatasetError(f"{path} is missing: expected a whole data set, in the layout of VOC, Penn-Fudan or COCO")
     return path
 
 

@@ -22,7 +22,7 @@ from watchline.models.errors import CheckpointError, DatasetError
 from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, Settings, Trunk, Truth
 from watchline.ops.letterbox import fit
 from watchline.ops.voc import VOC
-from watchline.train import datasets
+from watchline.train import checkpoint, datasets
 from watchline.train.datasets import Sample
 
 CHECKPOINT = "checkpoint.pt"
@@ -80,7 +80,7 @@ def read(folders: Sequence[Path], split: str) -> list[Sample]:
     """Labelled pictures, all in memory: folders in VOC's layout, of which `split` is read, or in Penn-Fudan's.
 
     Raises:
-        DatasetError: a folder is in neither layout, or there is no picture.
+        DatasetError: a folder is in neither layout, a file of it is broken, or there is no picture.
     """
     samples: list[Sample] = []
     for folder in folders:
@@ -156,7 +156,7 @@ def train(
         samples: labelled with VOC's classes. trunk: with its ImageNet weights. name: of it, in models' TRUNKS.
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe or trunk.
+        CheckpointError: `out` holds a checkpoint of another recipe or trunk, or a broken one.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
@@ -188,7 +188,7 @@ def train(
             step += 1
             if step % recipe.save_every == 0 or step == recipe.steps:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                _save(file, {**about, **state})
+                checkpoint.write(file, {**about, **state})
             figures = {key: float(value.detach()) for key, value in losses.items()}
             yield {"step": step, **figures, "seconds": time.perf_counter() - started}
 
@@ -223,7 +223,7 @@ def _seed(recipe: Recipe, step: int) -> int:
 
 def _resume(file: Path, about: dict[str, object], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
     """Load a checkpoint; returns its step."""
-    saved = torch.load(file, map_location="cpu", weights_only=True)
+    saved = checkpoint.read(file)
     for key in ("network", "trunk", "recipe"):
         if saved.get(key) != about[key]:
             raise CheckpointError(
@@ -233,10 +233,3 @@ def _resume(file: Path, about: dict[str, object], model: FasterRCNN, optimizer: 
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     return int(saved["step"])
-
-
-def _save(file: Path, state: dict[str, object]) -> None:
-    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole."""
-    fresh = file.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(file)

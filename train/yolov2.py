@@ -21,7 +21,7 @@ from watchline.models.efficientnet_lite import EfficientNetLite0
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import STRIDE, Targets, YOLOv2, normalise, region_loss
 from watchline.ops.priors import dimension_priors
-from watchline.train import augment
+from watchline.train import augment, checkpoint
 from watchline.train.datasets import Sample
 from watchline.train.mixture import Mixture
 
@@ -92,15 +92,15 @@ def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[di
     The checkpoint holds the averaged weights under "model", and all that the next step needs.
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe.
+        CheckpointError: `out` holds a checkpoint of another recipe, or a broken one.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     out.mkdir(parents=True, exist_ok=True)
     file = out / CHECKPOINT
-    saved = torch.load(file, weights_only=True) if file.is_file() else None
-    if saved and saved["recipe"] != json.dumps(asdict(recipe)):
-        raise CheckpointError(f"{file} was begun with another recipe, {saved['recipe']}: use it, or another --out")
+    saved = checkpoint.read(file) if file.is_file() else None
+    if saved and saved.get("recipe") != json.dumps(asdict(recipe)):
+        raise CheckpointError(f"{file} was begun with another recipe, {saved.get('recipe')}: use it, or another --out")
     priors = saved["priors"] if saved else learn_priors(data, recipe)
     model = YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster
@@ -131,7 +131,7 @@ def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[di
             _blend(average, model.state_dict(), min(recipe.average, (1 + step) / (10 + step)))
             if step % recipe.save_every == 0 or step == recipe.steps:
                 state = {"model": average, "live": model.state_dict(), "optimizer": optimizer.state_dict()}
-                _save(file, {**state, "priors": priors, "step": step, "recipe": json.dumps(asdict(recipe))})
+                checkpoint.write(file, {**state, "priors": priors, "step": step, "recipe": json.dumps(asdict(recipe))})
             figures = {name: float(value.detach()) for name, value in parts.items()}
             yield {"step": step, **figures, "size": images.shape[-1], "seconds": time.perf_counter() - started}
 
@@ -175,10 +175,3 @@ def _blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) ->
             average[name].lerp_(value, 1 - decay)
         else:
             average[name].copy_(value)
-
-
-def _save(file: Path, state: dict[str, object]) -> None:
-    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole."""
-    fresh = file.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(file)

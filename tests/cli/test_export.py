@@ -18,6 +18,7 @@ from models_onnx import save, tiny_detector, without_metadata
 from nvidia_builder import installed
 
 from watchline.engines import load, metadata
+from watchline.models.fcn import FCN
 from watchline.models.yolov2 import YOLOv2
 
 NET = darknet_nets.cfg(darknet_nets.conv(8) + darknet_nets.section("maxpool", size=2, stride=2) + darknet_nets.conv(16))
@@ -187,6 +188,21 @@ def test_a_precision_that_costs_too_much_writes_nothing(seeing: Path) -> None:
     assert done.code == 1
     assert "int8 loses 1.000 mAP on voc, more than --max-drop 0.01; nothing was written" in done.err[-1]
     assert not (seeing / "net.onnx").exists()
+
+
+def test_data_that_cannot_be_measured_on_is_told_before_the_work(darknet: Path) -> None:
+    (darknet / "net.cfg").unlink()  # the checkpoint is not even looked at
+    done = export(darknet, "net.cfg net.weights -o net.onnx --data none")
+    assert done.code == 2
+    assert "none has no folder Annotations: expected VOC's layout" in done.err[-1]
+
+
+def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:
+    voc_set.add(tmp_path / "voc", "p", [("person", 1, 1)])
+    torch.save(FCN(50, 21).state_dict(), tmp_path / "fcn.pth")
+    done = export(tmp_path, "fcn.pth -o fcn.onnx --imgsz 64 --precision fp16 --data voc")
+    assert done.code == 2
+    assert done.err == ["watchline: fcn.pth: its task is to segment, and --data measures detectors; leave that out"]
 
 
 @pytest.mark.parametrize(

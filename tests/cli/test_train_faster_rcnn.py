@@ -44,6 +44,7 @@ def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
         (("faster-rcnn", *LITE, "--pretrained", "f.pth"), "--pretrained goes with --backbone vgg16"),
         (("faster-rcnn", *LITE, "--imgsz", "336"), "--imgsz 336: expected a multiple of 32 for efficientnet-lite0"),
         (("faster-rcnn", "--imgsz", "8"), "'8': expected a whole number of at least 64"),
+        (("faster-rcnn", "--out", "/dev/null"), "--out /dev/null: it is no folder"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
@@ -57,11 +58,15 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: tupl
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--pretrained", "none.pth"), "no weights none.pth: expected a state dict of torchvision's vgg16"),
+        (("--pretrained", "none.pth"), "none.pth: there is no such file"),
+        (("--pretrained", "page.pth"), "page.pth: it is an HTML page; expected a PyTorch state dict"),
+        (("--pretrained", "other.pth"), "other.pth is not VGG-16: features.0.weight is missing"),
         (LITE, ": no data set; expected VOC's layout"),
     ],
 )
-def test_missing_files_are_named(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+def test_wrong_files_are_named(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    (tmp_path / "page.pth").write_text("<html>not found</html>")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
     done = within(tmp_path, "train", "faster-rcnn", "--data", ".", "--out", "out", *words)
     assert done.code == 2
     assert len(done.err) == 1

@@ -120,6 +120,14 @@ def test_a_size_that_cannot_be_is_refused(tmp_path, size):
         faster_rcnn.export(checkpoint(tmp_path, "efficientnet-lite0"), Request("net", size=size))
 
 
+def test_weights_in_fp16_are_widened(tmp_path):
+    file = checkpoint(tmp_path, "efficientnet-lite0")
+    state = torch.load(file, weights_only=True)["model"]
+    torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, file)
+    faster_rcnn.export(file, Request("net", size=(64, 64)))
+    assert {p.dtype for p in faster_rcnn.load(file).parameters()} == {torch.float32}
+
+
 def test_other_checkpoints_are_refused(tmp_path):
     with pytest.raises(CheckpointNotFound, match=r"none\.pt: there is no such file"):
         faster_rcnn.load(tmp_path / "none.pt")
@@ -133,6 +141,9 @@ def test_other_checkpoints_are_refused(tmp_path):
         (("rpn.deltas.weight", torch.zeros(3, 128, 1, 1)), "size mismatch for rpn.deltas.weight"),
         (("score.weight", torch.zeros(3)), "no Faster R-CNN on efficientnet-lite0"),
         (("scales", torch.zeros(())), "no Faster R-CNN on efficientnet-lite0"),
+        (("scales", torch.zeros(0)), "no Faster R-CNN on efficientnet-lite0: 20 classes, and anchors of"),
+        (("scales", torch.tensor([1.0, torch.nan, 3.0])), "20 classes, and anchors of"),
+        (("score.weight", torch.zeros(1, 48)), "no Faster R-CNN on efficientnet-lite0: 0 classes"),
     ):
         state = dict(saved["model"])
         state.update({change[0]: change[1]}) if change[1] is not None else state.pop(change[0])

@@ -63,6 +63,15 @@ def test_a_wrong_checkpoint_is_named(tmp_path, trained):
     with pytest.raises(CheckpointRefused, match="no checkpoint of `watchline train yolov2`"):
         yolov2.load(tmp_path / "other.pt")
     model, _ = trained
+    for change in (
+        {"region.bias": torch.zeros(())},
+        {"priors": torch.zeros(())},
+        {"priors": torch.zeros(0, 2)},
+        {"priors": torch.zeros(2, 3)},
+    ):
+        torch.save(model.state_dict() | change, tmp_path / "bent.pth")
+        with pytest.raises(CheckpointRefused, match=r"its priors .* and its region do not go together"):
+            yolov2.load(tmp_path / "bent.pth")
     state = model.state_dict() | {"backbone.stem.0.weight": torch.zeros(1)}
     torch.save({"model": state}, tmp_path / "bent.pt")
     with pytest.raises(CheckpointRefused, match="its backbone is not the one"):
@@ -74,6 +83,8 @@ def test_a_wrong_checkpoint_is_named(tmp_path, trained):
     [
         (Request("net", labels=("a", "b")), "it has 20 classes, and 2 labels were given"),
         (Request("net", size=(96, 64)), "asked for 96 x 64; name one side"),
+        (Request("net", size=(100, 100)), "asked for 100; expected a multiple of 32 up to 4096 pixels"),
+        (Request("net", size=(8192, 8192)), "asked for 8192; expected a multiple of 32 up to 4096 pixels"),
     ],
 )
 def test_requests_that_do_not_go_with_it(trained, request_, message):

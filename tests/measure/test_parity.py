@@ -116,7 +116,7 @@ def test_int8_is_within_its_limits_and_layers_are_found_by_name(made: Path, tmp_
     with engines.load(made / "net.onnx") as engine:
         batches = [fitted(ArrayPicture(image), engine.metadata, engine.size)[0] for image in noise(20, 64, seed=1)]
     small = tmp_path / "int8.onnx"
-    onnx.save(quantise.quantise(onnx.load(made / "net.onnx"), batches, "cpu"), small)
+    onnx.save(quantise.quantise(onnx.load(made / "net.onnx"), batches, "onnxruntime"), small)
     assert precision_of(small) == "int8"
     assert [step.over for step in steps(made, small)] == [()] * 5
     tight = LIMITS | {"int8": LIMITS["fp32"]}

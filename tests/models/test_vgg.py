@@ -25,11 +25,9 @@ def torchvision_s(classifier):
 FULL = ((0, 4096, 25088), (3, 4096, 4096), (6, 1000, 4096))
 
 
-@pytest.mark.parametrize("zipped", [True, False])  # vgg16-397923af.pth is from 2017, in torch's old format
-def test_torchvision_s_weights_fill_the_whole_trunk(tmp_path, zipped):
+def test_torchvision_s_weights_fill_the_whole_trunk():
     state = torchvision_s(FULL)
-    torch.save(state, tmp_path / "vgg16.pth", _use_new_zipfile_serialization=zipped)
-    trunk = VGG16.pretrained(tmp_path / "vgg16.pth")
+    trunk = VGG16.pretrained(state, "vgg16.pth")
     assert not any(p.is_meta for p in trunk.parameters())
     for name, value in trunk.state_dict().items():
         assert torch.equal(value, state[name]), name
@@ -50,9 +48,8 @@ def test_torchvision_s_weights_fill_the_whole_trunk(tmp_path, zipped):
     assert features.std() > 0.01
 
 
-def test_the_last_layer_may_be_missing(tmp_path):
-    torch.save(torchvision_s(FULL[:2]), tmp_path / "trunk.pth")
-    assert VGG16.pretrained(tmp_path / "trunk.pth").width == 4096
+def test_the_last_layer_may_be_missing():
+    assert VGG16.pretrained(torchvision_s(FULL[:2]), "trunk.pth").width == 4096
 
 
 @pytest.mark.parametrize(
@@ -65,34 +62,15 @@ def test_the_last_layer_may_be_missing(tmp_path):
             r"features.0.weight has the shape \(64, 1",
         ),
         (lambda s: s.update({"features.1.running_mean": torch.zeros(64)}), "features.1.running_mean is unknown"),
-        (lambda s: s.update({"features.0.weight": 3}), "features.0.weight is a int"),
     ],
 )
-def test_another_network_is_refused_by_its_first_difference(tmp_path, change, words):
+def test_another_network_is_refused_by_its_first_difference(change, words):
     state = torchvision_s(FULL)
     change(state)
-    torch.save(state, tmp_path / "other.pth")
     with pytest.raises(
         CheckpointError, match=rf"other\.pth is not VGG-16: {words}.*expected a state dict of torchvision"
     ):
-        VGG16.pretrained(tmp_path / "other.pth")
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"PK\x03\x04 cut short"])
-def test_a_file_of_another_kind_is_refused(tmp_path, content):
-    (tmp_path / "page.pth").write_bytes(content)
-    with pytest.raises(
-        CheckpointError, match=r"page\.pth is no PyTorch state dict: expected a state dict of torchvision"
-    ):
-        VGG16.pretrained(tmp_path / "page.pth")
-
-
-def test_what_is_no_dict_or_not_there_is_refused(tmp_path):
-    torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match=r"list\.pth holds a list: expected a state dict"):
-        VGG16.pretrained(tmp_path / "list.pth")
-    with pytest.raises(CheckpointError, match=r"no weights .*none\.pth"):
-        VGG16.pretrained(tmp_path / "none.pth")
+        VGG16.pretrained(state, "other.pth")
 
 
 def test_normalising_makes_imagenet_s_mean_nothing_and_its_deviation_one():

@@ -29,6 +29,26 @@ def test_voc_boxes_become_half_open(tmp_path):
     assert sample.ignore.tolist() == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<annotation>", "no element found"),
+        ("<annotation><object><name>drone</name>{box}</object></annotation>", "'drone' is not in list"),
+        ("<annotation><object><name>dog</name></object></annotation>", "could not convert string to float"),
+    ],
+)
+def test_an_annotation_that_cannot_be_is_named(tmp_path, text, says):
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("x\n")
+    with pytest.raises(DatasetError, match=r"x\.xml is missing"):
+        list(datasets.voc(tmp_path, "val"))
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>60</xmax><ymax>40</ymax></bndbox>"
+    (tmp_path / "Annotations" / "x.xml").write_text(text.format(box=box))
+    with pytest.raises(DatasetError, match=rf"x\.xml: .*{says}.*; expected an annotation of VOC's twenty classes"):
+        list(datasets.voc(tmp_path, "val"))
+
+
 def test_coco_names_fall_to_voc_s_and_the_rest_is_left_out(tmp_path):
     picture(tmp_path / "images" / "t" / "x.jpg", 100, 200)
     labels = tmp_path / "object_detection" / "labels" / "t"

@@ -108,6 +108,16 @@ def test_another_recipe_or_trunk_does_not_go_on(samples, tmp_path):
         next(run(samples, tmp_path, replace(RECIPE, steps=2), name="vgg16"))
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
+def test_a_broken_checkpoint_is_told(samples, tmp_path, content):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is broken or no checkpoint: .* another --out"):
+        next(run(samples, tmp_path))
+    torch.save([1], tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match=r"holds a list and no checkpoint"):
+        next(run(samples, tmp_path))
+
+
 def test_early_layers_and_batch_statistics_stay_the_rest_learns(samples, tmp_path):
     torch.manual_seed(RECIPE.seed)
     trunk = LiteTrunk(hidden=16)

@@ -16,8 +16,10 @@ from watchline.cli.exit_codes import DONE, SOME_FAILED
 if TYPE_CHECKING:
     import onnx
 
+    from watchline.export.quantise import Target
     from watchline.measure.drop import Drop
 
+RUNTIMES: "dict[str, Target]" = {"onnx": "onnxruntime", "tensorrt": "tensorrt", "openvino": "openvino"}
 SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine", "openvino": ".xml"}
 RESIZES = ("letterbox", "letterbox-center", "stretch")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -67,6 +69,10 @@ def run(options: argparse.Namespace) -> int:
         from watchline.engines import plan
 
         plan.gpu_to_build_for()  # before anything is computed in vain
+    if options.data:
+        from watchline.measure import voc
+
+        voc.find_split(options.data)  # likewise
     started = time.monotonic()
     with ExitStack() as stack:
         with _writing(out):
@@ -119,6 +125,7 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     from watchline.engines import metadata
     from watchline.export import labels
     from watchline.export.checkpoint import to_onnx
+    from watchline.export.errors import ExportRefused
     from watchline.export.request import Request
 
     sides = options.imgsz
@@ -130,6 +137,8 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     )
     model = to_onnx(paths, request, options.arch, options.family)
     about = metadata.of(model, str(out))
+    if options.data and about.task != "detect":
+        raise ExportRefused(f"{paths[0]}: its task is to {about.task}, and --data measures detectors; leave that out")
     print(
         f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {about.imgsz} pixels", flush=True
     )
@@ -157,7 +166,7 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
         pictures = calibration.pictures(options.calibrate, PICTURES, about, sides)
         print(f"INT8 ranges from {len(pictures)} pictures", flush=True)
         with counting("pictures") as progress:
-            model = quantise.quantise(model, pictures, "tensorrt" if options.to == "tensorrt" else "cpu", progress)
+            model = quantise.quantise(model, pictures, RUNTIMES[options.to], progress)
     result = full.with_name(f"{full.stem}-{options.precision}.onnx")
     _save(model, result)
     return result

@@ -70,6 +70,8 @@ def run(options: argparse.Namespace) -> int:
         for name in names:
             if model != options.model and getattr(options, name) is not None:
                 parser.error(f"--{name} goes with {model}, not with {options.model}")
+    if options.out.exists() and not options.out.is_dir():
+        parser.error(f"--out {options.out}: it is no folder; name one for the checkpoint")
     try:
         return _yolov2(options) if options.model == "yolov2" else _faster_rcnn(options)
     except ModuleNotFoundError as error:
@@ -123,6 +125,7 @@ def _faster_rcnn(options: argparse.Namespace) -> int:
 
 def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
     """The trunk with ImageNet weights, those of VGG-16 from a file."""
+    from watchline.export import state_dict
     from watchline.models.lite_trunk import LiteTrunk
     from watchline.models.vgg import VGG16
 
@@ -135,7 +138,7 @@ def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
             "--backbone vgg16 needs --pretrained FILE, torchvision's vgg16-397923af.pth; without ImageNet's weights "
             "it learns nothing from so few pictures"
         )
-    return VGG16.pretrained(options.pretrained)
+    return VGG16.pretrained(state_dict.load(options.pretrained), str(options.pretrained))
 
 
 def _asked(options: argparse.Namespace, *names: str) -> dict[str, Any]:
