@@ -23,7 +23,7 @@ from watchline.models.mobilenet_v3 import CHANNELS as MOBILENET_CHANNELS
 from watchline.models.mobilenet_v3 import TwoMaps
 from watchline.models.resnet import CHANNELS as RESNET_CHANNELS
 from watchline.models.resnet import ResNet
-from watchline.models.roi import extend, pyramid_align
+from watchline.models.roi import extend, roi_align
 from watchline.models.suppress import suppress
 
 RATIOS = (0.5, 1.0, 2.0)  # of an anchor's height to its width
@@ -238,7 +238,7 @@ class FasterRCNN(nn.Module):
         side = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).sqrt()  # (B, K)
         steps = [OWN_SIZE * 2.0 ** (level - OWN_LEVEL - 1e-6) for level in range(1, len(strides))]
         levels = sum(((side >= step).to(side) for step in steps), start=torch.zeros_like(side))
-        return pyramid_align(pyramid[: len(strides)], boxes, [1 / s for s in strides], levels, size)
+        return roi_align(pyramid[: len(strides)], boxes, [1 / s for s in strides], levels, size)
 
     def one_hot(self, found: Found) -> Tensor:
         """The scores as a column for each reported class: (B, D, C)."""

@@ -15,35 +15,16 @@ OUTSIDE = -2.0  # a coordinate, in cells, at which `grid_sample` reads nothing b
 
 
 def roi_align(
-    features: Tensor, boxes: Tensor, scale: float, size: int, sampling: int = 2, aligned: bool = False
-) -> Tensor:
-    """The features under each box.
-
-    Args:
-        features: (B, C, h, w).
-        boxes: (B, K, 4) xyxy in pixels of the input.
-        scale: cells of the map per pixel of the input, e.g. 1 / 16.
-        size: bins along each side.
-        sampling: points along each side of a bin.
-        aligned: whether pixel centres lie at 0.5 (Detectron2). Else they lie at 0 and no box is smaller than a cell,
-            as in Detectron and in torchvision's detectors.
-
-    Returns:
-        (B, K, C, size, size).
-    """
-    return pyramid_align([features], boxes, [scale], torch.zeros_like(boxes[..., 0]), size, sampling, aligned)
-
-
-def pyramid_align(
     maps: Sequence[Tensor],
     boxes: Tensor,
     scales: Sequence[float],
     levels: Tensor,
     size: int,
     sampling: int = 2,
-    aligned: bool = False,
 ) -> Tensor:
-    """The features under each box, each box on its own level of a pyramid.
+    """The features under each box, each box on its own level of a pyramid (or on the only map there is).
+
+    Pixel centres lie at 0, and no box is smaller than a cell, as in Detectron and in torchvision's detectors.
 
     The maps are laid out on one sheet, the first on the left and the others below one another to its right, so that
     every box is read once and not once a level.
@@ -53,7 +34,8 @@ def pyramid_align(
         boxes: (B, K, 4) xyxy in pixels of the input.
         scales: cells per pixel of each map.
         levels: (B, K) float, whole numbers: the map to read.
-        size, sampling, aligned: as in `roi_align`.
+        size: bins along each side.
+        sampling: points along each side of a bin.
 
     Returns:
         (B, K, C, size, size).
@@ -63,7 +45,7 @@ def pyramid_align(
     table = [[s, *corner, *side] for s, corner, side in zip(scales, corners, sides, strict=True)]
     about = boxes.new_tensor(table)  # (L, 5): scale, x, y, width, height
     points = size * sampling
-    at = _points(boxes, about[levels.long()], points, aligned)  # (B, K, xy, points)
+    at = _points(boxes, about[levels.long()], points)  # (B, K, xy, points)
     extent = boxes.new_tensor([int(sheet.shape[3]), int(sheet.shape[2])])[:, None]
     at = (2 * at + 1) / extent - 1  # grid_sample's -1..1 from edge to edge
 
@@ -76,7 +58,7 @@ def pyramid_align(
     return bins.reshape(-1, channels, count, size, size).transpose(1, 2)
 
 
-def _points(boxes: Tensor, about: Tensor, points: int, aligned: bool) -> Tensor:
+def _points(boxes: Tensor, about: Tensor, points: int) -> Tensor:
     """Where each box is sampled along each axis.
 
     Args: boxes (B, K, 4); about (B, K, 5), of each box's map its scale, x, y, width and height on the sheet.
@@ -85,10 +67,8 @@ def _points(boxes: Tensor, about: Tensor, points: int, aligned: bool) -> Tensor:
     column = about.unsqueeze(-1)  # (B, K, 5, 1)
     scale, corner, limit = column[:, :, 0:1], column[:, :, 1:3], column[:, :, 3:5]
     ends = boxes.reshape(-1, int(boxes.shape[1]), 2, 2).transpose(-1, -2)  # (B, K, xy, 2)
-    ends = ends * scale - (0.5 if aligned else 0.0)
-    start, length = ends[..., :1], ends[..., 1:] - ends[..., :1]
-    if not aligned:
-        length = length.clamp(min=1.0)
+    ends = ends * scale
+    start, length = ends[..., :1], (ends[..., 1:] - ends[..., :1]).clamp(min=1.0)
     step = (torch.arange(points, dtype=boxes.dtype, device=boxes.device) + 0.5) / points
     at = start + step * length  # in cells of the map
     inside = (at >= -1) & (at <= limit)  # up to a cell outside counts as the edge, farther as zero
