@@ -125,6 +125,7 @@ class CheckedEngine(ABC):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a runtime has to say, for a message of one line."""
+    """The first line of what a runtime has to say, for a message of one line; not where in its source it says so."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    telling = [line for line in lines if not line.startswith(("Exception from ", "Check '"))] or lines
+    return telling[0] if telling else type(error).__name__

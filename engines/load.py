@@ -68,7 +68,7 @@ def load(
         case suffix:
             raise ModelRefused(
                 f"{path}: the suffix {suffix!r} is no model's; expected .onnx, OpenVINO's .xml, TensorRT's .engine, "
-                "or a recording (.npz)"
+                "or a recording (.npz); `watchline export` makes one of a checkpoint"
             )
 
 

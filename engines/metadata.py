@@ -119,8 +119,8 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
     """
     if missing := [PREFIX + key for key in ("schema", *FIELDS) if PREFIX + key not in properties]:
         raise ModelRefused(
-            f"{where}: no Watchline model, its metadata lacks {', '.join(missing)}; a model needs these properties, "
-            "one uint8 input `images` and the outputs `boxes` and `scores` (docs/engines.md says how to add them)"
+            f"{where}: no Watchline model, its metadata lacks {', '.join(missing)}; `watchline export` makes one of a "
+            "detector's ONNX, and docs/engines.md says what a model needs"
         )
     schema = properties[PREFIX + "schema"]
     if schema != str(SCHEMA):

@@ -109,8 +109,8 @@ def gpu_to_build_for() -> Gpu:
         return find_gpu()
     except RuntimeUnavailable as error:
         raise RuntimeUnavailable(
-            f"a plan is built on the machine that will run it, and this one cannot: {error}. Export to .onnx, take "
-            "that there, and run it by --runtime tensorrt: the plan is built on its first run"
+            f"a plan is built on the machine that will run it, and this one cannot: {error}. Export by --to tensorrt "
+            "to an .onnx, take that there, and run it by --runtime tensorrt: the plan is built on its first run"
         ) from error
 
 

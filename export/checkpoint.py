@@ -71,6 +71,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): pip install 'watchline[export]'"
         ) from error
     state = state_dict.load(path)
+    state_dict.check_finite(state, path)
     if arch is None:
         if yolov2.is_ours(state):
             return yolov2.export(path, request)

@@ -7,7 +7,6 @@ No torch is needed. The way there: darknet_text and darknet_cfg read what the la
 darknet_weights reads the numbers and darknet_graph writes the graph.
 """
 
-import hashlib
 from pathlib import Path
 
 import onnx
@@ -16,6 +15,7 @@ from watchline.engines import metadata
 from watchline.engines.engine import Metadata
 from watchline.export import darknet_cfg, darknet_graph, darknet_plan, darknet_weights
 from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
 from watchline.export.request import Request
 
 # Darknet's letterbox is 0.5 of 255, and 127 what it makes of that itself when it saves a picture.
@@ -49,15 +49,10 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
         imgsz=max(plan.size),
         stride=plan.stride,
         resize="letterbox-center",
-        checkpoint=_sha256(weights),
+        checkpoint=sha256(weights),
         figures={},
         pad=GREY,
     )
     metadata.write(model, about)
     onnx.checker.check_model(model)
     return model
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -91,7 +91,7 @@ class Section:
             if key not in self._known:
                 raise CheckpointRefused(
                     f"{self._name}, line {line}, [{self.kind}]: unknown key `{key}={value}`, which may change the "
-                    "network's numbers; remove it if it does not"
+                    "network's numbers; expected a network without it"
                 )
 
     def _text(self, key: str) -> str | None:

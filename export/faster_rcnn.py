@@ -16,11 +16,12 @@ from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export import state_dict
+from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-from watchline.export.trace import sha256, trace
+from watchline.export.trace import trace
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, Settings
-from watchline.ops.voc import VOC
 
 MAX_SCALE = 1e5  # pixels: an anchor larger than any picture
 TESTED_BEFORE = 2000  # anchors that go into the suppression of proposals
@@ -51,10 +52,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         ExportRefused: a size or labels that do not fit.
     """
     model = load(path)
-    labels = request.labels or (tuple(VOC) if model.classes == len(VOC) else ())
-    if len(labels) != model.classes:
-        given = f"{len(labels)} labels were given" if labels else "no labels"
-        raise ExportRefused(f"{path}: it has {model.classes} classes and {given}; name a file with one a line")
+    labels = labels_for(model.classes, request.labels, {}, str(path))
     width, height = size = request.size or _own_size(model)
     multiple = model.trunk.multiple
     if any(side % multiple or not 0 < side <= MAX_SIDE for side in size):

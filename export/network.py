@@ -5,7 +5,6 @@ those that came out. Exporters often write a batch of one into the graph (`Resha
 rewritten, and the batch is free only if two pictures at once then give what each gives alone.
 """
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from watchline.engines.checked import SLACK, first_line
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.errors import ModelNotFound, ModelRefused
 from watchline.export.class_names import read_literal
+from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 from watchline.export.surgery import IR_VERSION, OPSET, sort_nodes
 
@@ -123,10 +123,18 @@ def open_network(path: Path, size: tuple[int, int] | None = None) -> Network:
     batch = picture.batch or 1
     feeds = _feeds(picture, masked, batch, size, noise)
     tried = run(model, feeds, where)
+    _check_numbers(model.graph, where)
     model = _raised(model, feeds, tried, where)
     model, picture = _with_free_batch(model, picture, masked, size, (feeds, tried))
-    checkpoint = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Network(where, model, picture, masked, size, tried, properties, model.producer_name, checkpoint)
+    return Network(where, model, picture, masked, size, tried, properties, model.producer_name, sha256(path))
+
+
+def _check_numbers(graph: onnx.GraphProto, where: str) -> None:
+    """Raises CheckpointRefused: a weight is NaN (infinity is not one's fault: limits and masks are made of it)."""
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype in FLOATS and np.isnan(values).any():
+            raise CheckpointRefused(f"{where}: its weight {tensor.name!r} holds NaN; take an earlier checkpoint")
 
 
 def in_unit(array: NDArray[Any]) -> bool:

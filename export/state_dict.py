@@ -56,6 +56,15 @@ def load(path: Path) -> dict[str, Tensor]:
     return _checked(_unwrapped(saved), path)
 
 
+def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises CheckpointRefused: NaN or infinity among the weights."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointRefused(
+                f"{path}: its {name[:80]!r} holds NaN or infinity: the training failed; take an earlier checkpoint"
+            )
+
+
 def _check_zip(path: Path) -> None:
     """Every member stored as it is and within the file: nothing unfolds to more than was downloaded."""
     size = path.stat().st_size

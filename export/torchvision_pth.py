@@ -19,9 +19,11 @@ from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export import state_dict
+from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-from watchline.export.trace import sha256, trace
+from watchline.export.trace import trace
 from watchline.models.faster_rcnn_fpn import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn
 from watchline.models.fcn import FCN
 from watchline.models.mask_rcnn import maskrcnn_resnet50_fpn
@@ -279,8 +281,4 @@ def _labels(
         return asked or tuple(COCO), COCO_COLUMNS
     if asked is None and classes == len(VOC) + 1:
         return ("background", *VOC) if segments else tuple(VOC), None
-    if asked is None:
-        raise ExportRefused(f"{path}: it has {columns} classes and no names for them; give a file of labels")
-    if len(asked) != columns:
-        raise ExportRefused(f"{path}: it has {columns} classes, and {len(asked)} labels were given")
-    return asked, None
+    return labels_for(columns, asked, {}, str(path)), None

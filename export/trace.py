@@ -4,12 +4,10 @@ torch has a newer exporter than the one by tracing; but that one names free side
 name, and takes twenty times as long.
 """
 
-import hashlib
 import io
 import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
-from pathlib import Path
 
 import onnx
 import torch
@@ -53,9 +51,3 @@ def trace(
     graph = onnx.load_from_string(buffer.getvalue())
     onnx.checker.check_model(graph)
     return graph
-
-
-def sha256(path: Path) -> str:
-    """Of a checkpoint, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,11 +18,12 @@ from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export import state_dict
+from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-from watchline.export.trace import sha256, trace
+from watchline.export.trace import trace
 from watchline.models.yolov2 import YOLOv2, decode, normalise
-from watchline.ops.voc import VOC
 
 HALF_FROM = 64  # numbers in a weight from which it is stored as FP16
 IMGSZ = 416  # pixels, what the shipped model is meant for
@@ -56,9 +57,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         ExportRefused: a size that is not square or cannot be, or labels that do not fit.
     """
     model = load(path)
-    labels = request.labels or tuple(VOC)
-    if len(labels) != model.classes:
-        raise ExportRefused(f"{path}: it has {model.classes} classes, and {len(labels)} labels were given")
+    labels = labels_for(model.classes, request.labels, {}, str(path))
     size = request.size or (IMGSZ, IMGSZ)
     if size[0] != size[1]:
         raise ExportRefused(

@@ -50,7 +50,10 @@ class Drop:
         ]
         return "\n".join(
             [title, "", *head]
-            + [f"| {name:<{width}} | {n:>7} | {a:5.3f} | {b:5.3f} | {c:6.3f} |" for name, n, a, b, c in rows]
+            + [
+                f"| {name:<{width}} | {n:>7} | {a:5.3f} | {b:5.3f} | {round(c, 3) + 0.0:6.3f} |"
+                for name, n, a, b, c in rows
+            ]
         )
 
 

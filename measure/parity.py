@@ -27,6 +27,7 @@ from watchline.engines import metadata
 from watchline.engines.engine import Engine, Metadata
 from watchline.engines.inside import inside
 from watchline.export.checkpoint import to_onnx
+from watchline.export.digest import sha256
 from watchline.export.recognise import recognise
 from watchline.export.request import Request
 from watchline.measure.accuracy import Accuracy, Find
@@ -75,19 +76,21 @@ def parity(
     """
     runtimes, _ = runtimes_of(file)
     if not runtimes:
-        raise ComparisonRefused(f"{file}: no runtime here runs it; expected {' or '.join(RUNTIMES)} with its runtime")
+        raise ComparisonRefused(
+            f"{file}: no runtime here runs it; expected a model ({', '.join(RUNTIMES)}), named after its checkpoint"
+        )
     detector = replace(detector or Detector(), model=str(file), runtime=runtimes[0])
     precision = precision or precision_of(file)
     with TemporaryDirectory(prefix="watchline-parity-") as folder:
         with engines.load(file, runtimes[0]) as engine:
             told, size = engine.metadata, engine.size
+        if all(path.is_file() for path in paths) and told.checkpoint not in map(sha256, paths):
+            raise ComparisonRefused(
+                f"{file}: it was made of a file with the sha256 {told.checkpoint[:12]}…, and {paths[-1]} has another; "
+                "name the checkpoint that it was made of"
+            )
         model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize), arch, family)
         about = _about(model)
-        if about.checkpoint != told.checkpoint:
-            raise ComparisonRefused(
-                f"{file}: it was made of a checkpoint with the sha256 {told.checkpoint[:12]}…, and "
-                f"{paths[-1]} has {about.checkpoint[:12]}…; name the checkpoint that it was made of"
-            )
         comparison = Comparison(pictures, about, size, detector, measure, limits)
         yield comparison.add(first)
         again = Path(folder) / "exported.onnx"

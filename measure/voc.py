@@ -68,6 +68,8 @@ def find_split(folder: Path, split: str | None = None) -> str:
     Raises:
         DataNotFound: the folder is not in VOC's layout, or has no such split.
     """
+    if not folder.is_dir():
+        raise DataNotFound(f"{folder}: there is no such folder; expected labelled pictures in VOC's layout")
     for part in ("Annotations", "JPEGImages"):
         if not (folder / part).is_dir():
             raise DataNotFound(

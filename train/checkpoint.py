@@ -1,5 +1,6 @@
 """The file that a training goes on from: weights, optimizer and step."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,23 @@ def read(file: Path) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise CheckpointError(f"{file} holds a {type(saved).__name__} and no checkpoint: name another --out")
     return saved
+
+
+def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
+    """Raises CheckpointError, naming what differs: the run was begun with another recipe (both are JSON)."""
+    if saved.get("recipe") == recipe:
+        return
+    now = json.loads(recipe)
+    try:
+        begun = dict(json.loads(saved["recipe"]))
+    except (KeyError, TypeError, ValueError):
+        begun = {}
+    names = sorted(name for name in begun.keys() | now.keys() if begun.get(name) != now.get(name))
+    differ = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
+    raise CheckpointError(
+        f"{file} was begun with another recipe: {differ}; a run keeps its schedule to the end: "
+        "go on with that one, or name another --out"
+    )
 
 
 def write(file: Path, state: dict[str, Any]) -> None:

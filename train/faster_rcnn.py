@@ -165,7 +165,7 @@ def train(
     model = build(trunk, recipe, len(VOC))
     freeze(model)
     optimizer = _optimizer(model, recipe)
-    about: dict[str, object] = {
+    about = {
         "network": "faster-rcnn",
         "trunk": name,
         "recipe": json.dumps(asdict(recipe)),
@@ -221,15 +221,16 @@ def _seed(recipe: Recipe, step: int) -> int:
     return int(np.random.SeedSequence([recipe.seed, 2, step]).generate_state(1)[0])
 
 
-def _resume(file: Path, about: dict[str, object], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
+def _resume(file: Path, about: dict[str, str], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
     """Load a checkpoint; returns its step."""
     saved = checkpoint.read(file)
-    for key in ("network", "trunk", "recipe"):
+    for key in ("network", "trunk"):
         if saved.get(key) != about[key]:
             raise CheckpointError(
                 f"{file} was begun with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
                 "or another --out"
             )
+    checkpoint.check_recipe(file, saved, about["recipe"])
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     return int(saved["step"])

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import STRIDE, Targets, YOLOv2, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.train import augment, checkpoint
@@ -99,8 +98,8 @@ def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[di
     out.mkdir(parents=True, exist_ok=True)
     file = out / CHECKPOINT
     saved = checkpoint.read(file) if file.is_file() else None
-    if saved and saved.get("recipe") != json.dumps(asdict(recipe)):
-        raise CheckpointError(f"{file} was begun with another recipe, {saved.get('recipe')}: use it, or another --out")
+    if saved:
+        checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
     priors = saved["priors"] if saved else learn_priors(data, recipe)
     model = YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster

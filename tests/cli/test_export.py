@@ -16,6 +16,7 @@ from cli.shell import Done, watchline, within
 from clips import write_clip
 from models_onnx import save, tiny_detector, without_metadata
 from nvidia_builder import installed
+from onnx import numpy_helper
 
 from watchline.engines import load, metadata
 from watchline.models.fcn import FCN
@@ -192,9 +193,44 @@ def test_a_precision_that_costs_too_much_writes_nothing(seeing: Path) -> None:
 
 def test_data_that_cannot_be_measured_on_is_told_before_the_work(darknet: Path) -> None:
     (darknet / "net.cfg").unlink()  # the checkpoint is not even looked at
-    done = export(darknet, "net.cfg net.weights -o net.onnx --data none")
+    done = export(darknet, "net.cfg net.weights -o net.onnx --precision fp16 --data none")
     assert done.code == 2
-    assert "none has no folder Annotations: expected VOC's layout" in done.err[-1]
+    assert "none: there is no such folder; expected labelled pictures in VOC's layout" in done.err[-1]
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, kind: str) -> None:
+    if kind == "torch":
+        priors = torch.tensor([[1.0, 2.0]])
+        state = YOLOv2(priors).state_dict()
+        state["region.weight"][0, 0] = torch.nan
+        torch.save({"model": state, "priors": priors}, tmp_path / "net.pt")
+        done = export(tmp_path, "net.pt -o net.onnx")
+    else:
+        model = without_metadata(tiny_detector())
+        [weight] = [tensor for tensor in model.graph.initializer if tensor.name == "weight"]
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(np.nan), "weight"))
+        save(model, tmp_path, "theirs.onnx")
+        done = export(tmp_path, "theirs.onnx -o net.onnx --family yolox")
+    assert done.code == 2
+    assert re.search(r"its .* holds NaN.* take an earlier checkpoint", done.err[-1])
+
+
+def test_int8_for_tensorrt_needs_no_gpu_as_an_onnx(yolov2: Path) -> None:
+    words = "checkpoint.pt -o rt.onnx --to tensorrt --imgsz 64 --precision int8 --calibrate clip.mp4"
+    assert export(yolov2, words).code == 0
+    graph = onnx.load(yolov2 / "rt.onnx").graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    zeros = [constants[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]
+    assert zeros
+    assert all(zero.dtype == np.int8 and not zero.any() for zero in zeros)
+
+
+def test_a_segmenter_says_what_it_is_good_for(tmp_path: Path) -> None:
+    torch.save(FCN(50, 21).state_dict(), tmp_path / "fcn.pth")
+    done = export(tmp_path, "fcn.pth -o fcn.onnx --imgsz 64")
+    assert done.code == 0
+    assert done.out[-1] == 'next: watchline.engines.load("fcn.onnx"), from Python; the pipeline has no stage for it yet'
 
 
 def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:
@@ -212,7 +248,7 @@ def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:
         ("net.cfg net.weights -o net.engine --to onnx", "a model for onnx ends on .onnx"),
         pytest.param(
             "net.cfg net.weights -o net.engine",
-            "Export to .onnx, take that there, and run it by --runtime tensorrt",
+            "to an .onnx, take that there, and run it by --runtime tensorrt",
             marks=pytest.mark.skipif(installed("tensorrt"), reason="TensorRT is here, plans can be built"),
         ),
         ("net.cfg net.weights -o none/net.onnx", "there is no folder none"),
@@ -222,6 +258,7 @@ def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:
         ("net.cfg net.weights -o net.onnx --precision int8", "--precision int8 and --calibrate PATH… go together"),
         ("net.cfg net.weights -o net.onnx --calibrate clip.mp4", "--precision int8 and --calibrate PATH… go together"),
         ("net.cfg net.weights -o net.onnx --max-drop 0.01", "name them with --data DIR"),
+        ("net.cfg net.weights -o net.onnx --data voc", "`watchline bench map` measures a model"),
         ("net.cfg net.weights -o net.onnx --max-drop 2", "expected a number in 0..1"),
         ("net.cfg net.weights -o net.onnx --batch 8", "--batch is the largest batch of a TensorRT plan"),
         ("net.cfg net.weights -o net.onnx --imgsz 71 --labels net.names", "multiple"),

@@ -51,7 +51,7 @@ def test_each_missing_key_is_named(tmp_path: Path, key: str) -> None:
     model = tiny_detector()
     kept = [(prop.key, prop.value) for prop in model.metadata_props if prop.key != f"watchline.{key}"]
     helper.set_model_props(model, dict(kept))
-    with pytest.raises(ModelRefused, match=rf"lacks watchline\.{key}; a model needs .*docs/engines\.md"):
+    with pytest.raises(ModelRefused, match=rf"lacks watchline\.{key}; `watchline export` .*docs/engines\.md"):
         metadata.read(save(model, tmp_path))
 
 

@@ -346,6 +346,7 @@ def test_without_a_gpu_the_error_says_what_to_do_instead(
     with pytest.raises(
         RuntimeUnavailable,
         match=r"^a plan is built on the machine that will run it, and this one cannot: TensorRT needs an NVIDIA GPU: "
-        r"there is no NVIDIA driver \(libcuda.so.1\)\. Export to \.onnx, .* the plan is built on its first run$",
+        r"there is no NVIDIA driver \(libcuda.so.1\)\. Export by --to tensorrt to an \.onnx, .* "
+        r"the plan is built on its first run$",
     ):
         plan.build(model, tmp_path / "tiny.engine")

@@ -9,6 +9,7 @@ import pytest
 
 from watchline import engines
 from watchline.export import darknet
+from watchline.export.digest import sha256
 from watchline.export.errors import ExportRefused
 from watchline.export.request import Request
 from watchline.ops.boxes import clip
@@ -183,7 +184,7 @@ def test_the_file_says_what_it_is(small):
         assert engine.size == (32, 32)
     assert (about.name, about.task, about.labels, about.imgsz, about.stride) == ("net", "detect", LABELS, 32, 4)
     assert (about.resize, about.pad, about.figures) == ("letterbox-center", (127, 127, 127), {})
-    assert about.checkpoint == darknet._sha256(weights)
+    assert about.checkpoint == sha256(weights)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

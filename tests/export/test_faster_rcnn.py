@@ -105,9 +105,9 @@ def test_the_size_of_the_training_is_the_default(tmp_path):
 
 def test_labels_of_other_classes_must_be_given(tmp_path):
     file = checkpoint(tmp_path, "efficientnet-lite0", classes=2)
-    with pytest.raises(ExportRefused, match="it has 2 classes and no labels"):
+    with pytest.raises(ExportRefused, match="it has 2 classes and no names for them; name them with --labels"):
         faster_rcnn.export(file, Request("net"))
-    with pytest.raises(ExportRefused, match="it has 2 classes and 1 labels were given"):
+    with pytest.raises(ExportRefused, match="it has 2 classes, but 1 names are given"):
         faster_rcnn.export(file, Request("net", labels=("cat",)))
     model = faster_rcnn.export(file, Request("net", labels=("cat", "dog")))
     onnx.save(model, tmp_path / "net.onnx")

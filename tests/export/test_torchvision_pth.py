@@ -225,7 +225,7 @@ def test_weights_of_no_network_are_refused(change, mobile, tmp_path):
         (MOBILE, Request("net", size=(0, 320)), "asked for 0 x 320; expected multiples of 32 up to 4096 pixels"),
         (MOBILE, Request("net", size=(320, 8192)), "asked for 320 x 8192; expected multiples of 32 up to 4096 pixels"),
         (SSDLITE, Request("net", size=(640, 640)), "asked for 640 x 640; it is made for 320 x 320 only"),
-        (MOBILE, Request("net", labels=("a", "b")), "it has 20 classes, and 2 labels were given"),
+        (MOBILE, Request("net", labels=("a", "b")), "it has 20 classes, but 2 names are given"),
     ],
 )
 def test_what_cannot_be_is_refused(arch, request_, words, mobile):
@@ -235,7 +235,7 @@ def test_what_cannot_be_is_refused(arch, request_, words, mobile):
 
 def test_classes_without_names_are_refused(tmp_path):
     network = torchvision.models.get_model(FCN, weights=None, weights_backbone=None, num_classes=7)
-    with pytest.raises(ExportRefused, match="it has 7 classes and no names for them; give a file of labels"):
+    with pytest.raises(ExportRefused, match="it has 7 classes and no names for them; name them with --labels"):
         export(saved(network, tmp_path / "net.pth"), FCN, Request("net"))
 
 

@@ -5,9 +5,9 @@ import torch
 
 from watchline import engines
 from watchline.export import yolov2
+from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-from watchline.export.trace import sha256
 from watchline.models.yolov2 import YOLOv2, decode, normalise
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_checkpoint_is_named(tmp_path, trained):
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request("net", labels=("a", "b")), "it has 20 classes, and 2 labels were given"),
+        (Request("net", labels=("a", "b")), "it has 20 classes, but 2 names are given"),
         (Request("net", size=(96, 64)), "asked for 96 x 64; name one side"),
         (Request("net", size=(100, 100)), "asked for 100; expected a multiple of 32 up to 4096 pixels"),
         (Request("net", size=(8192, 8192)), "asked for 8192; expected a multiple of 32 up to 4096 pixels"),

@@ -12,7 +12,7 @@ from watchline import engines
 from watchline.engines.errors import ModelNotFound
 from watchline.export import half, quantise
 from watchline.export.checkpoint import to_onnx
-from watchline.export.errors import CheckpointRefused
+from watchline.export.errors import CheckpointNotFound
 from watchline.export.request import Request
 from watchline.measure import parity as module
 from watchline.measure.comparison import LIMITS, Compared
@@ -137,8 +137,10 @@ def test_what_is_no_engine_or_no_checkpoint_is_refused(made: Path, tmp_path: Pat
         steps(made, made / "net.cfg")
     with pytest.raises(ModelNotFound):
         steps(made, tmp_path / "nothing.onnx")
-    with pytest.raises(CheckpointRefused):
+    with pytest.raises(ComparisonRefused, match="name the checkpoint that it was made of"):
         list(parity([made / "net.onnx"], made / "net.onnx", PICTURES))
+    with pytest.raises(CheckpointNotFound):
+        list(parity([tmp_path / "nothing.weights"], made / "net.onnx", PICTURES))
 
 
 def test_a_runtime_that_is_missing_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

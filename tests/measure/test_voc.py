@@ -126,8 +126,10 @@ def test_entities_are_not_expanded(data: Path) -> None:
 
 
 def test_what_is_missing_is_named(data: Path) -> None:
-    with pytest.raises(DataNotFound, match="has no folder Annotations"):
+    with pytest.raises(DataNotFound, match="nowhere: there is no such folder"):
         list(voc.read(data / "nowhere"))
+    with pytest.raises(DataNotFound, match="has no folder Annotations"):
+        list(voc.read(data / "JPEGImages"))
     with pytest.raises(DataNotFound, match="no split 'tset': expected one of val, all"):
         list(voc.read(data, "tset"))
     (data / "JPEGImages" / "b.jpg").unlink()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from watchline.measure.drop import Drop
 
 RUNTIMES: "dict[str, Target]" = {"onnx": "onnxruntime", "tensorrt": "tensorrt", "openvino": "openvino"}
-SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine", "openvino": ".xml"}
+PLAN = ".engine"
+SUFFIXES = {"onnx": (".onnx",), "tensorrt": (PLAN, ".onnx"), "openvino": (".xml",)}  # the first if nobody says
 RESIZES = ("letterbox", "letterbox-center", "stretch")
 PRECISIONS = ("fp32", "fp16", "int8")
 PICTURES = 200  # that INT8's ranges are taken from
@@ -38,7 +39,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("inputs", nargs="*", metavar="CHECKPOINT", help="net.cfg net.weights, net.pth or net.onnx")
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the model to write (default: CHECKPOINT.onnx)")
-    parser.add_argument("--to", choices=list(SUFFIXES), help="what runs it (default: by the suffix of FILE, else onnx)")
+    parser.add_argument(
+        "--to",
+        choices=list(SUFFIXES),
+        help="what runs it (default: by the suffix of FILE, else onnx); tensorrt to a FILE.onnx makes no plan yet",
+    )
     parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, where its names do not tell")
     parser.add_argument("--family", metavar="NAME", help="family of an ONNX detector: yolox, ultralytics, nanodet, …")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
@@ -65,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Export, measure what the precision costs, write; a line for each step on stdout."""
     paths = [Path(word) for word in options.inputs]
     out = _checked(options, paths)
-    if options.to == "tensorrt":
+    if out.suffix.lower() == PLAN:
         from watchline.engines import plan
 
         plan.gpu_to_build_for()  # before anything is computed in vain
@@ -88,9 +93,19 @@ def run(options: argparse.Namespace) -> int:
             _write(options, result, out)
     files = [out, *(path for path in (out.with_suffix(".bin"),) if options.to == "openvino")]
     megabytes = sum(path.stat().st_size for path in files) / 1e6
-    print(f"{out}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
-    print(f"next: watchline annotate VIDEO --model {out}")
+    names = " and ".join(map(str, files))
+    print(f"{names}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
+    print(_next(model, out))
     return DONE
+
+
+def _next(model: "onnx.ModelProto", out: Path) -> str:
+    """What a user may do with it."""
+    from watchline.engines import metadata
+
+    if metadata.of(model, str(out)).task == "segment":
+        return f'next: watchline.engines.load("{out}"), from Python; the pipeline has no stage for it yet'
+    return f"next: watchline annotate VIDEO --model {out}"
 
 
 def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
@@ -98,24 +113,27 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
     parser: argparse.ArgumentParser = options.parser
     if not paths:
         parser.error("what? name a checkpoint: net.cfg net.weights, net.pth or net.onnx")
-    by_suffix = {suffix: target for target, suffix in SUFFIXES.items()}
+    by_suffix = {suffixes[0]: target for target, suffixes in SUFFIXES.items()}
     options.to = options.to or (by_suffix.get(options.out.suffix.lower(), "onnx") if options.out else "onnx")
-    suffix = SUFFIXES[options.to]
-    out: Path = options.out or Path(paths[-1].name or "model").with_suffix(suffix)  # `.` and `/` have no name
-    if out.suffix.lower() != suffix:
-        parser.error(f"--out {out}: a model for {options.to} ends on {suffix}")
+    suffixes = SUFFIXES[options.to]
+    out: Path = options.out or Path(paths[-1].name or "model").with_suffix(suffixes[0])  # `.` and `/` have no name
+    if out.suffix.lower() not in suffixes:
+        parser.error(f"--out {out}: a model for {options.to} ends on {' or '.join(suffixes)}")
     if not out.parent.is_dir():
         parser.error(f"--out {out}: there is no folder {out.parent}")
     if out.is_dir():
         parser.error(f"--out {out}: it is a folder; name the file to write")
-    written = [out, out.with_suffix(".onnx")] if options.to == "tensorrt" else [out]
+    plan = out.suffix.lower() == PLAN
+    written = [out, out.with_suffix(".onnx")] if plan else [out]
     if any(file.exists() and path.exists() and file.samefile(path) for file in written for path in paths):
-        parser.error(f"--out {out} would be written over the checkpoint itself; name another file: -o NAME{suffix}")
+        parser.error(f"--out {out} would be written over the checkpoint itself; name another file: -o NAME{out.suffix}")
     if (options.precision == "int8") != bool(options.calibrate):
         parser.error("--precision int8 and --calibrate PATH… go together: INT8 needs pictures to take its ranges from")
     if options.max_drop is not None and not options.data:
         parser.error("--max-drop is measured on labelled pictures: name them with --data DIR")
-    if options.batch and options.to != "tensorrt":
+    if options.data and options.precision == "fp32":
+        parser.error("--data measures what FP16 or INT8 costs; `watchline bench map` measures a model")
+    if options.batch and not plan:
         parser.error("--batch is the largest batch of a TensorRT plan; the other models take batches of any size")
     return out
 
@@ -202,14 +220,14 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _write(options: argparse.Namespace, model: Path, out: Path) -> None:
-    match options.to:
-        case "onnx":
+    match out.suffix.lower():
+        case ".onnx":
             model.replace(out)
-        case "openvino":
+        case ".xml":
             from watchline.export import ir
 
             ir.save(model, out)
-        case "tensorrt":
+        case _:
             from watchline.engines import plan
 
             beside = out.with_suffix(".onnx")  # from which the plan is built again for another GPU or version

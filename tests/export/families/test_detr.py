@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from stranger_forms import detr
 from strangers import Stranger, check, planes, raw, save
 
 from watchline.engines import metadata
@@ -15,17 +16,6 @@ from watchline.ops.coco import COCO
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB
 CLASSES = ("cat", "dog")
-
-
-def stranger(size=(96, 64), classes=2, mask=False, order=1):
-    net = Stranger(size, name="pixel_values")
-    logits = net.rows((16,), classes + 1) * 2.0
-    boxes = net.sigmoid(net.rows((16,), 4))
-    if mask:  # as optimum has it: pixels that are padding have no say
-        width, height = size
-        given = net.graph.input("pixel_mask", np.int64, (1, height, width))
-        boxes = boxes * net.graph.add("ReduceMin", given.cast(np.float32), keepdims=0)
-    return net.outputs(**dict([("logits", logits), ("pred_boxes", boxes)][::order]))
 
 
 def by_hand(logits, boxes, size, keep):
@@ -40,7 +30,7 @@ def by_hand(logits, boxes, size, keep):
 @pytest.mark.parametrize(("own", "size"), [((96, 64), (96, 64)), (None, (128, 96))], ids=["fixed", "free"])
 @pytest.mark.parametrize("order", [1, -1], ids=["logits first", "boxes first"])
 def test_the_engine_decodes_the_set(tmp_path, own, size, order):
-    theirs = save(stranger(own, order=order), tmp_path)
+    theirs = save(detr(own, order=order), tmp_path)
     assert foreign.recognise(theirs) == "detr"
     ours = save(foreign.export(theirs, "detr", Request("x", CLASSES)), tmp_path, "ours.onnx")
 
@@ -53,7 +43,7 @@ def test_the_engine_decodes_the_set(tmp_path, own, size, order):
 
 
 def test_of_coco_s_91_numbers_the_eighty_with_names_stay(tmp_path):
-    theirs = save(stranger(classes=91), tmp_path)
+    theirs = save(detr(classes=91), tmp_path)
     ours = save(foreign.export(theirs, "detr", Request("x")), tmp_path, "ours.onnx")
     keep = [number for number in range(91) if number not in GAPS]
 
@@ -69,10 +59,8 @@ def test_of_coco_s_91_numbers_the_eighty_with_names_stay(tmp_path):
 
 
 def test_all_of_the_picture_is_picture_where_there_is_a_mask(tmp_path):
-    plain = save(foreign.export(save(stranger(), tmp_path), "detr", Request("x", CLASSES)), tmp_path, "plain.onnx")
-    masked = save(
-        foreign.export(save(stranger(mask=True), tmp_path), "detr", Request("x", CLASSES)), tmp_path, "m.onnx"
-    )
+    plain = save(foreign.export(save(detr(), tmp_path), "detr", Request("x", CLASSES)), tmp_path, "plain.onnx")
+    masked = save(foreign.export(save(detr(mask=True), tmp_path), "detr", Request("x", CLASSES)), tmp_path, "m.onnx")
     picture = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
     for a, b in zip(raw(plain, picture), raw(masked, picture), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
@@ -80,7 +68,7 @@ def test_all_of_the_picture_is_picture_where_there_is_a_mask(tmp_path):
 
 def test_names_are_asked_for(tmp_path):
     with pytest.raises(ExportRefused, match="it has 2 classes and no names for them; name them with --labels FILE"):
-        foreign.export(save(stranger(), tmp_path), "detr", Request("x"))
+        foreign.export(save(detr(), tmp_path), "detr", Request("x"))
 
 
 def test_probabilities_are_no_logits(tmp_path):

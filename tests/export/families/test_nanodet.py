@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 from on_photos import scores_of_both
-from strangers import Stranger, check, grid, planes, raw, save
+from stranger_forms import CLASSES, nanodet
+from strangers import check, grid, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export import foreign
@@ -15,18 +16,7 @@ from watchline.export.errors import CheckpointRefused
 from watchline.export.request import Request
 
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-CLASSES = ("cat", "dog", "cow")
 MIDDLE = {(8, 16, 32): 0.5, (8, 16, 32, 64): 0.0}  # of a cell, from which NanoDet and the Plus look
-
-
-def stranger(size, strides, joined, order=1):
-    net = Stranger(size)
-    scores = [net.sigmoid(net.map(s, len(CLASSES)).transpose(0, 2, 1)) for s in strides]
-    sides = [(net.map(s, 32) * 3.0).transpose(0, 2, 1) for s in strides]
-    if joined:
-        both = [net.graph.concat([a, b], axis=2) for a, b in zip(scores, sides, strict=True)]
-        return net.outputs(output=net.graph.concat(both, axis=1))
-    return net.outputs(**{f"out_{i}": value for i, value in enumerate((scores + sides)[::order])})
 
 
 def by_hand(scores, sides, size, strides, offset):
@@ -48,7 +38,7 @@ def by_hand(scores, sides, size, strides, offset):
 @pytest.mark.parametrize("joined", [False, True], ids=["apart", "joined"])
 @pytest.mark.parametrize(("own", "size"), [((96, 64), (96, 64)), (None, (128, 96))], ids=["fixed", "free"])
 def test_the_engine_decodes_distributions(tmp_path, own, size, joined, strides):
-    theirs = save(stranger(own, strides, joined), tmp_path)
+    theirs = save(nanodet(own, strides, joined), tmp_path)
     ours = save(foreign.export(theirs, "nanodet", Request("x", CLASSES)), tmp_path, "ours.onnx")
 
     def expected(picture):
@@ -65,7 +55,7 @@ def test_the_engine_decodes_distributions(tmp_path, own, size, joined, strides):
 def test_the_order_of_the_outputs_does_not_matter(tmp_path):
     found = []
     for order in (1, -1):
-        theirs = save(stranger((64, 64), (8, 16, 32), False, order), tmp_path)
+        theirs = save(nanodet((64, 64), (8, 16, 32), False, order), tmp_path)
         model = foreign.export(theirs, "nanodet", Request("x", CLASSES))
         found.append(raw(save(model, tmp_path, "ours.onnx"), np.full((1, 64, 64, 3), 99, np.uint8)))
     for a, b in zip(*found, strict=True):
@@ -73,14 +63,14 @@ def test_the_order_of_the_outputs_does_not_matter(tmp_path):
 
 
 def test_pictures_stand_in_the_middle_on_black(tmp_path):
-    theirs = save(stranger((64, 64), (8, 16, 32), False), tmp_path)
+    theirs = save(nanodet((64, 64), (8, 16, 32), False), tmp_path)
     assert foreign.recognise(theirs) == "nanodet"
     about = metadata.read(save(foreign.export(theirs, "nanodet", Request("x", CLASSES)), tmp_path))
     assert (about.resize, about.pad) == ("letterbox-center", (0, 0, 0))
 
 
 def test_four_maps_may_be_picodet_s_unless_the_exporter_is_known(tmp_path):
-    model = stranger((64, 64), (8, 16, 32, 64), joined=False)
+    model = nanodet((64, 64), (8, 16, 32, 64), joined=False)
     assert foreign.recognise(save(model, tmp_path)) is None
     model.producer_name = "PaddlePaddle"
     path = save(model, tmp_path)

@@ -5,24 +5,16 @@ import numpy as np
 import onnx
 import pytest
 from on_photos import scores_of_both
-from strangers import Stranger, check, grid, planes, raw, save
+from stranger_forms import PLUS as STRIDES
+from stranger_forms import picodet
+from strangers import check, grid, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export import foreign
 from watchline.export.request import Request
 
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-STRIDES = (8, 16, 32, 64)
 CLASSES = ("cat", "dog")
-
-
-def stranger(size=(96, 96)):
-    net = Stranger(size)
-    outputs = [net.sigmoid(net.map(s, len(CLASSES)).transpose(0, 2, 1)) for s in STRIDES]
-    outputs += [(net.map(s, 32) * 3.0).transpose(0, 2, 1) for s in STRIDES]
-    model = net.outputs(**{f"scale_{i}.tmp_1": value for i, value in enumerate(outputs)})
-    model.producer_name = "PaddlePaddle"
-    return model
 
 
 def by_hand(outputs, size):
@@ -40,13 +32,13 @@ def by_hand(outputs, size):
     ids=["fixed, half a cell over", "no square", "free"],
 )
 def test_the_engine_decodes_distributions(tmp_path, own, size):
-    theirs = save(stranger(own), tmp_path)
+    theirs = save(picodet(own), tmp_path)
     ours = save(foreign.export(theirs, "picodet", Request("x", CLASSES)), tmp_path, "ours.onnx")
     check(ours, lambda picture: by_hand(raw(theirs, planes(picture, MEAN, STD)), size), size)
 
 
 def test_the_family_shows_and_pictures_are_stretched(tmp_path):
-    theirs = save(stranger(), tmp_path)
+    theirs = save(picodet(), tmp_path)
     assert foreign.recognise(theirs) == "picodet"
     about = metadata.read(save(foreign.export(theirs, "picodet", Request("x", CLASSES)), tmp_path))
     assert about.resize == "stretch"

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from strangers import Stranger, check, planes, raw, save
+import stranger_forms as forms
+from stranger_forms import CLASSES
+from strangers import check, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export import foreign
@@ -12,24 +14,7 @@ from watchline.ops.coco import COCO
 from watchline.ops.voc import VOC
 
 SIZE = (96, 64)
-CLASSES = ("cat", "dog", "cow")
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB
-
-
-def corners(net, scale):
-    """(B, N, 4) xyxy about a picture of (scale, scale)."""
-    rows = net.rows((16,), 4) * 0.1 + 0.5
-    low, high = rows[..., :2] - 0.1, rows[..., 2:] + 0.1
-    return net.graph.concat([low, high], axis=2) * scale
-
-
-def numbers(net, most):
-    """(B, N) float32 class numbers 1..most."""
-    return net.graph.add("Floor", net.sigmoid(net.rows((16,), 1)) * float(most)).reshape(0, -1) + 1.0
-
-
-def scores(net):
-    return net.sigmoid(net.rows((16,), 1)).reshape(0, -1)
 
 
 def spread(marks, found, classes):
@@ -44,9 +29,7 @@ def spread(marks, found, classes):
 @pytest.mark.parametrize("pixels", [True, False], ids=["pixels", "0..1"])
 @pytest.mark.parametrize(("own", "size"), [(SIZE, SIZE), (None, (128, 96))], ids=["fixed", "free"])
 def test_columns_of_scores(tmp_path, own, size, pixels, background):
-    net = Stranger(own)
-    table = net.sigmoid(net.rows((16,), len(CLASSES) + background))
-    theirs = save(net.outputs(scores=table, boxes=corners(net, 64.0 if pixels else 1.0)), tmp_path)
+    theirs = save(forms.ssd_columns(own, len(CLASSES) + background, pixels), tmp_path)
     assert foreign.recognise(theirs) == "ssd"
     ours = save(foreign.export(theirs, "ssd", Request("x", CLASSES)), tmp_path, "ours.onnx")
 
@@ -69,8 +52,7 @@ def test_columns_of_scores(tmp_path, own, size, pixels, background):
     ],
 )
 def test_columns_tell_the_data_set(tmp_path, columns, labels, kept):
-    net = Stranger(SIZE)
-    theirs = save(net.outputs(scores=net.sigmoid(net.rows((16,), columns)), boxes=corners(net, 1.0)), tmp_path)
+    theirs = save(forms.ssd_columns(SIZE, columns), tmp_path)
     ours = save(foreign.export(theirs, "ssd", Request("x")), tmp_path, "ours.onnx")
 
     def expected(picture):
@@ -93,12 +75,7 @@ def one_by_one(ours, expected):
 
 
 def test_torchvision_s_rows(tmp_path):
-    net = Stranger(SIZE, layout="CHW")
-    labels = numbers(net, len(CLASSES)).reshape(-1).cast(np.int64)
-    model = net.outputs(2, boxes=corners(net, 64.0).reshape(-1, 4), labels=labels, scores=scores(net).reshape(-1))
-    for value in model.graph.output[1:]:
-        del value.type.tensor_type.shape.dim[1:]
-    theirs = save(model, tmp_path)
+    theirs = save(forms.torchvision_rows(SIZE), tmp_path)
     assert foreign.recognise(theirs) == "ssd"
     ours = save(foreign.export(theirs, "ssd", Request("x", CLASSES)), tmp_path, "ours.onnx")
 
@@ -114,12 +91,7 @@ def test_torchvision_s_rows(tmp_path):
 
 @pytest.mark.parametrize(("own", "size"), [(SIZE, SIZE), (None, (128, 96))], ids=["fixed", "free"])
 def test_the_model_zoo_s_rows_have_coco_s_numbers(tmp_path, own, size):
-    net = Stranger(own)
-    found = numbers(net, 80)
-    model = net.outputs(bboxes=corners(net, 1.0), labels=found.cast(np.int64), scores=scores(net))
-    for value in model.graph.output[1:]:
-        del value.type.tensor_type.shape.dim[2:]
-    theirs = save(model, tmp_path)
+    theirs = save(forms.model_zoo_rows(own), tmp_path)
     ours = save(foreign.export(theirs, "ssd", Request("x")), tmp_path, "ours.onnx")
 
     def expected(picture):
@@ -130,13 +102,7 @@ def test_the_model_zoo_s_rows_have_coco_s_numbers(tmp_path, own, size):
 
 
 def test_tensorflow_s_rows(tmp_path):
-    net = Stranger(SIZE, dtype=np.uint8, layout="NHWC", scale=1 / 255, name="image_tensor")
-    model = net.outputs(
-        detection_boxes=corners(net, 1.0), detection_classes=numbers(net, 90), detection_scores=scores(net)
-    )
-    for value in model.graph.output[1:]:
-        del value.type.tensor_type.shape.dim[2:]
-    theirs = save(model, tmp_path)
+    theirs = save(forms.tensorflow_rows(SIZE), tmp_path)
     ours = save(foreign.export(theirs, "ssd", Request("x")), tmp_path, "ours.onnx")
 
     def expected(picture):

@@ -2,45 +2,14 @@
 
 import numpy as np
 import pytest
+from stranger_forms import CLASSES, best, columns, rows_with_objectness
+from stranger_forms import GRID as STRIDES
 from strangers import Stranger, check, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export import foreign
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-
-STRIDES = (8, 16, 32)
-CLASSES = ("cat", "dog", "cow")
-
-
-def centred(net, rows):
-    """(B, N, 4): centres and sizes somewhere in the picture."""
-    return (rows * 0.2 + 0.5) * 64.0
-
-
-def columns(size=(96, 64)):
-    """YOLOv8's (B, 4 + C, N)."""
-    net = Stranger(size, name="images")
-    rows = net.rows(STRIDES, 4 + len(CLASSES))
-    joined = net.graph.concat([centred(net, rows[..., :4]), net.sigmoid(rows[..., 4:])], axis=2)
-    return net.outputs(output0=joined.transpose(0, 2, 1))
-
-
-def rows_with_objectness(size=(96, 64)):
-    """YOLOv5's (B, 3 N, 5 + C)."""
-    net = Stranger(size, name="images")
-    rows = net.rows(STRIDES * 3, 5 + len(CLASSES))
-    joined = net.graph.concat([centred(net, rows[..., :4]), net.sigmoid(rows[..., 4:])], axis=2)
-    return net.outputs(output0=joined)
-
-
-def best(size=(96, 64)):
-    """YOLOv10's (B, N, 6): corners, score, class."""
-    net = Stranger(size, name="images")
-    rows = net.rows((16,), 6)
-    number = net.graph.add("Floor", net.sigmoid(rows[..., 5:]) * float(len(CLASSES)))
-    joined = net.graph.concat([centred(net, rows[..., :4]), net.sigmoid(rows[..., 4:5]), number], axis=2)
-    return net.outputs(output0=joined)
 
 
 def around(boxes):

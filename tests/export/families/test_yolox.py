@@ -7,20 +7,15 @@ import numpy as np
 import onnx
 import pytest
 from on_photos import scores_of_both
+from stranger_forms import GRID as STRIDES
+from stranger_forms import yolox
 from strangers import Stranger, check, grid, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export import foreign
 from watchline.export.request import Request
 
-STRIDES = (8, 16, 32)
 CLASSES = ("cat", "dog")
-
-
-def stranger(size=(64, 64)):
-    net = Stranger(size, scale=1 / 255, name="images")
-    out = net.rows(STRIDES, 5 + len(CLASSES))
-    return net.outputs(output=net.graph.concat([out[..., :4], net.sigmoid(out[..., 4:])], axis=-1))
 
 
 def by_hand(out, size):
@@ -40,7 +35,7 @@ def by_hand(out, size):
     ids=["fixed", "fixed, no square", "free", "free, no square"],
 )
 def test_the_engine_decodes_the_grid(tmp_path, own, size, runtime):
-    theirs = save(stranger(own), tmp_path)
+    theirs = save(yolox(own), tmp_path)
     model = foreign.export(theirs, "yolox", Request("x", CLASSES))
     ours = save(model, tmp_path, "ours.onnx")
     check(ours, lambda picture: by_hand(raw(theirs, planes(picture))[0], size), size, runtime)
@@ -62,12 +57,12 @@ def test_boxes_that_are_decoded_already_are_taken_as_they_are(tmp_path):
 
 
 def test_what_the_file_says_of_itself(tmp_path):
-    about = metadata.read(save(foreign.export(save(stranger(), tmp_path), "yolox", Request("x", CLASSES)), tmp_path))
+    about = metadata.read(save(foreign.export(save(yolox(), tmp_path), "yolox", Request("x", CLASSES)), tmp_path))
     assert (about.resize, about.pad, about.stride, about.imgsz) == ("letterbox", (114, 114, 114), 32, 64)
 
 
 def test_the_family_shows(tmp_path):
-    assert foreign.recognise(save(stranger(), tmp_path)) == "yolox"
+    assert foreign.recognise(save(yolox(), tmp_path)) == "yolox"
 
 
 @pytest.mark.shared

@@ -1,0 +1,136 @@
+"""Strangers' networks of every form that a family of detectors has: their weights are random, their outputs in form."""
+
+import numpy as np
+import onnx
+from strangers import Stranger
+
+from watchline.export.surgery import Value
+
+Size = tuple[int, int] | None  # (width, height), None for free sides and batch
+CLASSES = ("cat", "dog", "cow")
+GRID = (8, 16, 32)  # strides of three maps
+PLUS = (*GRID, 64)
+
+
+def yolox(size: Size = (64, 64), classes: int = 2) -> onnx.ModelProto:
+    """(B, N, 5 + C): cells' offsets and logarithms of sides, objectness, classes."""
+    net = Stranger(size, scale=1 / 255, name="images")
+    out = net.rows(GRID, 5 + classes)
+    return net.outputs(output=net.graph.concat([out[..., :4], net.sigmoid(out[..., 4:])], axis=-1))
+
+
+def columns(size: Size = (96, 64)) -> onnx.ModelProto:
+    """YOLOv8's (B, 4 + C, N)."""
+    net = Stranger(size, name="images")
+    rows = net.rows(GRID, 4 + len(CLASSES))
+    joined = net.graph.concat([_centred(rows[..., :4]), net.sigmoid(rows[..., 4:])], axis=2)
+    return net.outputs(output0=joined.transpose(0, 2, 1))
+
+
+def rows_with_objectness(size: Size = (96, 64)) -> onnx.ModelProto:
+    """YOLOv5's (B, 3 N, 5 + C)."""
+    net = Stranger(size, name="images")
+    rows = net.rows(GRID * 3, 5 + len(CLASSES))
+    joined = net.graph.concat([_centred(rows[..., :4]), net.sigmoid(rows[..., 4:])], axis=2)
+    return net.outputs(output0=joined)
+
+
+def best(size: Size = (96, 64)) -> onnx.ModelProto:
+    """YOLOv10's (B, N, 6): corners, score, class."""
+    net = Stranger(size, name="images")
+    rows = net.rows((16,), 6)
+    number = net.graph.add("Floor", net.sigmoid(rows[..., 5:]) * float(len(CLASSES)))
+    joined = net.graph.concat([_centred(rows[..., :4]), net.sigmoid(rows[..., 4:5]), number], axis=2)
+    return net.outputs(output0=joined)
+
+
+def _centred(rows: Value) -> Value:
+    """(B, N, 4): centres and sizes somewhere in the picture."""
+    return (rows * 0.2 + 0.5) * 64.0
+
+
+def nanodet(
+    size: Size = (96, 64), strides: tuple[int, ...] = GRID, joined: bool = False, order: int = 1
+) -> onnx.ModelProto:
+    """Scores and distributions of sides of each map: apart, the scores first unless `order` is -1; or joined."""
+    net = Stranger(size)
+    scores = [net.sigmoid(net.map(s, len(CLASSES)).transpose(0, 2, 1)) for s in strides]
+    sides = [(net.map(s, 32) * 3.0).transpose(0, 2, 1) for s in strides]
+    if joined:
+        both = [net.graph.concat([a, b], axis=2) for a, b in zip(scores, sides, strict=True)]
+        return net.outputs(output=net.graph.concat(both, axis=1))
+    return net.outputs(**{f"out_{i}": value for i, value in enumerate((scores + sides)[::order])})
+
+
+def picodet(size: Size = (96, 96), classes: int = 2) -> onnx.ModelProto:
+    """As NanoDet-Plus, by PaddlePaddle."""
+    net = Stranger(size)
+    outputs = [net.sigmoid(net.map(s, classes).transpose(0, 2, 1)) for s in PLUS]
+    outputs += [(net.map(s, 32) * 3.0).transpose(0, 2, 1) for s in PLUS]
+    model = net.outputs(**{f"scale_{i}.tmp_1": value for i, value in enumerate(outputs)})
+    model.producer_name = "PaddlePaddle"
+    return model
+
+
+def detr(size: Size = (96, 64), classes: int = 2, mask: bool = False, order: int = 1) -> onnx.ModelProto:
+    """Logits (B, N, C + 1) and boxes (B, N, 4); the boxes first if `order` is -1."""
+    net = Stranger(size, name="pixel_values")
+    logits = net.rows((16,), classes + 1) * 2.0
+    boxes = net.sigmoid(net.rows((16,), 4))
+    if mask:  # as optimum has it: pixels that are padding have no say
+        width, height = size or ("w", "h")
+        given = net.graph.input("pixel_mask", np.int64, (1, height, width))
+        boxes = boxes * net.graph.add("ReduceMin", given.cast(np.float32), keepdims=0)
+    return net.outputs(**dict([("logits", logits), ("pred_boxes", boxes)][::order]))
+
+
+def ssd_columns(size: Size = (96, 64), columns: int = len(CLASSES), pixels: bool = False) -> onnx.ModelProto:
+    """Scores (B, N, columns) and boxes (B, N, 4), in pixels of a picture of 64 x 64 or in 0..1."""
+    net = Stranger(size)
+    table = net.sigmoid(net.rows((16,), columns))
+    return net.outputs(scores=table, boxes=_corners(net, 64.0 if pixels else 1.0))
+
+
+def torchvision_rows(size: Size = (96, 64)) -> onnx.ModelProto:
+    """Boxes (N, 4), labels (N,), scores (N,) of one picture (3, H, W), as torchvision's detectors have them."""
+    net = Stranger(size, layout="CHW")
+    labels = _numbers(net, len(CLASSES)).reshape(-1).cast(np.int64)
+    boxes, scores = _corners(net, 64.0).reshape(-1, 4), _scores(net).reshape(-1)
+    return _flat(net.outputs(2, boxes=boxes, labels=labels, scores=scores), 1)
+
+
+def model_zoo_rows(size: Size = (96, 64)) -> onnx.ModelProto:
+    """Boxes (B, N, 4), labels (B, N) of COCO's 80 from 1 on, scores (B, N), as the ONNX model zoo's SSD has them."""
+    net = Stranger(size)
+    found = _numbers(net, 80)
+    return _flat(net.outputs(bboxes=_corners(net, 1.0), labels=found.cast(np.int64), scores=_scores(net)), 2)
+
+
+def tensorflow_rows(size: Size = (96, 64)) -> onnx.ModelProto:
+    """Boxes yxyx, classes of COCO's 90, scores, of bytes, as TensorFlow's detectors have them."""
+    net = Stranger(size, dtype=np.uint8, layout="NHWC", scale=1 / 255, name="image_tensor")
+    boxes, classes = _corners(net, 1.0), _numbers(net, 90)
+    return _flat(net.outputs(detection_boxes=boxes, detection_classes=classes, detection_scores=_scores(net)), 2)
+
+
+def _corners(net: Stranger, scale: float) -> Value:
+    """(B, N, 4) xyxy about a picture of (scale, scale)."""
+    rows = net.rows((16,), 4) * 0.1 + 0.5
+    low, high = rows[..., :2] - 0.1, rows[..., 2:] + 0.1
+    return net.graph.concat([low, high], axis=2) * scale
+
+
+def _numbers(net: Stranger, most: int) -> Value:
+    """(B, N) float32 class numbers 1..most."""
+    return net.graph.add("Floor", net.sigmoid(net.rows((16,), 1)) * float(most)).reshape(0, -1) + 1.0
+
+
+def _scores(net: Stranger) -> Value:
+    return net.sigmoid(net.rows((16,), 1)).reshape(0, -1)
+
+
+def _flat(model: onnx.ModelProto, rank: int) -> onnx.ModelProto:
+    """The same, where the outputs behind the first are declared with fewer axes."""
+    for value in model.graph.output[1:]:
+        del value.type.tensor_type.shape.dim[rank:]
+    return model
