@@ -17,7 +17,7 @@ from watchline.export.layers import CARRIERS, Layers
 
 LARGEST = float(np.finfo(np.float16).max)
 
-SLOW_ON_CPUS = "FP16 is for GPUs: CPUs compute it in FP32 with casts in between, slower than the FP32 model"
+SLOW_ON_CPUS = "FP16 is for GPUs: CPUs compute it in FP32 with casts in between, no faster than the FP32 model"
 """What to tell a user who makes an FP16 model for a CPU's runtime."""
 
 

@@ -25,7 +25,8 @@ from onnx.reference import ReferenceEvaluator
 from watchline import engines
 from watchline.engines import metadata
 from watchline.engines.engine import Engine, Metadata
-from watchline.engines.inside import inside
+from watchline.engines.inside import inside, of_the_picture
+from watchline.export import layers
 from watchline.export.checkpoint import to_onnx
 from watchline.export.digest import sha256
 from watchline.export.recognise import recognise
@@ -44,6 +45,8 @@ RUNTIMES: dict[str, tuple[Runtime, ...]] = {
     ".engine": ("tensorrt",),
 }
 """What can run a file, by its suffix."""
+
+MANY = 1000  # tensors, some at a time; two-stage networks have 5000, most of them in the suppression
 
 
 def parity(
@@ -140,7 +143,18 @@ def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -
     if file.suffix.lower() != ".onnx" or runtime == "tensorrt":  # they do not let one look inside
         return Step(name, engine.infer, precision)
     model = onnx.load(file)
-    return Step(name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch))
+    return Step(
+        name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch, _worth_a_look(model))
+    )
+
+
+def _worth_a_look(model: onnx.ModelProto) -> list[str]:
+    """Tensors to compare: all, but of graphs with thousands of nodes only what layers with weights give."""
+    names = of_the_picture(model.graph)
+    if len(names) <= MANY:
+        return names
+    weighted = layers.find(layers.prepared(model).graph).weighted
+    return [name for name in names if name in weighted]
 
 
 def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tuple[onnx.ModelProto, Step]:

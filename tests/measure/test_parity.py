@@ -103,6 +103,18 @@ def test_a_checkpoint_of_torch(tmp_path: Path) -> None:
     assert result[2].look.tensor == conv.output[0]
 
 
+def test_of_a_large_graph_only_layers_with_weights_are_looked_at(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = scaled(made / "net.onnx", tmp_path / "broken.onnx", "1.convolutional.kernel", 1.01)
+    alone = steps(made, broken)[2].look
+    monkeypatch.setattr(module, "MANY", 5)
+    few = steps(made, broken)[2].look
+    assert alone.tensor == few.tensor == "1.convolutional.linear"
+    assert few.compared == 2
+    assert alone.compared > 2
+
+
 def test_half_precision_is_within_its_limits(made: Path, tmp_path: Path) -> None:
     small = tmp_path / "half.onnx"
     onnx.save(half.half(onnx.load(made / "net.onnx")), small)
