@@ -40,7 +40,7 @@ def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
         (("yolov2", "--backbone", "vgg16"), "--backbone goes with faster-rcnn, not with yolov2"),
         (("faster-rcnn", "--frozen", "2"), "--frozen goes with yolov2, not with faster-rcnn"),
         (("yolov2", "--data", "a", "b"), "--data: 2 folders; yolov2 takes one, that holds all its data sets"),
-        (("faster-rcnn",), "--backbone vgg16 needs --pretrained FILE, torchvision's vgg16-397923af.pth"),
+        (("faster-rcnn",), "--backbone vgg16 needs --pretrained FILE, ImageNet's weights"),
         (("faster-rcnn", *LITE, "--pretrained", "f.pth"), "--pretrained goes with --backbone vgg16"),
         (("faster-rcnn", *LITE, "--imgsz", "336"), "--imgsz 336: expected a multiple of 32 for efficientnet-lite0"),
         (("faster-rcnn", "--imgsz", "8"), "'8': expected a whole number of at least 64"),

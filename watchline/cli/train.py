@@ -45,9 +45,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
-    parser.add_argument("--steps", type=at_least(1), help="optimizer steps")
-    parser.add_argument("--batch", type=at_least(1), help="pictures a step")
-    parser.add_argument("--seed", type=at_least(0), help="of everything random")
+    parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
+    parser.add_argument("--batch", type=at_least(1), help="pictures a step (default: the recipe's own)")
+    parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
     parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="(default: all cores)")
     yolov2 = parser.add_argument_group("yolov2")
     yolov2.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
@@ -55,7 +55,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     faster = parser.add_argument_group("faster-rcnn")
     faster.add_argument("--backbone", choices=BACKBONES, help="(default: vgg16, as in the paper)")
     faster.add_argument("--pretrained", type=Path, metavar="FILE", help="ImageNet weights of torchvision's vgg16, .pth")
-    faster.add_argument("--imgsz", type=at_least(64), help="side of the input in pixels")
+    faster.add_argument(
+        "--imgsz", type=at_least(64), help="side of the input in pixels (default: 608 with vgg16, else 320)"
+    )
     faster.add_argument("--split", help="of VOC folders: a list in ImageSets/Main (default: train)")
     return parser
 
@@ -135,8 +137,8 @@ def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
         return LiteTrunk.pretrained()
     if not options.pretrained:
         options.parser.error(
-            "--backbone vgg16 needs --pretrained FILE, torchvision's vgg16-397923af.pth; without ImageNet's weights "
-            "it learns nothing from so few pictures"
+            "--backbone vgg16 needs --pretrained FILE, ImageNet's weights, without which some thousand pictures teach "
+            "it nothing: `watchline fetch vgg16` downloads it"
         )
     return VGG16.pretrained(state_dict.load(options.pretrained), str(options.pretrained))
 
