@@ -6,7 +6,16 @@ from typing import Any
 
 import torch
 
+from watchline.engines.checked import first_line
 from watchline.models.errors import CheckpointError
+
+
+def make_folder(out: Path) -> None:
+    """Raises CheckpointError: it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{out}: the folder cannot be made ({error.strerror}); name another --out") from error
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -38,7 +47,16 @@ def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
 
 
 def write(file: Path, state: dict[str, Any]) -> None:
-    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole."""
+    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole.
+
+    Raises CheckpointError: it cannot be written.
+    """
     fresh = file.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(file)
+    try:
+        torch.save(state, fresh)
+        fresh.replace(file)
+    except (OSError, RuntimeError) as error:  # torch has the latter for a full disk
+        fresh.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"{file} cannot be written: {first_line(error)}; what was there before is left"
+        ) from error

@@ -160,7 +160,7 @@ def train(
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.make_folder(out)
     file = out / CHECKPOINT
     model = build(trunk, recipe, len(VOC))
     freeze(model)

@@ -95,7 +95,7 @@ def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[di
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
-    out.mkdir(parents=True, exist_ok=True)
+    checkpoint.make_folder(out)
     file = out / CHECKPOINT
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
