@@ -81,13 +81,13 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
     ("words", "says"),
     [
         (["--split", "tset"], "has no split 'tset': expected one of train, val, all"),
-        (["--data", "nowhere"], "nowhere has no folder Annotations"),
+        (["--data", "nowhere"], "nowhere: there is no such folder"),
         (["--model", "nothing.onnx"], "nothing.onnx"),
         (["--classes", "persn"], "did you mean 'person'?"),
         (["--iou", "45"], "--iou"),
         (["--iou-threshold", "50"], "expected more than 0 and at most 1"),
         (["--rule", "12-point"], "12-point"),
-        (["--json", "nowhere/figures.json"], "in a folder that is there"),
+        (["--json", "nowhere/figures.json"], "in a folder that can be written to"),
         (["--classes", "bicycle"], "expected a class in common"),
     ],
 )

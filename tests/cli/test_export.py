@@ -71,10 +71,13 @@ def test_the_two_files_may_come_in_either_order(darknet: Path) -> None:
     assert a.graph == b.graph
 
 
-def test_the_size_is_the_one_asked_for(darknet: Path) -> None:
-    assert export(darknet, "net.cfg net.weights -o net.onnx --labels net.names --imgsz 96").code == 0
+@pytest.mark.parametrize(("words", "size", "said"), [("96", (96, 96), "96"), ("96x64", (96, 64), "96 x 64")])
+def test_the_size_is_the_one_asked_for(darknet: Path, words: str, size: tuple[int, int], said: str) -> None:
+    done = export(darknet, f"net.cfg net.weights -o net.onnx --labels net.names --imgsz {words}")
+    assert done.code == 0
+    assert done.out[0].endswith(f"detects 3 classes at {said} pixels")
     with load(darknet / "net.onnx") as engine:
-        assert engine.size == (96, 96)
+        assert engine.size == size
 
 
 def test_pictures_are_stretched_if_that_is_how_it_was_trained(darknet: Path) -> None:

@@ -55,8 +55,8 @@ def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
 def check_json(options: argparse.Namespace) -> None:
     """Leaves by argparse's usage error where the figures cannot be written, before any work is done."""
     file = options.json
-    if file and (file.is_dir() or not file.absolute().parent.is_dir()):
-        options.parser.error(f"--json {file}: expected the name of a file in a folder that is there")
+    if file and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
+        options.parser.error(f"--json {file}: expected the name of a file in a folder that can be written to")
 
 
 def write_json(file: Path, figures: object) -> None:

@@ -157,9 +157,8 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     about = metadata.of(model, str(out))
     if options.data and about.task != "detect":
         raise ExportRefused(f"{paths[0]}: its task is to {about.task}, and --data measures detectors; leave that out")
-    print(
-        f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {about.imgsz} pixels", flush=True
-    )
+    pixels = " x ".join(str(side) for side in dict.fromkeys(request.size or (about.imgsz,)))
+    print(f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {pixels} pixels", flush=True)
     return model
 
 
