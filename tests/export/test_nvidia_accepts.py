@@ -1,9 +1,9 @@
 """Every kind of model that we export, in every precision: NVIDIA's own parser and builder take it.
 
 With the profile of production, 1 to 4 pictures of the model's own size. Building takes long where suppression of many
-boxes is unrolled. Their number follows from the size, which is the user's: two-stage networks (and FCN) have small pictures here, and so
-one to eight blocks of suppression in place of up to sixteen, made by the same code. The largest networks take one
-precision each; smaller ones of the same family (a pyramid with two stages, FCN) take all three.
+boxes is unrolled. Their number follows from the size, which is the user's: two-stage networks (and FCN) have small
+pictures here, and so one to eight blocks of suppression in place of up to sixteen, made by the same code. The largest
+networks take one precision each; smaller ones of the same family (a pyramid with two stages, FCN) take all three.
 """
 
 from collections.abc import Callable
