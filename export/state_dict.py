@@ -10,6 +10,7 @@ import io
 import mmap
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -48,7 +49,8 @@ def load(path: Path) -> dict[str, Tensor]:
     else:
         raise CheckpointRefused(f"{path}: it is {found.words}; expected a PyTorch state dict (.pth, .pt)")
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=found.part == "torch zip")
+        with warnings.catch_warnings(action="ignore"):  # of sparse tensors, which are refused in words of ours
+            saved = torch.load(path, map_location="cpu", weights_only=True, mmap=found.part == "torch zip")
     except Exception as error:  # there is no telling what a broken file makes of the loader
         raise CheckpointRefused(
             f"{path}: it is broken, or no plain state dict ({_reason(error)}); get it again, or {RESAVE}"
