@@ -8,7 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := engines export measure models ops pipeline streams train
-NETWORKS := $(addprefix tests/,engines export measure models ops train)
+NETWORKS := $(addprefix tests/,engines export measure models ops train) \
+	$(patsubst %,tests/cli/test_%.py,bench export fetch parity train_faster_rcnn)
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help
