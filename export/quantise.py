@@ -35,11 +35,8 @@ from watchline.export.rounding import RoundedWeight, Step, of_range, of_weight
 
 Target = Literal["onnxruntime", "openvino", "tensorrt"]
 
-OPSETS: dict[Target, int] = {
-    "onnxruntime": 13,
-    "openvino": 13,
-    "tensorrt": 19,
-}  # 13 is the first with steps for each channel
+# 13 is the first with steps for each channel.
+OPSETS: dict[Target, int] = {"onnxruntime": 13, "openvino": 13, "tensorrt": 19}
 IR_VERSION = 9  # that came with opset 19
 ARITHMETIC = JOINS - {"Concat"} | frozenset(
     "Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Softplus Mish Elu Selu Gelu".split()

@@ -221,7 +221,9 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, kind: str) -> N
 
 def test_int8_for_tensorrt_needs_no_gpu_as_an_onnx(yolov2: Path) -> None:
     words = "checkpoint.pt -o rt.onnx --to tensorrt --imgsz 64 --precision int8 --calibrate clip.mp4"
-    assert export(yolov2, words).code == 0
+    done = export(yolov2, words)
+    assert done.code == 0
+    assert done.out[-1] == "next: watchline annotate VIDEO --model rt.onnx --runtime tensorrt"
     graph = onnx.load(yolov2 / "rt.onnx").graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     zeros = [constants[node.input[2]] for node in graph.node if node.op_type == "QuantizeLinear"]

@@ -95,17 +95,19 @@ def run(options: argparse.Namespace) -> int:
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     names = " and ".join(map(str, files))
     print(f"{names}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
-    print(_next(model, out))
+    print(_next(options, model, out))
     return DONE
 
 
-def _next(model: "onnx.ModelProto", out: Path) -> str:
+def _next(options: argparse.Namespace, model: "onnx.ModelProto", out: Path) -> str:
     """What a user may do with it."""
     from watchline.engines import metadata
 
     if metadata.of(model, str(out)).task == "segment":
         return f'next: watchline.engines.load("{out}"), from Python; the pipeline has no stage for it yet'
-    return f"next: watchline annotate VIDEO --model {out}"
+    # An .onnx says nothing of its runtime, and ONNX Runtime is what runs it if nobody says.
+    runtime = " --runtime tensorrt" if options.to == "tensorrt" and out.suffix.lower() != PLAN else ""
+    return f"next: watchline annotate VIDEO --model {out}{runtime}"
 
 
 def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
