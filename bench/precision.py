@@ -28,7 +28,7 @@ import onnx
 from detector_map import figures
 from numpy.typing import NDArray
 
-from watchline.engines import load
+from watchline.engines import cpu, load
 from watchline.engines.engine import Engine
 from watchline.export.half import half
 from watchline.export.quantise import quantise
@@ -102,7 +102,7 @@ def _measure(rows: Sequence[Sequence[Engine]], batch: Batch, rounds: int, runs: 
 
 def _print_speed(rows: dict[str, list[Engine]], measured: list[list[tuple[float, float]]]) -> None:
     cores = len(next(iter(rows.values())))
-    print(f"\nmedians of {len(measured[0])} rounds; ratios to the first row\n")
+    print(f"\n{cpu.kind()}: medians of {len(measured[0])} rounds; ratios to the first row\n")
     print(f"| {'':<18} | ms, 1 core | ratio | FPS, {cores} cores | ratio |")
     print("| ------------------ | ---------: | ----: | -----------: | ----: |")
     for name, turns in zip(rows, measured, strict=True):
@@ -118,7 +118,7 @@ def _print_accuracy(detector: Detector, files: dict[str, tuple[Path, str]], data
         name: figures(replace(detector, model=str(path), runtime=runtime), data, every)
         for name, (path, runtime) in files.items()
     }
-    print(f"\naverage precision at IoU 0.5, one picture in {every}\n")
+    print(f"\n{cpu.kind()}: average precision at IoU 0.5, one picture in {every}\n")
     print(f"| {'':<38} | {' | '.join(f'{name:>16}' for name in columns)} |")
     print(f"| {'-' * 38} | {' | '.join(['-' * 15 + ':'] * len(columns))} |")
     for figure in next(iter(columns.values())):

@@ -1,5 +1,6 @@
-"""Runs tensors: `load` turns a model file into an engine, `available` says which runtimes this machine has."""
+"""Runs tensors: `load` turns a model file into an engine, `available` says which runtimes this machine has, and
+`integer_products` how these compute INT8."""
 
-from watchline.engines.load import available, load
+from watchline.engines.load import available, integer_products, load
 
-__all__ = ["available", "load"]
+__all__ = ["available", "integer_products", "load"]

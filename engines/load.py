@@ -8,6 +8,7 @@ Runtimes are imported when they are asked for: the import of one costs 0.03 to 0
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -80,6 +81,22 @@ def available() -> dict[str, str]:
         "tensorrt": _tensorrt_version,
     }
     return {name: _version_or_reason(version) for name, version in versions.items()}
+
+
+def integer_products() -> dict[str, str]:
+    """How each runtime for CPUs that is here computes INT8 on this one. Imports them all."""
+    from watchline.engines.integers import CUT_OFF, EXACT, WIDEST, Sums
+
+    asked: dict[str, Callable[[Sums], bool]] = {}
+    with suppress(ImportError):
+        from watchline.engines import onnx_runtime
+
+        asked["onnxruntime"] = onnx_runtime.is_exact
+    with suppress(ImportError):
+        from watchline.engines import open_vino
+
+        asked["openvino"] = open_vino.is_exact
+    return {name: EXACT if is_exact(WIDEST) else CUT_OFF for name, is_exact in asked.items()}
 
 
 def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int, batch: int) -> Engine:

@@ -4,6 +4,8 @@ FP32 is asked for by name: on CPUs with bfloat16 OpenVINO takes that by itself, 
 Threads are not pinned: with pinning, two engines of one thread share the first core and leave the second idle.
 """
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import openvino
 from numpy.typing import NDArray
 from onnx import helper
 
-from watchline.engines import metadata
+from watchline.engines import integers, metadata
 from watchline.engines.checked import CheckedEngine, first_line
 from watchline.engines.contract import InputShape, check_graph, choose_size
 from watchline.engines.engine import Metadata
@@ -45,8 +47,13 @@ class OpenVinoEngine(CheckedEngine):
             about, shape = metadata.describe(path)
             self._model = self._read(path)
         batch = shape.batch if isinstance(shape.batch, int) else None
-        super().__init__(str(path), about, choose_size(shape, about, size, str(path)), f"openvino {VERSION} CPU", batch)
-        self._threads = threads
+        self._settings = _settings(threads)
+        runtime = f"openvino {VERSION} CPU"
+        if not all(map(is_exact, _sums(self._model))):
+            integers.warn(str(path), runtime)
+            _weights_to_floats(self._model)
+            runtime = f"{runtime}, {integers.AS_FLOATS}"
+        super().__init__(str(path), about, choose_size(shape, about, size, str(path)), runtime, batch)
         self._requests: dict[int, openvino.InferRequest] = {}
         try:
             self._compile(batch or 1)
@@ -62,13 +69,8 @@ class OpenVinoEngine(CheckedEngine):
     def _compile(self, batch: int) -> None:
         width, height = self.size
         self._model.reshape({"images": [batch, height, width, 3]})
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": self._threads,
-            "ENABLE_CPU_PINNING": False,
-        }
-        self._requests[batch] = self._core.compile_model(self._model, "CPU", settings).create_infer_request()
+        compiled = self._core.compile_model(self._model, "CPU", self._settings)
+        self._requests[batch] = compiled.create_infer_request()
 
     def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         if len(batch) not in self._requests:
@@ -81,6 +83,73 @@ class OpenVinoEngine(CheckedEngine):
     def _release(self) -> None:
         self._requests.clear()
         del self._model, self._core
+
+
+def _settings(threads: int) -> dict[str, Any]:
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+@cache
+def is_exact(kind: integers.Sums) -> bool:
+    """Whether OpenVINO computes such sums of INT8 products exactly on this CPU. Takes 30 ms, once."""
+
+    def run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", _settings(threads=1))
+        return np.asarray(compiled([x])[0])
+
+    return integers.is_exact(kind, run)
+
+
+def _sums(model: openvino.Model) -> frozenset[integers.Sums]:
+    """Of the layers with integer weights, as `integers.sums` has them; here of either file format."""
+    weights = (
+        (convert.input_value(0).get_node().data, shape, axis) for convert, shape, axis in _integer_weights(model)
+    )
+    wide = [(weight.reshape(shape).astype(np.int64), axis) for weight, shape, axis in weights if shape[axis] > 1]
+    largest = max((integers.largest_sum(weight, axis) for weight, axis in wide), default=0)
+    kind = integers.Sums(onnx.TensorProto.UINT8, onnx.TensorProto.INT8, largest)
+    return frozenset([kind] if largest else [])
+
+
+def _weights_to_floats(model: openvino.Model) -> None:
+    """Store integer weights as floating-point numbers of the same value, for which no INT8 kernel is taken."""
+    for convert, _, _ in list(_integer_weights(model)):
+        weight = convert.input_value(0).get_node().data
+        convert.output(0).replace(openvino.opset8.constant(weight.astype(np.float32)).output(0))
+
+
+def _integer_weights(model: openvino.Model) -> Iterator[tuple[openvino.Node, tuple[int, ...], int]]:
+    """Of each layer with constant INT8 weights: the node that converts them, their shape, the axis of the inputs."""
+    for layer in model.get_ordered_ops():
+        if (axis := _input_axis(layer)) is None:
+            continue
+        port = layer.input_value(1)
+        node = port.get_node()
+        while node.get_type_name() in ("Subtract", "Multiply", "Reshape"):
+            node = node.input_value(0).get_node()
+        if node.get_type_name() == "Convert":
+            stored = node.input_value(0)
+            if stored.get_node().get_type_name() == "Constant" and stored.get_element_type() == openvino.Type.i8:
+                yield node, tuple(port.get_shape()), axis
+
+
+def _input_axis(layer: openvino.Node) -> int | None:
+    """Where the input channels of a layer's weight are; None for what is no layer with weights."""
+    match layer.get_type_name():
+        case "Convolution":
+            return 1
+        case "GroupConvolution":
+            return 2
+        case "MatMul":
+            return -1 if layer.get_attributes()["transpose_b"] else -2
+        case _:
+            return None
 
 
 def describe(model: openvino.Model, where: str) -> tuple[Metadata, InputShape]:

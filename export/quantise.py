@@ -5,7 +5,9 @@
 Weights are symmetric and have a step for each output channel (rounding.py); activations have one step each, from what
 is seen on pictures (ranges.py). Biases stay in floating point, and so does all that is no layer of the network (see
 layers.py): preparation, decoding, and the outputs of the last layers, since a box's size is the exponential of a number
-whose steps would show. Layers that rounding hurts most stay as they are (sensitivity.py).
+whose steps would show. Layers that rounding hurts most stay as they are (sensitivity.py). For CPUs the sums of two
+products fit 16 bits, as x86 without VNNI needs it; layers whose input channels have no neighbours, the first ones with
+three colours, stay as they are too.
 
 The targets differ in where values are rounded, and in how:
 
@@ -17,7 +19,7 @@ The targets differ in where values are rounded, and in how:
   to int8 without offset, at opset 19.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -31,7 +33,7 @@ from watchline.export import layers, sensitivity
 from watchline.export.errors import ExportFailed, ExportRefused
 from watchline.export.layers import CARRIERS, JOINS, Layers, data_inputs
 from watchline.export.ranges import Progress, Range, observe
-from watchline.export.rounding import RoundedWeight, Step, of_range, of_weight
+from watchline.export.rounding import RoundedWeight, Step, comes_in_pairs, is_depthwise, of_range, of_weight
 
 Target = Literal["onnxruntime", "openvino", "tensorrt"]
 
@@ -66,22 +68,26 @@ def quantise(
     """
     small = _at_least(OPSETS[target], layers.prepared(model))
     graph = small.graph
-    found = layers.find(graph)
-    heavy = [node for node in graph.node if node.output[0] in found.weighted and _in_int8(node, target)]
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weighted = layers.find(graph).weighted
+    on_cpu = target != "tensorrt"
+    alone = _alone(graph, weights) & weighted if on_cpu else frozenset()
+    heavy = [node for node in graph.node if node.output[0] in weighted - alone and _in_int8(node, target)]
     if not heavy:
-        raise ExportRefused("the model has no layer that is computed in INT8 there; keep FP32 or FP16")
+        raise ExportRefused(
+            "the model has no layer that INT8 is for there, unless it is in FP16 or INT8 already; keep it as it is"
+        )
+    found = layers.find(graph, without=alone)
     if (count := graph.input[0].type.tensor_type.shape.dim[0].dim_value) > 1:  # the only batch that it takes
         batches = [np.repeat(batch, count, axis=0) for batch in batches]
     places = _places(graph, found, target)
     convolved = {node.input[0]: None for node in heavy if node.op_type == "Conv"}
     ranges, means = observe(small, list(places), list(convolved), batches, progress)
-    symmetric = target == "tensorrt"
-    steps = {name: of_range(seen.low, seen.high, symmetric) for name, seen in _shared(graph, found, ranges).items()}
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    rounded = {node.output[0]: of_weight(node, weights, means.get(node.input[0])) for node in heavy}
+    steps = {name: of_range(seen.low, seen.high, not on_cpu) for name, seen in _shared(graph, found, ranges).items()}
+    rounded = {node.output[0]: of_weight(node, weights, means.get(node.input[0]), on_cpu) for node in heavy}
     hurt = sensitivity.hurt(small, heavy, rounded, steps, batches)
     exact: set[str] = set()
-    if target != "tensorrt":
+    if on_cpu:
         exact = _exact(graph, found, {node.input[0] for node in heavy if node.output[0] in hurt})
         hurt |= {node.output[0] for node in heavy if node.input[0] in exact}
     if len(hurt) == len(heavy):
@@ -90,7 +96,7 @@ def quantise(
             "calibrate on pictures of what the model is for, or keep FP32 or FP16"
         )
     kept = {key: weight for key, weight in rounded.items() if key not in hurt}
-    places = _places(graph, layers.find(graph, without=hurt), target)
+    places = _places(graph, layers.find(graph, without=hurt | alone), target)
     places = {name: users for name, users in places.items() if name in steps and name not in exact}
     _Rewriting(graph).rewrite(kept, places, steps)
     about = metadata.from_properties({prop.key: prop.value for prop in small.metadata_props}, "the model")
@@ -106,6 +112,20 @@ def _in_int8(node: onnx.NodeProto, target: Target) -> bool:
     """
     return node.op_type == "Conv" or (
         node.op_type in ("Gemm", "MatMul") and (len(node.input) > 2 or target == "tensorrt")
+    )
+
+
+def _alone(graph: onnx.GraphProto, weights: Mapping[str, NDArray[Any]]) -> frozenset[str]:
+    """Layers, by their first output, whose products have no neighbour with which their sum could be made to fit.
+
+    These are the first layers, which see three colours. They gain little from INT8, and with weights of seven bits
+    they alone cost as much as all other layers together.
+    """
+    found = (node for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in weights)
+    return frozenset(
+        node.output[0]
+        for node in found
+        if not (comes_in_pairs(node, weights[node.input[1]]) or is_depthwise(node, weights[node.input[1]]))
     )
 
 

@@ -73,3 +73,8 @@ def average_precision(
         area += (recall - reached) * max(p for _, p in curve[i:])
         reached = recall
     return area
+
+
+def vpmaddubsw(x: Sequence[int], w: Sequence[int]) -> list[int]:
+    """x86's instruction: products of uint8 and int8, added up in pairs, each sum cut off at 16 bits."""
+    return [min(max(x[i] * w[i] + x[i + 1] * w[i + 1], -(2**15)), 2**15 - 1) for i in range(0, len(x) - 1, 2)]

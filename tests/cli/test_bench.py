@@ -10,6 +10,8 @@ import voc_set
 from cli.shell import Done, within
 from voc_set import thing
 
+from watchline.engines import cpu
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -60,6 +62,7 @@ def test_the_same_as_json(folder: Path) -> None:
         "iou_threshold": 0.3,
     }
     assert "onnxruntime" in figures["runtime"]
+    assert figures["cpu"] == cpu.kind()
 
 
 def test_a_split_and_a_class(folder: Path) -> None:

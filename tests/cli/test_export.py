@@ -153,22 +153,22 @@ def test_the_suffix_says_what_it_is_for(yolov2: Path) -> None:
 def seeing(tmp_path: Path) -> Path:
     """A folder with a Darknet network that finds pure red, green and blue cells, and a data set of such."""
     sections = darknet_nets.section
-    first = sections("convolutional", filters=3, size=8, stride=8, pad=0, activation="relu")
+    first = sections("convolutional", filters=8, size=8, stride=8, pad=0, activation="relu")
     last = sections("convolutional", filters=8, size=1, stride=1, pad=0, activation="linear")
     region = sections("region", anchors="1,1", num=1, classes=3, coords=4, softmax=1)
     (tmp_path / "net.cfg").write_text(sections("net", width=64, height=64, channels=3) + first + last + region)
-    look = np.full((3, 3, 8, 8), -10 / 64)
+    look = np.full((8, 3, 8, 8), -10 / 64)
     look[[0, 1, 2], [0, 1, 2]] = 20 / 64  # RGB: person, bicycle, car
-    say = np.zeros((8, 3))
-    say[4], say[5:] = 2, np.eye(3)
-    numbers = [np.full(3, -10.0), look, np.array([0.0] * 4 + [-10.0] + [0.0] * 3), say]
+    say = np.zeros((8, 8))
+    say[4], say[5:] = 2, np.eye(3, 8)
+    numbers = [np.zeros(8), look, np.array([0.0] * 4 + [-10.0] + [0.0] * 3), say]
     data = b"".join(array.astype("<f4").tobytes() for array in numbers)
     (tmp_path / "net.weights").write_bytes(darknet_nets.header() + data)
     (tmp_path / "net.names").write_text("person\nbicycle\ncar\n")
     for number in range(4):
         voc_set.add(tmp_path / "voc", f"p{number}", [("person", number, 1), ("car", 4, number)])
     voc_set.split(tmp_path / "voc", "val", [f"p{number}" for number in range(4)])
-    for folder, colours in {"bright": [(0, 0, 255), (255, 0, 0)], "dark": [(3, 3, 3)]}.items():
+    for folder, colours in {"bright": [(0, 0, 255), (255, 0, 0)], "dark": [(0, 0, 3), (3, 0, 0)]}.items():
         (tmp_path / folder).mkdir()
         for number in range(24):
             cells = np.full((64, 64, 3), colours[number % len(colours)], np.uint8)

@@ -11,6 +11,7 @@ import voc_set
 from broken_onnx import noise, scaled
 from cli.shell import Done, within
 
+from watchline.engines import cpu
 from watchline.export.checkpoint import to_onnx
 from watchline.export.request import Request
 
@@ -39,7 +40,7 @@ def test_nothing_is_lost(folder: Path) -> None:
     assert done.code == 0, done.out
     assert done.out[0].split()[:3] == ["step", "boxes", "px"]
     assert len(done.out) == 7  # a head, five steps, the end
-    assert done.out[-1] == "fine: net.onnx, fp32, on 2 pictures of photos"
+    assert done.out[-1] == f"fine: net.onnx, fp32, on 2 pictures of photos, {cpu.kind()}"
     report = json.loads((folder / "report.json").read_text())
     assert report["passed"] is True
     assert report["checkpoint"] == ["net.cfg", "net.weights"]

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from reference import vpmaddubsw
 
 from watchline.export import sensitivity
 from watchline.export.errors import ExportFailed, ExportRefused
@@ -44,6 +45,34 @@ def test_a_weight_has_a_step_for_each_output_channel() -> None:
     assert rounded.step == pytest.approx(np.abs(weight).reshape(5, -1).max(1) / 127)
     error = np.abs(rounded.numbers() - weight).reshape(5, -1).max(1)
     assert (error <= 0.501 * rounded.step).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "transposed"), [((5, 6, 3, 3), None), ((4, 2, 1, 1), None), ((6, 5), 0), ((5, 6), 1)]
+)
+def test_sums_of_neighbours_fit_16_bits(shape: tuple[int, ...], transposed: int | None) -> None:
+    """With whatever input; and no step is coarser than that takes."""
+    weight = np.random.default_rng(2).normal(0.05, 0.1, shape).astype(np.float32)
+    node, constants = conv(weight)
+    if transposed is not None:
+        node = helper.make_node("Gemm", ["x", "w"], ["y"], transB=transposed)
+    rounded = of_weight(node, constants, None, in_pairs=True)
+    whole = rounded.integers.astype(int)
+    rows = np.moveaxis(whole, rounded.axis, 0)  # (outputs, inputs, …)
+    random = np.random.default_rng(3)
+    for row in rows.reshape(*rows.shape[:2], -1).transpose(0, 2, 1).reshape(-1, rows.shape[1]).tolist():
+        for inputs in ([255] * len(row), [255 * (w > 0) for w in row], random.integers(0, 256, len(row)).tolist()):
+            sums = [inputs[i] * row[i] + inputs[i + 1] * row[i + 1] for i in range(0, len(row), 2)]
+            assert vpmaddubsw(inputs, row) == sums
+    largest = np.abs(rows[:, ::2] + rows[:, 1::2]).reshape(len(rows), -1).max(1)
+    assert ((np.abs(rows).reshape(len(rows), -1).max(1) == 127) | (largest >= 126)).all()
+    error = np.moveaxis(np.abs(rounded.numbers() - weight), rounded.axis, 0).reshape(len(rows), -1).max(1)
+    assert (error <= 0.501 * rounded.step).all()
+
+
+def test_neighbours_that_cancel_out_cost_nothing() -> None:
+    weight = np.array([0.5, -0.5, 0.25, -0.25], np.float32).reshape(1, 4, 1, 1)
+    assert of_weight(*conv(weight), None, in_pairs=True).integers.ravel().tolist() == [127, -127, 64, -64]
 
 
 def test_a_channel_of_noughts_stays() -> None:

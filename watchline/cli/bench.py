@@ -71,6 +71,7 @@ def write_json(file: Path, figures: object) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
+    from watchline.engines import cpu
     from watchline.measure.accuracy import accuracy
 
     check_json(options)
@@ -80,10 +81,14 @@ def run(options: argparse.Namespace) -> int:
     with counting("pictures") as progress:
         data, split, rule, every = options.data, options.split, options.rule, options.every
         measured = accuracy(detector, data, split, rule, every, options.iou_threshold, progress)
-    print(f"{name} at {width} x {height}, {runtime}; of boxes that overlap more than {detector.iou:g} one stays")
+    print(
+        f"{name} at {width} x {height}, {runtime} on {cpu.kind()}; of boxes that overlap more than {detector.iou:g} "
+        "one stays"
+    )
     print(as_text(measured))
     if options.json:
-        about: dict[str, object] = {"model": name, "runtime": runtime, "width": width, "height": height}
+        about: dict[str, object] = {"model": name, "runtime": runtime, "cpu": cpu.kind()}
+        about |= {"width": width, "height": height}
         about |= {"suppression_iou": detector.iou, "every": every}
         write_json(options.json, about | measured.as_dict())
     return DONE

@@ -50,6 +50,8 @@ def _asked(section: Callable[[], Rows]) -> Rows:
 
 
 def _machine() -> Rows:
+    from watchline.engines import cpu
+
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -59,17 +61,9 @@ def _machine() -> Rows:
         ("watchline", watchline.__version__),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("system", f"{system}, {platform.system()} {platform.release()}, {platform.machine()}"),
-        ("cores", f"{usable} to use of {os.cpu_count()}: {_processor()}"),
+        ("cores", f"{usable} to use of {os.cpu_count()}: {cpu.kind()}"),
         ("memory", _memory()),
     ]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown make")
 
 
 def _memory() -> str:
@@ -101,7 +95,8 @@ def _gpu() -> Rows:
 def _runtimes() -> Rows:
     from watchline import engines
 
-    return [*engines.available().items(), ("tensorrt's plans", _plans())]
+    integers = [(f"INT8 by {name}", text) for name, text in engines.integer_products().items()]
+    return [*engines.available().items(), *integers, ("tensorrt's plans", _plans())]
 
 
 def _plans() -> str:

@@ -193,12 +193,13 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
 
 def _bearable(options: argparse.Namespace, full: Path, result: Path) -> bool:
     """Print what the precision costs. Returns whether --max-drop allows it."""
+    from watchline.engines import cpu
     from watchline.measure import drop
 
     runtime: Literal["onnxruntime", "openvino"] = "openvino" if options.to == "openvino" else "onnxruntime"
     with counting("pictures") as progress:
         lost: Drop = drop.compare(full, result, options.data, runtime, progress)
-    print(lost.table(), flush=True)
+    print(f"{lost.table()}\n\nby {runtime} on {cpu.kind()}", flush=True)
     if options.max_drop is None or lost.mean <= options.max_drop:
         return True
     print(

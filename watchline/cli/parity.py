@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare, print a row for each step as it is done, and what goes over a limit."""
     from functools import partial
 
+    from watchline.engines import cpu
     from watchline.measure import parity
     from watchline.measure.accuracy import accuracy_of
 
@@ -76,7 +77,8 @@ def run(options: argparse.Namespace) -> int:
     if options.data and all(step.accuracy is None for step in compared):
         print("not measured: the mAP is that of detectors, and this model segments", file=sys.stderr)
     failed = [step for step in compared if step.over]
-    print(f"{'too far' if failed else 'fine'}: {file}, {precision}, on {len(pictures)} pictures of {options.images}")
+    seen = f"{len(pictures)} pictures of {options.images}, {cpu.kind()}"
+    print(f"{'too far' if failed else 'fine'}: {file}, {precision}, on {seen}")
     if options.json:
         write_json(options.json, _report(options, precision, len(pictures), compared))
     return SOME_FAILED if failed else DONE
@@ -133,10 +135,13 @@ def _told(steps: "Iterable[Compared]", width: int) -> "list[Compared]":
 def _report(options: argparse.Namespace, precision: str, pictures: int, compared: "Sequence[Compared]") -> object:
     from dataclasses import asdict
 
+    from watchline.engines import cpu
+
     return {
         "checkpoint": options.inputs[:-1],
         "engine": options.inputs[-1],
         "precision": precision,
+        "cpu": cpu.kind(),
         "images": str(options.images),
         "pictures": pictures,
         "data": str(options.data) if options.data else None,

@@ -1,0 +1,218 @@
+"""INT8 on CPUs that cut off sums of products: what a model needs, what a runtime gives, and what is done about it."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import layered_nets
+import numpy as np
+import onnx
+import other_cpu
+import pytest
+from layered_nets import Net, build
+from onnx import TensorProto, helper, numpy_helper
+from reference import vpmaddubsw
+
+from watchline import engines
+from watchline.engines import integers, onnx_runtime, open_vino
+from watchline.engines.errors import ModelRefused
+from watchline.engines.integers import AS_FLOATS, WIDEST, Sums, largest_sum
+from watchline.export import ir, rounding
+from watchline.export.quantise import Target, quantise
+from watchline.export.surgery import Value
+
+UINT8, INT8 = TensorProto.UINT8, TensorProto.INT8
+CUT_OFF = "cut off at 16 bits"
+
+
+def one_sign(net: Net, x: Value) -> Value:
+    """A layer whose products all have one sign, and so reach far when they are summed up."""
+    bright = net.add("Sigmoid", x + 2)
+    return net.conv(bright, 8, 16) * 0.1 + net.add(
+        "Conv", bright, np.full((16, 8, 3, 3), 0.02, np.float32), pads=[1] * 4
+    )
+
+
+@pytest.fixture(scope="module")
+def older() -> onnx.ModelProto:
+    """INT8 as it was made when nothing was known of CPUs without VNNI: weights of eight bits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounding, "PAIR", 10**6)
+        return quantise(build(one_sign), layered_nets.pictures(8), "openvino")
+
+
+def test_weights_of_all_integer_layers_are_looked_at(older: onnx.ModelProto) -> None:
+    assert integers.sums(build(one_sign).graph) == frozenset()
+    assert integers.sums(older.graph) == {Sums(UINT8, INT8, 254)}
+    fits = quantise(build(one_sign), layered_nets.pictures(8), "onnxruntime")
+    [kind] = integers.sums(fits.graph)
+    assert 120 <= kind.largest <= 128
+    for_gpus = quantise(build(one_sign), layered_nets.pictures(8), "tensorrt")
+    assert integers.sums(for_gpus.graph) == {Sums(INT8, INT8, 254)}
+
+
+def layer(kind: str, weight: np.ndarray, zero: int | None = None, **attributes: int) -> onnx.GraphProto:
+    """One layer in the operators that have integers of their own, with or without zeros."""
+    constants = {"w": weight, "xz": np.uint8(3), "s": np.float32(1)}
+    constants |= {} if zero is None else {"wz": np.asarray(zero, weight.dtype)}
+    inputs = {
+        "QLinearConv": ["x", "s", "xz", "w", "s", "wz", "s", "xz"],
+        "QLinearMatMul": ["x", "s", "xz", "w", "s", "wz", "s", "xz"],
+        "ConvInteger": ["x", "w", *(["xz", "wz"] if zero is not None else [])],
+        "MatMulInteger": ["x", "w", *(["xz", "wz"] if zero is not None else [])],
+    }[kind]
+    stored = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    return helper.make_graph([helper.make_node(kind, inputs, ["y"], **attributes)], "one", [], [], stored)
+
+
+@pytest.mark.parametrize(
+    ("graph", "largest"),
+    [
+        (layer("QLinearConv", np.full((4, 2, 1, 1), 70, np.int8), 0), 140),
+        (layer("QLinearConv", np.full((4, 2, 1, 1), 228, np.uint8), 128), 200),
+        (layer("QLinearMatMul", np.array([[70, 1], [-71, 3]], np.int8), 0), 4),
+        (layer("ConvInteger", np.full((4, 3, 1, 1), -50, np.int8)), 100),  # three channels: any two may be neighbours
+        (layer("MatMulInteger", np.array([[9], [9], [100], [-128]], np.int8), 0), 28),
+    ],
+)
+def test_operators_with_integers_of_their_own_count(graph: onnx.GraphProto, largest: int) -> None:
+    [kind] = integers.sums(graph)
+    assert kind.largest == largest
+    assert not integers.rewritable(graph)
+
+
+def test_depthwise_layers_do_not_count() -> None:
+    """Both runtimes sum them up in 32 bits, as tests below see."""
+    graph = layer("QLinearConv", np.full((4, 1, 3, 3), 127, np.int8), 0, group=4)
+    assert integers.sums(graph) == frozenset()
+
+
+def test_only_neighbours_are_summed_up() -> None:
+    weight = np.array([[1, 2, 100, -60], [-70, -50, 90, 3]])
+    assert largest_sum(weight, 1) == 120
+    assert largest_sum(weight.T, 0) == 120
+    assert largest_sum(weight[:, :3], 1) == 200
+
+
+def computed(pairs: Sequence[int]) -> integers.Run:
+    """A runtime that adds up 16 channels in pairs, in an order, as `vpmaddubsw` does."""
+
+    def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        whole = np.round(x[0, :, 0, 0] / constants["x/step"]).astype(int)[list(pairs)]
+        rows = constants["w"][:, list(pairs), 0, 0].astype(int)
+        sums = np.array([sum(vpmaddubsw(whole.tolist(), row.tolist())) for row in rows])
+        scale = constants["x/step"] * constants["w/step"] / constants["y/step"]
+        return np.round(sums * scale)[None, :, None, None] * constants["y/step"]
+
+    return run
+
+
+def test_the_probe_sees_what_is_cut_off() -> None:
+    neighbours, others = range(16), [0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15]
+    crossed = [0, 3, 1, 2, 4, 7, 5, 6, 8, 11, 9, 10, 12, 15, 13, 14]
+    for largest in (1, 64, 127, 128):
+        assert integers.is_exact(Sums(UINT8, INT8, largest), computed(neighbours))
+    for largest in (129, 150, 254):
+        assert not integers.is_exact(Sums(UINT8, INT8, largest), computed(neighbours))
+    for order in (others, crossed):  # a kernel with other neighbours than ours
+        assert not integers.is_exact(Sums(UINT8, INT8, 128), computed(order))
+
+
+@pytest.mark.parametrize("runtime", [onnx_runtime, open_vino])
+@pytest.mark.parametrize("activation", [UINT8, INT8])
+def test_what_is_exported_is_exact_on_this_cpu(runtime: object, activation: int) -> None:
+    assert runtime.is_exact(Sums(activation, INT8, 128))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_an_older_model_is_right_without_vnni_and_said_to_be_slow(
+    older: onnx.ModelProto, runtime: str, tmp_path: Path
+) -> None:
+    """Seen without the probe: scores off by 0.2 and more."""
+    onnx.save(build(one_sign), tmp_path / "full.onnx")
+    onnx.save(older, tmp_path / "older.onnx")
+    batch = np.concatenate(layered_nets.pictures(3))
+    with engines.load(tmp_path / "full.onnx") as engine:
+        full = engine.infer(batch)
+    there = other_cpu.infer(runtime, [tmp_path / "older.onnx"], batch, tmp_path)
+    assert CUT_OFF in there.products
+    assert there.runtimes[0].endswith(f", {AS_FLOATS}")
+    assert np.abs(there.outputs[0]["scores"] - full["scores"]).max() < 0.03
+    [line] = there.warnings
+    assert "older.onnx: its INT8 weights are too large for the 8-bit products of" in line
+    assert "export it again" in line
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_what_is_exported_is_computed_in_int8_without_vnni(target: Target, tmp_path: Path) -> None:
+    """The same numbers on either kind of CPU."""
+    bodies = {"one": one_sign, "all": every_kind}
+    models = []
+    for name, body in bodies.items():
+        models.append(tmp_path / f"{name}.onnx")
+        onnx.save(quantise(build(body), layered_nets.pictures(8), target), models[-1])
+    batch = np.concatenate(layered_nets.pictures(3))
+    there = other_cpu.infer(target, models, batch, tmp_path)
+    assert CUT_OFF in there.products
+    assert not there.warnings
+    for model, outputs, runtime in zip(models, there.outputs, there.runtimes, strict=True):
+        assert AS_FLOATS not in runtime
+        with engines.load(model, target) as engine:
+            here = engine.infer(batch)
+        assert np.abs(outputs["scores"] - here["scores"]).max() < 0.01
+
+
+def every_kind(net: Net, x: Value) -> Value:
+    """1 x 1, 3 x 3, in groups, depthwise, and a matrix product, with weights of one sign."""
+    x = net.conv(net.add("Sigmoid", x), 8, 16)
+    for shape, groups in (((16, 16, 1, 1), 1), ((16, 4, 3, 3), 4), ((16, 1, 3, 3), 16)):
+        x = net.add("Relu", x)
+        x = net.add("Conv", x, np.abs(net.numbers(*shape)), pads=[shape[-1] // 2] * 4, group=groups) * 0.5
+    mean = net.add("GlobalAveragePool", net.add("Relu", x)).reshape(0, 16)
+    gain = net.add("Gemm", mean, np.abs(net.numbers(16, 16)), np.zeros(16, np.float32), transB=1)
+    return net.conv(x, 16, 16) * 0.1 + net.add("Sigmoid", gain - 1).reshape(0, 16, 1, 1)
+
+
+class TestWithoutVnni:
+    """This CPU told that it cuts off, so that both runtimes' remedies are seen from inside."""
+
+    @pytest.fixture(autouse=True)
+    def cuts_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for runtime in (onnx_runtime, open_vino):
+            monkeypatch.setattr(runtime, "is_exact", lambda kind: kind.largest <= 128)
+        integers.warn.cache_clear()
+
+    @pytest.mark.parametrize("name", ["m.onnx", "m.xml"])
+    def test_openvino_computes_either_format_in_floats(
+        self, older: onnx.ModelProto, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        onnx.save(older, tmp_path / "m.onnx")
+        ir.save(tmp_path / "m.onnx", tmp_path / "m.xml")
+        for _ in range(2):  # two workers, one line
+            with engines.load(tmp_path / name, "openvino") as engine:
+                assert engine.runtime.endswith(AS_FLOATS)
+                assert engine.infer(np.concatenate(layered_nets.pictures(2)))["scores"].shape == (2, 64, 3)
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+    def test_a_model_that_cannot_be_computed_otherwise_is_refused(self, tmp_path: Path) -> None:
+        model = build(lambda net, x: net.conv(x, 8, 16))
+        model.graph.node.append(helper.make_node("MatMulInteger", ["whole", "w"], ["unused"]))
+        model.graph.initializer.append(numpy_helper.from_array(np.full((2, 2), 127, np.int8), "w"))
+        onnx.save(model, tmp_path / "m.onnx")
+        with pytest.raises(
+            ModelRefused, match=r"m\.onnx: its weights are too large .* export it again with Q/DQ nodes"
+        ):
+            engines.load(tmp_path / "m.onnx")
+
+    def test_floating_point_is_left_alone(self, tmp_path: Path) -> None:
+        onnx.save(build(one_sign), tmp_path / "m.onnx")
+        with engines.load(tmp_path / "m.onnx") as engine:
+            assert AS_FLOATS not in engine.runtime
+
+
+def test_what_this_machine_does_is_told() -> None:
+    told = engines.integer_products()
+    assert list(told) == ["onnxruntime", "openvino"]
+    for name, runtime in (("onnxruntime", onnx_runtime), ("openvino", open_vino)):
+        assert (told[name] == "exact") == runtime.is_exact(WIDEST)
