@@ -14,9 +14,14 @@ arrays travel beside the header as raw parts, or in shared memory; `wire.py` kno
     ping, once a second               ->
                                       <- pong; or unknown, to a hub that said no hello
     bye                               ->
+
+SCHEMA is the version of all that: whoever changes a message or a part raises it. Two things are the same in every
+version, so that any two can tell each other that they differ: a header is a JSON object with the whole number `schema`,
+and a refusal has `"kind": "refused"` and `why`, a text that names both versions.
 """
 
 import string
+from importlib.metadata import version
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 
@@ -48,8 +53,17 @@ class Malformed(ValueError):
     """What came is no message of ours. The text is one short line that may be logged."""
 
 
-class OtherSchema(Malformed):
-    """A message of another version of Watchline."""
+class OtherVersion(Malformed):
+    """A message of another version of the protocol.
+
+    Attributes:
+        schema: the other side's version.
+        why: what its refusal says; "" for any other message.
+    """
+
+    def __init__(self, schema: int, why: str) -> None:
+        super().__init__(f"a message of protocol {schema}, expected {SCHEMA}")
+        self.schema, self.why = schema, why
 
 
 def _quoted(text: str) -> str:
@@ -207,8 +221,18 @@ class Word:
     schema: Literal[1] = 1
 
 
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="ignore", strict=True))
+class Envelope:
+    """What a header has in every version."""
+
+    schema: Natural
+    kind: Text = ""
+    why: Text = ""
+
+
 Message = Hello | Welcome | Refused | Work | Done | Failed | Word
 _messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
+_envelopes = TypeAdapter(Envelope)
 
 
 def encode(message: Message) -> bytes:
@@ -227,18 +251,39 @@ def decode(header: bytes) -> Message:
     """The message of a header.
 
     Raises:
-        OtherSchema: it is of another version.
+        OtherVersion: it is of another version of the protocol, whatever else is in it.
         Malformed: it is no message.
     """
     try:
         return _messages.validate_json(header)
     except ValidationError as error:
-        mistakes = error.errors(include_input=False, include_url=False, include_context=False)
-        if any(mistake["loc"][-1:] == ("schema",) and mistake["type"] != "missing" for mistake in mistakes):
-            raise OtherSchema(
-                f"the other side is of another version of Watchline (here: schema {SCHEMA}): install the same on both"
-            ) from None
-        first = mistakes[0]
+        other = _other_version(header)
+        if other is not None:
+            raise other from None
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         raise Malformed(f"no message: {first['type']} at {'.'.join(map(str, first['loc']))[:80]!a}") from None
     except RecursionError:
         raise Malformed("no message: too deep") from None
+
+
+def unlike(stage: int, hub: int) -> str:
+    """Why a stage and a hub of two protocols cannot work together, and what to do; for a refusal and for the log.
+
+    Args:
+        stage, hub: the protocol of each; one of them is ours.
+    """
+    here = f" (Watchline {version('watchline')})"
+    return (
+        f"the stage speaks protocol {stage}{here if stage == SCHEMA else ''}, "
+        f"the hub protocol {hub}{here if hub == SCHEMA else ''}: install the same version of Watchline on both hosts"
+    )
+
+
+def _other_version(header: bytes) -> OtherVersion | None:
+    """What is no message of ours may be one of another version."""
+    try:
+        envelope = _envelopes.validate_json(header)
+    except (ValidationError, RecursionError):
+        return None
+    why = envelope.why if envelope.kind == "refused" else ""
+    return OtherVersion(envelope.schema, why) if envelope.schema != SCHEMA else None

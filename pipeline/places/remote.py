@@ -25,10 +25,12 @@ from watchline.pipeline.message import Item
 from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Dialer
 from watchline.pipeline.places.child import Way
 from watchline.pipeline.places.protocol import (
+    SCHEMA,
     Done,
     Failed,
     Hello,
     Malformed,
+    OtherVersion,
     Refused,
     Welcome,
     Where,
@@ -36,6 +38,7 @@ from watchline.pipeline.places.protocol import (
     Work,
     decode,
     encode,
+    unlike,
 )
 from watchline.pipeline.places.ring import Slot
 from watchline.pipeline.places.stages import name_of, settings_of
@@ -334,6 +337,9 @@ class Remote:
             self._heard = time.monotonic()
             self._act(message, arrival.parts)
         except Malformed as error:
+            if isinstance(error, OtherVersion) and self._state == "greeting":
+                self._lose(f"refused: {error.why or unlike(error.schema, SCHEMA)}")
+                return
             self.malformed += 1
             self._nonsense = str(error)
 

@@ -23,17 +23,19 @@ from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
 from watchline.pipeline.places.crew import Answer, Crew, Job
 from watchline.pipeline.places.protocol import (
+    SCHEMA,
     Failed,
     Hello,
     Malformed,
     Message,
-    OtherSchema,
+    OtherVersion,
     Refused,
     Welcome,
     Word,
     Work,
     decode,
     encode,
+    unlike,
 )
 from watchline.pipeline.places.ring import Inherited
 from watchline.pipeline.places.stages import build, is_shared, kind_of
@@ -86,6 +88,7 @@ class Server:
         ring: Inherited | None = None,
     ) -> None:
         self._refused = 0
+        self._unlike = ""  # why a hub of another version was refused, until the log says it
         self._name, self._kind = name, kind_of(name)
         self._overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
         fields = fields_of(self._kind)
@@ -168,9 +171,9 @@ class Server:
             if arrival.parts and not isinstance(message, Work):
                 raise Malformed("parts beside a message that has none")
             self._answer(peer, message, arrival)
-        except OtherSchema as error:
-            self._refused += 1
-            self._reply(peer, Refused(str(error)))
+        except OtherVersion as error:
+            self._unlike = unlike(SCHEMA, error.schema)
+            self._reply(peer, Refused(self._unlike))
         except Malformed as error:
             self._refused += 1
             log.debug("refused a message: %s", error)
@@ -284,7 +287,12 @@ class Server:
                 self._leave(hub)
 
     def _complain(self, said: int) -> int:
-        """Say how many messages made no sense, if there are new ones. Returns how many were said."""
+        """Say that a hub of another version was refused, and how many messages made no sense, if there are new ones.
+        Returns how many were said.
+        """
+        if self._unlike:
+            log.warning("%s: a hub was refused: %s", self._name, self._unlike)
+            self._unlike = ""
         count = self.malformed
         if count > said:
             log.warning("%s: %d messages or keys so far made no sense and were refused", self._name, count)

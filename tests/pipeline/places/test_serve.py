@@ -176,12 +176,6 @@ def test_a_hub_that_says_nothing_more_is_forgotten(monkeypatch):
         assert a.hear()[0] == Word("unknown")
 
 
-def test_another_version_is_told_what_to_do():
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        hub.port.send(json.dumps({"kind": "hello", "schema": 2}).encode())
-        assert "install the same on both" in hub.hear()[0].why
-
-
 def test_a_request_without_a_hello_or_beyond_the_limit_is_not_done(monkeypatch):
     monkeypatch.setattr(serve, "UNDER_WAY", 2)
     with serving(CLUMSY) as server, Hub(server) as hub:
