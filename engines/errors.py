@@ -1,7 +1,9 @@
 """What can go wrong with a model file or the runtime that runs it."""
 
+from watchline.errors import WatchlineError
 
-class EngineError(Exception):
+
+class EngineError(WatchlineError):
     """Root of all errors of engines. The message says what, what was expected, and what to do."""
 
 

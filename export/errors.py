@@ -1,7 +1,9 @@
 """What can go wrong on the way from a checkpoint to an engine."""
 
+from watchline.errors import WatchlineError
 
-class ExportError(Exception):
+
+class ExportError(WatchlineError):
     """Root of all errors of the export. The message says what, what it is, what was expected, and what to do."""
 
 

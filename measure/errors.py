@@ -1,7 +1,9 @@
 """What can go wrong when a model is measured."""
 
+from watchline.errors import WatchlineError
 
-class MeasureError(Exception):
+
+class MeasureError(WatchlineError):
     """Root of all errors of measuring. The message says what, what it is, what was expected, and what to do."""
 
 

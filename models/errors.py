@@ -1,7 +1,9 @@
 """What can go wrong with a checkpoint or a training set."""
 
+from watchline.errors import WatchlineError
 
-class ModelError(ValueError):
+
+class ModelError(WatchlineError, ValueError):
     """A model, its checkpoint or its data is not what the code needs."""
 
 

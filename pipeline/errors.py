@@ -1,7 +1,9 @@
 """What can go wrong in a running pipeline."""
 
+from watchline.errors import WatchlineError
 
-class PipelineError(Exception):
+
+class PipelineError(WatchlineError):
     """Root of all errors of the running system."""
 
 
@@ -17,7 +19,7 @@ class StageGone(StageError):
     """A stage that runs elsewhere cannot be opened, or its connection broke for good: the run cannot go on."""
 
 
-class FrameLost(PipelineError):
+class FrameLost(PipelineError, RuntimeError):
     """A live frame was in the hands of a stage that is gone.
 
     Attributes:

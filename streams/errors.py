@@ -1,7 +1,9 @@
 """What can go wrong between a file or camera and a picture, and back. Each is also the builtin that fits."""
 
+from watchline.errors import WatchlineError
 
-class StreamError(Exception):
+
+class StreamError(WatchlineError):
     """Root of all errors of sources and sinks. The message says what, what was expected, and what to do."""
 
 

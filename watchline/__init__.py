@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from watchline.errors import WatchlineError
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.annotator import Annotator
     from watchline.pipeline.detect import detect
@@ -55,12 +56,14 @@ __all__ = [
     "Runner",
     "State",
     "Watch",
+    "WatchlineError",
     "__version__",
     "detect",
     "find_sources",
 ]
 
 _HOMES = {
+    "errors": ("WatchlineError",),
     "pipeline.annotate": ("Annotate",),
     "pipeline.annotator": ("Annotator",),
     "pipeline.detect": ("detect",),

@@ -16,6 +16,7 @@ import watchline
 from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train
 from watchline.cli.exit_codes import INTERRUPTED, USAGE
 from watchline.cli.title import conceal_command_line, concealed_text
+from watchline.errors import WatchlineError
 
 COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train)
 log = logging.getLogger(__name__)
@@ -46,9 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # e.g. `watchline models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
-        if not _is_ours(error):
-            raise
+    except WatchlineError as error:
         log.debug("where it came from\n%s", concealed_text(options.conceal(traceback.format_exc().rstrip())))
         for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
@@ -94,15 +93,3 @@ def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
         options.parser.error(unknown("option", wrong.split("=")[0], known))
     else:
         options.parser.error(f"there is one word too many: {wrong!r}")
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether the message is written for the user. Imported here: an error may take a moment longer."""
-    from watchline.engines.errors import EngineError
-    from watchline.export.errors import ExportError
-    from watchline.measure.errors import MeasureError
-    from watchline.models.errors import ModelError
-    from watchline.pipeline.errors import PipelineError
-    from watchline.streams.errors import StreamError
-
-    return isinstance(error, EngineError | ExportError | MeasureError | ModelError | PipelineError | StreamError)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, USAGE
+from watchline.errors import WatchlineError
 
 if TYPE_CHECKING:
     from watchline.pipeline.config import Config
@@ -57,12 +58,8 @@ def _trials(path: Path, settings: "Config") -> Iterator[str]:
 
 
 def _complaint(trial: Callable[[], object]) -> list[str]:
-    from watchline.engines.errors import EngineError
-    from watchline.pipeline.errors import PipelineError
-    from watchline.streams.errors import StreamError
-
     try:
         trial()
-    except (EngineError, PipelineError, StreamError) as error:
+    except WatchlineError as error:
         return str(error).splitlines()
     return []
