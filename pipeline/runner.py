@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import cv2
-
 from watchline.pipeline.camera import Camera
 from watchline.pipeline.errors import ConfigError, FrameLost, StageError, StageGone, one_line
 from watchline.pipeline.gate import LATE, WAIT, Gate, Put
@@ -23,6 +21,7 @@ from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.link import Delivery, Link, Stopped
 from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Message
 from watchline.pipeline.meter import DECODER, Meter
+from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.order import Reorder
 from watchline.pipeline.places.placed import Placed
 from watchline.pipeline.stage import Process, Stage
@@ -126,23 +125,21 @@ class Runner:
         self._gate = Gate(self.ledger, 1 if self._cameras else 2, 2 * workers + SPARE_FRAMES, self._abort)
         links: list[Link[Message]] = [Link(stage.name, self._abort) for stage in self._stages]
         threads, decoders = self._threads(sources, together, links)
-        cores = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # the stages' own threads fill the machine
-        for thread in threads:
-            thread.start()
-        try:
-            yield from self._deliver(links[-1] if links else self._gate, names, together)
-        finally:
-            self.stop()
-            self._abort.set()
-            for stage in self._stages:
-                if isinstance(stage, Placed):
-                    stage.cancel()
-            self._leave_threads(threads, decoders)
-            for link in links:
-                link.close()
-            cv2.setNumThreads(cores)
-            self.ledger.drop_in_flight(STOPPED)
+        with single_threaded():
+            try:
+                for thread in threads:
+                    thread.start()
+                yield from self._deliver(links[-1] if links else self._gate, names, together)
+            finally:
+                self.stop()
+                self._abort.set()
+                for stage in self._stages:
+                    if isinstance(stage, Placed):
+                        stage.cancel()
+                self._leave_threads(threads, decoders)
+                for link in links:
+                    link.close()
+                self.ledger.drop_in_flight(STOPPED)
 
     def _threads(
         self, sources: Sequence[Source | LiveSource], together: bool, links: Sequence[Link[Message]]
@@ -169,10 +166,12 @@ class Runner:
     def _leave_threads(self, threads: Sequence[threading.Thread], decoders: int) -> None:
         """Wait for them; for a source that does not answer no longer than PATIENCE."""
         for thread in threads[decoders:]:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()
         until = max(self._halted + PATIENCE, time.monotonic() + 2 * WAIT)  # who waits at the gate notices by then
         for thread in threads[:decoders]:
-            thread.join(max(0.0, until - time.monotonic()))
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
         stuck = [thread for thread in threads[:decoders] if thread.is_alive()]
         if not stuck:
             self._gate.close()

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import cv2
-
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
 from watchline.pipeline.places.crew import Answer, Crew, Job
 from watchline.pipeline.places.protocol import (
@@ -129,9 +128,12 @@ class Server:
 
     def run(self, parent: int | None = None) -> None:
         """Serve until `stop`, or until there is nothing more to read at the descriptor `parent`: the hub is gone."""
-        cv2.setNumThreads(1)  # the workers fill the machine
         if parent is not None:
             self._port.watch(parent)
+        with single_threaded():
+            self._serve(parent)
+
+    def _serve(self, parent: int | None) -> None:
         look = time.monotonic() + LOOK
         said = 0
         while not self._stopping:

@@ -40,10 +40,15 @@ def run(options: argparse.Namespace) -> int:
     ring = _ring(options)
     overrides = {name: getattr(options, name) for name in ("workers", "threads", "runtime")}
     server = Server(options.name, options.listen, _keys(options), overrides, ring)
-    stopping = (signal.SIGTERM,) if ring else (signal.SIGINT, signal.SIGTERM)
-    if ring:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the hub's to decide about
-    before = {number: signal.signal(number, lambda *_: server.stop()) for number in stopping}
+
+    def stop(*_: object) -> None:
+        server.stop()
+
+    interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C is the hub's to decide about
+    before = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGINT, interrupted), (signal.SIGTERM, stop))
+    }
     try:
         with server:
             print(f"{options.name}: listening on {server.address}", flush=True)
