@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from watchline.ops.boxes import clip
 from watchline.ops.colours import Colour, colour, ink
 from watchline.pipeline.detections import Detections
 from watchline.pipeline.message import Item
 from watchline.pipeline.stage import Process
+from watchline.settings import settings
 from watchline.streams.frame import Frame, Image
 
 SMALLEST_TEXT = 12  # pixels from line to line under which letters run together
@@ -33,7 +33,7 @@ EM = 27  # pixels from line to line at FONT's scale 1
 LONGEST_NAME = 32  # letters of a stream's name in the info line
 
 
-@dataclass(frozen=True)
+@settings
 class Annotator:
     """Draws boxes, labels with scores and an info line.
 

@@ -32,9 +32,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pydantic.dataclasses
 from pydantic import Field, ValidationError
 
+from watchline.errors import unknown
 from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.duration import Duration
@@ -43,7 +43,7 @@ from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.places.table import Places
 from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
 from watchline.pipeline.sources import Stream
-from watchline.pipeline.suggest import unknown
+from watchline.settings import settings
 from watchline.streams import address
 from watchline.streams.mp4 import Mp4Sink
 
@@ -52,7 +52,7 @@ SHORTEST_SECRET = 4  # letters
 LONGEST_VALUE = 60  # letters of a wrong value that an error shows
 
 
-@pydantic.dataclasses.dataclass(frozen=True)
+@settings
 class Run:
     """What stands above all tables."""
 

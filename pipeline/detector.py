@@ -9,11 +9,11 @@ from typing import Annotated, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
 from watchline import engines
 from watchline.engines.engine import Engine
+from watchline.errors import unknown
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.nms import nms_per_class
 from watchline.pipeline import zoo
@@ -21,7 +21,7 @@ from watchline.pipeline.detections import Detections
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.message import Item
 from watchline.pipeline.stage import Process
-from watchline.pipeline.suggest import unknown
+from watchline.settings import settings
 from watchline.streams.frame import Picture
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,7 +39,7 @@ def _cores() -> int:
     return cores
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@settings
 class Detector:
     """Settings of the detector stage.
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import pydantic.dataclasses
 from pydantic import Field
 
 from watchline.pipeline.duration import Duration
 from watchline.pipeline.errors import ConfigError
+from watchline.settings import settings
 from watchline.streams.cameras import is_live, live_source
 from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
@@ -20,7 +20,7 @@ from watchline.streams.source import LiveSource, Source
 Transport = Literal["tcp", "udp"]
 
 
-@pydantic.dataclasses.dataclass(frozen=True)
+@settings
 class Stream:
     """The table of a stream.
 
@@ -57,9 +57,9 @@ class Gathered:
 def named(streams: Mapping[str, Stream]) -> Gathered:
     """The sources of a config's streams, called after their tables."""
     sources, problems = [], []
-    for name, settings in streams.items():
+    for name, stream in streams.items():
         try:
-            sources.append(find_source(name, settings))
+            sources.append(find_source(name, stream))
         except (StreamError, ConfigError) as problem:
             problems.append(str(problem))
     return Gathered(sources, problems)

@@ -12,8 +12,8 @@ import av
 import av.error
 from av.container import InputContainer
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.errors import (
     SourceDenied,
     SourceLost,
@@ -28,7 +28,7 @@ from watchline.streams.live import CameraReader, Wire, reading
 FORMAT = "video4linux2"
 
 
-@dataclass(frozen=True)
+@settings
 class DeviceSource:
     """A V4L2 device.
 

@@ -13,8 +13,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.clock import Clock, Joints
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
@@ -32,7 +32,7 @@ GUESSED_RATE = Fraction(25)
 GUESSED_BASE = Fraction(1, 1000)
 
 
-@dataclass(frozen=True)
+@settings
 class FileSource:
     """A video file of any container and codec that FFmpeg decodes.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 
+from watchline.settings import closed
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.frame import ArrayPicture, Frame, Image
 from watchline.streams.source import About
@@ -15,6 +16,7 @@ from watchline.streams.source import About
 MICROSECOND = Fraction(1, 1_000_000)
 
 
+@closed
 @dataclass(frozen=True)
 class IteratorSource:
     """Arrays (H, W, 3) uint8 BGR, or pairs (array, seconds).

@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame
 from watchline.streams.sink import prepare, refused
@@ -131,7 +131,7 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
 
 
-@dataclass(frozen=True)
+@settings
 class JsonlSink:
     """Writes events to a file of JSON Lines."""
 

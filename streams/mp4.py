@@ -25,8 +25,8 @@ import numpy as np
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.remux import remux, timescale
@@ -53,7 +53,7 @@ TREE_PIXELS = 8 * 16
 FAILURES = (OSError, av.error.FFmpegError, cv2.error, ValueError, ArithmeticError)
 
 
-@dataclass(frozen=True)
+@settings
 class Mp4Sink:
     """Settings of the encoder, x264.
 

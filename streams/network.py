@@ -11,8 +11,8 @@ import av
 import av.error
 from av.container import InputContainer
 from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.address import Address, conceal, parse
 from watchline.streams.errors import (
     SourceDenied,
@@ -42,7 +42,7 @@ SEGMENT_PATIENCE = 4  # times the time-out: a playlist brings a segment of some 
 NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 
 
-@dataclass(frozen=True, config=ConfigDict(hide_input_in_errors=True))
+@settings
 class NetworkSource:
     """A live stream at an address.
 
@@ -57,6 +57,8 @@ class NetworkSource:
     Raises:
         SourceUnreadable: the address makes no sense.
     """
+
+    __pydantic_config__ = ConfigDict(hide_input_in_errors=True)  # the address may have a password in it
 
     url: str = Field(repr=False)
     stream: str = ""

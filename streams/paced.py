@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic.dataclasses import dataclass
-
+from watchline.settings import settings
 from watchline.streams.file import GUESSED_RATE, FileReader, FileSource
 from watchline.streams.frame import Frame
 from watchline.streams.source import LIVE_TIME_BASE, About
 
 
-@dataclass(frozen=True)
+@settings
 class PacedSource:
     """A live source over a file.
 

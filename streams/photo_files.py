@@ -6,14 +6,14 @@ from pathlib import Path
 
 import cv2
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.sink import is_same_file, make_folder, prepare, refused
 
 
-@dataclass(frozen=True)
+@settings
 class PhotoFilesSink:
     """Writes pictures in the format of their names.
 

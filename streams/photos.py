@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.errors import SourceNotFound, SourceUnreadable
 from watchline.streams.frame import ArrayPicture, Frame, Image
 from watchline.streams.source import About
@@ -21,7 +21,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 SECOND = Fraction(1)
 
 
-@dataclass(frozen=True)
+@settings
 class PhotosSource:
     """Photos, one a second on the stream's clock.
 

@@ -21,9 +21,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pydantic.dataclasses
 from pydantic import Field
 
+from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame, Image
 from watchline.streams.jsonl import JsonlSink, JsonlWriter
@@ -38,7 +38,7 @@ REMEMBERED = 1000  # pairs that `paths` knows of
 MOST_UNFINISHED = 8  # videos that wait for their index; then the frames wait
 
 
-@pydantic.dataclasses.dataclass(frozen=True)
+@settings
 class SegmentsSink:
     """Settings of a recording.
 

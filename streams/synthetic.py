@@ -8,15 +8,15 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
+from watchline.settings import settings
 from watchline.streams.frame import ArrayPicture, Frame, Image
 from watchline.streams.source import About
 
 COLOURS = ((60, 60, 220), (60, 200, 60), (220, 120, 40), (40, 200, 220), (200, 60, 200))
 
 
-@dataclass(frozen=True)
+@settings
 class SyntheticSource:
     """Boxes that cross the picture and bounce off its sides.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from watchline.errors import unknown
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.places.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
@@ -39,7 +40,6 @@ from watchline.pipeline.places.protocol import (
 from watchline.pipeline.places.ring import Inherited
 from watchline.pipeline.places.stages import build, is_shared, kind_of
 from watchline.pipeline.schema import fields_of
-from watchline.pipeline.suggest import unknown
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from watchline.errors import unknown
 from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
 from watchline.pipeline.environment import Interpolated
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.schema import check_field, fields_of
 from watchline.pipeline.stage import Stage
-from watchline.pipeline.suggest import unknown
 
 STAGES: Mapping[str, type] = {"detector": Detector, "annotator": Annotator}
 

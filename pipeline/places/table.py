@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-import pydantic.dataclasses
 from pydantic import Field
 
 from watchline.pipeline.places.placed import place_of, placed
 from watchline.pipeline.stage import Stage
+from watchline.settings import settings
 
 WHERE = "thread, process or tcp://host:port"
 
 
-@pydantic.dataclasses.dataclass(frozen=True)
+@settings
 class Places:
     """Puts stages where they shall run: `stage = places(stage)`."""
 

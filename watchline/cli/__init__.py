@@ -87,7 +87,7 @@ def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
     if wrong is None:
         options.inputs = [*getattr(options, "inputs", []), *rest]
     elif wrong.startswith("-"):
-        from watchline.pipeline.suggest import unknown
+        from watchline.errors import unknown
 
         known = [name for name in options.parser._option_string_actions if name.startswith("--")]
         options.parser.error(unknown("option", wrong.split("=")[0], known))

@@ -40,9 +40,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Download each, print its paths on stdout and the command to go on with on stderr."""
+    from watchline.errors import unknown
     from watchline.export.catalogue import CATALOGUE
     from watchline.export.fetch import FetchFailed
-    from watchline.pipeline.suggest import unknown
 
     if not options.inputs:
         _list(CATALOGUE)
