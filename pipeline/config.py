@@ -22,7 +22,8 @@
     peer = "gpu.pub"
 
 `${NAME}` in a string is replaced by the environment variable, `${NAME:-text}` by the text where that is unset or empty.
-Paths are relative to the folder the program runs in. Every mistake is named, one a line.
+Paths are relative to the folder the program runs in. A time is "500ms", "10m", "1h30m" or "7d"; a bare number is
+seconds, of `latency_budget` milliseconds. Every mistake is named, one a line.
 """
 
 import json
@@ -37,7 +38,7 @@ from pydantic import Field, ValidationError
 from watchline.errors import unknown
 from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.detector import Detector
-from watchline.pipeline.duration import Duration
+from watchline.pipeline.duration import Milliseconds, Seconds
 from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.places.table import Places
@@ -57,8 +58,8 @@ class Run:
     """What stands above all tables."""
 
     out: str | None = Field(None, description="folder for the outputs")
-    split: Duration = Field(3600, ge=1, description="outputs of cameras begin anew after so long, e.g. 10m")
-    latency_budget: float = Field(500, gt=0, description="milliseconds until which a live frame must be through")
+    split: Seconds = Field(3600, ge=1, description="outputs of cameras begin anew after so long, e.g. 10m")
+    latency_budget: Milliseconds = Field(500, gt=0, description="a live frame must be through by then, e.g. 500ms")
 
 
 @dataclass(frozen=True)

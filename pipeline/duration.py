@@ -1,16 +1,17 @@
-"""Times as people write them: `45s`, `10m`, `1h30m`; a bare number is seconds."""
+"""Times as people write them: `500ms`, `45s`, `10m`, `1h30m`, `7d`; what a bare number is, each setting says."""
 
 import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-_PARTS = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
-_UNITS = (86_400, 3_600, 60, 1)
+_N = r"(\d+(?:\.\d+)?)\s*"
+_PARTS = re.compile(rf"(?:{_N}d\s*)?(?:{_N}h\s*)?(?:{_N}m\s*)?(?:(?:{_N}s\s*)?(?:{_N}ms)?|{_N})")
+_UNITS = (86_400, 3_600, 60, 1, 0.001, 1)
 
 
 def seconds(text: str) -> float:
-    """The seconds that `text` stands for.
+    """The seconds that `text` stands for, of days down to milliseconds in this order; a bare number is seconds.
 
     Raises:
         ValueError: it is no time above zero.
@@ -22,11 +23,24 @@ def seconds(text: str) -> float:
     return total
 
 
-def _checked(given: Any) -> Any:
+def _in_seconds(given: Any) -> Any:
     if isinstance(given, bool | int | float):
         given = str(given)
     return seconds(given) if isinstance(given, str) else given
 
 
-Duration = Annotated[float, BeforeValidator(_checked)]
-"""A setting of seconds that takes `seconds`' words as well."""
+def _in_milliseconds(given: Any) -> Any:
+    if not isinstance(given, str):
+        return given
+    try:
+        is_bare = given.strip().replace(".", "", 1).isdecimal()
+        return seconds(f"{given}ms" if is_bare else given) * 1000
+    except ValueError:
+        raise ValueError("a time, e.g. 500ms or 2s") from None
+
+
+Seconds = Annotated[float, BeforeValidator(_in_seconds)]
+"""A setting of seconds that takes words as well: 10, "10s", "0.5h"."""
+
+Milliseconds = Annotated[float, BeforeValidator(_in_milliseconds)]
+"""A setting of milliseconds that takes words as well: 500, "500", "500ms", "0.5s"."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from watchline.pipeline.duration import Duration
+from watchline.pipeline.duration import Seconds
 from watchline.pipeline.errors import ConfigError
 from watchline.settings import settings
 from watchline.streams.cameras import is_live, live_source
@@ -32,7 +32,7 @@ class Stream:
         repr=False, description="an address (rtsp://…), a camera (0, /dev/video0), a video file, or photos"
     )
     transport: Transport = Field(default="tcp", description="what RTSP brings the pictures by")
-    timeout: Duration = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
+    timeout: Seconds = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
     realtime: bool = Field(default=False, description="play a file at its own speed, as if it were a camera")
     loop: bool = Field(default=False, description="begin such a file anew at its end, for ever")
 

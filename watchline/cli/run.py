@@ -39,9 +39,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--out", metavar="DIR", help="folder for the outputs (default: annotated; none with --jsonl)")
     parser.add_argument("--jsonl", metavar="-|FILE", help="write the events of all streams there, - is stdout")
     parser.add_argument("--split", metavar="10m", help="begin new files after so long, by the clock (default: 1h)")
-    parser.add_argument(
-        "--latency-budget", type=float, metavar="MS", help="drop a camera's frame that is older (default: 500)"
-    )
+    parser.add_argument("--latency-budget", metavar="TIME", help="drop a camera's frame that is older (default: 500ms)")
     parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="of RTSP (default: tcp)")
     parser.add_argument(
         "--realtime", action="store_true", help="play files at their own speed, as if they were cameras"
