@@ -43,9 +43,10 @@ from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.places.table import Places
 from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
-from watchline.pipeline.sources import Stream
+from watchline.pipeline.sources import FOR_FILES, Stream
 from watchline.settings import settings
 from watchline.streams import address
+from watchline.streams.cameras import is_live
 from watchline.streams.mp4 import Mp4Sink
 
 TABLES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink, "place": Places}
@@ -64,7 +65,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Flag:
-    """A setting from the command line, stronger than the file's: `Flag("--conf", "detector", "conf", 0.4)`."""
+    """A setting from the command line, stronger than the file's: `Flag("--conf", "detector", "conf", 0.4)`.
+
+    Its table is "" for what stands above all tables, and "streams" for a setting of every stream that can have it.
+    """
 
     name: str
     table: str
@@ -83,6 +87,7 @@ class Config:
         out: folder for the outputs.
         split: seconds after which outputs of cameras begin anew.
         latency_budget: seconds until which a live frame must be through.
+        given: what the file sets above all tables.
         secrets: values of the environment variables that were put in, by name.
     """
 
@@ -94,6 +99,7 @@ class Config:
     out: Path | None
     split: float
     latency_budget: float
+    given: frozenset[str]
     secrets: Mapping[str, str] = field(repr=False)
 
     def conceal(self, text: str) -> str:
@@ -160,7 +166,7 @@ class _Reading:
         """None: there are mistakes."""
         self._known("table or setting", self._tables, (*fields_of(Run), "streams", *TABLES), self._place)
         streams = {
-            name: self._build(Stream, f"streams.{name}", table, ())
+            name: self._build(Stream, f"streams.{name}", table, _flags_of_stream(table, flags))
             for name, table in self._table("streams", self._tables.get("streams", {})).items()
             if self._fit_for_a_file(name)
         }
@@ -179,6 +185,7 @@ class _Reading:
             out=out,
             split=run.split,
             latency_budget=run.latency_budget / 1000,
+            given=frozenset(above),
             secrets=self._secrets,
         )
 
@@ -243,6 +250,13 @@ class _Reading:
             "expected a name without slashes"
         )
         return False
+
+
+def _flags_of_stream(table: Any, flags: Sequence[Flag]) -> list[Flag]:
+    """The flags for all streams, but for those that are for files only where the stream is a camera."""
+    source = interpolate(table.get("source")).value if isinstance(table, dict) else None
+    left_out = FOR_FILES if isinstance(source, str) and is_live(source) else ()
+    return [flag for flag in flags if flag.table == "streams" and flag.key not in left_out]
 
 
 def _shown(value: Any) -> str:

@@ -18,6 +18,7 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
+FOR_FILES = ("realtime", "loop")  # settings of a stream that a camera cannot have
 
 
 @settings

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from watchline.streams.source import Source
 
 OUT = Path("annotated")  # where outputs go if nobody says
+ONLY_LIVE = ("split", "latency_budget")  # settings of a config that files have no use for
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -46,12 +47,13 @@ def run(options: argparse.Namespace) -> int:
     if not options.inputs and not settings.streams:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
     out = _checked_out(options, settings)
+    _tell_left_out(options, settings)
     sources, failed = _gather(options.inputs, settings)
     _check_single(options, out, sources)
     stopped = False
     if sources:
         video = None if options.no_video else settings.video
-        job = Annotate(sources, settings.detector, settings.annotator, out, video)
+        job = Annotate(sources, settings.detector, settings.annotator, out, video, place=settings.place)
         stopped = _work(job, plain=options.verbose)
         tell(job, settings.conceal, sys.stdout)
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
@@ -72,6 +74,14 @@ def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
         parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
     check_report(options)
     return out
+
+
+def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
+    """A config may be that of `watchline run` as well: say what of it files cannot obey."""
+    names = " and ".join(name for name in ONLY_LIVE if name in settings.given)
+    if names:
+        why = "files are written whole, and no frame is dropped; `watchline run` obeys it for cameras"
+        print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
 def _gather(inputs: list[str], settings: "Config") -> "tuple[list[Source], list[str]]":

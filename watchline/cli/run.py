@@ -40,11 +40,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--jsonl", metavar="-|FILE", help="write the events of all streams there, - is stdout")
     parser.add_argument("--split", metavar="10m", help="begin new files after so long, by the clock (default: 1h)")
     parser.add_argument("--latency-budget", metavar="TIME", help="drop a camera's frame that is older (default: 500ms)")
-    parser.add_argument("--transport", choices=("tcp", "udp"), default="tcp", help="of RTSP (default: tcp)")
+    parser.add_argument("--transport", choices=("tcp", "udp"), help="of RTSP (default: tcp)")
     parser.add_argument(
-        "--realtime", action="store_true", help="play files at their own speed, as if they were cameras"
+        "--realtime", action="store_true", default=None, help="play files at their own speed, as if they were cameras"
     )
-    parser.add_argument("--loop", action="store_true", help="with --realtime: begin files anew at their end")
+    parser.add_argument(
+        "--loop", action="store_true", default=None, help="begin files that play at their own speed anew at their end"
+    )
     parser.add_argument(
         "--place",
         action="append",
@@ -64,7 +66,10 @@ def run(options: argparse.Namespace) -> int:
     from watchline.streams import address
 
     _take_config(options)
-    settings = config.load(options.config, [*flags_of(options), *_places(options)])
+    flags = [*flags_of(options), *_places(options)]
+    if options.inputs:  # they replace the config's streams
+        flags = [flag for flag in flags if flag.table != "streams"]
+    settings = config.load(options.config, flags)
 
     def conceal(text: str) -> str:
         return address.conceal_all(settings.conceal(text), options.inputs)
@@ -119,10 +124,10 @@ def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
     """The sources of the command line or, without any, of the config."""
     from watchline.pipeline.sources import named, typed
 
-    if options.loop and not options.realtime:
-        options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
     if options.inputs:
-        return typed(options.inputs, options.transport, options.realtime, options.loop)
+        if options.loop and not options.realtime:
+            options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
+        return typed(options.inputs, options.transport or "tcp", bool(options.realtime), bool(options.loop))
     if not settings.streams:
         options.parser.error("what? name cameras or files, or a config with streams, e.g. watchline.toml")
     return named(settings.streams)

@@ -25,6 +25,9 @@ SETTINGS = {
     "latency-budget": ("", "latency_budget"),
     "key": ("place", "key"),
     "peer": ("place", "peer"),
+    "transport": ("streams", "transport"),
+    "realtime": ("streams", "realtime"),
+    "loop": ("streams", "loop"),
 }
 
 

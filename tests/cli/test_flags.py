@@ -1,0 +1,248 @@
+"""Flags and config are one: what one may say the other may too, and what cannot be obeyed is said in a line."""
+
+import argparse
+import json
+import logging
+import re
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import get_args
+
+import numpy as np
+import onnx
+import pytest
+from cli.shell import within
+from clips import write_clip, write_photo
+from ledger_of import ledger_of
+from models_onnx import tiny_detector
+
+from watchline.cli import annotate, run
+from watchline.cli.settings import SETTINGS
+from watchline.pipeline.config import TABLES, Flag, Run, load
+from watchline.pipeline.detector import Detector
+from watchline.pipeline.duration import seconds
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.schema import fields_of
+from watchline.pipeline.sources import Stream
+
+FRAMES = 7
+BASE = 'out = "out"\n[detector]\nmodel = "tiny.onnx"\nworkers = 1\nimgsz = [128, 64]\n'
+YARD = '[streams.yard]\nsource = "walk.mp4"\n'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def red_square(index):
+        image = np.full((64, 128, 3), 90, np.uint8)
+        image[16:32, 8 * index : 8 * index + 16] = (0, 0, 255)
+        return image
+
+    write_clip(tmp_path / "walk.mp4", FRAMES, (128, 64), draw=red_square)
+    write_photo(tmp_path / "photo.png")
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    return tmp_path
+
+
+def config(folder, text, above=""):
+    (folder / "watchline.toml").write_text(above + BASE + text)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_annotate_obeys_the_places_of_a_config(folder, caplog):
+    config(folder, YARD)
+    assert within(folder, "annotate", "--config", "watchline.toml").code == 0
+    config(folder, YARD + '[place]\ndetector = "process"\nannotator = "process"\n')
+    with caplog.at_level(logging.DEBUG, "watchline"):
+        done = within(folder, "annotate", "--config", "watchline.toml", "--out", "placed")
+    assert done.code == 0, done.err
+    opened = re.findall(r"the (\w+) process \(pid \d+\) is open", caplog.text)
+    assert sorted(opened) == ["annotator", "detector"]
+    assert files(folder / "placed") == files(folder / "out")
+
+
+def test_annotate_says_that_a_place_cannot_be_had(folder):
+    config(folder, YARD + '[place]\ndetector = "tcp://gpu:5555"\n')
+    done = within(folder, "annotate", "--config", "watchline.toml")
+    assert done.code == 2
+    assert done.err == [
+        "watchline: place 'tcp://gpu:5555' is another host: expected a key (ours, secret) and a peer (its public key), "
+        "so that nobody between can see or change anything; `watchline keys` makes them"
+    ]
+
+
+WHY = "files are written whole, and no frame is dropped; `watchline run` obeys it for cameras"
+
+
+@pytest.mark.parametrize(
+    ("above", "names"),
+    [
+        ('split = "10m"\n', "split"),
+        ("latency_budget = 300\n", "latency_budget"),
+        ('split = "10m"\nlatency_budget = "300ms"\n', "split and latency_budget"),
+        ("", None),
+    ],
+)
+def test_annotate_says_what_of_a_config_files_cannot_obey(folder, above, names):
+    config(folder, YARD, above)
+    done = within(folder, "annotate", "--config", "watchline.toml")
+    assert done.code == 0
+    said = [line for line in done.err if line.startswith("watchline: ")]
+    assert said == ([f"watchline: watchline.toml: {names} left out: {WHY}"] if names else [])
+
+
+def test_run_plays_the_files_of_a_config_at_their_own_speed(folder):
+    config(folder, YARD)
+    done = within(folder, "run", "watchline.toml", "--realtime", "--no-video")
+    assert done.code == 0, done.err
+    told = ledger_of((folder / "out").glob("*.jsonl"))["yard"]
+    assert (told.decoded, told.states) == (FRAMES, ["connecting", "live", "ended"])
+
+
+@pytest.mark.parametrize(("more", "flags"), [("", ["--realtime", "--loop"]), ("realtime = true\n", ["--loop"])])
+def test_run_plays_the_files_of_a_config_for_ever(folder, more, flags):
+    config(folder, YARD + more)
+    command = [sys.executable, "-m", "watchline", "run", "watchline.toml", "--no-video", "--jsonl", "-", *flags]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        numbers = []
+        for line in process.stdout:
+            numbers += [number] if (number := json.loads(line).get("frame")) is not None else []
+            if len(numbers) > 2 * FRAMES:
+                break
+        process.kill()
+    assert numbers[-1] > FRAMES
+
+
+def test_loop_alone_is_refused_by_the_streams_name(folder):
+    config(folder, YARD)
+    done = within(folder, "run", "watchline.toml", "--loop")
+    assert done.code == 2
+    said = "loop needs realtime: only a file that plays at its own speed can begin anew"
+    assert done.err == [f"watchline: watchline.toml: [streams.yard] {said}"]
+
+
+def test_photos_of_a_config_have_no_speed(folder):
+    config(folder, '[streams.yard]\nsource = "photo.png"\n')
+    done = within(folder, "run", "watchline.toml", "--realtime")
+    assert done.code == 1
+    assert "yard: photos have no speed to be played at" in done.err[-1]
+
+
+def flags(**given):
+    return [Flag(f"--{name}", "streams", name, value) for name, value in given.items()]
+
+
+def test_a_flag_for_all_streams_reaches_those_that_can_have_it(folder, monkeypatch):
+    monkeypatch.setenv("HOST", "gate")
+    config(folder, YARD + '[streams.gate]\nsource = "rtsp://${HOST}/1"\n[streams.door]\nsource = "0"\n')
+    streams = load(folder / "watchline.toml", flags(realtime=True, loop=True, transport="udp")).streams
+    assert streams["yard"] == Stream("walk.mp4", realtime=True, loop=True, transport="udp")
+    assert streams["gate"] == Stream("rtsp://gate/1", transport="udp")
+    assert streams["door"] == Stream("0", transport="udp")
+
+
+def test_without_a_flag_the_config_is_obeyed(folder):
+    config(folder, YARD + 'realtime = true\nloop = true\n[streams.gate]\nsource = "rtsp://a/"\ntransport = "udp"\n')
+    streams = load(folder / "watchline.toml").streams
+    assert (streams["yard"].realtime, streams["yard"].loop, streams["gate"].transport) == (True, True, "udp")
+
+
+def test_a_wrong_flag_for_all_streams_is_named(folder):
+    config(folder, YARD)
+    with pytest.raises(ConfigError, match=r"^--transport smoke: must be one of tcp, udp \(default \"tcp\"\)$"):
+        load(folder / "watchline.toml", flags(transport="smoke"))
+
+
+@contextmanager
+def rtsp_camera():
+    """A camera that gets as far as being asked how it shall send. Yields its address and the requests so far."""
+    asked: list[str] = []
+    sdp = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\na=control:track1\r\n"
+
+    def serve():
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client, client.makefile("rwb") as stream:
+                while lines := [line.decode().strip() for line in iter(stream.readline, b"\r\n") if line]:
+                    asked.extend(lines)
+                    number = next(line for line in lines if line.lower().startswith("cseq"))
+                    body = sdp if lines[0].startswith("DESCRIBE") else ""
+                    code = "461 Unsupported Transport" if lines[0].startswith("SETUP") else "200 OK"
+                    head = f"RTSP/1.0 {code}\r\n{number}\r\nContent-Type: application/sdp\r\n"
+                    stream.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+                    stream.flush()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/live", asked
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+@pytest.mark.parametrize(("more", "way"), [([], "RTP/AVP/TCP"), (["--transport", "udp"], "RTP/AVP/UDP")])
+def test_the_cameras_of_a_config_are_asked_for_the_transport_of_the_flag(folder, more, way):
+    with rtsp_camera() as (address, asked):
+        config(folder, f'[streams.gate]\nsource = "{address}"\n')
+        command = [sys.executable, "-m", "watchline", "run", "watchline.toml", *more]
+        with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+            for line in process.stderr:
+                if "retrying" in line:
+                    break
+            process.kill()
+        [transport] = {line.split(":")[1].split(";")[0].strip() for line in asked if line.startswith("Transport")}
+    assert transport == way
+
+
+def parser_of(command):
+    return command.add_to(argparse.ArgumentParser().add_subparsers())
+
+
+def field_of(flag):
+    table, key = SETTINGS[flag]
+    kind = {"": Run, "streams": Stream}.get(table) or TABLES[table]
+    return fields_of(kind)[key]
+
+
+@pytest.mark.parametrize("command", [annotate, run])
+def test_what_the_help_says_of_defaults_is_so(command):
+    """Flags stand for fields; help cannot ask these, as it starts at once, without what they are checked with."""
+    checked = set()
+    for action in parser_of(command)._actions:
+        flag = (action.option_strings or [""])[-1].removeprefix("--")
+        said = re.search(r"\(default: ([^;)]*)", action.help or "")
+        if flag not in SETTINGS or not said:
+            continue
+        default = field_of(flag).default
+        if flag in ("split", "latency-budget"):
+            told = seconds(said[1]) * (1000 if flag == "latency-budget" else 1)
+        elif flag in ("workers", "out"):  # told in words
+            continue
+        else:
+            told = type(default)(said[1])
+        assert told == default, flag
+        checked.add(flag)
+    of_run = {"split", "latency-budget", "transport"} if command is run else set()
+    assert checked == {"conf", "iou", "preset"} | of_run
+
+
+def test_every_flag_stands_for_a_field():
+    known = {flag for command in (annotate, run) for a in parser_of(command)._actions for flag in a.option_strings}
+    assert {f"--{flag}" for flag in SETTINGS} <= known
+    assert all(field_of(flag) for flag in SETTINGS)
+
+
+def test_the_help_names_every_runtime():
+    [action] = [a for a in parser_of(run)._actions if "--runtime" in a.option_strings]
+    [names] = [get_args(kind) for kind in get_args(Detector.__annotations__["runtime"]) if get_args(kind)]
+    assert all(name in action.help for name in names)
