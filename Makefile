@@ -40,10 +40,11 @@ docker-lint: $(VENV)/.test ## lint the Dockerfile (hadolint; x86-64 Linux)
 	@if [ -x $(BIN)/hadolint ]; then $(BIN)/hadolint Dockerfile && echo "hadolint: Dockerfile is fine"; \
 	else echo "hadolint: no binary for this machine, the Dockerfile was not checked"; fi
 
-types: $(VENV)/.test ## check the types (mypy --strict)
-	@rm -rf build/types && mkdir -p build/types/watchline
-	@ln -s $(CURDIR)/watchline/* $(addprefix $(CURDIR)/,$(FOLDERS)) build/types/watchline/
+types: $(VENV)/.test $(addprefix watchline/,$(FOLDERS)) ## check the types (mypy --strict)
 	$(BIN)/mypy -p watchline
+
+watchline/%: # a link that a checkout has, and an unpacked source archive has not
+	@ln -s ../$* $@
 
 format: $(VENV)/.test ## format the code and fix what can be fixed
 	$(BIN)/ruff format $(CODE)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from watchline.streams.jsonl import JsonlWriter
 from watchline.streams.mp4 import Mp4Sink
 from watchline.streams.photos import PhotosSource
 from watchline.streams.source import About, LiveSource, Source
+from watchline.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Annotate:
         engine.close()
         detector = self._detector
         return {
-            "version": version("watchline"),
+            "version": VERSION,
             "model": {
                 "name": about.name,
                 "checkpoint": about.checkpoint,

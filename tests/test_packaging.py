@@ -1,5 +1,6 @@
 """What is shipped: the wheel holds every module, the detector and the type marker; the lists that say so agree."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """The names of the files in the wheel; built from a copy, so that an old build/ cannot help it."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for folder in SETUPTOOLS["package-dir"].values():
-        shutil.copytree(ROOT / folder, source / folder, ignore=TRASH)
+        shutil.copytree(ROOT / folder, source / folder, ignore=TRASH, symlinks=True)
     for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
     code = f"from setuptools.build_meta import build_wheel; build_wheel({str(out)!r})"
@@ -73,6 +74,63 @@ def test_every_folder_of_modules_is_a_package() -> None:
 def test_the_makefile_knows_the_same_folders() -> None:
     [line] = [line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("FOLDERS := ")]
     assert {"watchline", *line.split()[2:]} == set(SETUPTOOLS["package-dir"].values())
+
+
+LOOK_AROUND = """
+import importlib.metadata, importlib.util, json, os, sys
+root, modules, installed = json.loads(sys.argv[1])
+if not installed:
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+    importlib.metadata.version = version
+    sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in repr(finder)]
+    sys.path.insert(0, root)
+found = {name: os.path.realpath(importlib.util.find_spec(name).origin) for name in modules}
+import watchline.cli, watchline.measure.accuracy, watchline.pipeline.places.serve, watchline.pipeline.watch
+loaded = [os.path.realpath(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", "")]
+print(json.dumps([found, [path for path in loaded if path in found.values()], watchline.__version__]))
+"""
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_every_module_is_found_once(installed: bool) -> None:
+    """In a plain checkout by the links in watchline/, and where it is installed to be edited."""
+    modules = {name[:-3].replace("/", ".").removesuffix(".__init__") for name in shipped() if name.endswith(".py")}
+    words = json.dumps([str(ROOT), sorted(modules), installed])
+    done = subprocess.run([sys.executable, "-c", LOOK_AROUND, words], capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+    found, loaded, version = json.loads(done.stdout)
+    folders = {f"{package}.": folder for package, folder in SETUPTOOLS["package-dir"].items() if "." in package}
+    for name, path in found.items():
+        home = next((folder for package, folder in folders.items() if f"{name}.".startswith(package)), "watchline")
+        assert Path(path).is_relative_to(ROOT / home), name
+    assert len(set(found.values())) == len(found)
+    assert sorted(set(loaded)) == sorted(loaded), "one file was loaded under two names"
+    assert len(loaded) > 50
+    assert version == PROJECT["project"]["version"]
+
+
+def test_the_checkout_has_a_link_for_each_folder() -> None:
+    links = {link.name: link.readlink().as_posix() for link in (ROOT / "watchline").iterdir() if link.is_symlink()}
+    assert links == {folder: f"../{folder}" for folder in SETUPTOOLS["package-dir"].values() if folder != "watchline"}
+
+
+def test_tools_walk_each_folder_once() -> None:
+    ruff = Path(sys.executable).parent / "ruff"
+    done = subprocess.run([ruff, "check", "--show-files", "."], capture_output=True, text=True, cwd=ROOT)
+    files = [Path(line) for line in done.stdout.splitlines()]
+    assert ROOT / "pipeline/runner.py" in files
+    assert [file for file in files if file != file.resolve()] == []
+
+
+def test_an_unpacked_archive_makes_the_links_that_it_cannot_hold(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "watchline").mkdir()
+    (tmp_path / "engines").mkdir()
+    subprocess.run(["make", "-s", "watchline/engines"], check=True, cwd=tmp_path)
+    assert (tmp_path / "watchline/engines").readlink() == Path("../engines")
+    subprocess.run(["make", "-s", "watchline/engines"], check=True, cwd=tmp_path)
+    assert list((tmp_path / "engines").iterdir()) == []
 
 
 def test_the_container_is_built_from_the_same_folders() -> None:

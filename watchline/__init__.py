@@ -9,8 +9,9 @@ What the classes and functions do is said where they are defined.
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from watchline.version import VERSION
 
 if TYPE_CHECKING:
     from watchline.errors import WatchlineError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from watchline.streams.paced import PacedSource
     from watchline.streams.source import About
 
-__version__ = version("watchline")
+__version__ = VERSION
 
 __all__ = [
     "About",

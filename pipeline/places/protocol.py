@@ -21,7 +21,6 @@ and a refusal has `"kind": "refused"` and `why`, a text that names both versions
 """
 
 import string
-from importlib.metadata import version
 from typing import Annotated, Literal
 from urllib.parse import quote, unquote
 
@@ -39,6 +38,7 @@ from pydantic.dataclasses import dataclass
 
 from watchline.pipeline.places.channel import LARGEST_HEADER
 from watchline.streams.planes import LONGEST_SIDE
+from watchline.version import VERSION
 
 SCHEMA = 1
 MOST_ITEMS = 256  # of a request
@@ -272,7 +272,7 @@ def unlike(stage: int, hub: int) -> str:
     Args:
         stage, hub: the protocol of each; one of them is ours.
     """
-    here = f" (Watchline {version('watchline')})"
+    here = f" (Watchline {VERSION})"
     return (
         f"the stage speaks protocol {stage}{here if stage == SCHEMA else ''}, "
         f"the hub protocol {hub}{here if hub == SCHEMA else ''}: install the same version of Watchline on both hosts"
