@@ -44,6 +44,7 @@ class Detector:
     """Settings of the detector stage.
 
     Raises:
+        SettingsError (a ValueError): there is no such setting; the nearest is named.
         ValidationError (a ValueError): a setting cannot be; all mistakes are named.
     """
 
