@@ -25,6 +25,10 @@ class CudaMemory:
     def free_pinned(self, address: int) -> None:
         _asked("cudaFreeHost", runtime.cudaFreeHost(address))
 
+    def mind_own_captures(self) -> None:
+        mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
+        _asked("cudaThreadExchangeStreamCaptureMode", runtime.cudaThreadExchangeStreamCaptureMode(mode))
+
     def create_stream(self) -> int:
         # The default stream cannot be captured, and a blocking one waits for whatever else uses the default stream.
         made = runtime.cudaStreamCreateWithFlags(runtime.cudaStreamNonBlocking)

@@ -60,6 +60,7 @@ class FakeCuda(Cuda):
     Attributes:
         launched: how many graphs were launched.
         enqueued: how many times a context put work on a stream that was not being captured.
+        minding: the threads that do as they like while others capture.
     """
 
     def __init__(self, memory: int) -> None:
@@ -74,6 +75,7 @@ class FakeCuda(Cuda):
         self._lock = threading.RLock()
         self.launched = 0
         self.enqueued = 0
+        self.minding: set[int] = set()
 
     def allocate(self, size: int) -> int:
         if self._captures_here():
@@ -92,6 +94,9 @@ class FakeCuda(Cuda):
 
     def free_pinned(self, address: int) -> None:
         _take(self._pinned, address, "pinned memory")
+
+    def mind_own_captures(self) -> None:
+        self.minding.add(threading.get_ident())
 
     def create_stream(self) -> int:
         handle = next(self._handles)

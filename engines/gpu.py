@@ -69,6 +69,13 @@ class Cuda(Protocol):
 
     def free_pinned(self, address: int) -> None: ...
 
+    def mind_own_captures(self) -> None:
+        """This thread allocates, frees and waits as it likes while another thread captures.
+
+        A capture in CUDA's global mode, such as ONNX Runtime's, forbids that to all threads that have not said so.
+        """
+        ...
+
     def create_stream(self) -> int: ...
 
     def destroy_stream(self, stream: int) -> None: ...

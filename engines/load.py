@@ -16,7 +16,7 @@ from pathlib import Path
 from watchline.engines.engine import Engine
 from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused, RuntimeUnavailable
 
-RUNTIMES = ("onnxruntime", "openvino", "tensorrt")
+RUNTIMES = ("onnxruntime", "openvino", "cuda", "tensorrt")
 """The names that a user can ask for; recordings (.npz) need none."""
 
 
@@ -35,7 +35,8 @@ def load(
             With tensorrt an .onnx is built into a plan first, which takes minutes and is kept.
         size: (width, height) of the input in pixels, multiples of the model's stride; None for the model's own.
         threads: that compute one picture. More throughput comes from several engines of one thread.
-        batch: the most pictures at once, which TensorRT tunes for; the others take any number.
+        batch: the most pictures at once, which TensorRT tunes for and CUDA has buffers for (more are run in parts); the
+            others take any number.
 
     Raises:
         ModelNotFound: there is no such file.
@@ -78,6 +79,7 @@ def available() -> dict[str, str]:
     versions: dict[str, Callable[[], str]] = {
         "onnxruntime": _onnxruntime_version,
         "openvino": _openvino_version,
+        "cuda": _cuda_version,
         "tensorrt": _tensorrt_version,
     }
     return {name: _version_or_reason(version) for name, version in versions.items()}
@@ -109,8 +111,23 @@ def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: 
             return OnnxRuntimeEngine(path, size, threads)
         case "openvino":
             return _load_openvino(path, size, threads)
+        case "cuda":
+            return _load_cuda(path, size, batch)
         case _:
             return _load_tensorrt(path, size, batch)
+
+
+def _load_cuda(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
+    try:
+        from watchline.engines.find_cuda import find_cuda
+        from watchline.engines.onnx_cuda import OnnxCudaEngine
+    except ImportError as error:
+        raise _not_installed("cuda", "pip install 'watchline[cuda]'", error) from error
+    try:
+        device = find_cuda()
+    except RuntimeUnavailable as error:
+        raise RuntimeUnavailable(f"{path}: {error}; or run it by onnxruntime or openvino") from error
+    return OnnxCudaEngine(path, size, batch, device=device)
 
 
 def _load_tensorrt(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
@@ -161,6 +178,12 @@ def _onnxruntime_version() -> str:
 
 def _openvino_version() -> str:
     from watchline.engines.open_vino import version
+
+    return version()
+
+
+def _cuda_version() -> str:
+    from watchline.engines.onnx_cuda import version
 
     return version()
 

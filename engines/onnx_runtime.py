@@ -48,8 +48,7 @@ class OnnxRuntimeEngine(CheckedEngine):
                 f"{provider} is not in this onnxruntime {ort.__version__}, which has "
                 f"{', '.join(ort.get_available_providers())}; for CUDA install onnxruntime-gpu instead of onnxruntime"
             )
-        options = _options(threads)
-        _fix_sides(options, shape, size)
+        options = session_options(shape, size, threads)
         runtime = f"onnxruntime {ort.__version__} {provider}"
         if provider == CPU and not all(map(is_exact, integers.sums(model.graph))):
             if not integers.rewritable(model.graph):
@@ -92,6 +91,18 @@ def is_exact(kind: integers.Sums) -> bool:
     return integers.is_exact(kind, run)
 
 
+def session_options(shape: InputShape, size: tuple[int, int], threads: int) -> ort.SessionOptions:
+    """The options of every session, with the input's height and width fixed."""
+    options = _options(threads)
+    width, height = size
+    # Height and width become constants, so that the grid of the decoder is folded. The batch stays free: fixing it
+    # to 1 gained nothing that could be measured.
+    for dim, side in {shape.height: height, shape.width: width}.items():
+        if isinstance(dim, str):
+            options.add_free_dimension_override_by_name(dim, side)
+    return options
+
+
 def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -100,17 +111,6 @@ def _options(threads: int) -> ort.SessionOptions:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = SILENT
     return options
-
-
-def _fix_sides(options: ort.SessionOptions, shape: InputShape, size: tuple[int, int]) -> None:
-    """Make height and width constants, so that the grid of the decoder is folded.
-
-    The batch stays free: fixing it to 1 gained nothing that could be measured.
-    """
-    width, height = size
-    for dim, side in {shape.height: height, shape.width: width}.items():
-        if isinstance(dim, str):
-            options.add_free_dimension_override_by_name(dim, side)
 
 
 def _session(path: Path, options: ort.SessionOptions, provider: str) -> ort.InferenceSession:

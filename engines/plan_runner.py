@@ -7,7 +7,6 @@ Each graph has a context of its own, because a context that is set to another sh
 from it. The contexts share their working memory and the buffers: one stream runs one of them at a time.
 """
 
-import ctypes
 import logging
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.engines.buffers import bytes_of, on_device, on_host
 from watchline.engines.errors import InferenceFailed, ModelRefused
 from watchline.engines.gpu import Context, CudaEngine, Gpu, Shape
 from watchline.engines.plan_graph import INPUT
@@ -51,7 +51,7 @@ class PlanRunner:
             self._stream = self._cuda.create_stream()
             stack.callback(self._cuda.destroy_stream, self._stream)
             size = max(1, engine.device_memory_size_v2)
-            self._scratch = self._device(stack, size), size
+            self._scratch = on_device(self._cuda, stack, size), size
             stack.callback(self._contexts.clear)  # before the memory that they work in
             self._buffers: dict[str, int] = {}
             self._pinned: dict[str, NDArray[Any]] = {}
@@ -64,9 +64,9 @@ class PlanRunner:
                         "export the model with fixed numbers of rows"
                     )
                 dtype = gpu.tensorrt.dtype(engine, name)
-                self._buffers[name] = self._device(stack, _bytes(shape, dtype))
+                self._buffers[name] = on_device(self._cuda, stack, bytes_of(shape, dtype))
                 if name in (INPUT, *outputs):
-                    self._pinned[name] = self._host(stack, shape, dtype)
+                    self._pinned[name] = on_host(self._cuda, stack, shape, dtype)
             self._bind(shapes)
             self._held = stack.pop_all()
 
@@ -140,25 +140,9 @@ class PlanRunner:
         pinned = self._pinned[name]
         return pinned.ctypes.data, pinned[:count].nbytes
 
-    def _device(self, stack: ExitStack, size: int) -> int:
-        address = self._cuda.allocate(size)
-        stack.callback(self._cuda.free, address)
-        return address
-
-    def _host(self, stack: ExitStack, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        size = _bytes(shape, dtype)
-        address = self._cuda.allocate_pinned(size)
-        stack.callback(self._cuda.free_pinned, address)
-        memory = memoryview((ctypes.c_uint8 * size).from_address(address))
-        return np.frombuffer(memory, dtype).reshape(shape)
-
     def _failed(self, what: str) -> InferenceFailed:
         return InferenceFailed(f"{self._where}: TensorRT {what}: {self._gpu.tensorrt.complaint()}")
 
 
 def _numbers(shape: Shape) -> tuple[int, ...]:
     return tuple(shape[i] for i in range(len(shape)))
-
-
-def _bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

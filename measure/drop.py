@@ -11,7 +11,7 @@ from typing import Literal
 from watchline.measure.accuracy import Accuracy, Progress, accuracy
 from watchline.pipeline.detector import Detector
 
-Runtime = Literal["onnxruntime", "openvino", "tensorrt"]
+Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,9 @@ from watchline.measure.errors import ComparisonRefused
 from watchline.pipeline.detector import Detector
 from watchline.streams.frame import Image
 
-Runtime = Literal["onnxruntime", "openvino", "tensorrt"]
+Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
 RUNTIMES: dict[str, tuple[Runtime, ...]] = {
-    ".onnx": ("onnxruntime", "openvino", "tensorrt"),
+    ".onnx": ("onnxruntime", "openvino", "cuda", "tensorrt"),
     ".xml": ("openvino",),
     ".engine": ("tensorrt",),
 }
@@ -140,7 +140,7 @@ def _checkpoint(
 
 def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -> Step:
     name = f"{name} by {engine.runtime}"
-    if file.suffix.lower() != ".onnx" or runtime == "tensorrt":  # they do not let one look inside
+    if file.suffix.lower() != ".onnx" or runtime in ("cuda", "tensorrt"):  # they do not let one look inside
         return Step(name, engine.infer, precision)
     model = onnx.load(file)
     return Step(

@@ -51,7 +51,7 @@ class Detector:
     name = "detector"
 
     model: str = Field(default=zoo.DEFAULT, description="a model file, or the name of a shipped model")
-    runtime: Literal["onnxruntime", "openvino", "tensorrt"] | None = Field(
+    runtime: Literal["onnxruntime", "openvino", "cuda", "tensorrt"] | None = Field(
         default=None, description="what runs the model; without it, what fits the file and this machine"
     )
     imgsz: Count | tuple[Count, Count] | None = Field(

@@ -36,6 +36,13 @@ def test_doctor_counts_the_plans_of_the_cache(tmp_path: Path, monkeypatch: pytes
     assert doctor._plans() == f"1 in {tmp_path / 'plans'}, 2.0 MB"
 
 
+def test_doctor_says_when_two_builds_of_onnx_runtime_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "two builds" not in dict(doctor._runtimes())
+    monkeypatch.setattr("watchline.engines.onnx_builds.version", lambda name: "1.31.1")
+    told = dict(doctor._runtimes())["two builds"]
+    assert told.startswith("onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 overwrite one another: pip uninstall ")
+
+
 def test_a_section_that_breaks_is_a_finding_and_no_failure() -> None:
     def broken() -> doctor.Rows:
         raise RuntimeError("the driver\nis ill")

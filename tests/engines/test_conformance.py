@@ -14,6 +14,8 @@ from watchline.engines import load, metadata
 from watchline.engines.engine import Engine
 from watchline.engines.errors import InferenceFailed, ModelRefused, RequestRefused
 from watchline.engines.fake_gpu import fake_gpu
+from watchline.engines.fake_session import fake_device
+from watchline.engines.onnx_cuda import OnnxCudaEngine
 from watchline.engines.replay import Recorder
 from watchline.engines.tensor_rt import TensorRtEngine
 
@@ -31,10 +33,13 @@ GRAPH_RUNTIMES = [
 Open = Callable[[], Engine]
 
 
-@pytest.fixture(params=[*GRAPH_RUNTIMES, "replay", "tensorrt on the fake GPU"])
+@pytest.fixture(params=[*GRAPH_RUNTIMES, "replay", "cuda on the fake GPU", "tensorrt on the fake GPU"])
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Loads the tiny detector at WIDTH x HEIGHT in one of the runtimes; `replay` has the three batches on record."""
     model = save(tiny_detector(), tmp_path)
+    if request.param == "cuda on the fake GPU":
+        device = fake_device()
+        return lambda: OnnxCudaEngine(model, (WIDTH, HEIGHT), 2, device=device)
     if request.param == "tensorrt on the fake GPU":
         monkeypatch.setenv("WATCHLINE_CACHE", str(tmp_path / "cache"))
         gpu = fake_gpu()

@@ -30,10 +30,10 @@ def test_onnxruntime_on_the_cpu_is_the_default(model: Path) -> None:
         (
             {"runtime": "onnxruntim"},
             RequestRefused,
-            "'onnxruntim'.*onnxruntime, openvino, tensorrt; did you mean onnxr",
+            "'onnxruntim'.*onnxruntime, openvino, cuda, tensorrt; did you mean onnxr",
         ),
         ({"runtime": "OpenVINO"}, RequestRefused, "did you mean openvino"),
-        ({"runtime": "xyz"}, RequestRefused, "'xyz', expected one of onnxruntime, openvino, tensorrt$"),
+        ({"runtime": "xyz"}, RequestRefused, "'xyz', expected one of onnxruntime, openvino, cuda, tensorrt$"),
         ({"threads": 0}, RequestRefused, "0 threads; expected 1 or more"),
         ({"size": (0, 64)}, RequestRefused, "width is 0; expected 8..4096"),
         ({"size": (64, -8)}, RequestRefused, "height is -8; expected 8..4096"),
@@ -106,7 +106,7 @@ def test_a_runtime_that_is_not_installed(model: Path, monkeypatch: pytest.Monkey
 
 def test_available_names_every_runtime_with_its_version() -> None:
     runtimes = available()
-    assert list(runtimes) == ["onnxruntime", "openvino", "tensorrt"]
+    assert list(runtimes) == ["onnxruntime", "openvino", "cuda", "tensorrt"]
     assert "CPUExecutionProvider" in runtimes["onnxruntime"]
 
 

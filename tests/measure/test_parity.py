@@ -156,12 +156,13 @@ def test_what_is_no_engine_or_no_checkpoint_is_refused(made: Path, tmp_path: Pat
 
 
 def test_a_runtime_that_is_missing_is_told(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = {"onnxruntime": "1.23", "openvino": "not available: no module", "tensorrt": "not available: no driver"}
-    monkeypatch.setattr(module.engines, "available", lambda: there)
-    assert runtimes_of(made / "net.onnx") == (
-        ["onnxruntime"],
-        {"openvino": "not available: no module", "tensorrt": "not available: no driver"},
-    )
+    missing = {
+        "openvino": "not available: no module",
+        "cuda": "not available: no driver",
+        "tensorrt": "not available: no driver",
+    }
+    monkeypatch.setattr(module.engines, "available", lambda: {"onnxruntime": "1.23", **missing})
+    assert runtimes_of(made / "net.onnx") == (["onnxruntime"], missing)
     assert runtimes_of(Path("net.xml")) == ([], {"openvino": "not available: no module"})
 
 

@@ -131,7 +131,7 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("[streams.a]\nsource = 'a'\nsorce = 'b'", "[streams.a]: unknown key 'sorce': did you mean 'source'?"),
         (
             "[detector]\nruntime = 'opnvino'",
-            '[detector] runtime = "opnvino": must be one of onnxruntime, openvino, tensorrt; ',
+            '[detector] runtime = "opnvino": must be one of onnxruntime, openvino, cuda, tensorrt; ',
         ),
         # what is no table, or lacks something
         ("detector = 5", "detector = 5: must be a table, [detector]"),

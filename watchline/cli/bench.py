@@ -28,7 +28,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("what", choices=["map"], metavar="map")
     add_data(parser, required=True)
     parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt")
+    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
     parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
     parser.add_argument("--classes", type=words, metavar="cat,dog", help="labels to measure (default: all)")

@@ -14,7 +14,8 @@ import watchline
 from watchline.cli.exit_codes import DONE
 
 PACKAGES = (
-    "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime tensorrt cuda-bindings torch".split()
+    "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime onnxruntime-gpu tensorrt "
+    "cuda-bindings torch".split()
 )
 Rows = list[tuple[str, str]]
 
@@ -96,7 +97,14 @@ def _runtimes() -> Rows:
     from watchline import engines
 
     integers = [(f"INT8 by {name}", text) for name, text in engines.integer_products().items()]
-    return [*engines.available().items(), *integers, ("tensorrt's plans", _plans())]
+    return [*engines.available().items(), *integers, *_two_builds(), ("tensorrt's plans", _plans())]
+
+
+def _two_builds() -> Rows:
+    from watchline.engines.onnx_builds import both_installed
+
+    advice = both_installed()
+    return [("two builds", advice)] if advice else []
 
 
 def _plans() -> str:

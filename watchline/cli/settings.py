@@ -39,7 +39,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
     parser.add_argument("--classes", type=words, metavar="person,car", help="look for these only")
     parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt")
+    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core)")
     parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: superfast)")

@@ -28,7 +28,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--allow", type=words, metavar="A.pub,B.pub", help="public keys of those that may come")
     parser.add_argument("--workers", type=at_least(1), metavar="N", help="workers here, whatever the pipeline says")
     parser.add_argument("--threads", type=at_least(1), metavar="N", help="threads of each engine here")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino or tensorrt, whatever it says")
+    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt, whatever it says")
     parser.add_argument("--ring", help=argparse.SUPPRESS)  # descriptors of the memory shared with the hub, our parent
     return parser
 
