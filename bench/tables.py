@@ -1,0 +1,62 @@
+"""Tables of a measurement: printed as Markdown as soon as they are full, and kept as JSON in one file."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+Cell = str | int | float | None
+
+
+@dataclass
+class Table:
+    """One question's answers. notes: lines under it, such as what failed or was left out."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[list[Cell]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def add(self, *cells: Cell) -> None:
+        """A row; one cell for each column."""
+        if len(cells) != len(self.columns):
+            raise ValueError(f"{self.title}: a row of {len(cells)} cells, expected {len(self.columns)}")
+        self.rows.append(list(cells))
+
+    def markdown(self) -> str:
+        """Title, table, notes."""
+        lines = [f"### {self.title}", ""]
+        if self.rows:
+            lines += [_line(self.columns), _line(["---"] * len(self.columns)), *map(_line, self.rows), ""]
+        return "\n".join([*lines, *(f"{note}\n" for note in self.notes)])
+
+
+@dataclass
+class Report:
+    """The tables of a run, in a file that is whole after each of them."""
+
+    file: Path | None
+    tables: list[Table] = field(default_factory=list)
+
+    def add(self, table: Table) -> None:
+        """Print a table, and write all that there are."""
+        self.tables.append(table)
+        print(table.markdown(), flush=True)
+        if self.file is not None:
+            part = self.file.with_name(f".{self.file.name}.part")
+            part.write_text(json.dumps([asdict(each) for each in self.tables], indent=1))
+            part.replace(self.file)
+
+
+def _line(cells: "list[Cell] | tuple[str, ...] | list[str]") -> str:
+    return f"| {' | '.join(_shown(cell) for cell in cells)} |"
+
+
+def _shown(cell: Cell) -> str:
+    match cell:
+        case None:
+            return "-"
+        case float():
+            return f"{cell:.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+        case _:
+            return str(cell)
