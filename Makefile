@@ -26,7 +26,9 @@ test: packages lint types ## set up, check format, lint and types, run every tes
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(NETWORKS))
 
 test-gpu: $(VENV)/.test ## run the tests that need an NVIDIA GPU, print a table
-	$(PIP) install -e '.[tensorrt]'
+	$(PIP) install -e '.[cuda,tensorrt]'
+	$(PIP) uninstall --yes onnxruntime
+	$(PIP) install --force-reinstall --no-deps onnxruntime-gpu
 	$(BIN)/python -m pytest -m gpu tests/gpu tests/cli/test_doctor.py
 
 packages: ## install what tests need of Debian's packages, as root; else say what is missing
