@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ def _cores() -> int:
     return cores
 
 
+def _workers(settings: dict[str, Any]) -> int:
+    """One a core; on a GPU, one that copies while the other computes."""
+    return 2 if settings.get("runtime") in ("cuda", "tensorrt") else _cores()
+
+
 @settings
 class Detector:
     """Settings of the detector stage.
@@ -62,7 +67,9 @@ class Detector:
     iou: Share = Field(default=0.45, description="of two boxes of a class with a higher IoU, the better one stays")
     classes: tuple[str, ...] = Field(default=(), description="labels to look for; without any, all of the model's")
     every: Count = Field(default=1, description="look at every n-th frame only")
-    workers: Count = Field(default_factory=_cores, description="engines that work side by side, one a core")
+    workers: Count = Field(
+        default_factory=_workers, description="engines that work side by side; without it one a core, two on a GPU"
+    )
     threads: Count = Field(default=1, description="threads of each engine")
     batch: Count = Field(default=1, description="frames an engine takes at once, if that many wait")
 

@@ -132,6 +132,14 @@ def test_what_is_no_source_is_refused_at_once(source):
         watchline.detect(source)
 
 
+def test_a_gpu_has_two_workers_unless_told(monkeypatch):
+    monkeypatch.setattr("watchline.pipeline.detector._cores", lambda: 16)
+    assert watchline.Detector().workers == 16
+    assert watchline.Detector(runtime="openvino").workers == 16
+    assert watchline.Detector(runtime="cuda").workers == watchline.Detector(runtime="tensorrt").workers == 2
+    assert watchline.Detector(runtime="cuda", workers=1).workers == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "text"),
     [

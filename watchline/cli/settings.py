@@ -41,7 +41,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
     parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt")
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
-    parser.add_argument("--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core)")
+    parser.add_argument(
+        "--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core, two on a GPU)"
+    )
     parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: superfast)")
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
