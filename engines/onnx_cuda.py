@@ -9,7 +9,8 @@ launch then, where it else launches each kernel by itself.
 """
 
 import logging
-from contextlib import ExitStack
+import re
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from watchline.engines import metadata
 from watchline.engines.buffers import bytes_of, on_device, on_host
 from watchline.engines.checked import GREY, CheckedEngine, first_line
 from watchline.engines.contract import choose_size
-from watchline.engines.errors import ModelRefused, RuntimeUnavailable
+from watchline.engines.errors import EngineError, InferenceFailed, ModelRefused, RuntimeUnavailable
 from watchline.engines.find_cuda import Device, find_cuda
 from watchline.engines.onnx_runtime import CPU, SILENT, session_options
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 INPUT = "images"
 NO_GRAPH = -1  # the number by which ONNX Runtime knows a run that is neither recorded nor replayed
 PIXELS = np.dtype(np.uint8)
+FAILURE = re.compile(r"CU\w+ failure \d+: [^;]+")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,12 @@ class OnnxCudaEngine(CheckedEngine):
 
     def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         self._cuda.mind_own_captures()  # whichever thread this is
-        parts = [self._run_part(batch[first : first + self._most]) for first in range(0, len(batch), self._most)]
+        try:
+            parts = [self._run_part(batch[first : first + self._most]) for first in range(0, len(batch), self._most)]
+        except EngineError:
+            raise
+        except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
+            raise InferenceFailed(f"{self._where}: {self.runtime} failed: {_short(error)}") from error
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
@@ -120,6 +127,8 @@ class OnnxCudaEngine(CheckedEngine):
 
     def _release(self) -> None:
         self._cuda.mind_own_captures()
+        with suppress(InferenceFailed):  # of a run that failed, work may be left
+            self._cuda.synchronise(self._stream)
         self._ready.clear()
         self._pinned.clear()
         del self._session  # before the stream and the buffers that it works with
@@ -228,10 +237,18 @@ class OnnxCudaEngine(CheckedEngine):
     def _refused(self, error: Exception) -> Exception:
         if isinstance(error, RuntimeUnavailable):
             return error
-        return ModelRefused(f"{self._where}: {self.runtime} does not take it: {first_line(error)}")
+        if FAILURE.search(str(error)):  # which says nothing of the model
+            return InferenceFailed(f"{self._where}: {self.runtime} cannot begin: {_short(error)}")
+        return ModelRefused(f"{self._where}: {self.runtime} does not take it: {_short(error)}")
 
     def _warn(self, error: Exception) -> None:
-        log.warning("%s: runs without CUDA graphs, which costs some time a batch: %s", self._where, first_line(error))
+        log.warning("%s: runs without CUDA graphs, which costs some time a batch: %s", self._where, _short(error))
+
+
+def _short(error: Exception) -> str:
+    """What CUDA, cuDNN or cuBLAS say, out of the page that ONNX Runtime makes of it; of other errors the first line."""
+    failure = FAILURE.search(str(error))
+    return failure[0].strip() if failure else first_line(error)
 
 
 def _run_options(graph: int, wait: bool) -> ort.RunOptions:

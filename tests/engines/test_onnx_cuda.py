@@ -19,7 +19,7 @@ from watchline.engines import available, find_cuda, load, onnx_builds
 from watchline.engines.cuda_driver import Driver, Gpu, NoDriver, ask
 from watchline.engines.errors import InferenceFailed, ModelRefused, RuntimeUnavailable
 from watchline.engines.fake_gpu import FakeCuda
-from watchline.engines.fake_session import fake_device
+from watchline.engines.fake_session import FakeSession, fake_device
 from watchline.engines.find_cuda import Device
 from watchline.engines.onnx_cuda import OnnxCudaEngine, Settings
 
@@ -93,6 +93,30 @@ def test_a_model_that_is_not_taken_leaves_nothing_behind(model: Path) -> None:
     with pytest.raises(ModelRefused, match=r"onnxruntime .* Fake GPU does not take it: no kernel$"):
         OnnxCudaEngine(model, (WIDTH, HEIGHT), device=broken)
     assert cuda(device).held() == {}
+
+
+PAGE = "/src/cuda_call.cc:154 [with ERRTYPE = cudaError] CUDA failure 2: out of memory ; GPU=0 ; file=a.cc ; line=355"
+
+
+def test_a_failure_of_cuda_is_not_the_models(model: Path) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(PAGE)
+
+    device = fake_device()
+    broken = Device(device.name, device.provider, device.memory, device.cuda, fails)
+    with pytest.raises(InferenceFailed, match=r"Fake GPU cannot begin: CUDA failure 2: out of memory$"):
+        OnnxCudaEngine(model, (WIDTH, HEIGHT), device=broken)
+
+
+def test_a_run_that_fails_says_in_a_line_why(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError(PAGE)
+
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), settings=Settings(graphs=False), device=fake_device()) as engine:
+        check(engine, 1)
+        monkeypatch.setattr(FakeSession, "run_with_iobinding", fails)
+        with pytest.raises(InferenceFailed, match=r"Fake GPU failed: CUDA failure 2: out of memory$"):
+            check(engine, 1)
 
 
 def test_another_provider_than_asked_for_is_an_error(model: Path) -> None:
