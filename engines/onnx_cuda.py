@@ -1,11 +1,12 @@
-"""Runs ONNX files on an NVIDIA GPU by ONNX Runtime's CUDA provider: no plan is built, a session opens in seconds.
+"""Runs ONNX files on an NVIDIA GPU by ONNX Runtime's CUDA provider: no plan is built beforehand.
 
     with OnnxCudaEngine(Path("model.onnx"), batch=8) as engine:
         ...
 
 Pictures and outputs cross the bus between pinned buffers and buffers of the device, on the stream that the network
-runs on. For each number of pictures ONNX Runtime records what it does as a CUDA graph when that number first comes: one
-launch then, where it else launches each kernel by itself.
+runs on. What ONNX Runtime does for a number of pictures it records as a CUDA graph: one launch then, where it else
+launches each kernel by itself. Graphs are made for 1, 2, 4, … pictures, when the engine is warmed up, and another
+number runs as the next larger one: on a live stream no number may come for the first time, as that takes long.
 """
 
 import logging
@@ -95,6 +96,7 @@ class OnnxCudaEngine(CheckedEngine):
         self._path, self._settings, self._graphs = path, settings, settings.graphs
         self._options = session_options(shape, size, threads=1)
         self._most = fixed or batch
+        self._sizes = [fixed] if fixed else [*_powers_of_two(below=batch), batch]
         self._cuda = self._device.cuda
         self._cuda.mind_own_captures()
         self._ready: dict[int, Ready] = {}
@@ -120,9 +122,9 @@ class OnnxCudaEngine(CheckedEngine):
         return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
 
     def warm_up(self) -> None:
-        """Runs one picture, and as many as there are buffers for, so that their graphs are there."""
+        """Runs each number of pictures that is made ready."""
         width, height = self.size
-        for count in sorted({self._batch or 1, self._most}):
+        for count in self._sizes:
             self.infer(np.full((count, height, width, 3), GREY, np.uint8))
 
     def _release(self) -> None:
@@ -137,7 +139,8 @@ class OnnxCudaEngine(CheckedEngine):
     def _run_part(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         count = len(batch)
         self._pinned[INPUT][:count] = batch
-        ready = self._ready.get(count) or self._prepare(count)
+        size = next(size for size in self._sizes if size >= count)
+        ready = self._ready.get(size) or self._prepare(size)
         self._copy_in(count)
         self._session.run_with_iobinding(ready.binding, ready.options)
         for name in self._names:
@@ -243,6 +246,10 @@ class OnnxCudaEngine(CheckedEngine):
 
     def _warn(self, error: Exception) -> None:
         log.warning("%s: runs without CUDA graphs, which costs some time a batch: %s", self._where, _short(error))
+
+
+def _powers_of_two(below: int) -> list[int]:
+    return [1 << n for n in range((below - 1).bit_length())]
 
 
 def _short(error: Exception) -> str:

@@ -54,6 +54,16 @@ def test_every_number_of_pictures_up_to_the_batch_and_beyond(model: Path, graphs
     assert len(cuda(device).minding) == 1, "this thread"
 
 
+@pytest.mark.parametrize(("most", "sizes"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
+def test_few_numbers_of_pictures_are_made_ready_and_no_run_makes_more(model: Path, most: int, sizes: list[int]) -> None:
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), most, device=fake_device()) as engine:
+        engine.warm_up()
+        assert sorted(engine._ready) == sizes
+        for count in range(1, most + 2):
+            check(engine, count, count)
+        assert sorted(engine._ready) == sizes
+
+
 def test_buffers_are_made_once(model: Path) -> None:
     device = fake_device()
     with OnnxCudaEngine(model, (WIDTH, HEIGHT), 4, device=device) as engine:
