@@ -10,7 +10,7 @@ from typing import Any
 
 import gpu_models
 import numpy as np
-from gpu_bench import BATCHES, CORES, FEW, FP16, FP32, SEARCH, TF32, WAYS, Bench, Way, attempt, noise, timed
+from gpu_bench import BATCHES, CORES, FEW, FP16, FP32, SEARCH, TF32, WAYS, Bench, OpenEngine, Way, attempt, noise, timed
 from tables import Table
 
 from watchline import engines
@@ -77,7 +77,8 @@ def _time(bench: Bench, table: Table, engine: Engine, way: str, counts: tuple[in
     for count in counts:
         bench.check()
         p50, p95, rate = timed(bench, partial(engine.infer, noise(engine, count)))
-        table.add(_name(engine), way, count, p50, p95, rate * count)
+        network = timed(bench, partial(engine.network, count), 0.2)[0] if isinstance(engine, OpenEngine) else None
+        table.add(_name(engine), way, count, p50, p95, rate * count, network)
 
 
 def side_by_side(bench: Bench, table: Table, way: Way, workers: int = 2, count: int = 16) -> None:
@@ -90,7 +91,7 @@ def side_by_side(bench: Bench, table: Table, way: Way, workers: int = 2, count: 
         times = list(pool.map(lambda engine: timed(bench, lambda: engine.infer(batch), 1.5), loaded))
     p50, p95 = (mean(each[place] for each in times) for place in (0, 1))
     name = _name(loaded[0])
-    table.add(name, f"{way.name}, {workers} workers", count, p50, p95, sum(each[2] for each in times) * count)
+    table.add(name, f"{way.name}, {workers} workers", count, p50, p95, sum(each[2] for each in times) * count, None)
 
 
 def networks(bench: Bench, table: Table) -> None:
@@ -120,7 +121,7 @@ def by_torch(bench: Bench, table: Table) -> None:
                 run = _one_launch(model, batch) if bench.cuda else partial(model, batch)
                 with torch.inference_mode():
                     p50, p95, rate = timed(bench, run)
-                table.add(name, str(kind).removeprefix("torch."), count, p50, p95, rate * count)
+                table.add(name, str(kind).removeprefix("torch."), count, p50, p95, rate * count, p50)
 
 
 def _one_launch(model: Any, batch: Any) -> Callable[[], None]:

@@ -11,6 +11,7 @@ number runs as the next larger one: on a live stream no number may come for the 
 
 import logging
 import re
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 INPUT = "images"
 NO_GRAPH = -1  # the number by which ONNX Runtime knows a run that is neither recorded nor replayed
 PIXELS = np.dtype(np.uint8)
+QUIET = threading.RLock()
+"""Held while a session opens or closes and while a graph is recorded. A session that opens waits for the whole device,
+and that spoils what another thread records; replays go on meanwhile."""
 FAILURE = re.compile(r"CU\w+ failure \d+: [^;]+")
 
 
@@ -102,7 +106,7 @@ class OnnxCudaEngine(CheckedEngine):
         self._ready: dict[int, Ready] = {}
         self._buffers: dict[str, int] = {}
         self._pinned: dict[str, NDArray[Any]] = {}
-        with ExitStack() as self._held:
+        with QUIET, ExitStack() as self._held:
             self._stream = self._cuda.create_stream()
             self._held.callback(self._cuda.destroy_stream, self._stream)
             self._add_buffer(INPUT, (size[1], size[0], 3), PIXELS)
@@ -133,14 +137,15 @@ class OnnxCudaEngine(CheckedEngine):
             self._cuda.synchronise(self._stream)
         self._ready.clear()
         self._pinned.clear()
-        del self._session  # before the stream and the buffers that it works with
-        self._held.close()
+        with QUIET:
+            del self._session  # before the stream and the buffers that it works with
+            self._held.close()
 
     def _run_part(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         count = len(batch)
         self._pinned[INPUT][:count] = batch
         size = next(size for size in self._sizes if size >= count)
-        ready = self._ready.get(size) or self._prepare(size)
+        ready = self._ready.get(size) or self._prepared(size)
         self._copy_in(count)
         self._session.run_with_iobinding(ready.binding, ready.options)
         for name in self._names:
@@ -152,6 +157,10 @@ class OnnxCudaEngine(CheckedEngine):
     def _copy_in(self, count: int) -> None:
         pinned = self._pinned[INPUT]
         self._cuda.copy_to_device(self._buffers[INPUT], pinned.ctypes.data, pinned[:count].nbytes, self._stream)
+
+    def _prepared(self, count: int) -> Ready:
+        with QUIET:
+            return self._prepare(count)
 
     def _prepare(self, count: int) -> Ready:
         """Bind the buffers for so many pictures, and record their graph."""

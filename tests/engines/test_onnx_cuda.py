@@ -5,6 +5,8 @@ And how it is refused where something is missing: driver, GPU, the right ONNX Ru
 
 import logging
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,34 @@ def test_a_model_of_one_batch_size(tmp_path: Path) -> None:
     with OnnxCudaEngine(model, (WIDTH, HEIGHT), 8, device=fake_device()) as engine:
         engine.warm_up()
         check(engine, 2)
+
+
+def test_no_session_opens_or_closes_while_a_graph_is_recorded(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording, go_on, order = threading.Event(), threading.Event(), []
+    run = FakeSession.run_with_iobinding
+
+    def slow(self: FakeSession, binding: ort.IOBinding, options: ort.RunOptions) -> None:
+        recording.set()
+        assert go_on.wait(10)
+        order.append("recorded")
+        run(self, binding, options)
+
+    def other() -> None:
+        with OnnxCudaEngine(model, (WIDTH, HEIGHT), device=fake_device()):
+            order.append("opened")
+        order.append("closed")
+
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), device=fake_device()) as engine, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(FakeSession, "run_with_iobinding", slow)
+        first = pool.submit(check, engine, 1)
+        assert recording.wait(10)
+        second = pool.submit(other)
+        assert not wait([second], 0.2).done
+        go_on.set()
+        first.result()
+        second.result()
+    assert order[:2] == ["recorded", "recorded"], "the run that tells the shapes, and the recording"
+    assert "closed" in order
 
 
 @pytest.mark.parametrize("refusal", ["opens", "captures"])
