@@ -7,6 +7,7 @@ computes on the CPU.
 import contextlib
 import io
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from watchline.engines.gpu import Cuda
 from watchline.engines.onnx_builds import REPLACE
 
 PROVIDER = "CUDAExecutionProvider"
+LISTENING = threading.Lock()  # two threads that redirect the output of the process would not put it back
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,6 @@ def _number(version: str) -> tuple[int, ...]:
 def _missing_libraries() -> list[str]:
     """Load CUDA's libraries from where pip installs them, or else the system. Returns those that are not there."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with LISTENING, contextlib.redirect_stdout(said):
         ort.preload_dlls()
     return sorted(set(re.findall(r"Failed to load (?:\S*/)?(lib[^/:\s]+):", said.getvalue())))

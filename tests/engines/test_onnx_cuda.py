@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,20 @@ def test_libraries_that_are_missing_are_named(
     ):
         find_cuda.find_cuda()
     assert capsys.readouterr().out == ""
+
+
+def test_workers_that_ask_at_once_leave_the_output_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch)
+    before, inside = sys.stdout, threading.Barrier(2)
+
+    def meet() -> None:
+        with suppress(threading.BrokenBarrierError):
+            inside.wait(0.2)
+
+    monkeypatch.setattr(ort, "preload_dlls", meet, raising=False)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: find_cuda.find_cuda(), range(2)))
+    assert sys.stdout is before
 
 
 def test_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
