@@ -7,7 +7,6 @@ import logging
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -243,16 +242,26 @@ def test_libraries_that_are_missing_are_named(
 
 def test_workers_that_ask_at_once_leave_the_output_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     found(monkeypatch)
-    before, inside = sys.stdout, threading.Barrier(2)
+    before, inside = sys.stdout, []
+    second_in, first_out = threading.Event(), threading.Event()
 
-    def meet() -> None:
-        with suppress(threading.BrokenBarrierError):
-            inside.wait(0.2)
+    def preload() -> None:
+        inside.append(threading.get_ident())
+        if len(inside) == 1:
+            second_in.wait(0.2)
+        else:
+            second_in.set()
+            first_out.wait(0.2)
 
-    monkeypatch.setattr(ort, "preload_dlls", meet, raising=False)
+    def ask_for_it(_: int) -> None:
+        find_cuda.find_cuda()
+        first_out.set()
+
+    monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: find_cuda.find_cuda(), range(2)))
+        list(pool.map(ask_for_it, range(2)))
     assert sys.stdout is before
+    assert len(inside) == 2
 
 
 def test_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
