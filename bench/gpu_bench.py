@@ -133,9 +133,14 @@ class Bench:
             return OnnxRuntimeEngine(file, provider=PROVIDER)
         return OpenEngine(file, batch=batch, settings=way.settings)
 
+    @property
+    def imgsz(self) -> int | None:
+        """Side of the shipped detector's input: its own, but for a small one where it is quick."""
+        return QUICK_SIDE if self.quick else None
+
     def size_of(self, model: Path) -> tuple[int, int] | None:
-        """That it is loaded for: its own, but for a small one where it is quick."""
-        return (QUICK_SIDE, QUICK_SIDE) if self.quick and model == self.shipped else None
+        """The size that a model is loaded for."""
+        return (self.imgsz, self.imgsz) if self.imgsz and model == self.shipped else None
 
 
 def timed(bench: Bench, run: Callable[[], object], seconds: float = 0.5) -> tuple[float, float, float]:

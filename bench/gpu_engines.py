@@ -10,6 +10,7 @@ from typing import Any
 
 import gpu_models
 import numpy as np
+from bare import bare_engine
 from gpu_bench import BATCHES, CORES, FEW, FP16, FP32, SEARCH, TF32, WAYS, Bench, OpenEngine, Way, attempt, noise, timed
 from tables import Table
 
@@ -17,6 +18,7 @@ from watchline import engines
 from watchline.engines.engine import Engine
 from watchline.measure.calibration import pictures
 from watchline.measure.differences import Difference, of_outputs
+from watchline.pipeline.detector import Detector
 
 PHOTOS = 32
 CONF, IOU = 0.25, 0.45
@@ -56,6 +58,11 @@ def engine(bench: Bench, table: Table) -> None:
     for way in (FP32, FP16):
         with attempt(table, f"{way.name} side by side"):
             side_by_side(bench, table, way)
+    with attempt(table, "CPU"):
+        detector = Detector(runtime="onnxruntime", imgsz=bench.imgsz)
+        rate = bare_engine(detector, 0.5 if bench.quick else 3.0)
+        with detector.load() as one:
+            table.add(_name(one), f"CPU, {CORES} engines of a thread each", 1, None, None, rate, None)
     if not engines.available()["tensorrt"].startswith("not available"):
         with attempt(table, "TensorRT"), engines.load(bench.shipped, "tensorrt", batch=max(BATCHES)) as plan:
             _time(bench, table, plan, "TensorRT, FP32", FEW)

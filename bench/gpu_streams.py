@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.codec.hwaccel import HWAccel
 from clips import scaled
-from gpu_bench import CORES, FP32, QUICK_SIDE, Bench, attempt, nvidia_smi
+from gpu_bench import CORES, FP32, Bench, attempt, nvidia_smi
 from gpu_engines import side_by_side
 from tables import Table
 
@@ -67,7 +67,7 @@ def chain(bench: Bench, table: Table) -> None:
     alone = float(str(bare.rows[0][5]))
     table.add("the bare engines", workers, alone, 1.0, None, None, "")
     runtime: Any = "cuda" if bench.cuda else "onnxruntime"
-    detector = Detector(runtime=runtime, workers=workers, batch=batch, imgsz=QUICK_SIDE if bench.quick else None)
+    detector = Detector(runtime=runtime, workers=workers, batch=batch, imgsz=bench.imgsz)
     for video in (None, Mp4Sink(preset="ultrafast")):
         for streams in (1, 2) if bench.quick else (1, 4, 16):
             bench.check()

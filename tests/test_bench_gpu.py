@@ -32,7 +32,8 @@ def test_the_dry_run_fills_its_tables(bikes: Path, tmp_path: Path) -> None:
     assert compared[2:5] == [32, 0, 0], "32 pictures, by the same runtime"
     assert compared[5] > 0
     assert compared[6:] == [0, 0]
-    assert [row[2] for row in tables["engine"]["rows"]] == [1, 2, 2, 2]
+    assert [row[2] for row in tables["engine"]["rows"]] == [1, 2, 2, 2, 1]
+    assert all(row[5] > 0 for row in tables["engine"]["rows"])
     assert [row[4] for row in tables["chain"]["rows"][1:]] == [30, 60, 30, 60], "no frame is missing"
 
 
