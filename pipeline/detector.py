@@ -39,9 +39,9 @@ def _cores() -> int:
     return cores
 
 
-def _workers(settings: dict[str, Any]) -> int:
+def _workers(given: dict[str, Any]) -> int:
     """One a core; on a GPU, one that copies while the other computes."""
-    return 2 if settings.get("runtime") in ("cuda", "tensorrt") else _cores()
+    return 2 if given.get("runtime") in ("cuda", "tensorrt") else _cores()
 
 
 @settings
