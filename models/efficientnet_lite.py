@@ -19,18 +19,21 @@ from torch import Tensor, nn
 
 from watchline.models.errors import CheckpointError
 
-# (expansion, channels out, blocks, stride of the first block, kernel)
+# (channels out, stride of the first block, kernel)
 STAGES = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
+    (16, 1, 3),
+    (24, 2, 3),
+    (40, 2, 5),
+    (80, 2, 3),
+    (112, 1, 5),
+    (192, 2, 5),
+    (320, 1, 3),
 )
-STEM = 32
-STRIDE_8_BLOCKS, STRIDE_16_BLOCKS = 5, 11  # blocks whose output is the last map of that stride
+Widths = tuple[tuple[int, ...], ...]
+WHOLE: Widths = ((32,), (96, 144), (144, 240), (240, 480, 480), (480, 672, 672), (672, 1152, 1152, 1152), (1152,))
+"""Of each stage, the channels inside its blocks: six times what comes in. The first is the stem's."""
+
+STRIDE_8_STAGES, STRIDE_16_STAGES = 3, 5  # stages whose output is the last map of that stride
 CHANNELS = (40, 112, 320)  # of the stride-8, stride-16 and stride-32 map
 
 
@@ -45,10 +48,9 @@ def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups:
 class Bottleneck(nn.Module):
     """Inverted bottleneck: expand (unless 1), depthwise, project; the input is added where the shape is kept."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, hidden: int, kernel: int, stride: int, expand: bool = True) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        self.expand = nn.Sequential(*conv_bn(inputs, hidden), nn.ReLU6(True)) if expansion > 1 else nn.Identity()
+        self.expand = nn.Sequential(*conv_bn(inputs, hidden), nn.ReLU6(True)) if expand else nn.Identity()
         self.depthwise = nn.Sequential(*conv_bn(hidden, hidden, kernel, stride, groups=hidden), nn.ReLU6(True))
         self.project = conv_bn(hidden, outputs)
         self.shortcut = stride == 1 and inputs == outputs
@@ -59,16 +61,24 @@ class Bottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The backbone without its classifier: three feature maps, at stride 8, 16 and 32."""
+    """The backbone without its classifier: three feature maps, at stride 8, 16 and 32.
 
-    def __init__(self) -> None:
+    Args:
+        widths: of each stage, the channels inside its blocks; fewer than WHOLE, or fewer blocks, is a slim network.
+        last: channels of the stride-32 map.
+    """
+
+    def __init__(self, widths: Widths = WHOLE, last: int = CHANNELS[-1]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*conv_bn(3, STEM, 3, stride=2), nn.ReLU6(True))
+        self.widths, self.last = widths, last
+        channels = widths[0][0]
+        self.stem = nn.Sequential(*conv_bn(3, channels, 3, stride=2), nn.ReLU6(True))
         blocks = []
-        channels = STEM
-        for expansion, outputs, repeats, first_stride, kernel in STAGES:
-            for i in range(repeats):
-                blocks.append(Bottleneck(channels, outputs, expansion, kernel, first_stride if i == 0 else 1))
+        for stage, ((outputs, first_stride, kernel), hidden) in enumerate(zip(STAGES, widths, strict=True)):
+            outputs = last if stage == len(STAGES) - 1 else outputs
+            for i, inside in enumerate(hidden):
+                stride = first_stride if i == 0 else 1
+                blocks.append(Bottleneck(channels, outputs, inside, kernel, stride, expand=stage > 0))
                 channels = outputs
         self.blocks = nn.ModuleList(blocks)
 
@@ -76,9 +86,10 @@ class EfficientNetLite0(nn.Module):
         """Args: x (B, 3, H, W) float, (RGB - 127) / 128. Returns: the maps of stride 8, 16 and 32."""
         x = self.stem(x)
         maps = []
+        ends = [sum(len(stage) for stage in self.widths[:n]) for n in (STRIDE_8_STAGES, STRIDE_16_STAGES)]
         for i, block in enumerate(self.blocks, 1):
             x = block(x)
-            if i in (STRIDE_8_BLOCKS, STRIDE_16_BLOCKS):
+            if i in ends:
                 maps.append(x)
         shallow, fine = maps
         return shallow, fine, x  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)

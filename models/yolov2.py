@@ -18,17 +18,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, conv_bn
+from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, Widths, conv_bn
 
+MEAN, SCALE = 127.0, 128.0
 STRIDE = 16
 HIDDEN = 192
+SLIM: Widths = ((16,), (48,), (96, 144), (160, 240), (288, 336), (480, 576), (640,))
+SLIM_LAST, SLIM_HIDDEN = 160, 160
+"""The backbone and the head of the detector that ships, which takes no longer than YOLOX-nano on a CPU."""
+
 MAX_LOG_SIZE = 4.0  # exp() of a predicted log size stays finite from the first step on
-REACH = 2.0  # a centre may lie half a cell outside its own cell, so that two or three cells can answer for an object
+MOST, SHARPNESS = 10, 3.0  # of `assign`
+REACH = 2.0  # a centre may lie half a cell outside its own cell, so that four cells can answer for an object
 
 
 def normalise(images: Tensor) -> Tensor:
     """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-    return (images.float() - 127.0) / 128.0
+    return (images.float() - MEAN) / SCALE
 
 
 class YOLOv2(nn.Module):
@@ -36,17 +42,20 @@ class YOLOv2(nn.Module):
 
     priors: Tensor
 
-    def __init__(self, priors: Tensor, classes: int = 20, backbone: EfficientNetLite0 | None = None) -> None:
+    def __init__(
+        self, priors: Tensor, classes: int = 20, backbone: EfficientNetLite0 | None = None, hidden: int = HIDDEN
+    ) -> None:
         super().__init__()
         self.classes = classes
         self.register_buffer("priors", priors.float())
         self.backbone = backbone or EfficientNetLite0()
-        shallow, fine, coarse = CHANNELS
+        shallow, fine, _ = CHANNELS
+        coarse = self.backbone.last
         self.passthrough = nn.Sequential(*conv_bn(shallow, 24), nn.ReLU6(True), nn.PixelUnshuffle(2))
         self.fine = nn.Sequential(*conv_bn(fine, 128), nn.ReLU6(True))
         self.coarse = nn.Sequential(*conv_bn(coarse, 160), nn.ReLU6(True), *_separable(160, 160))
-        self.head = nn.Sequential(*_separable(96 + 128 + 160, HIDDEN), *_separable(HIDDEN, HIDDEN))
-        self.region = nn.Conv2d(HIDDEN, len(priors) * (5 + classes), 1)
+        self.head = nn.Sequential(*_separable(96 + 128 + 160, hidden), *_separable(hidden, hidden))
+        self.region = nn.Conv2d(hidden, len(priors) * (5 + classes), 1)
         nn.init.normal_(self.region.weight, std=0.01)
         bias = torch.zeros(len(priors), 5 + classes)
         bias[:, 4] = -math.log(99.0)  # nearly every cell is background: start there
@@ -106,19 +115,26 @@ def decode(raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Targets:
-    """The true boxes of a batch in one table.
+    """The true boxes of a batch in one table, and what is not known of it in another.
 
     Attributes:
         image: (G,) int64, which picture of the batch.
         boxes: (G, 4) float32 xyxy in pixels of the input.
         classes: (G,) int64.
         ignore: (G,) bool: what overlaps such a box counts neither as object nor as background.
+        sure: (G,) float32 in 0..1: how much a label counts; 1 for a person's, less for a teacher's that wavers.
+        open_image: (R,) int64. open_boxes: (R, 4) float32. open_classes: (R, C) bool: parts of pictures in which not
+            every object of these classes has a box, so that one seen there is no mistake.
     """
 
     image: Tensor
     boxes: Tensor
     classes: Tensor
     ignore: Tensor
+    sure: Tensor
+    open_image: Tensor
+    open_boxes: Tensor
+    open_classes: Tensor
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,11 @@ class Weights:
 def region_loss(raw: Tensor, priors: Tensor, targets: Targets, weights: Weights = Weights()) -> dict[str, Tensor]:
     """The three parts of YOLOv2's loss, and their weighted sum.
 
-    A prior is responsible for an object when their IoU is the best or above 0.5, in the object's cell and in the
-    nearer neighbours (the paper: the best prior and the object's cell only). Its box is drawn to the object (complete
-    IoU, Zheng et al. 2020, in place of squared errors), its objectness to the IoU it has reached, its classes to the
-    label (softmax cross-entropy). Every other prediction is drawn to objectness 0, unless it overlaps an object by
-    IoU > 0.6 (Darknet's threshold) or an ignored one by 0.4.
+    Those predictions that can reach an object's centre compete for it (`assign`; the paper: the best prior in the
+    object's cell). The winners' boxes are drawn to the object (complete IoU, Zheng et al. 2020, in place of squared
+    errors), their objectness to the IoU they have reached, their classes to the label (softmax cross-entropy); an
+    unsure label counts less, and asks for less objectness. Every other prediction is drawn to objectness 0, unless
+    `background` says that it may be right.
 
     Args:
         raw: (B, K * (5 + C), h, w), what the network gave.
@@ -148,66 +164,101 @@ def region_loss(raw: Tensor, priors: Tensor, targets: Targets, weights: Weights 
     Returns:
         "loss", "coord", "objectness" and "class": scalars, sums over the batch divided by the count of positives.
     """
-    height, width = raw.shape[-2:]
     boxes, objectness, logits = split(raw, priors)
     with torch.no_grad():
-        found = assign(targets, priors, height, width)
-        wanted, counts = _objectness_mask(boxes.detach(), targets)
-    image, index, truth = found
-    positives = max(len(image), 1)
+        image, index, truth = assign(boxes, objectness, logits, targets, *raw.shape[-2:])
+        counts = background(boxes, logits, targets)
+    sure = targets.sure[truth]
+    positives = sure.sum().clamp(min=1)
     mine = boxes[image, index]
     overlap = complete_iou(mine, targets.boxes[truth] / STRIDE)
-    coord = (1 - overlap).sum() / positives
-    classes = F.cross_entropy(logits[image, index], targets.classes[truth], reduction="sum") / positives
-    wanted[image, index] = overlap.detach().clamp(0, 1)
+    coord = ((1 - overlap) * sure).sum() / positives
+    classes = (F.cross_entropy(logits[image, index], targets.classes[truth], reduction="none") * sure).sum() / positives
+    wanted = torch.zeros_like(objectness)
+    wanted[image, index] = overlap.detach().clamp(0, 1) * sure
     counts[image, index] = True
     bce = F.binary_cross_entropy_with_logits(objectness, wanted, reduction="none")
-    presence = bce[counts].sum() / positives
+    presence = (bce * counts).sum() / positives
     total = weights.coord * coord + weights.objectness * presence + weights.classes * classes
     return {"loss": total, "coord": coord, "objectness": presence, "class": classes}
 
 
-def assign(targets: Targets, priors: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which predictions answer for which objects, on a grid of height x width cells.
+def assign(
+    boxes: Tensor, objectness: Tensor, logits: Tensor, targets: Targets, height: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which predictions answer for which objects: those that are doing best at it.
+
+    All priors of the four cells that can reach an object's centre compete for it. As many win as the overlaps of the
+    best MOST add up to, at least one, in the order of Pr(class) * IoU^SHARPNESS (dynamic k and alignment: Ge et al.,
+    "YOLOX", 2021; Feng et al., "TOOD", 2021). Two objects that want one prediction: the better match has it.
+
+    Args:
+        boxes, objectness, logits: as `split` gives them, of a grid of height x width cells.
+        targets: the true boxes.
 
     Returns:
-        three (P,) int64 tables: picture of the batch, index of the prediction (as in `split`), row of `targets`.
+        three (P,) int64 tables: picture of the batch, index of the prediction, row of `targets`.
     """
     rows = (~targets.ignore).nonzero()[:, 0]
-    boxes = targets.boxes[rows] / STRIDE
-    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    shared = torch.minimum(size[:, None], priors[None]).prod(-1)
-    ratio = shared / (size.prod(-1)[:, None] + priors.prod(-1)[None] - shared)  # (G, K)
-    responsible = (ratio > 0.5) | (ratio == ratio.max(dim=1, keepdim=True).values)
-    row, prior = responsible.nonzero(as_tuple=True)
-    cell = centre.floor()
-    side = torch.where(centre - cell < 0.5, -1.0, 1.0)  # towards the nearer neighbour, in x and in y
-    still = torch.zeros_like(side)
-    offsets = torch.stack([still, side * torch.tensor([1.0, 0.0]), side * torch.tensor([0.0, 1.0])])  # (3, G, 2)
-    cells = (cell + offsets)[:, row]  # (3, P, 2)
-    inside = (cells >= 0).all(-1) & (cells[..., 0] < width) & (cells[..., 1] < height)
-    which = inside.nonzero(as_tuple=True)[1]
-    x, y = cells[inside].long().unbind(-1)
-    return targets.image[rows][row[which]], (prior[which] * height + y) * width + x, rows[row[which]]
+    truth, image = targets.boxes[rows] / STRIDE, targets.image[rows, None]
+    index, inside = candidates((truth[:, :2] + truth[:, 2:]) / 2, boxes.shape[1] // (height * width), height, width)
+    overlap = _iou(boxes[image, index], truth[:, None]) * inside  # (G, A)
+    label = targets.classes[rows, None, None].expand(*index.shape, 1)
+    likely = objectness[image, index].sigmoid() * logits[image, index].softmax(-1).gather(-1, label)[..., 0]
+    match = (likely + 1e-6) * (overlap + 1e-3) ** SHARPNESS * inside
+    wins = overlap.topk(min(MOST, overlap.shape[1]), dim=1).values.sum(1).round().clamp(min=1)  # (G,)
+    rank = match.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    chosen = (rank < wins[:, None]) & inside
+    place = image * boxes.shape[1] + index
+    best = torch.zeros(boxes.shape[:2], dtype=match.dtype, device=match.device).flatten()
+    best.scatter_reduce_(0, place[chosen], match[chosen], "amax")
+    row, which = (chosen & (match == best[place])).nonzero(as_tuple=True)
+    return image[row, 0], index[row, which], rows[row]
 
 
-def _objectness_mask(boxes: Tensor, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Objectness wanted where no object is (zeros), and which predictions count as background: both (B, N)."""
-    counts = torch.ones(boxes.shape[:2], dtype=torch.bool)
-    for b in range(len(boxes)):
-        mine = targets.image == b
-        truth, ignored = targets.boxes[mine] / STRIDE, targets.ignore[mine]
-        if not len(truth):
-            continue
-        shared, area, true_area = _intersection(boxes[b], truth)
-        overlap = shared / (area[:, None] + true_area[None] - shared).clamp(min=1e-6)
-        counts[b] = ~(overlap > torch.where(ignored, 0.4, 0.6)).any(dim=1)
-    return torch.zeros(boxes.shape[:2]), counts
+def candidates(centre: Tensor, priors: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The predictions whose cell can reach a centre: REACH / 2 cells at most between it and the cell's middle.
+
+    Args:
+        centre: (G, 2) in cells.
+
+    Returns:
+        (G, A) int64, indices of predictions as in `split`, and (G, A) bool, whether they lie inside the grid; A is
+        four cells times the priors.
+    """
+    first = (centre - 0.5).floor()
+    steps = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=centre.device)
+    x, y = (first[:, None] + steps).long().unbind(-1)  # (G, 4)
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    cell = torch.where(inside, y * width + x, 0)
+    prior = torch.arange(priors, device=centre.device) * height * width
+    return (cell[..., None] + prior).flatten(1), inside[..., None].expand(*inside.shape, priors).flatten(1)
 
 
-def _intersection(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    size = (torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])).clamp(min=0)
-    return size.prod(-1), (a[:, 2:] - a[:, :2]).prod(-1), (b[:, 2:] - b[:, :2]).prod(-1)
+def background(boxes: Tensor, logits: Tensor, targets: Targets) -> Tensor:
+    """Which predictions are wrong where no object answers to them, (B, N) bool.
+
+    Not those that overlap an object by IoU > 0.6 (Darknet's threshold) or an ignored one by 0.4, and not those of a
+    class that is open where their centre lies.
+    """
+    overlap = _iou(boxes[targets.image], targets.boxes[:, None] / STRIDE)  # (G, N)
+    spared = overlap > torch.where(targets.ignore, 0.4, 0.6)[:, None]
+    hits = torch.zeros(boxes.shape[:2], dtype=torch.float32, device=boxes.device)
+    hits.index_add_(0, targets.image, spared.float())
+    there = boxes[targets.open_image]  # (R, N, 4)
+    centre, part = (there[..., :2] + there[..., 2:]) / 2, targets.open_boxes[:, None] / STRIDE
+    inside = ((centre > part[..., :2]) & (centre < part[..., 2:])).all(-1)  # (R, N)
+    unknown = targets.open_classes.gather(1, logits[targets.open_image].argmax(-1))  # (R, N)
+    hits.index_add_(0, targets.open_image, (inside & unknown).float())
+    return hits == 0
+
+
+def _iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4) xyxy that broadcast."""
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    shared = size.prod(-1)
+    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
+    return shared / union.clamp(min=1e-6)
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:

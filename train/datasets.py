@@ -3,8 +3,7 @@
 Every reader gives the same `Sample`: a picture and boxes in VOC's twenty classes, in pixels, xyxy, half-open.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
-from watchline.ops.boxes import iou
 from watchline.ops.voc import VOC
 from watchline.train.coco import coco_to_voc
 
@@ -36,9 +34,6 @@ class Sample:
     boxes: NDArray[np.float32]
     classes: NDArray[np.int64]
     ignore: NDArray[np.bool_]
-
-
-Labeller = Callable[[Image], tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]
 
 
 def voc(folder: Path, split: str) -> Iterator[Sample]:
@@ -106,35 +101,6 @@ def video_frames(path: Path, every: int) -> Iterator[Sample]:
         if index % every == 0:
             yield _sample(np.asarray(capture.retrieve()[1], np.uint8), [])
         index += 1
-
-
-def pseudo_labelled(
-    samples: Iterable[Sample], label: Labeller, keep: float, ignore: float, cache: Path
-) -> Iterator[Sample]:
-    """The samples with the teachers' boxes added, but for those that lie over a real box.
-
-    Args:
-        samples: pictures, with real boxes or none.
-        label: picture -> boxes, scores, classes.
-        keep: score from which a box is a label.
-        ignore: score from which it is at least ignored; below, it counts for nothing.
-        cache: folder in which the teachers' answers are kept, by the picture's hash.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    for sample in samples:
-        file = cache / f"{hashlib.sha256(sample.image.tobytes()).hexdigest()[:24]}.npz"
-        if not file.is_file():
-            boxes, scores, classes = label(sample.image)
-            np.savez(file, boxes=boxes, scores=scores, classes=classes)
-        with np.load(file) as found:
-            boxes, scores, classes = found["boxes"], found["scores"], found["classes"]
-        new = (scores >= ignore) & (iou(boxes, sample.boxes).max(axis=1, initial=0) <= 0.4)
-        yield Sample(
-            sample.image,
-            np.concatenate([sample.boxes, boxes[new]]),
-            np.concatenate([sample.classes, classes[new]]),
-            np.concatenate([sample.ignore, scores[new] < keep]),
-        )
 
 
 def _sample(image: Image, rows: list[list[float]], ignore: list[bool] | None = None) -> Sample:

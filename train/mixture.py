@@ -1,98 +1,112 @@
-"""The pictures the shipped detector learns from, in three groups that are drawn with fixed shares.
+"""The pictures the shipped detector learns from: what people labelled, and what teachers see in the rest.
 
-Within a group, pictures of rare classes are drawn more often: repeat factor sampling (Gupta, Dollar and Girshick,
-"LVIS", 2019, section 5).
-
-Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, flickr8k, videos.
+Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, kitti-cyclists, flickr8k,
+videos. Only training splits are read; pictures that are measured on are never opened here.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain
+import hashlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.ops.boxes import iou
+from watchline.ops.voc import VOC
 from watchline.train import datasets
-from watchline.train.datasets import Sample
-from watchline.train.teachers import IGNORE, KEEP, Teachers
+from watchline.train.datasets import Image, Sample
+from watchline.train.kitti import kitti_cyclists
+from watchline.train.pictures import GROUPS, Picture
+from watchline.train.teachers import Labels, Looks, Teachers, fuse
 
-SHARES = (0.40, 0.30, 0.30)  # of photos, street, everyday
-COMMON = 0.2  # share of the pictures from which a class counts as common
-MOST = 8.0  # times that a picture of the rarest class is as likely as others
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Attributes: photos (VOC, COCO: labelled), street (CamVid, Penn-Fudan, videos), everyday (Flickr8k)."""
-
-    photos: list[Sample]
-    street: list[Sample]
-    everyday: list[Sample]
-
-    @property
-    def groups(self) -> tuple[list[Sample], list[Sample], list[Sample]]:
-        return self.photos, self.street, self.everyday
-
-    @cached_property
-    def _cumulative(self) -> list[NDArray[np.float64]]:
-        """Of each group, the running sum of its pictures' probabilities."""
-        factors = repeat_factors([_classes(sample) for group in self.groups for sample in group])
-        parts = np.split(factors, np.cumsum([len(group) for group in self.groups])[:-1])
-        return [np.cumsum(part / part.sum()) for part in parts]
-
-    def draw(self, rng: np.random.Generator) -> Sample:
-        """A picture: first a group by SHARES, then one of its pictures by their repeat factors."""
-        group = int(rng.choice(len(SHARES), p=SHARES))
-        place = int(np.searchsorted(self._cumulative[group], rng.random()))
-        return self.groups[group][min(place, len(self.groups[group]) - 1)]
+PHOTOS, STREET, EVERYDAY = range(len(GROUPS))
+KEEP, IGNORE = 0.30, 0.12  # a teacher's box at KEEP or above is a label, between the two it is ignored
+CERTAIN = 0.6  # score from which a teacher's label counts as much as a person's
+OVERLOOKED = 0.5  # score from which a box that people did not draw may be right all the same
+TAKEN = 0.4  # IoU from which a teacher's box is that of a label
+LONGEST, QUALITY = 576, 85  # side in pixels and JPEG quality of the pictures as they are kept
+SQUASHED = math.log(4 / 3)  # Flickr8k here is squares that were 4:3 or 3:4
 
 
-def repeat_factors(classes: Sequence[set[int]]) -> NDArray[np.float64]:
-    """How much more often than others each picture is to be drawn.
+def gather(data: Path, cache: Path) -> Iterator[Picture]:
+    """Everything under `data`; teachers under `data/weights/onnx` label what people did not.
 
     Args:
-        classes: the classes in each picture.
-
-    Returns:
-        (N,) max over a picture's classes c of sqrt(COMMON / f(c)), f the share of pictures that hold c; 1 to MOST.
+        data: folder of the data sets.
+        cache: folder in which what the teachers saw is kept, by the picture's hash.
     """
-    counts = Counter(c for found in classes for c in found)
-    factor = {c: (COMMON * len(classes) / count) ** 0.5 for c, count in counts.items()}
-    return np.array([min(max([1.0, *(factor[c] for c in found)]), MOST) for found in classes])
-
-
-def _classes(sample: Sample) -> set[int]:
-    return set(sample.classes[~sample.ignore].tolist())
-
-
-def load(data: Path, cache: Path) -> Mixture:
-    """Read everything under `data`; teachers under `data/weights/onnx` label what has no labels.
-
-    Only training splits are read. Pictures that are measured on are never opened here.
-    """
+    cache.mkdir(parents=True, exist_ok=True)
     teachers = Teachers.load(data / "weights" / "onnx")
 
-    def taught(samples: Iterable[Sample]) -> list[Sample]:
-        return list(datasets.pseudo_labelled(samples, teachers.label, KEEP, IGNORE, cache))
+    def seen(image: Image, closely: bool) -> Labels:
+        file = cache / f"{hashlib.sha256(image.tobytes()).hexdigest()[:24]}.npz"
+        if not file.is_file():
+            looks = teachers.look(image, closely)
+            np.savez(file, **vars(looks))
+        with np.load(file) as found:
+            looks = Looks(**{name: found[name] for name in ("windows", "boxes", "scores", "classes", "look")})
+        return fuse(looks, IGNORE)
 
-    photos = [*datasets.voc(data / "voc2012-animals", "train"), *datasets.coco_yolo(data / "coco128", "train2017")]
-    street = taught(
-        chain(
-            datasets.photos(sorted((data / "camvid" / "train").glob("*.jpg"))),
-            datasets.pennfudan(data / "pennfudan"),
-            datasets.video_frames(data / "videos" / "intel_car-detection.mp4", every=3),
-            datasets.video_frames(data / "videos" / "intel_one-by-one-person-detection.mp4", every=8),
-        )
+    for sample in datasets.voc(data / "voc2012-animals", "train"):
+        yield _picture(_overlooked(sample, seen(sample.image, False)), PHOTOS)
+    for sample in datasets.coco_yolo(data / "coco128", "train2017"):
+        yield _picture(_overlooked(sample, seen(sample.image, False)), PHOTOS, often=1.5)
+    for sample, opened in kitti_cyclists(data / "kitti-cyclists", "train", lambda image: seen(image, True)):
+        yield _picture(_added(sample, seen(sample.image, True)), STREET, opened=opened)
+    for sample in datasets.photos(sorted((data / "camvid" / "train").glob("*.jpg"))):
+        yield _picture(_added(sample, seen(sample.image, True)), STREET)
+    for sample in datasets.pennfudan(data / "pennfudan"):
+        yield _picture(_added(sample, seen(sample.image, True)), STREET, often=1.5)
+    for name, every in (("intel_car-detection.mp4", 3), ("intel_one-by-one-person-detection.mp4", 8)):
+        for sample in datasets.video_frames(data / "videos" / name, every):
+            yield _picture(_added(sample, seen(sample.image, True)), STREET, often=0.4)
+    for sample in datasets.photos(_listed(data / "flickr8k")):
+        yield _picture(_added(sample, seen(sample.image, False)), EVERYDAY, squashed=SQUASHED)
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    for split in ("train", "dev"):
+        for line in (folder / f"Flickr_8k.{split}Images.txt").read_text().splitlines():
+            if (file := folder / "images" / line.strip()).is_file():
+                yield file
+
+
+def _added(sample: Sample, seen: Labels) -> tuple[Sample, NDArray[np.float32]]:
+    """The teachers' boxes beside the sample's own: labels that count by their scores, and unsure ones to ignore."""
+    new = iou(seen.boxes, sample.boxes).max(axis=1, initial=0) <= TAKEN
+    added = Sample(
+        sample.image,
+        np.concatenate([sample.boxes, seen.boxes[new]]),
+        np.concatenate([sample.classes, seen.classes[new]]),
+        np.concatenate([sample.ignore, seen.scores[new] < KEEP]),
     )
-    listed = [
-        line.strip()
-        for split in ("train", "dev")
-        for line in (data / "flickr8k" / f"Flickr_8k.{split}Images.txt").read_text().splitlines()
-    ]
-    files = (data / "flickr8k" / "images" / name for name in listed)
-    everyday = taught(datasets.photos(f for f in files if f.is_file()))
-    return Mixture(photos, street, everyday)
+    sure = np.minimum(seen.scores[new] / CERTAIN, 1)
+    return added, np.concatenate([np.ones(len(sample.boxes), np.float32), sure]).astype(np.float32)
+
+
+def _overlooked(sample: Sample, seen: Labels) -> tuple[Sample, NDArray[np.float32]]:
+    """Of a picture that people labelled: what teachers are certain of beside, to ignore."""
+    certain = seen.scores >= OVERLOOKED
+    both, sure = _added(sample, Labels(seen.boxes[certain], seen.scores[certain], seen.classes[certain]))
+    ignore = both.ignore.copy()
+    ignore[len(sample.boxes) :] = True
+    return Sample(both.image, both.boxes, both.classes, ignore), sure
+
+
+def _picture(
+    labelled: tuple[Sample, NDArray[np.float32]],
+    group: int,
+    opened: NDArray[np.bool_] | None = None,
+    squashed: float = 0.0,
+    often: float = 1.0,
+) -> Picture:
+    sample, sure = labelled
+    image, scale = sample.image, min(1.0, LONGEST / max(sample.image.shape[:2]))
+    if scale < 1:
+        image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].reshape(-1)
+    opened = np.zeros(len(VOC), bool) if opened is None else opened
+    boxes = (sample.boxes * scale).astype(np.float32)
+    return Picture(jpeg, boxes, sample.classes, sure, sample.ignore, opened, group, squashed, often)

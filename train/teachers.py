@@ -1,7 +1,10 @@
 """Pseudo-labels: what detectors trained on COCO see in a photo that nobody has labelled.
 
-Two teachers look at the same photo, and a box's score is the mean of theirs (nought where one sees nothing). Boxes
-both are sure of become labels; the unsure ones become `ignore`: neither object nor background for the student.
+Two teachers look at a photo, at its mirror image and, on streets, at four enlarged parts of it. What they see is
+kept as they said it (`Teachers.look`) and merged afterwards (`fuse`), so that rules of merging can change without
+looking again. A box's score is the mean over those who could see it (nought from who sees nothing there).
+
+Weighted box fusion: Solovyev, Wang and Gabruseva (2021).
 """
 
 from dataclasses import dataclass
@@ -25,11 +28,38 @@ from watchline.ops.nms import nms_per_class
 from watchline.train.coco import coco_to_voc
 
 Image = NDArray[np.uint8]
-Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]  # boxes (N, 4), scores (N,), VOC classes
 
-SAME_OBJECT = 0.55  # IoU from which two teachers speak of one object
-SEEN = 0.10  # score from which a box is spoken of at all
-KEEP, IGNORE = 0.35, 0.20  # a box at KEEP or above is a label, between the two it is ignored
+SAME_OBJECT = 0.55  # IoU from which two looks speak of one object
+SEEN = 0.05  # score from which a box is spoken of at all
+QUARTER = 0.6  # side of an enlarged part, as a share of the picture's
+EDGE = 3.0  # pixels: a box this near to a cut is of an object that may go on behind it
+SMALL = 0.35  # side, as a share of an enlarged part's, up to which the part's word counts as the whole picture's does
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen in a picture, look by look.
+
+    Attributes:
+        windows: (L, 4) float32 xyxy, the part of the picture that each look was at.
+        boxes: (N, 4) float32 xyxy in pixels of the picture. scores: (N,) float32. classes: (N,) int64, VOC's.
+        look: (N,) int64, row of `windows`.
+    """
+
+    windows: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    look: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Merged boxes of a picture: boxes (N, 4), scores (N,), classes (N,)."""
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    classes: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,11 +79,84 @@ class Teachers:
         """
         return cls(_engine(folder / "yolox_nano.onnx", "yolox"), _engine(folder / "picodet_s_416_coco.onnx", "picodet"))
 
-    def label(self, bgr: Image) -> Found:
-        """What both see in a picture (H, W, 3): boxes in its pixels, mean scores from SEEN up, VOC classes."""
-        a = _to_voc(*_see(self.yolox, bgr))
-        b = _to_voc(*_see(self.picodet, bgr))
-        return _mean_of_two(a, b)
+    def look(self, bgr: Image, closely: bool = False) -> Looks:
+        """What both see in a picture (H, W, 3) and in its mirror image; closely: and in four enlarged parts."""
+        height, width = bgr.shape[:2]
+        windows: list[tuple[int, int, int, int]] = []
+        found: list[tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]] = []
+        for window in [(0, 0, width, height), *(quarters(width, height) if closely else [])]:
+            x1, y1, x2, y2 = window
+            part = np.ascontiguousarray(bgr[y1:y2, x1:x2])
+            whole = window == (0, 0, width, height)
+            for engine in (self.yolox, self.picodet):
+                for mirrored in (False, True) if whole else (False,):
+                    boxes, scores, classes = _to_voc(*_see(engine, part[:, ::-1] if mirrored else part))
+                    if mirrored:
+                        boxes = _mirror(boxes, x2 - x1)
+                    windows.append(window)
+                    found.append((boxes + np.array([x1, y1, x1, y1], np.float32), scores, classes))
+        return Looks(
+            np.array(windows, np.float32),
+            np.concatenate([boxes for boxes, _, _ in found]),
+            np.concatenate([scores for _, scores, _ in found]),
+            np.concatenate([classes for _, _, classes in found]),
+            np.repeat(np.arange(len(found)), [len(f[0]) for f in found]),
+        )
+
+
+def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Four overlapping parts of a picture, one at each corner."""
+    w, h = round(width * QUARTER), round(height * QUARTER)
+    return [(x, y, x + w, y + h) for y in (0, height - h) for x in (0, width - w)]
+
+
+def fuse(looks: Looks, least: float = 0.05) -> Labels:
+    """One box an object.
+
+    Best score first, a box joins the object of its class that it overlaps by SAME_OBJECT, or opens one. An object's box
+    is the mean of its boxes weighted by score. Its score is the mean over the looks at the whole picture; for a small
+    object, the mean over the enlarged parts that show all of it where that is more.
+
+    Args:
+        looks: what was seen. least: score from which an object is told.
+    """
+    size = looks.windows[:, 2:].max(axis=0)
+    whole = (looks.windows == np.array([0, 0, *size], np.float32)).all(axis=1)
+    cut = _touches_a_cut(looks, size)
+    order = np.flatnonzero(~cut)[np.argsort(-looks.scores[~cut], kind="stable")]
+    members: list[list[int]] = []
+    centres = np.empty((0, 4), np.float32)
+    classes: list[int] = []
+    for i in order.tolist():
+        overlap = iou(looks.boxes[i : i + 1], centres)[0] * (np.array(classes, np.int64) == looks.classes[i])
+        if len(overlap) and overlap.max() > SAME_OBJECT:
+            members[best := int(overlap.argmax())].append(i)
+            centres[best] = np.average(looks.boxes[members[best]], axis=0, weights=looks.scores[members[best]])
+        else:
+            members.append([i])
+            centres = np.concatenate([centres, looks.boxes[i : i + 1]])
+            classes.append(int(looks.classes[i]))
+    scores = np.array([_score(looks, whole, centre, m) for centre, m in zip(centres, members, strict=True)], np.float32)
+    told = scores >= least
+    return Labels(centres[told], scores[told], np.array(classes, np.int64)[told])
+
+
+def _score(looks: Looks, whole: NDArray[np.bool_], box: NDArray[np.float32], members: list[int]) -> float:
+    best = np.zeros(len(looks.windows), np.float32)
+    np.maximum.at(best, looks.look[members], looks.scores[members])
+    score = float(best[whole].mean())
+    side = looks.windows[:, 2:] - looks.windows[:, :2]
+    inside = ((box[:2] > looks.windows[:, :2] + EDGE) & (box[2:] < looks.windows[:, 2:] - EDGE)).all(axis=1)
+    close = ~whole & inside & ((box[2:] - box[:2]).max() < SMALL * side.min(axis=1))
+    return max(score, float(best[close].mean())) if close.any() else score
+
+
+def _touches_a_cut(looks: Looks, size: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Boxes (N,) at an edge of their look that is not one of the picture."""
+    window = looks.windows[looks.look]
+    near_start = (looks.boxes[:, :2] - window[:, :2] < EDGE) & (window[:, :2] > 0)
+    near_end = (window[:, 2:] - looks.boxes[:, 2:] < EDGE) & (window[:, 2:] < size)
+    return np.asarray((near_start | near_end).any(axis=1), np.bool_)
 
 
 def _engine(file: Path, family: str) -> Engine:
@@ -74,7 +177,13 @@ def _see(engine: Engine, bgr: Image) -> tuple[Boxes, NDArray[np.float32]]:
     return place.to_source(outputs["boxes"][0]), outputs["scores"][0]
 
 
-def _to_voc(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Found:
+def _mirror(boxes: Boxes, width: int) -> Boxes:
+    return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+
+
+def _to_voc(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32]
+) -> tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]:
     """The best VOC class of each box that is worth a look, after suppression."""
     ours = coco_to_voc()
     columns = np.array(sorted(ours))
@@ -86,16 +195,3 @@ def _to_voc(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> Found:
     classes = np.array([ours[c] for c in columns[best[worth]]], np.int64)
     keep = nms_per_class(boxes, score, classes, SAME_OBJECT)
     return boxes[keep], score[keep], classes[keep]
-
-
-def _mean_of_two(a: Found, b: Found) -> Found:
-    """One box an object: the better teacher's coordinates, the mean of both scores."""
-    boxes, scores = np.concatenate([a[0], b[0]]), np.concatenate([a[1], b[1]])
-    classes, whose = np.concatenate([a[2], b[2]]), np.repeat([0, 1], [len(a[1]), len(b[1])])
-    keep = nms_per_class(boxes, scores, classes, SAME_OBJECT)
-    same = (iou(boxes[keep], boxes) > SAME_OBJECT) & (classes[keep][:, None] == classes[None])
-    other = same & (whose[keep][:, None] != whose[None])
-    second = np.where(other, scores[None], 0).max(axis=1, initial=0)
-    mean = ((scores[keep] + second) / 2).astype(np.float32)
-    worth = mean >= SEEN
-    return boxes[keep][worth], mean[worth], classes[keep][worth]

@@ -1,16 +1,15 @@
 """The recipe of the shipped detector: `watchline train yolov2 --data DIR --out DIR`.
 
-AdamW with a cosine schedule, an average of the weights, multi-scale training, half of the views mosaics until the
-last steps. Each step draws its pictures from (seed, step) alone, so a run that was stopped goes on as if it had
-not been.
+AdamW with a cosine schedule, an average of the weights, multi-scale training, most of the views mosaics until the last
+part. It runs for a number of steps, or for a number of minutes with the schedule laid over the time. Each step draws
+its pictures from (seed, step) alone, so a run of so many steps that was stopped goes on as if it had not been.
 """
 
 import json
 import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.yolov2 import STRIDE, Targets, YOLOv2, normalise, region_loss
+from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, STRIDE, YOLOv2, normalise, region_loss
 from watchline.ops.priors import dimension_priors
-from watchline.train import augment, checkpoint
-from watchline.train.datasets import Sample
-from watchline.train.mixture import Mixture
+from watchline.train import checkpoint
+from watchline.train.pictures import Picture
+from watchline.train.views import Plan, Store, draw
 
 CHECKPOINT = "checkpoint.pt"
+AVERAGE = "average.pt"
+LAYOUTS = (torch.channels_last, torch.contiguous_format)
+VIEWS = Plan()
+CALM_VIEWS = Plan(shares=(0.8, 0.2, 0.0), single=(0.5, 1.4))
 
 
 @dataclass(frozen=True)
@@ -33,135 +36,206 @@ class Recipe:
     """Settings of a training run; the checkpoint carries them.
 
     Attributes:
-        steps: optimizer steps. batch: pictures a step. sizes: input sizes drawn at random, multiples of 32.
-        priors: how many. frozen: blocks of the backbone that keep their ImageNet weights (after the stem).
+        steps: optimizer steps; or minutes: wall-clock time, if not 0. batch: views a step.
+        sizes: input sizes drawn at random, multiples of 32. priors: how many.
         lr_backbone, lr_head, decay: of AdamW. warmup: steps of linear rise. average: decay of the weights' average.
-        mosaic: share of mosaics, nought in the last `calm` share of the steps.
+        views: how views are drawn. calm: last share of the run, in which `calm_views` and `calm_sizes` are.
         save_every: steps between checkpoints. seed: of everything random.
     """
 
-    steps: int = 3000
+    steps: int = 60000
+    minutes: float = 0.0
     batch: int = 16
-    sizes: tuple[int, ...] = (256, 288, 320, 352)
+    sizes: tuple[int, ...] = (320, 352, 416, 480)
     priors: int = 6
-    frozen: int = 3
-    lr_backbone: float = 3e-4
-    lr_head: float = 2e-3
-    decay: float = 0.02
-    warmup: int = 150
-    average: float = 0.998
-    mosaic: float = 0.5
+    lr_backbone: float = 4e-4
+    lr_head: float = 8e-4
+    decay: float = 0.03
+    warmup: int = 200
+    average: float = 0.999
+    views: Plan = VIEWS
     calm: float = 0.15
+    calm_views: Plan = CALM_VIEWS
+    calm_sizes: tuple[int, ...] = (352, 416, 416, 480)
     save_every: int = 100
     seed: int = 0
 
 
-def learn_priors(data: Mixture, recipe: Recipe) -> Tensor:
-    """Dimension priors in cells of the grid, from 1500 training views of the middle size."""
-    rng = np.random.default_rng(recipe.seed)
+RECIPES = {
+    "cpu": Recipe(),
+    "cuda": Recipe(batch=128, sizes=(320, 416, 512), calm_sizes=(416, 416, 512), lr_backbone=1.5e-3, lr_head=2.5e-3),
+}
+
+
+def best_device() -> str:
+    """ "cuda" where PyTorch sees a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def learn_priors(store: Store, recipe: Recipe) -> Tensor:
+    """Dimension priors in cells of the grid, from the boxes of 800 training views of the middle size."""
     size = sorted(recipe.sizes)[len(recipe.sizes) // 2]
-    views = [_view(data, size, recipe.mosaic, rng) for _ in range(1500)]
-    boxes = np.concatenate([v.boxes[~v.ignore] for v in views])
-    return torch.from_numpy(dimension_priors(boxes[:, 2:] - boxes[:, :2], recipe.priors, recipe.seed) / STRIDE)
+    generator = torch.Generator(store.device).manual_seed(recipe.seed)
+    sizes = []
+    for _ in range(50):
+        truth = draw(store, 16, size, recipe.views, generator)[1]
+        boxes = truth.boxes[~truth.ignore].cpu().numpy()
+        sizes.append(boxes[:, 2:] - boxes[:, :2])
+    return torch.from_numpy(dimension_priors(np.concatenate(sizes), recipe.priors, recipe.seed) / STRIDE)
 
 
-def batch_of(data: Mixture, recipe: Recipe, step: int) -> tuple[Tensor, Targets]:
-    """The batch of a step: images (B, 3, S, S) uint8 RGB and their targets; the same for the same seed and step."""
-    rng = np.random.default_rng([recipe.seed, step])
-    size = int(rng.choice(recipe.sizes))
-    mosaics = recipe.mosaic if step < recipe.steps * (1 - recipe.calm) else 0.0
-    views = [_view(data, size, mosaics, rng) for _ in range(recipe.batch)]
-    images = np.stack([v.image[..., ::-1].transpose(2, 0, 1) for v in views])
-    return torch.from_numpy(images), Targets(
-        image=torch.from_numpy(np.repeat(np.arange(len(views)), [len(v.boxes) for v in views])),
-        boxes=torch.from_numpy(np.concatenate([v.boxes for v in views])),
-        classes=torch.from_numpy(np.concatenate([v.classes for v in views])),
-        ignore=torch.from_numpy(np.concatenate([v.ignore for v in views])),
-    )
+@dataclass
+class _Run:
+    """What a step changes."""
+
+    model: YOLOv2
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int = 0
+    seconds: float = 0.0
 
 
-def _view(data: Mixture, size: int, mosaics: float, rng: np.random.Generator) -> Sample:
-    if rng.random() < mosaics:
-        return augment.mosaic([data.draw(rng) for _ in range(4)], size, rng)
-    return augment.single(data.draw(rng), size, rng)
+def train(
+    pictures: Sequence[Picture],
+    out: Path,
+    recipe: Recipe,
+    threads: int,
+    device: str = "cpu",
+    start: Path | None = None,
+    report: int = 1,
+) -> Iterator[dict[str, float]]:
+    """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step, or of every `report`-th.
 
+    The checkpoint holds the averaged weights under "model", and all that the next step needs; `average.pt` holds the
+    averaged weights alone.
 
-def train(data: Mixture, out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
-    """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step.
-
-    The checkpoint holds the averaged weights under "model", and all that the next step needs.
+    Args:
+        pictures: to learn from.
+        out: folder of the checkpoint.
+        recipe: settings.
+        threads: of PyTorch on a CPU, and for decoding the pictures.
+        device: "cpu" or "cuda".
+        start: a checkpoint whose network is gone on with, as `watchline.train.slim` writes it; None means ImageNet's
+            weights in a whole EfficientNet-Lite0.
+        report: steps between figures; on a GPU each costs a wait.
 
     Raises:
         CheckpointError: `out` holds a checkpoint of another recipe, or a broken one.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
+    torch.backends.cudnn.benchmark = True
     checkpoint.make_folder(out)
-    file = out / CHECKPOINT
+    store = Store.of(pictures, torch.device(device), threads)
+    layout = LAYOUTS[0]  # on a CPU the faster one
+    if device == "cuda":  # depthwise convolutions differ from one cuDNN to the next
+        middle, unit = sorted(recipe.sizes)[len(recipe.sizes) // 2], torch.ones(recipe.priors, 2)
+        layout = min(LAYOUTS, key=lambda way: time_steps(store, recipe, network(start, unit), way, middle)[1])
+    run = _begin(store, out / CHECKPOINT, recipe, start, layout)
+    rates = [group["initial_lr"] for group in run.optimizer.param_groups]
+    before, began = run.seconds, time.perf_counter()
+    told = began
+    while (done := progress(run, recipe)) < 1:
+        for group, rate in zip(run.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(run.step, done, recipe)
+        size, parts = step(run, store, recipe, done)
+        run.step += 1
+        blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
+        if run.step % report == 0:
+            figures = {name: float(value) for name, value in parts.items()}
+            told, since = time.perf_counter(), told
+            yield {"step": run.step, **figures, "size": size, "seconds": (told - since) / report}
+        run.seconds = time.perf_counter() - began + before
+        if run.step % recipe.save_every == 0 or progress(run, recipe) >= 1:
+            _save(run, out, recipe)
+
+
+def step(run: _Run, store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
+    """One step of the optimizer, but for a gradient that is no number, which is dropped. Returns size and losses."""
+    size, images, targets = batch_of(store, recipe, run.step, done)
+    with torch.autocast(store.device.type, torch.bfloat16, enabled=store.device.type == "cuda"):
+        raw = run.model(normalise(images))
+    parts = region_loss(raw.float(), run.model.priors, targets)
+    run.optimizer.zero_grad(set_to_none=True)
+    parts["loss"].backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), 10.0)
+    if torch.isfinite(norm):
+        run.optimizer.step()
+    return size, {name: value.detach() for name, value in parts.items()} | {"norm": norm.detach()}
+
+
+def batch_of(store: Store, recipe: Recipe, number: int, done: float) -> tuple[int, Tensor, Any]:
+    """Size, images and targets of a step; the same for the same seed and step."""
+    rng = np.random.default_rng([recipe.seed, number])
+    calm = done >= 1 - recipe.calm
+    size = int(rng.choice(recipe.calm_sizes if calm else recipe.sizes))
+    generator = torch.Generator(store.device).manual_seed(int(rng.integers(1 << 62)))
+    images, targets = draw(store, recipe.batch, size, recipe.calm_views if calm else recipe.views, generator)
+    return size, images, targets
+
+
+def progress(run: _Run, recipe: Recipe) -> float:
+    """The share of the run that is done: of its minutes, else of its steps."""
+    return run.seconds / (60 * recipe.minutes) if recipe.minutes else run.step / recipe.steps
+
+
+def schedule(number: int, done: float, recipe: Recipe) -> float:
+    """The share of the learning rate: linear rise over the first steps, half a cosine to 1 % over the run."""
+    return min(1.0, (number + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def network(start: Path | None, priors: Tensor) -> YOLOv2:
+    """The network to begin with; its priors change to the new ones, and its answers stay what they were."""
+    if start is None:
+        return YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
+    state = checkpoint.read(start)["model"]
+    model = YOLOv2(torch.ones_like(state["priors"]), 20, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN)
+    model.load_state_dict(state)
+    if model.region.bias is not None:
+        bias = model.region.bias.data.view(len(priors), -1)
+        bias[:, 2:4] += (model.priors / priors).log()
+    model.priors.copy_(priors)
+    return model
+
+
+def _begin(
+    store: Store, file: Path, recipe: Recipe, start: Path | None, layout: torch.memory_format = torch.channels_last
+) -> _Run:
+    """A new run, or the one that `file` holds."""
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
-    priors = saved["priors"] if saved else learn_priors(data, recipe)
-    model = YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
-    cast(Any, model).to(memory_format=torch.channels_last)  # a fifth faster; not every torch's types know it
-    freeze(model, recipe.frozen)
+    priors = saved["priors"].cpu() if saved else learn_priors(store, recipe)
+    model = network(start, priors).to(store.device).train()
+    cast(Any, model).to(memory_format=layout)  # not every torch's types know it
     optimizer = _optimizer(model, recipe)
-    average = {k: v.clone() for k, v in model.state_dict().items()}
-    step = 0
-    if saved:
-        model.load_state_dict(saved["live"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average, step = saved["model"], saved["step"]
-    rates = [group["lr"] for group in _optimizer(model, recipe).param_groups]
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(batch_of, data, recipe, step)
-        while step < recipe.steps:
-            started = time.perf_counter()
-            images, targets = coming.result()
-            coming = ahead.submit(batch_of, data, recipe, step + 1)
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * schedule(step, recipe)
-            raw = model(normalise(images).contiguous(memory_format=torch.channels_last))
-            parts = region_loss(raw, model.priors, targets)
-            optimizer.zero_grad(set_to_none=True)
-            parts["loss"].backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-            optimizer.step()
-            step += 1
-            _blend(average, model.state_dict(), min(recipe.average, (1 + step) / (10 + step)))
-            if step % recipe.save_every == 0 or step == recipe.steps:
-                state = {"model": average, "live": model.state_dict(), "optimizer": optimizer.state_dict()}
-                checkpoint.write(file, {**state, "priors": priors, "step": step, "recipe": json.dumps(asdict(recipe))})
-            figures = {name: float(value.detach()) for name, value in parts.items()}
-            yield {"step": step, **figures, "size": images.shape[-1], "seconds": time.perf_counter() - started}
+    if not saved:
+        return _Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
+    model.load_state_dict(saved["live"])
+    optimizer.load_state_dict(saved["optimizer"])
+    average = {name: value.to(store.device) for name, value in saved["model"].items()}
+    return _Run(model, optimizer, average, saved["step"], saved["seconds"])
 
 
-def freeze(model: YOLOv2, blocks: int) -> None:
-    """Hold the stem and the first blocks: no gradient, and their batch statistics stay ImageNet's."""
-    model.train()
-    for part in (model.backbone.stem, *model.backbone.blocks[:blocks]):
-        part.requires_grad_(False).eval()
-
-
-def schedule(step: int, recipe: Recipe) -> float:
-    """The share of the learning rate at a step: linear rise, then half a cosine to 1 %."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2
+def _save(run: _Run, out: Path, recipe: Recipe) -> None:
+    state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
+    about = {"priors": run.model.priors, "step": run.step, "seconds": run.seconds}
+    checkpoint.write(out / CHECKPOINT, {**state, **about, "recipe": json.dumps(asdict(recipe))})
+    average = {name: value.cpu() for name, value in run.average.items()}
+    checkpoint.write(out / AVERAGE, {"model": average, "step": run.step, "recipe": json.dumps(asdict(recipe))})
 
 
 def _optimizer(model: YOLOv2, recipe: Recipe) -> torch.optim.AdamW:
     """Four groups: backbone and head, with weight decay on kernels and without on the rest."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
-        if p.requires_grad:
-            groups.setdefault((name.startswith("backbone."), p.ndim > 1), []).append(p)
+        groups.setdefault((name.startswith("backbone."), p.ndim > 1), []).append(p)
     return torch.optim.AdamW(
         [
             {
                 "params": members,
-                "lr": recipe.lr_backbone if backbone else recipe.lr_head,
+                "lr": (rate := recipe.lr_backbone if backbone else recipe.lr_head),
+                "initial_lr": rate,
                 "weight_decay": recipe.decay if kernels else 0.0,
             }
             for (backbone, kernels), members in groups.items()
@@ -169,9 +243,42 @@ def _optimizer(model: YOLOv2, recipe: Recipe) -> torch.optim.AdamW:
     )
 
 
-def _blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) -> None:
-    for name, value in live.items():
-        if value.is_floating_point():
-            average[name].lerp_(value, 1 - decay)
-        else:
-            average[name].copy_(value)
+def blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) -> None:
+    """Move the average towards the live weights by 1 - decay; counters are copied."""
+    names = [name for name, value in live.items() if value.is_floating_point()]
+    torch._foreach_lerp_([average[n] for n in names], [live[n] for n in names], 1 - decay)
+    for name in live.keys() - set(names):
+        average[name].copy_(live[name])
+
+
+def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
+    """A few steps of each size with either layout in memory; yields a line about each."""
+    priors = learn_priors(store, recipe)
+    yield f"priors {(priors * STRIDE).round().int().tolist()}"
+    for layout in LAYOUTS:
+        for size in sorted(set(recipe.sizes)):
+            first, median = time_steps(store, recipe, network(start, priors), layout, size)
+            memory = torch.cuda.max_memory_allocated() / 2**30 if store.device.type == "cuda" else 0.0
+            yield (
+                f"{layout} {size}: batch {recipe.batch}, {recipe.batch / median:.0f} views/s, first {first:.1f} s, "
+                f"step {median * 1e3:.0f} ms, {memory:.1f} GiB"
+            )
+
+
+def time_steps(
+    store: Store, recipe: Recipe, model: YOLOv2, layout: torch.memory_format, size: int, count: int = 7
+) -> tuple[float, float]:
+    """Seconds of the first step and the median of the others, of a network that is thrown away."""
+    asked = replace(recipe, sizes=(size,))
+    model = cast(Any, model.to(store.device).train()).to(memory_format=layout)
+    run = _Run(model, _optimizer(model, asked), {})
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        _, parts = step(run, store, asked, 0.0)
+        float(parts["loss"])
+        if store.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+        run.step += 1
+    return seconds[0], sorted(seconds[1:])[(count - 1) // 2]

@@ -3,12 +3,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from watchline.models.yolov2 import (
     STRIDE,
     Targets,
     YOLOv2,
     assign,
+    background,
+    candidates,
     complete_iou,
     decode,
     normalise,
@@ -24,12 +27,22 @@ def random_raw(seed, batch=2, h=4, w=5, classes=3):
     return 0.7 * torch.randn(batch, len(PRIORS) * (5 + classes), h, w, generator=torch.Generator().manual_seed(seed))
 
 
-def targets(*rows, ignore=()):
-    """Rows (image, x1, y1, x2, y2, class) in pixels."""
+def targets(*rows, ignore=(), sure=1.0, opened=()):
+    """Rows (image, x1, y1, x2, y2, class) in pixels; `opened` (image, x1, y1, x2, y2, class) where a class is open."""
     table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
     flags = torch.zeros(len(table), dtype=torch.bool)
     flags[list(ignore)] = True
-    return Targets(table[:, 0].long(), table[:, 1:5], table[:, 5].long(), flags)
+    parts = torch.tensor(opened, dtype=torch.float32).reshape(-1, 6)
+    return Targets(
+        table[:, 0].long(),
+        table[:, 1:5],
+        table[:, 5].long(),
+        flags,
+        torch.full((len(table),), sure),
+        parts[:, 0].long(),
+        parts[:, 1:5],
+        F.one_hot(parts[:, 5].long(), 3).bool() if len(parts) else torch.zeros(0, 3, dtype=torch.bool),
+    )
 
 
 def sigmoid(x):
@@ -81,31 +94,74 @@ def test_complete_iou_of_far_boxes_still_has_a_gradient():
 
 
 @pytest.mark.parametrize(
-    ("box", "cells"),
+    ("centre", "cells"),
     [
-        ((40, 40, 72, 88), {(3, 4), (4, 4), (3, 3)}),  # centre (3.5, 4.0): nearer neighbours right and above
-        ((4, 4, 12, 20), {(0, 0), (1, 0), (0, 1)}),  # centre (0.5, 0.75)
-        ((0, 0, 8, 8), {(0, 0)}),  # centre (0.25, 0.25): both nearer neighbours are outside
-        ((150, 90, 160, 96), {(9, 5)}),  # centre (9.69, 5.81) in the last cell of a 10 x 6 grid
+        ((3.6, 4.2), {(3, 3), (4, 3), (3, 4), (4, 4)}),
+        ((0.25, 0.25), {(0, 0)}),  # the others are outside
+        ((9.7, 5.8), {(9, 5)}),  # of a 10 x 6 grid
+        ((5.5, 0.2), {(5, 0), (6, 0)}),  # in the middle of a cell: its own and the next
     ],
 )
-def test_an_object_is_answered_for_by_its_cell_and_the_nearer_neighbours(box, cells):
-    image, index, row = assign(targets((0, *box, 1)), PRIORS, 6, 10)
-    places = {(int(i) % 10, int(i) % 60 // 10) for i in index}
-    assert places == cells
-    assert set(image.tolist()) == {0}
-    assert set(row.tolist()) == {0}
+def test_the_cells_that_can_reach_a_centre_compete_for_it(centre, cells):
+    index, inside = candidates(torch.tensor([centre]), len(PRIORS), 6, 10)
+    assert index.shape == inside.shape == (1, 4 * len(PRIORS))
+    found = index[inside].tolist()
+    assert {(i % 10, i % 60 // 10) for i in found} == cells
+    assert sorted(i // 60 for i in found) == sorted(list(range(len(PRIORS))) * len(cells))
 
 
-def test_the_best_prior_and_those_above_half_answer():
-    _, index, _ = assign(targets((0, 0, 0, 48, 48, 0)), PRIORS, 6, 10)  # 3 x 3 cells: prior 1 fits
-    assert {int(i) // 60 for i in index} == {1}
-    _, index, _ = assign(targets((0, 0, 0, 72, 56, 0)), PRIORS, 6, 10)  # 4.5 x 3.5: priors 1 and 2 above 0.5
-    assert {int(i) // 60 for i in index} == {1, 2}
+def slowly_assigned(boxes, objectness, logits, truth, height, width):
+    """Loop by loop: (picture, prediction, row) of all who answer."""
+    claims = {}
+    for row in range(len(truth.boxes)):
+        if truth.ignore[row]:
+            continue
+        image, box, label = int(truth.image[row]), truth.boxes[row] / STRIDE, int(truth.classes[row])
+        x, y = ((box[:2] + box[2:]) / 2).tolist()
+        offers = []
+        for k in range(len(PRIORS)):
+            for i in range(height):
+                for j in range(width):
+                    if abs(x - j - 0.5) < 1 and abs(y - i - 0.5) < 1:
+                        n = (k * height + i) * width + j
+                        overlap = iou(boxes[image, n][None].numpy(), box[None].numpy())[0, 0]
+                        likely = sigmoid(objectness[image, n]) * float(logits[image, n].softmax(-1)[label])
+                        offers.append((likely * overlap**3, overlap, n))
+        wins = max(1, round(float(sum(sorted((o[1] for o in offers), reverse=True)[:10]))))
+        for match, _, n in sorted(offers, reverse=True)[:wins]:
+            if match > claims.get((image, n), (0, 0))[0]:
+                claims[image, n] = match, row
+    return {(image, n, row) for (image, n), (_, row) in claims.items()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_matches_answer_as_many_as_their_overlaps_add_up_to(seed):
+    boxes, objectness, logits = split(random_raw(seed, h=6, w=10), PRIORS)
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 1, (7, 2)) * [110, 50]
+    sides = rng.uniform(12, 80, (7, 2))
+    rows = [
+        (int(rng.integers(2)), *c, *np.minimum(c + s, [160, 96]), int(rng.integers(3)))
+        for c, s in zip(corners, sides, strict=True)
+    ]
+    truth = targets(*rows, ignore=[3])
+    found = assign(boxes, objectness, logits, truth, 6, 10)
+    slow = slowly_assigned(boxes, objectness, logits, truth, 6, 10)
+    assert set(zip(*(t.tolist() for t in found), strict=True)) == slow
+    assert {row for _, _, row in slow} >= {0, 1, 2} - {3}
+
+
+def test_two_objects_that_want_one_prediction_the_better_match_has_it():
+    boxes, objectness, logits = split(torch.zeros(1, 3 * 8, 6, 10), PRIORS)
+    truth = targets((0, 40, 40, 72, 88, 1), (0, 40, 40, 74, 90, 1))
+    image, index, _ = assign(boxes, objectness, logits, truth, 6, 10)
+    places = list(zip(image.tolist(), index.tolist(), strict=True))
+    assert len(places) == len(set(places))
 
 
 def test_ignored_objects_are_nobody_s():
-    _, index, _ = assign(targets((0, 0, 0, 48, 48, 0), ignore=[0]), PRIORS, 6, 10)
+    boxes, objectness, logits = split(torch.zeros(1, 3 * 8, 6, 10), PRIORS)
+    _, index, _ = assign(boxes, objectness, logits, targets((0, 0, 0, 48, 48, 0), ignore=[0]), 6, 10)
     assert len(index) == 0
 
 
@@ -115,8 +171,8 @@ def perfect(box, label, h=6, w=10, classes=3):
     raw[:, :, 4] = -12
     size = ((box[2] - box[0]) / STRIDE, (box[3] - box[1]) / STRIDE)
     centre = ((box[0] + box[2]) / 2 / STRIDE, (box[1] + box[3]) / 2 / STRIDE)
-    _, index, _ = assign(targets((0, *box, label)), PRIORS, h, w)
-    for i in index.tolist():
+    index, inside = candidates(torch.tensor([centre]), len(PRIORS), h, w)
+    for i in index[inside].tolist():
         k, row, column = i // (h * w), i % (h * w) // w, i % w
         for axis, cell in enumerate((column, row)):
             share = (centre[axis] - cell + 0.5) / 2
@@ -147,6 +203,54 @@ def test_what_lies_on_an_ignored_box_is_not_background():
     unsure = region_loss(seen, PRIORS, targets((0, *box, 2), ignore=[0]))
     assert float(nothing_there["objectness"]) > 20
     assert float(unsure["objectness"]) < 0.1
+
+
+def test_where_a_class_is_open_one_that_is_seen_is_no_mistake():
+    box = (40, 40, 90, 92)
+    seen = perfect(box, 2)
+    here, elsewhere = (0, 0, 0, 100, 96, 2), (0, 100, 0, 160, 96, 2)
+    assert float(region_loss(seen, PRIORS, targets(opened=[here]))["objectness"]) < 0.1
+    assert float(region_loss(seen, PRIORS, targets(opened=[elsewhere]))["objectness"]) > 20
+    assert float(region_loss(seen, PRIORS, targets(opened=[(*here[:5], 1)]))["objectness"]) > 20
+
+
+def test_background_is_what_overlaps_nothing_box_by_box():
+    raw = random_raw(4, h=6, w=10)
+    boxes, _, logits = split(raw, PRIORS)
+    truth = targets((0, 20, 20, 60, 70, 0), (1, 50, 10, 120, 80, 1), (1, 0, 40, 60, 96, 2), ignore=[2])
+    found = background(boxes, logits, truth)
+    for b in range(2):
+        for n in range(boxes.shape[1]):
+            mine = truth.image == b
+            overlap = iou(boxes[b, n][None].numpy(), truth.boxes[mine].numpy() / STRIDE)[0]
+            limits = np.where(truth.ignore[mine].numpy(), 0.4, 0.6)
+            assert bool(found[b, n]) == (not (overlap > limits).any())
+
+
+def test_an_unsure_label_counts_less_and_asks_for_less_objectness():
+    box = (40, 40, 90, 92)
+    raw = perfect(box, 2)
+    raw.requires_grad_()
+    region_loss(raw, PRIORS, targets((0, *box, 2), sure=0.5))["objectness"].backward()
+    numbers = raw.grad.view(1, len(PRIORS), 8, 6, 10)[:, :, 4]
+    assert numbers.max() > 0  # objectness 1 is too much for a label that is half sure
+    assert numbers.min() >= -1e-6
+
+
+def test_the_gradient_of_the_classes_is_right():
+    raw = random_raw(5, batch=1, h=3, w=3).double().requires_grad_()
+    truth = targets((0, 4, 4, 40, 36, 1), (0, 10, 20, 30, 44, 2), sure=0.7)
+    assert torch.autograd.gradcheck(lambda r: region_loss(r, PRIORS.double(), truth)["class"], raw)
+
+
+def test_a_step_down_the_gradient_brings_boxes_and_objectness_nearer():
+    raw = random_raw(5).requires_grad_()
+    truth = targets((0, 4, 4, 40, 36, 1), (1, 10, 20, 30, 44, 2))
+    before = region_loss(raw, PRIORS, truth)
+    before["loss"].backward()
+    after = region_loss(raw.detach() - 0.02 * raw.grad, PRIORS, truth)
+    for part in ("loss", "coord", "objectness", "class"):
+        assert after[part] < before[part], part
 
 
 def test_a_batch_without_objects_has_a_loss_and_a_gradient():

@@ -75,23 +75,6 @@ def test_a_pedestrian_s_box_is_the_extent_of_the_mask(tmp_path):
     assert sample.boxes.tolist() == [[10, 5, 18, 20], [30, 7, 50, 30]]
 
 
-def test_sure_teachers_label_unsure_ones_ignore_and_real_boxes_win(tmp_path):
-    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 0, 50, 10], [0, 30, 10, 40]], np.float32)
-    calls = []
-
-    def label(image):
-        calls.append(1)
-        return boxes, np.array([0.9, 0.8, 0.25, 0.12], np.float32), np.array([14, 6, 6, 6])
-
-    image = np.zeros((40, 60, 3), np.uint8)
-    real = datasets.Sample(image, boxes[:1] + 1, np.array([14]), np.array([False]))
-    for _ in range(2):  # the second time from the cache
-        [sample] = datasets.pseudo_labelled([real], label, keep=0.35, ignore=0.2, cache=tmp_path)
-        assert sample.boxes.tolist() == [[1, 1, 11, 11], [20, 20, 30, 30], [40, 0, 50, 10]]
-        assert sample.ignore.tolist() == [False, False, True]
-    assert len(calls) == 1
-
-
 @pytest.mark.parametrize("read", [lambda p: datasets.voc(p, "train"), lambda p: datasets.coco_yolo(p, "train"), datasets.pennfudan])  # fmt: skip # noqa: E501
 def test_a_missing_set_is_named(read, tmp_path):
     with pytest.raises(DatasetError, match="is missing"):

@@ -1,39 +1,35 @@
 import numpy as np
 import pytest
 
+from watchline.train import mixture
 from watchline.train.datasets import Sample
-from watchline.train.mixture import MOST, SHARES, Mixture, repeat_factors
+from watchline.train.teachers import Labels
+
+IMAGE = np.zeros((40, 60, 3), np.uint8)
+REAL = Sample(IMAGE, np.array([[1, 1, 11, 11]], np.float32), np.array([14]), np.array([False]))
+SEEN = Labels(
+    np.array([[0, 0, 10, 10], [20, 20, 30, 30], [40, 0, 50, 10], [0, 30, 10, 40]], np.float32),
+    np.array([0.9, 0.45, 0.2, 0.7], np.float32),
+    np.array([14, 6, 6, 1]),
+)
 
 
-def picture(*classes, ignore=False):
-    return Sample(
-        np.zeros((8, 8, 3), np.uint8),
-        np.zeros((len(classes), 4), np.float32),
-        np.array(classes, np.int64),
-        np.full(len(classes), ignore),
-    )
+def test_sure_teachers_label_unsure_ones_ignore_and_real_boxes_win():
+    sample, sure = mixture._added(REAL, SEEN)
+    assert sample.boxes.tolist() == [[1, 1, 11, 11], [20, 20, 30, 30], [40, 0, 50, 10], [0, 30, 10, 40]]
+    assert sample.ignore.tolist() == [False, False, True, False]
+    assert sure.tolist() == pytest.approx([1, 0.75, 1 / 3, 1])
 
 
-def test_common_classes_count_once_and_rare_ones_by_the_root():
-    classes = [{1}] * 98 + [{1, 2}] * 2  # class 2 is in 2 % of the pictures
-    factors = repeat_factors(classes)
-    assert factors[:98] == pytest.approx(1)
-    assert factors[98:] == pytest.approx((0.2 / 0.02) ** 0.5)
+def test_where_people_labelled_a_certain_teacher_is_heeded_but_not_believed():
+    sample, _ = mixture._overlooked(REAL, SEEN)
+    assert sample.boxes.tolist() == [[1, 1, 11, 11], [0, 30, 10, 40]]
+    assert sample.ignore.tolist() == [False, True]
 
 
-def test_the_rarest_is_bounded_and_empty_pictures_count_once():
-    factors = repeat_factors([set()] * 9999 + [{3}])
-    assert factors[0] == 1
-    assert factors[-1] == MOST
-
-
-def test_groups_are_drawn_by_their_shares_and_pictures_by_their_factors():
-    common, rare, empty = picture(14), picture(1), picture()
-    data = Mixture([common] * 99 + [rare], [empty] * 5, [picture(2, ignore=True)] * 7)
-    rng = np.random.default_rng(0)
-    drawn = [data.draw(rng) for _ in range(4000)]
-    shares = [np.mean([any(d is s for s in group) for d in drawn]) for group in data.groups]
-    assert shares == pytest.approx(SHARES, abs=0.03)
-    photos = [d for d in drawn if d is common or d is rare]
-    factor = repeat_factors([{14}] * 99 + [{1}] + [set()] * 12)[99]
-    assert np.mean([d is rare for d in photos]) == pytest.approx(factor / (99 + factor), abs=0.02)
+def test_large_pictures_are_kept_smaller_with_their_boxes():
+    large = Sample(np.zeros((600, 1152, 3), np.uint8), REAL.boxes * 10, REAL.classes, REAL.ignore)
+    kept = mixture._picture((large, np.ones(1, np.float32)), 1)
+    assert kept.boxes.tolist() == [[5, 5, 55, 55]]
+    assert kept.group == 1
+    assert not kept.open.any()

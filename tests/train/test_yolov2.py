@@ -1,84 +1,129 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from pictures import picture
 
+from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
 from watchline.train import yolov2
-from watchline.train.datasets import Sample
-from watchline.train.mixture import Mixture
-from watchline.train.yolov2 import Recipe, batch_of, freeze, learn_priors, schedule
+from watchline.train.views import Store
+from watchline.train.yolov2 import Recipe, batch_of, blend, learn_priors, network, schedule
 
-RECIPE = Recipe(steps=4, batch=2, sizes=(64, 96), priors=3, save_every=2, warmup=2)
+RECIPE = Recipe(steps=4, batch=2, sizes=(64, 96), calm_sizes=(64,), priors=3, save_every=2, warmup=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data():
-    """Grey pictures with one bright square each."""
     rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(12):
-        image = np.full((80, 100, 3), 60, np.uint8)
-        x, y, s = rng.integers(5, 40), rng.integers(5, 30), rng.integers(15, 40)
-        image[y : y + s, x : x + s] = 220
-        box = np.array([[x, y, x + s, y + s]], np.float32)
-        samples.append(Sample(image, box, np.array([6], np.int64), np.array([False])))
-    return Mixture(samples[:4], samples[4:8], samples[8:])
+    corners = rng.uniform(5, 30, (12, 2))
+    return [picture(i, boxes=[(*c, *(c + rng.uniform(10, 25, 2)))], group=i % 3) for i, c in enumerate(corners)]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A slim network, whose steps are fast."""
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("start") / "start.pt"
+    model = YOLOv2(torch.rand(3, 2) + 1, 20, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN)
+    torch.save({"model": model.state_dict()}, file)
+    return file
 
 
 def test_a_batch_depends_on_seed_and_step_alone(data):
-    images, targets = batch_of(data, RECIPE, 3)
-    again, _ = batch_of(data, RECIPE, 3)
-    other, _ = batch_of(data, RECIPE, 4)
+    store = Store.of(data, torch.device("cpu"), 1)
+    size, images, targets = batch_of(store, RECIPE, 3, 0.0)
+    _, again, _ = batch_of(store, RECIPE, 3, 0.0)
+    _, other, _ = batch_of(store, RECIPE, 4, 0.0)
     assert torch.equal(images, again)
     assert images.shape != other.shape or not torch.equal(images, other)
-    assert images.shape[0] == 2
-    assert images.shape[2] == images.shape[3]
-    assert images.shape[3] in RECIPE.sizes
+    assert images.shape == (2, 3, size, size)
+    assert size in RECIPE.sizes
     assert (targets.boxes[:, 2:] >= targets.boxes[:, :2]).all()
     assert (targets.boxes >= 0).all()
-    assert (targets.boxes <= images.shape[3]).all()
+    assert (targets.boxes <= size).all()
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(data, tmp_path):
-    list(yolov2.train(data, tmp_path / "whole", RECIPE, threads=1))
-    first = yolov2.train(data, tmp_path / "parts", RECIPE, threads=1)
+def test_the_last_part_is_calm(data):
+    store = Store.of(data, torch.device("cpu"), 1)
+    recipe = replace(RECIPE, calm_views=replace(RECIPE.calm_views, shares=(1, 0, 0)))
+    assert {batch_of(store, recipe, step, 0.9)[0] for step in range(20)} == {64}
+    assert {batch_of(store, recipe, step, 0.5)[0] for step in range(20)} == {64, 96}
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(data, start, tmp_path):
+    list(yolov2.train(data, tmp_path / "whole", RECIPE, 1, start=start))
+    first = yolov2.train(data, tmp_path / "parts", RECIPE, 1, start=start)
     steps = [next(first)["step"] for _ in range(3)]  # stopped after 3; the checkpoint is of step 2
     first.close()
-    steps += [f["step"] for f in yolov2.train(data, tmp_path / "parts", RECIPE, threads=1)]
+    steps += [f["step"] for f in yolov2.train(data, tmp_path / "parts", RECIPE, 1, start=start)]
     assert steps == [1, 2, 3, 3, 4]
     whole, parts = (torch.load(tmp_path / d / "checkpoint.pt", weights_only=True) for d in ("whole", "parts"))
     for name, value in whole["model"].items():
         assert torch.allclose(value, parts["model"][name], atol=1e-5), name
+    alone = torch.load(tmp_path / "whole" / "average.pt", weights_only=True)["model"]
+    assert all(torch.equal(value, alone[name]) for name, value in whole["model"].items())
 
 
-def test_frozen_blocks_stay_imagenet_s(data, tmp_path):
-    list(yolov2.train(data, tmp_path, RECIPE, threads=1))
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
-    imagenet = yolov2.EfficientNetLite0.pretrained().state_dict()
-    changed = {n for n, v in imagenet.items() if not torch.equal(v, state[f"backbone.{n}"])}
-    assert not any(n.startswith(("stem.", "blocks.0.", "blocks.1.", "blocks.2.")) for n in changed)
-    assert "blocks.5.expand.0.weight" in changed
+def test_a_run_of_minutes_ends_when_they_are_over(data, start, tmp_path):
+    recipe = replace(RECIPE, minutes=3 / 60, save_every=1000)
+    figures = list(yolov2.train(data, tmp_path, recipe, 1, start=start))
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert saved["step"] == len(figures) > 0
+    assert saved["seconds"] >= 3
+    assert list(yolov2.train(data, tmp_path, recipe, 1, start=start)) == []  # nothing is left to do
+
+
+def test_without_a_start_the_backbone_is_imagenet_s(data):
+    priors = torch.rand(3, 2) + 1
+    assert torch.equal(network(None, priors).backbone.stem[0].weight, EfficientNetLite0.pretrained().stem[0].weight)
+
+
+def test_new_priors_change_no_answer(start):
+    priors = torch.tensor([[2.0, 1.0], [3.0, 5.0], [0.7, 0.9]])
+    x = torch.randn(1, 3, 64, 64)
+    old = torch.load(start, weights_only=True)["model"]["priors"]
+    with torch.no_grad():
+        a, b = (yolov2_boxes(network(start, p).eval(), x) for p in (old, priors))
+    assert torch.allclose(a, b, atol=1e-3)
+
+
+def yolov2_boxes(model, x):
+    from watchline.models.yolov2 import decode
+
+    return decode(model(x), model.priors)[0]
 
 
 def test_priors_come_from_the_boxes(data):
-    priors = learn_priors(data, RECIPE)
+    priors = learn_priors(Store.of(data, torch.device("cpu"), 1), RECIPE)
     assert priors.shape == (3, 2)
     assert (priors > 6 / 16).all()  # nothing smaller than the boxes that count
     assert (priors < 96 / 16).all()
 
 
 def test_the_rate_rises_then_falls():
-    rates = [schedule(step, Recipe(steps=100, warmup=10)) for step in range(101)]
-    assert rates[:10] == pytest.approx(np.arange(1, 11) / 10)
+    recipe = Recipe(warmup=10)
+    rates = [schedule(step, step / 100, recipe) for step in range(101)]
+    assert all(a < b for a, b in pairwise(rates[:10]))
     assert all(a >= b for a, b in pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.01)
 
 
-def test_freezing_keeps_the_rest_trainable():
-    model = yolov2.YOLOv2(torch.ones(3, 2))
-    freeze(model, 3)
-    assert not any(p.requires_grad for p in model.backbone.stem.parameters())
-    assert not model.backbone.blocks[2].training
-    assert all(p.requires_grad for p in model.backbone.blocks[3].parameters())
-    assert model.head.training
+def test_the_average_follows_and_counters_are_copied():
+    average = {"w": torch.tensor([0.0, 1.0]), "count": torch.tensor(3)}
+    blend(average, {"w": torch.tensor([1.0, 1.0]), "count": torch.tensor(9)}, 0.9)
+    assert average["w"].tolist() == pytest.approx([0.1, 1.0])
+    assert int(average["count"]) == 9
+
+
+def test_a_gradient_that_is_no_number_is_dropped(data, start):
+    store = Store.of(data, torch.device("cpu"), 1)
+    model = network(start, torch.rand(3, 2) + 1).train()
+    run = yolov2._Run(model, yolov2._optimizer(model, RECIPE), {})
+    with torch.no_grad():
+        model.region.bias[0] = float("nan")
+    before = model.region.weight.clone()
+    yolov2.step(run, store, RECIPE, 0.0)
+    assert torch.equal(before, model.region.weight)

@@ -7,6 +7,7 @@ watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretraine
 import argparse
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ EVERY = 20  # steps between lines
 MODEL = "yolov2-lite0.onnx"
 BACKBONES = ("vgg16", "efficientnet-lite0")
 OWN = {  # options that only one model has
-    "yolov2": ("cache", "frozen"),
+    "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
 }
 NEEDED = "training needs torch: pip install 'watchline[train]'"
@@ -51,7 +52,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="(default: all cores)")
     yolov2 = parser.add_argument_group("yolov2")
     yolov2.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
-    yolov2.add_argument("--frozen", type=at_least(0), help="blocks of the backbone that keep their weights")
+    yolov2.add_argument(
+        "--start", type=Path, metavar="FILE", help="network to go on with, as python -m watchline.train slim writes it"
+    )
+    yolov2.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where there is one)")
     faster = parser.add_argument_group("faster-rcnn")
     faster.add_argument("--backbone", choices=BACKBONES, help="(default: vgg16, as in the paper)")
     faster.add_argument("--pretrained", type=Path, metavar="FILE", help="ImageNet weights of torchvision's vgg16, .pth")
@@ -87,19 +91,23 @@ def _yolov2(options: argparse.Namespace) -> int:
 
     from watchline.export import yolov2 as exporter
     from watchline.export.request import Request
-    from watchline.train import mixture, yolov2
+    from watchline.train import yolov2
+    from watchline.train.mixture import gather
+    from watchline.train.pictures import GROUPS
 
     if len(options.data) > 1:
         options.parser.error(f"--data: {len(options.data)} folders; yolov2 takes one, that holds all its data sets")
     (folder,) = options.data
-    recipe = replace(yolov2.Recipe(), **_asked(options, "steps", "batch", "frozen", "seed"))
+    device = options.device or yolov2.best_device()
+    recipe = replace(yolov2.RECIPES[device], **_asked(options, "steps", "batch", "seed"))
     print(f"reading {folder}", flush=True)
-    data = mixture.load(folder, options.cache or options.out / "labels")
-    print(f"{' + '.join(str(len(group)) for group in data.groups)} pictures: photos, street, everyday", flush=True)
-    _report(yolov2.train(data, options.out, recipe, options.threads), recipe.steps)
+    pictures = list(gather(folder, options.cache or options.out / "labels"))
+    counts = Counter(GROUPS[p.group] for p in pictures)
+    print(", ".join(f"{counts[group]} pictures of {group}" for group in GROUPS), flush=True)
+    _report(yolov2.train(pictures, options.out, recipe, options.threads, device, options.start), recipe.steps)
     file = options.out / MODEL
     onnx.save(exporter.export(options.out / yolov2.CHECKPOINT, Request(file.stem)), file)
-    print(f"{file}: done, {recipe.steps} steps; watchline annotate … --model {file}")
+    print(f"{file}: done; watchline annotate … --model {file}")
     return DONE
 
 

@@ -1,0 +1,106 @@
+"""What the recipe of the shipped detector is made with, step by step, so that a GPU elsewhere can do the training.
+
+    python -m watchline.train pack --data DIR --cache DIR --out DIR             # pictures and labels into parts
+    python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # a network to begin with
+    python -m watchline.train try --parts P.npz … --start S.pt                  # how fast would it be here?
+    python -m watchline.train run --parts P.npz … --start S.pt --out DIR --minutes 7
+
+With the data sets at hand, `watchline train yolov2` does it all. The last one's `average.pt` is for `watchline export`.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from watchline.train import pack, yolov2
+from watchline.train.views import Store
+
+
+def main() -> None:
+    """Do one step."""
+    parser = argparse.ArgumentParser(
+        "python -m watchline.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("pack", _pack), ("slim", _slim), ("try", _try), ("run", _run)):
+        one = commands.add_parser(name)
+        one.set_defaults(run=command)
+        if name == "pack":
+            one.add_argument("--data", type=Path, required=True)
+            one.add_argument("--cache", type=Path, required=True, help="folder for what the teachers saw")
+            one.add_argument("--mebibytes", type=int, default=48, help="most in a part (default: 48)")
+        else:
+            one.add_argument("--parts", type=Path, nargs="+", required=True)
+        if name == "slim":
+            one.add_argument("--model", type=Path, required=True, help="ONNX that this project exported")
+        if name != "try":
+            one.add_argument("--out", type=Path, required=True)
+        if name in ("try", "run"):
+            _recipe_options(one)
+    options = parser.parse_args()
+    options.run(options)
+
+
+def _recipe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--start", type=Path, help="network to begin with; without it, ImageNet's")
+    parser.add_argument("--device", choices=list(yolov2.RECIPES), default=yolov2.best_device())
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the recipe's learning rates")
+    parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--every", type=int, default=50, help="steps between lines")
+
+
+def _pack(options: argparse.Namespace) -> None:
+    from watchline.train.mixture import gather  # whoever reads parts needs no teachers
+
+    for file in pack.write(gather(options.data, options.cache), options.out, options.mebibytes << 20):
+        print(file, f"{file.stat().st_size / 2**20:.1f} MiB", flush=True)
+
+
+def _slim(options: argparse.Namespace) -> None:
+    from watchline.train import slim
+
+    model = slim.slim(slim.read(options.model), slim.views(pack.read(options.parts)))
+    torch.save({"model": model.state_dict()}, options.out)
+
+
+def _try(options: argparse.Namespace) -> None:
+    began = time.perf_counter()
+    store = Store.of(pack.read(options.parts), torch.device(options.device), options.threads)
+    gibibytes = store.pixels.numel() * 4 / 2**30
+    print(f"{len(store.weight)} pictures, {gibibytes:.2f} GiB, {time.perf_counter() - began:.1f} s", flush=True)
+    for line in yolov2.try_out(store, _recipe(options), options.start):
+        print(f"{time.perf_counter() - began:6.1f} s {line}", flush=True)
+
+
+def _run(options: argparse.Namespace) -> None:
+    began = time.perf_counter()
+    pictures = pack.read(options.parts)
+    print(f"{len(pictures)} pictures read, {time.perf_counter() - began:.1f} s", flush=True)
+    for figures in yolov2.train(
+        pictures, options.out, _recipe(options), options.threads, options.device, options.start, options.every
+    ):
+        told = (f"{name} {value:.4g}" for name, value in figures.items())
+        print(f"{time.perf_counter() - began:6.1f} s", *told, flush=True)
+    print(f"{options.out / yolov2.AVERAGE}: done, {time.perf_counter() - began:.1f} s", flush=True)
+
+
+def _recipe(options: argparse.Namespace) -> yolov2.Recipe:
+    asked = {"minutes": options.minutes, "steps": options.steps, "batch": options.batch}
+    recipe = replace(
+        yolov2.RECIPES[options.device], **{name: value for name, value in asked.items() if value is not None}
+    )
+    recipe = replace(recipe, lr_backbone=recipe.lr_backbone * options.rate, lr_head=recipe.lr_head * options.rate)
+    if not options.sizes:
+        return recipe
+    return replace(recipe, sizes=tuple(options.sizes), calm_sizes=tuple(options.sizes))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Labelled pictures in groups that are drawn with fixed shares.
+
+Within a group, pictures of rare classes are drawn more often: repeat factor sampling (Gupta, Dollar and Girshick,
+"LVIS", 2019, section 5).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUPS = ("photos", "street", "everyday")
+SHARES = (0.40, 0.28, 0.32)  # of the groups
+COMMON = 0.2  # share of the pictures from which a class counts as common
+MOST = 8.0  # times that a picture of the rarest class is as likely as others
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One labelled picture, as it is kept and sent.
+
+    Attributes:
+        jpeg: (bytes,) uint8.
+        boxes: (N, 4) float32 xyxy in pixels. classes: (N,) int64, VOC's.
+        sure: (N,) float32 in 0..1. ignore: (N,) bool: neither object nor background.
+        open: (20,) bool: classes of which not every object has a box.
+        group: row of GROUPS.
+        squashed: log of the aspect that the picture may have lost; 0 for one that is as it was taken.
+        often: how much more often than others of its group it is drawn, beside its classes.
+    """
+
+    jpeg: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    sure: NDArray[np.float32]
+    ignore: NDArray[np.bool_]
+    open: NDArray[np.bool_]
+    group: int
+    squashed: float = 0.0
+    often: float = 1.0
+
+
+def weights(pictures: Sequence[Picture]) -> NDArray[np.float64]:
+    """The probability of each picture: its group's share, parted by repeat factors and `often`."""
+    factors = repeat_factors([set(p.classes[~p.ignore].tolist()) for p in pictures])
+    factors = factors * np.array([p.often for p in pictures])
+    groups = np.array([p.group for p in pictures])
+    total = np.bincount(groups, factors, minlength=len(GROUPS))
+    chances: NDArray[np.float64] = factors / total[groups] * np.array(SHARES)[groups]
+    return np.asarray(chances / chances.sum(), np.float64)
+
+
+def repeat_factors(classes: Sequence[set[int]]) -> NDArray[np.float64]:
+    """How much more often than others each picture is to be drawn.
+
+    Args:
+        classes: the classes in each picture.
+
+    Returns:
+        (N,) max over a picture's classes c of sqrt(COMMON / f(c)), f the share of pictures that hold c; 1 to MOST.
+    """
+    counts = Counter(c for found in classes for c in found)
+    factor = {c: (COMMON * len(classes) / count) ** 0.5 for c, count in counts.items()}
+    return np.array([min(max([1.0, *(factor[c] for c in found)]), MOST) for found in classes])

@@ -1,0 +1,198 @@
+"""A trained detector made slim: fewer channels inside its blocks, fewer blocks, nearly the same answers.
+
+Block by block, from the picture on: those channels are kept from which the block's true output is best rebuilt, and
+their last convolution is the least-squares solution (He, Zhang and Sun, "Channel Pruning", 2017; which channel matters
+least: Hassibi and Stork, "Optimal Brain Surgeon", 1993). Training goes on from there.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from watchline.models.efficientnet_lite import WHOLE, Bottleneck, EfficientNetLite0
+from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2, normalise
+from watchline.train.pictures import Picture
+from watchline.train.views import Plan, Store, draw
+
+VIEWS, SIZE = 48, 320  # that the channels are chosen on
+FROM = 600  # pictures
+PLACES = 200  # places of each view that count, drawn at random
+RIDGE = 1e-3  # share of the mean diagonal that is added to it
+ROUND = 0.1  # share of the channels that go at once
+
+
+def views(pictures: Sequence[Picture]) -> Tensor:
+    """Normalised views of some of the pictures, on which a network is made slim."""
+    chosen = np.random.default_rng(0).choice(len(pictures), min(FROM, len(pictures)), replace=False)
+    store = Store.of([pictures[i] for i in chosen], torch.device("cpu"), 1)
+    images, _ = draw(store, VIEWS, SIZE, Plan(), torch.Generator().manual_seed(0))
+    return normalise(images).contiguous()
+
+
+def read(file: Path) -> YOLOv2:
+    """The network of an ONNX that `watchline export` made of one; its batch normalisations do nothing but add."""
+    weights = {w.name.removesuffix(".half"): numpy_helper.to_array(w) for w in onnx.load(file).graph.initializer}
+    [priors] = [w for w in weights.values() if w.ndim == 5 and w.shape[-1] == 2]
+    model = YOLOv2(torch.tensor(priors.reshape(-1, 2)).float(), backbone=EfficientNetLite0(WHOLE)).eval()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            _set(model, name, *(torch.tensor(weights[f"model.{name}.{p}"]).float() for p in ("weight", "bias")))
+    stem = cast(nn.Conv2d, model.backbone.stem[0])
+    stem.weight.data = stem.weight.data[:, [2, 1, 0]]  # BGR -> RGB
+    return model
+
+
+@torch.no_grad()
+def slim(full: YOLOv2, x: Tensor) -> YOLOv2:
+    """The slim network that answers like `full` on the normalised views `x`; its batch norms hold their statistics."""
+    small = YOLOv2(full.priors, full.classes, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN).eval()
+    wanted = _stages(full, x)
+    y = _stem(full, small, x, wanted[0])
+    old, new = 1, 1
+    maps = []
+    for stage in range(1, len(SLIM)):
+        for i in range(len(SLIM[stage])):
+            last = i == len(SLIM[stage]) - 1
+            y = _block(full, small, old + i, new + i, y, wanted[stage][-1 if last else i])
+        old, new = old + len(WHOLE[stage]), new + len(SLIM[stage])
+        maps.append(y)
+    _head(full, small, maps[1], maps[3], y)
+    calibrate(small, x)
+    return small
+
+
+def _stages(full: YOLOv2, x: Tensor) -> list[list[Tensor]]:
+    """Of each stage, what its blocks give; of the last, what the coarse branch makes of it before its ReLU."""
+    x = full.backbone.stem(x)
+    outputs, n = [], 0
+    for stage in WHOLE:
+        outputs.append([x := full.backbone.blocks[n + i](x) for i in range(len(stage))])
+        n += len(stage)
+    outputs[-1] = [full.coarse[1](full.coarse[0](x))]
+    return outputs
+
+
+def _stem(full: YOLOv2, small: YOLOv2, x: Tensor, wanted: list[Tensor]) -> Tensor:
+    """The stem and the first block, which has no expansion: its channels are the stem's."""
+    block = cast(Bottleneck, full.backbone.blocks[0])
+    keep, weight, bias = rebuild(block.depthwise(full.backbone.stem(x)), wanted[0], SLIM[0][0])
+    _copy(full, small, "backbone.stem.0", "backbone.stem.0", keep)
+    _copy(full, small, "backbone.blocks.0.depthwise.0", "backbone.blocks.0.depthwise.0", keep)
+    _set(small, "backbone.blocks.0.project.0", weight[..., None, None], bias)
+    return cast(Tensor, small.backbone.blocks[0](small.backbone.stem(x)))
+
+
+def _block(full: YOLOv2, small: YOLOv2, old: int, new: int, x: Tensor, wanted: Tensor) -> Tensor:
+    theirs, mine = cast(Bottleneck, full.backbone.blocks[old]), cast(Bottleneck, small.backbone.blocks[new])
+    inside = theirs.depthwise(theirs.expand(x))
+    count = cast(nn.Conv2d, mine.depthwise[0]).in_channels
+    keep, weight, bias = rebuild(inside, wanted - x if mine.shortcut else wanted, count)
+    for part in ("expand.0", "depthwise.0"):
+        _copy(full, small, f"backbone.blocks.{old}.{part}", f"backbone.blocks.{new}.{part}", keep)
+    _set(small, f"backbone.blocks.{new}.project.0", weight[..., None, None], bias)
+    return cast(Tensor, mine(x))
+
+
+def _head(full: YOLOv2, small: YOLOv2, shallow: Tensor, fine: Tensor, coarse: Tensor) -> None:
+    for name, module in full.named_modules():
+        if isinstance(module, nn.Conv2d) and name.startswith(
+            ("passthrough.", "fine.", "coarse.3", "coarse.6", "head.0")
+        ):
+            _copy(full, small, name, name, None)
+    _set(small, "coarse.0", torch.eye(SLIM_LAST)[..., None, None], torch.zeros(SLIM_LAST))
+    up = F.interpolate(small.coarse(coarse), scale_factor=2.0, mode="nearest")
+    x = torch.cat([small.passthrough(shallow), small.fine(fine), up], dim=1)
+    middle = full.head[:6](x)  # 384 -> 192, rectified
+    wide = full.head[6:9](middle)
+    keep, weight, bias = rebuild(wide, full.head[9:11](wide), SLIM_HIDDEN)
+    _copy(full, small, "head.3", "head.3", keep)
+    _copy(full, small, "head.6", "head.6", keep)
+    last = F.conv2d(wide[:, keep], weight[..., None, None], bias).clamp(0, 6)
+    kept, region, region_bias = rebuild(last, full.region(full.head[9:](wide)), SLIM_HIDDEN)
+    _set(small, "head.9", weight[kept][..., None, None], bias[kept])
+    small.region.weight.data, small.region.bias.data = region[..., None, None], region_bias  # type: ignore[union-attr]
+
+
+def rebuild(inside: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The channels from which a linear map best gives what is wanted, and that map.
+
+    Args:
+        inside: (B, C, h, w). wanted: (B, D, h, w). count: channels to keep.
+
+    Returns:
+        indices (count,), weight (D, count), bias (D,).
+    """
+    places = torch.randperm(inside[0, 0].numel(), generator=torch.Generator().manual_seed(0))[:PLACES]
+    a, b = (t.flatten(2)[..., places].transpose(1, 2).flatten(0, 1).double() for t in (inside, wanted))
+    mean_a, mean_b = a.mean(0), b.mean(0)
+    gram, cross = (a - mean_a).T @ (a - mean_a), (a - mean_a).T @ (b - mean_b)
+    gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
+    keep = torch.arange(len(gram))
+    while True:
+        inverse = torch.linalg.inv(gram[keep][:, keep])
+        weight = inverse @ cross[keep]  # (kept, D)
+        surplus = len(keep) - count
+        if surplus <= 0:
+            bias = mean_b - mean_a[keep] @ weight
+            return keep, weight.T.float(), bias.float()
+        price = weight.square().sum(1) / inverse.diagonal()  # what leaving one out would cost
+        gone = price.argsort()[: min(surplus, max(1, int(ROUND * len(keep))))]
+        stays = torch.ones(len(keep), dtype=torch.bool)
+        stays[gone] = False
+        keep = keep[stays]
+
+
+@torch.no_grad()
+def calibrate(model: YOLOv2, x: Tensor) -> None:
+    """Give batch normalisations that do nothing the statistics of `x`, and the factors that undo them."""
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d), "hooks are on batch norms"
+        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
+
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [m.register_forward_pre_hook(note) for m in norms]
+    model.eval()(x)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, variance) in seen.items():
+        assert norm.running_mean is not None, "they keep statistics"
+        assert norm.running_var is not None, "they keep statistics"
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance.clamp(min=1e-4))
+        norm.bias.data += mean
+        norm.weight.data = (norm.running_var + norm.eps).sqrt()
+
+
+def _copy(full: YOLOv2, small: YOLOv2, old: str, new: str, keep: Tensor | None) -> None:
+    weight, bias = full.get_submodule(old).weight, _norm(full, old).bias
+    assert isinstance(weight, Tensor), "a convolution"
+    _set(small, new, *((weight, bias) if keep is None else (weight[keep], bias[keep])))
+
+
+def _set(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
+    """A convolution's weight, and its bias in the batch norm behind it, which else does nothing."""
+    conv = cast(nn.Conv2d, model.get_submodule(name))
+    assert conv.weight.shape == weight.shape, f"{name}: {tuple(weight.shape)} for {tuple(conv.weight.shape)}"
+    conv.weight.data = weight.clone()
+    if conv.bias is not None:
+        conv.bias.data = bias.clone()
+        return
+    norm = _norm(model, name)
+    assert norm.running_var is not None, "it keeps statistics"
+    norm.running_var.fill_(1.0)
+    norm.weight.data.fill_((1 + norm.eps) ** 0.5)
+    norm.bias.data = bias.clone()
+
+
+def _norm(model: YOLOv2, name: str) -> nn.BatchNorm2d:
+    parent, _, last = name.rpartition(".")
+    return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))
