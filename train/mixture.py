@@ -22,7 +22,7 @@ from watchline.train.pictures import GROUPS, Picture
 from watchline.train.teachers import Labels, Looks, Teachers, fuse
 
 PHOTOS, STREET, EVERYDAY = range(len(GROUPS))
-KEEP, IGNORE = 0.30, 0.12  # a teacher's box at KEEP or above is a label, between the two it is ignored
+KEEP, IGNORE = 0.30, 0.18  # a teacher's box at KEEP or above is a label, between the two it is ignored
 CERTAIN = 0.6  # score from which a teacher's label counts as much as a person's
 OVERLOOKED = 0.5  # score from which a box that people did not draw may be right all the same
 TAKEN = 0.4  # IoU from which a teacher's box is that of a label

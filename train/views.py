@@ -219,7 +219,7 @@ def sample(store: Store, layout: Layout, size: int) -> Tensor:
         return q.gather(1, rows)
 
     def over_y(q: Tensor) -> Tensor:  # (B, 3, S) by column of windows and y -> (B, y, x)
-        return q.gather(1, columns).transpose(1, 2)
+        return q.gather(1, columns).transpose(1, 2).contiguous()
 
     def rgb(place: Tensor) -> Tensor:  # (B, y, x, 3)
         return store.pixels[place].unsqueeze(-1).view(torch.uint8)[..., :3].to(dtype)
@@ -277,7 +277,7 @@ def targets(store: Store, layout: Layout) -> Targets:
 
 def _recolour(images: Tensor, plan: Plan, generator: Generator) -> Tensor:
     """Hue, saturation, brightness and contrast of each view; now and then grey, blurred, coarse or noisy."""
-    batch, device, shape = len(images), images.device, images.shape[2:]
+    batch, device = len(images), images.device
     turn, colour, bright, contrast, grey = torch.rand(5, batch, device=device, generator=generator).unbind(0)
     angle, colour, bright = (turn - 0.5) * 0.25, 0.5 + colour, 0.6 + 0.8 * bright
     colour = torch.where(grey < 0.05, 0.0, colour)
@@ -288,10 +288,11 @@ def _recolour(images: Tensor, plan: Plan, generator: Generator) -> Tensor:
     luma = torch.tensor([0.299, 0.587, 0.114], device=device).expand(3, 3)
     saturate = colour[:, None, None] * one + (1 - colour[:, None, None]) * luma
     matrix = (bright * contrast)[:, None, None] * saturate @ (cos * one + (1 - cos) * third + sin * cross)
-    flat = images.permute(0, 2, 3, 1).flatten(1, 2)  # (B, S * S, 3)
-    offset = (GREY * (1 - contrast))[:, None, None].to(flat.dtype)
-    images = torch.baddbmm(offset, flat, matrix.transpose(1, 2).to(flat.dtype)).clamp(0, 255)
-    images = images.view(batch, *shape, 3).permute(0, 3, 1, 2)
+    matrix = matrix.to(images.dtype)[..., None, None]  # (B, 3, 3, 1, 1)
+    offset = (GREY * (1 - contrast)).to(images.dtype)[:, None, None]
+    red, green, blue = images.unbind(1)  # a product with 3 x 3 matrices is slow on tensor cores
+    mixed = [matrix[:, c, 0] * red + matrix[:, c, 1] * green + matrix[:, c, 2] * blue + offset for c in range(3)]
+    images = torch.stack(mixed, dim=-1).clamp(0, 255).permute(0, 3, 1, 2)
     return _spoil(images, int(batch * plan.spoilt), generator)
 
 
