@@ -3,9 +3,9 @@
     python bench/gpu.py [--clip CLIP] [--seconds 170] [--json FILE] [--only NAME …] [--provider cpu --quick]
 
   machine   GPU, driver, libraries, and whether those for decoding and encoding are there
-  parity    the same pictures by the CPU and by the GPU: largest differences, boxes matched, lost and new
   engine    the shipped detector, batch 1 to 64, in each way that the CUDA provider can be set
   chain     files of 720p through the pipeline: detected only, and drawn and encoded on the CPU; beside the bare engine
+  parity    the same pictures by the CPU and by the GPU: largest differences, boxes matched, lost and new
   networks  YOLOv2 at 608 pixels and Faster R-CNN, with random weights
   decode    720p by the CPU, one file and many, and by the GPU's decoder
   torch     networks by PyTorch's own kernels, as a yardstick: pictures on the GPU already, nothing copied
@@ -94,9 +94,9 @@ def machine(bench: Bench, table: Table) -> None:
 TIMES = ("ms a batch, p50", "p95", "pictures a second", "of the ms the network")
 SECTIONS: dict[str, tuple[tuple[str, ...], Callable[[Bench, Table], None]]] = {
     "machine": (("what", "found"), machine),
-    "parity": (("model", "run as", "pictures", "boxes px", "scores", "matched", "lost", "new"), parity),
     "engine": (("model", "run as", "batch", *TIMES), engine),
     "chain": (("what", "streams", "frames a second", "of the engine", "frames", "GPU busy %", "verdict"), chain),
+    "parity": (("model", "run as", "pictures", "boxes px", "scores", "matched", "lost", "new"), parity),
     "networks": (("model", "run as", "batch", *TIMES), networks),
     "decode": (("by", "files at once", "frames a second"), decode),
     "torch": (("model", "run as", "batch", *TIMES), by_torch),

@@ -1,6 +1,11 @@
-"""Tables of a measurement: printed as Markdown as soon as they are full, and kept as JSON in one file."""
+"""Tables of a measurement: printed as Markdown as soon as they are full, and kept as JSON in one file.
+
+Rows go to stderr as they come, so that a run that is killed leaves what it found.
+"""
 
 import json
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,6 +27,7 @@ class Table:
         if len(cells) != len(self.columns):
             raise ValueError(f"{self.title}: a row of {len(cells)} cells, expected {len(self.columns)}")
         self.rows.append(list(cells))
+        print(self.title, _line(cells), file=sys.stderr, flush=True)
 
     def markdown(self) -> str:
         """Title, table, notes."""
@@ -48,7 +54,7 @@ class Report:
             part.replace(self.file)
 
 
-def _line(cells: "list[Cell] | tuple[str, ...] | list[str]") -> str:
+def _line(cells: Sequence[Cell]) -> str:
     return f"| {' | '.join(_shown(cell) for cell in cells)} |"
 
 
