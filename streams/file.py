@@ -19,6 +19,7 @@ from watchline.streams.clock import Clock, Joints
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
+from watchline.streams.rational import fraction
 from watchline.streams.source import About
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
@@ -146,13 +147,13 @@ class FileReader:
     def _describe(self, frame: av.VideoFrame) -> About:
         video = self._video
         first = DecodedPicture(frame, self._orientation(frame))
-        time_base = video.time_base or GUESSED_BASE
-        rate = video.average_rate or video.guessed_rate or None
+        time_base = fraction(video.time_base) or GUESSED_BASE
+        rate = fraction(video.average_rate) or fraction(video.guessed_rate)
         self._start = frame.dts or 0
         self._clock = Clock(time_base, rate or GUESSED_RATE)
         duration = self._declared_duration()
         frames = video.frames or (round(duration * rate) if duration and rate else None)
-        aspect = video.sample_aspect_ratio or Fraction(1)
+        aspect = fraction(video.sample_aspect_ratio) or Fraction(1)
         return About(
             name=self._source.path.name,
             width=first.width,
@@ -167,7 +168,7 @@ class FileReader:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Frames as the decoder gives them. A packet that it refuses is counted, and the next one tried."""
-        joints = Joints(self._video.time_base or GUESSED_BASE)
+        joints = Joints(fraction(self._video.time_base) or GUESSED_BASE)
         for packet in self._packets():
             if packet is not None and packet.is_corrupt:
                 self.corrupt += 1
@@ -204,10 +205,11 @@ class FileReader:
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, as the container says; None if it does not say."""
         video = self._video
-        if self._is_avi and video.frames and video.average_rate:
-            return video.frames / video.average_rate  # FFmpeg shortens the duration to what a cut file holds
-        if video.duration and video.time_base:
-            return video.duration * video.time_base
+        rate, unit = fraction(video.average_rate), fraction(video.time_base)
+        if self._is_avi and video.frames and rate:
+            return video.frames / rate  # FFmpeg shortens the duration to what a cut file holds
+        if video.duration and unit:
+            return video.duration * unit
         if self._container.duration:
             return Fraction(self._container.duration, 1_000_000)
         return None

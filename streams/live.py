@@ -26,6 +26,7 @@ from watchline.streams.decoded import UPRIGHT, DecodedPicture, Orientation, orie
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
 from watchline.streams.frame import Frame
 from watchline.streams.h264 import FrameNumbers
+from watchline.streams.rational import fraction
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 
 GUESSED_BASE = Fraction(1, 90_000)
@@ -99,7 +100,7 @@ class CameraReader:
         self._codec.thread_count = 1
         is_h264 = self._codec.codec.canonical_name == "h264" and wire.may_lose
         self._numbers = FrameNumbers(self._codec.extradata) if is_h264 else None
-        self._clock = CameraClock(self._video.time_base or GUESSED_BASE)
+        self._clock = CameraClock(fraction(self._video.time_base) or GUESSED_BASE)
         self._orientations: dict[int, Orientation] = {}
         self._backlog: Backlog[VideoPacket] = Backlog()
         self._sent: dict[int, float] = {}  # pts -> arrival, of what the decoder was given and has not given back
@@ -314,8 +315,8 @@ class CameraReader:
     def _describe(self, frame: av.VideoFrame) -> About:
         video = self._video
         first = DecodedPicture(frame, self._orientation(frame))
-        aspect = video.sample_aspect_ratio or Fraction(1)
-        rate = video.average_rate or self._codec.framerate or video.guessed_rate or None
+        aspect = fraction(video.sample_aspect_ratio) or Fraction(1)
+        rate = next(filter(None, map(fraction, (video.average_rate, self._codec.framerate, video.guessed_rate))), None)
         return About(
             name=self._wire.name,
             width=first.width,

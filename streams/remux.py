@@ -13,6 +13,9 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from watchline.streams.clock import Joints
+from watchline.streams.rational import fraction
+
+MILLISECOND = Fraction(1, 1000)  # where the container does not say
 
 
 def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -> list[str]:
@@ -62,7 +65,10 @@ def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
         pictures = stack.enter_context(av.open(f"file:{video}", format="mp4"))
         sound = stack.enter_context(av.open(f"file:{audio}")) if audio is not None else None
         streams = [pictures.streams.video[0], *(sound.streams.audio if sound is not None else ())]
-        options = {"movflags": "faststart", "movie_timescale": str(timescale(*(s.time_base for s in streams)))}
+        options = {
+            "movflags": "faststart",
+            "movie_timescale": str(timescale(*(fraction(s.time_base) for s in streams))),
+        }
         out = stack.enter_context(av.open(f"file:{path}", "w", format="mp4", container_options=options))
         sources = [_packets(pictures, {0: out.add_stream_from_template(pictures.streams.video[0])}, None)]
         if sound is not None:
@@ -96,11 +102,16 @@ def _packets(
     if not targets:
         return
     streams = [source.streams[index] for index in targets]
-    joints = {index: Joints(source.streams[index].time_base or Fraction(1, 1000)) for index in targets}
+    joints = {index: Joints(fraction(source.streams[index].time_base) or MILLISECOND) for index in targets}
     last: dict[int, int] = {}
     try:
         for packet in source.demux(streams):
-            index, dts, pts, base = packet.stream.index, packet.dts, packet.pts, packet.time_base
+            index, dts, pts, base = (
+                packet.stream.index,
+                packet.dts,
+                packet.pts,
+                fraction(packet.time_base) or MILLISECOND,
+            )
             if dts is None or pts is None or not packet.size:
                 continue
             shift = joints[index].see(dts, packet.duration or 0)
