@@ -5,7 +5,7 @@
 # installed of tensorrt, tensorrt_lean and tensorrt_rtx. What may be None at run time says so here, where the bindings
 # do not.
 
-from typing import Any
+from typing import Any, Protocol
 
 from typing_extensions import Buffer
 
@@ -30,7 +30,7 @@ class DataType: ...
 
 def nptype(trt_type: DataType) -> type[Any]: ...
 
-class IHostMemory(Buffer):
+class IHostMemory(Buffer, Protocol):
     @property
     def nbytes(self) -> int: ...
 
