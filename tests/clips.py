@@ -55,7 +55,8 @@ def write_clip(
     """
     width, height = size
     base = time_base or 1 / Fraction(rate)
-    out = av.open(str(path), "w", format=format, container_options=dict(container or {}))
+    muxer = {"fflags": "+bitexact", **(container or {})}  # no random numbers: the same bytes each time
+    out = av.open(str(path), "w", format=format, container_options=muxer)
     with out:
         video = out.add_stream(codec, rate=rate, options=dict(options or {}))
         video.width, video.height, video.pix_fmt = width, height, pix_fmt
