@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 CORES = len(os.sched_getaffinity(0))
 

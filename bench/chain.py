@@ -29,12 +29,12 @@ from bare import CORES, bare_engine
 from clips import scaled
 
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Item
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
-from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.write.mp4 import Mp4Sink
 
 T = TypeVar("T")
 

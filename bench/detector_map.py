@@ -19,13 +19,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines import metadata
+from watchline.engines import metadata, zoo
 from watchline.measure.accuracy import CONF, Find, accuracy, finder
 from watchline.ops.average_precision import Found, Truth, average_precision
 from watchline.ops.boxes import area, intersection, iou
 from watchline.ops.nms import nms
-from watchline.pipeline import zoo
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 SIX = ("cat", "cow", "dog", "horse", "person", "sheep")
 VEHICLES = ("bus", "car")

@@ -32,7 +32,7 @@ from gpu_streams import chain, decode
 from tables import Report, Table
 
 from watchline import engines
-from watchline.engines import cuda_driver
+from watchline.engines.nvidia import cuda_driver
 
 PACKAGES = "onnxruntime onnxruntime-gpu tensorrt tensorrt-rtx torch av numpy opencv-python-headless".split()
 LIBRARIES = {"decoding": "libnvcuvid.so.1", "encoding": "libnvidia-encode.so.1"}

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from tables import Table
 
 from watchline import engines
+from watchline.engines import zoo
 from watchline.engines.engine import Engine
-from watchline.engines.find_cuda import PROVIDER
-from watchline.engines.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.engines.nvidia.find_cuda import PROVIDER
+from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
 from watchline.engines.onnx_runtime import OnnxRuntimeEngine
-from watchline.pipeline import zoo
 
 CORES = len(os.sched_getaffinity(0))
 BATCHES = (1, 2, 4, 8, 16, 32, 64)

@@ -18,7 +18,7 @@ from watchline import engines
 from watchline.engines.engine import Engine
 from watchline.measure.calibration import pictures
 from watchline.measure.differences import Difference, of_outputs
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 PHOTOS = 32
 CONF, IOU = 0.25, 0.45

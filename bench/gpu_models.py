@@ -10,11 +10,13 @@ from pathlib import Path
 
 import onnx
 
-from watchline.export import darknet, darknet_cfg, darknet_plan
-from watchline.export.darknet_plan import Plan
-from watchline.export.half import half
+from watchline.engines import zoo
+from watchline.export.darknet import cfg as darknet_cfg
+from watchline.export.darknet import export as darknet
+from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet.layout import Plan
+from watchline.export.precision.fp16 import half
 from watchline.export.request import Request
-from watchline.pipeline import zoo
 
 LABELS = tuple(f"class {n}" for n in range(20))
 CFG = "yolov2.cfg"
@@ -51,7 +53,7 @@ def faster_rcnn(folder: Path) -> Path:
     def make(file: Path) -> None:
         import torch
 
-        from watchline.export import faster_rcnn as exporter
+        from watchline.export.pytorch import faster_rcnn as exporter
         from watchline.models.faster_rcnn import SCALES, FasterRCNN, Settings
         from watchline.models.faster_rcnn import SIDE as USUAL
         from watchline.models.lite_trunk import LiteTrunk

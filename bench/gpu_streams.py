@@ -16,11 +16,11 @@ from gpu_bench import CORES, FP32, Bench, attempt, nvidia_smi
 from gpu_engines import side_by_side
 from tables import Table
 
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.watch import Watch
 from watchline.streams.file import FileSource
-from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.write.mp4 import Mp4Sink
 
 
 def decode(bench: Bench, table: Table) -> None:

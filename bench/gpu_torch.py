@@ -8,7 +8,7 @@ from gpu_models import SIDE, yolov2_weights
 from torch import nn
 from yolov2_runtimes import Network
 
-from watchline.export import darknet_weights
+from watchline.export.darknet import weights as darknet_weights
 from watchline.models.yolov2 import YOLOv2
 
 

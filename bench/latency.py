@@ -40,14 +40,14 @@ import pytest
 from marks import COUNTER_BITS, read_mark
 from rtsp import RtspServer, need_rtsp_server
 
-from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.camera import STEADY
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.ledger import Account
 from watchline.pipeline.message import Dropped, Item
 from watchline.pipeline.runner import LATENCY_BUDGET, STOPPED, Runner
-from watchline.pipeline.stage import Process, Stage
-from watchline.streams.network import NetworkSource
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.stage import Process, Stage
+from watchline.streams.live.network import NetworkSource
 
 RATE = 30
 SERVER = ("--size", "1280x720", "--fps", str(RATE), "--kbps", "4000", "--gop", str(RATE), "--transport", "tcp")

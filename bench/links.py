@@ -32,9 +32,9 @@ from pydantic import Field
 
 from watchline.pipeline.link import Link
 from watchline.pipeline.message import Item
-from watchline.pipeline.places.placed import Place, placed
-from watchline.pipeline.places.stages import name_of
-from watchline.pipeline.stage import Process
+from watchline.pipeline.remote.placed import Place, placed
+from watchline.pipeline.stages.registry import name_of
+from watchline.pipeline.stages.stage import Process
 from watchline.streams.decoded import DecodedPicture
 from watchline.streams.frame import Frame
 

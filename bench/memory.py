@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
 from watchline.streams.frame import Frame
-from watchline.streams.mp4 import Mp4Sink
 from watchline.streams.source import About, Reader
+from watchline.streams.write.mp4 import Mp4Sink
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
     python bench/precision.py --calibrate CLIP_OR_PHOTOS … [--data DIR --every 4]
 
-The models are what `watchline export --precision fp16` and `int8` write (export/half.py, export/quantise.py), INT8 for
-each runtime, with ranges that are seen on `--pictures` of the given videos and photos.
+The models are what `watchline export --precision fp16` and `int8` write (export/precision/), INT8 for each runtime,
+with ranges that are seen on `--pictures` of the given videos and photos.
 
 Speed: in every round each row runs once alone (one engine, one thread) and once on all cores (an engine of one thread
 each), so whatever else the machine does falls on all rows alike. Ratios are medians of the rounds' own ratios to the
@@ -28,13 +28,12 @@ import onnx
 from detector_map import figures
 from numpy.typing import NDArray
 
-from watchline.engines import cpu, load
+from watchline.engines import cpu, load, zoo
 from watchline.engines.engine import Engine
-from watchline.export.half import half
-from watchline.export.quantise import quantise
+from watchline.export.precision.fp16 import half
+from watchline.export.precision.int8 import quantise
 from watchline.measure.calibration import pictures
-from watchline.pipeline import zoo
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 RUNTIMES: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
 Batch = NDArray[np.uint8]

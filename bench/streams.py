@@ -21,11 +21,11 @@ from statistics import median
 from bare import CORES, bare_engine
 from clips import scaled
 
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Item
 from watchline.pipeline.runner import Runner
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
-from watchline.streams.paced import PacedSource
+from watchline.streams.live.paced import PacedSource
 
 STREAMS = (1, 2, 4, 8)
 WARM_UP = 2.0  # seconds that do not count

@@ -41,14 +41,13 @@ from clips import scaled
 from onnx import TensorProto, helper, numpy_helper
 
 from watchline import engines
-from watchline.engines import metadata
+from watchline.engines import metadata, zoo
 from watchline.engines.engine import Metadata
-from watchline.pipeline import zoo
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
-from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.write.mp4 import Mp4Sink
 
 CONF, IOU = 0.25, 0.45
 PACKAGES = ("watchline", "ultralytics-opencv-headless", "onnxruntime", "opencv-python-headless", "av", "torch", "numpy")

@@ -31,10 +31,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline import engines
-from watchline.export import darknet, darknet_cfg, darknet_plan, darknet_weights
-from watchline.export.darknet_cfg import Convolutional, Head, Maxpool, Reorg, Route
-from watchline.export.darknet_plan import Plan, Step
-from watchline.export.darknet_weights import Convolution
+from watchline.export.darknet import cfg as darknet_cfg
+from watchline.export.darknet import export as darknet
+from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet import weights as darknet_weights
+from watchline.export.darknet.cfg import Convolutional, Head, Maxpool, Reorg, Route
+from watchline.export.darknet.layout import Plan, Step
+from watchline.export.darknet.weights import Convolution
 from watchline.export.request import Request
 
 Image = NDArray[np.uint8]

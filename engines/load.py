@@ -119,8 +119,8 @@ def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: 
 
 def _load_cuda(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
     try:
-        from watchline.engines.find_cuda import find_cuda
-        from watchline.engines.onnx_cuda import OnnxCudaEngine
+        from watchline.engines.nvidia.find_cuda import find_cuda
+        from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine
     except ImportError as error:
         raise _not_installed("cuda", "pip install 'watchline[cuda]'", error) from error
     try:
@@ -131,8 +131,8 @@ def _load_cuda(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
 
 
 def _load_tensorrt(path: Path, size: tuple[int, int] | None, batch: int) -> Engine:
-    from watchline.engines.find_gpu import find_gpu
-    from watchline.engines.tensor_rt import TensorRtEngine
+    from watchline.engines.nvidia.find_gpu import find_gpu
+    from watchline.engines.nvidia.tensor_rt import TensorRtEngine
 
     try:
         gpu = find_gpu()
@@ -183,13 +183,13 @@ def _openvino_version() -> str:
 
 
 def _cuda_version() -> str:
-    from watchline.engines.onnx_cuda import version
+    from watchline.engines.nvidia.onnx_cuda import version
 
     return version()
 
 
 def _tensorrt_version() -> str:
-    from watchline.engines.find_gpu import find_gpu
+    from watchline.engines.nvidia.find_gpu import find_gpu
 
     gpu = find_gpu()
     return f"{gpu.tensorrt.version} ({gpu.name})"

@@ -10,9 +10,10 @@ from pathlib import Path
 import onnx
 
 from watchline.engines import metadata
-from watchline.export import darknet, foreign
+from watchline.export.darknet import export as darknet
+from watchline.export.detectors import export as foreign
+from watchline.export.detectors.families import FAMILIES
 from watchline.export.errors import CheckpointRefused, ExportRefused
-from watchline.export.families import FAMILIES
 from watchline.export.recognise import cfg_and_weights, recognise
 from watchline.export.request import Request
 
@@ -63,7 +64,7 @@ def _family(path: Path) -> str:
 
 def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelProto:
     try:
-        from watchline.export import faster_rcnn, state_dict, torchvision_pth, yolov2
+        from watchline.export.pytorch import faster_rcnn, state_dict, torchvision_nets, yolov2
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -77,9 +78,9 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             return yolov2.export(path, request)
         if faster_rcnn.is_ours(state):
             return faster_rcnn.export(path, request)
-    if found := arch or torchvision_pth.recognise(path):
-        return torchvision_pth.export(path, found, request)
+    if found := arch or torchvision_nets.recognise(path):
+        return torchvision_nets.export(path, found, request)
     raise CheckpointRefused(
         f"{path}: its {len(state)} tensors ({next(iter(state))!r}, …) are of no network that is known; expected "
-        f"one that `watchline train` wrote, or one of torchvision's: {', '.join(torchvision_pth.ARCHS)}"
+        f"one that `watchline train` wrote, or one of torchvision's: {', '.join(torchvision_nets.ARCHS)}"
     )

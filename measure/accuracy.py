@@ -22,9 +22,9 @@ from watchline.measure.errors import DataRefused
 from watchline.ops.average_precision import Found, Rule, Truth, average_precision, mean_average_precision
 from watchline.ops.boxes import Boxes
 from watchline.ops.coco import RENAMED
-from watchline.pipeline.detections import Detections
-from watchline.pipeline.detector import Detector
+from watchline.ops.detections import Detections
 from watchline.pipeline.message import Item
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture, Frame, Image
 
 CONF = 0.01  # average precision wants the whole curve, down to what nobody would show

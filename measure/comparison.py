@@ -20,8 +20,8 @@ from watchline.measure.differences import LIKELY, Difference, Outputs, of_detect
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.fitting import fitted, to_source
 from watchline.measure.layers import Look
-from watchline.pipeline.detections import Detections
-from watchline.pipeline.detector import Detector
+from watchline.ops.detections import Detections
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture, Image
 
 Batch = NDArray[np.uint8]

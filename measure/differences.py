@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.boxes import clip, iou
+from watchline.ops.detections import Detections
 from watchline.ops.nms import nms_per_class
-from watchline.pipeline.detections import Detections
 
 LIKELY = 0.01  # score from which a candidate is compared; less is shown nowhere and counts in no measurement
 SCORE_OF_A_PIXEL = 0.01  # when the nearest candidate is sought, so much of score counts as one pixel

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from watchline.measure.accuracy import Accuracy, Progress, accuracy
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.engines.engine import Metadata
+from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
-from watchline.pipeline.detections import Detections
 from watchline.streams.frame import Picture
 
 

@@ -26,16 +26,16 @@ from watchline import engines
 from watchline.engines import metadata
 from watchline.engines.engine import Engine, Metadata
 from watchline.engines.inside import inside, of_the_picture
-from watchline.export import layers
 from watchline.export.checkpoint import to_onnx
 from watchline.export.digest import sha256
+from watchline.export.precision import layers
 from watchline.export.recognise import recognise
 from watchline.export.request import Request
 from watchline.measure.accuracy import Accuracy, Find
 from watchline.measure.comparison import LIMITS, Batch, Compared, Comparison, Limits, Step
 from watchline.measure.differences import Outputs
 from watchline.measure.errors import ComparisonRefused
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Image
 
 Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
@@ -158,16 +158,16 @@ def _worth_a_look(model: onnx.ModelProto) -> list[str]:
 
 
 def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tuple[onnx.ModelProto, Step]:
-    from watchline.export import torch_reference
+    from watchline.export.pytorch import reference
 
-    with torch_reference.traced() as modules:
+    with reference.traced() as modules:
         model = to_onnx(paths, request, arch)
     module = modules[-1]
     step = Step(
         f"{paths[0].name} by torch",
-        lambda batch: torch_reference.run(module, model, batch),
+        lambda batch: reference.run(module, model, batch),
         graph=model.graph,
-        inside=lambda batch: torch_reference.inside(module, model, batch),
+        inside=lambda batch: reference.inside(module, model, batch),
     )
     return model, step
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import one_line
 from watchline.pipeline.message import End, Failure, Item, Message, State
 from watchline.pipeline.meter import DECODER
 from watchline.pipeline.outputs import UNWRITTEN, FileOutput, Output, Unwritten
 from watchline.pipeline.report import Report
 from watchline.pipeline.runner import LATENCY_BUDGET, Runner
-from watchline.pipeline.stage import Stage
-from watchline.streams.jsonl import JsonlWriter
-from watchline.streams.mp4 import Mp4Sink
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.stage import Stage
 from watchline.streams.photos import PhotosSource
 from watchline.streams.source import About, LiveSource, Source
+from watchline.streams.write.jsonl import JsonlWriter
+from watchline.streams.write.mp4 import Mp4Sink
 from watchline.version import VERSION
 
 log = logging.getLogger(__name__)

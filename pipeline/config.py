@@ -36,18 +36,18 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from watchline.errors import unknown
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
-from watchline.pipeline.duration import Milliseconds, Seconds
-from watchline.pipeline.environment import Interpolated, interpolate
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.places.table import Places
-from watchline.pipeline.schema import REQUIRED, Checked, check_field, fields_of
-from watchline.pipeline.sources import FOR_FILES, Stream
+from watchline.pipeline.remote.table import Places
+from watchline.pipeline.settings.duration import Milliseconds, Seconds
+from watchline.pipeline.settings.environment import Interpolated, interpolate
+from watchline.pipeline.settings.schema import REQUIRED, Checked, check_field, fields_of
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.streams import FOR_FILES, Stream
 from watchline.settings import settings
 from watchline.streams import address
-from watchline.streams.cameras import is_live
-from watchline.streams.mp4 import Mp4Sink
+from watchline.streams.live.words import is_live
+from watchline.streams.write.mp4 import Mp4Sink
 
 TABLES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink, "place": Places}
 SHORTEST_SECRET = 4  # letters

@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.pipeline.detections import Detections
-from watchline.pipeline.detector import Detector
+from watchline.ops.detections import Detections
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.message import Failure, Item
 from watchline.pipeline.runner import Runner
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Frame
 from watchline.streams.inputs import find_sources
 from watchline.streams.iterator import IteratorSource

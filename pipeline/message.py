@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.pipeline.detections import Detections
+from watchline.ops.detections import Detections
 from watchline.streams.frame import Frame
 from watchline.streams.source import About
 

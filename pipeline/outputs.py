@@ -13,11 +13,11 @@ from typing import Any
 from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Message, State
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
-from watchline.streams.jsonl import JsonlSink, JsonlWriter, dropped_line, header_line, line_of, state_line
-from watchline.streams.mp4 import Mp4Sink, Mp4Writer
-from watchline.streams.photo_files import PhotoFilesSink, PhotoFilesWriter
-from watchline.streams.segments import SegmentsSink, SegmentsWriter
 from watchline.streams.source import About
+from watchline.streams.write.jsonl import JsonlSink, JsonlWriter, dropped_line, header_line, line_of, state_line
+from watchline.streams.write.mp4 import Mp4Sink, Mp4Writer
+from watchline.streams.write.photo_files import PhotoFilesSink, PhotoFilesWriter
+from watchline.streams.write.segments import SegmentsSink, SegmentsWriter
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Messa
 from watchline.pipeline.meter import DECODER, Meter
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.order import Reorder
-from watchline.pipeline.places.placed import Placed
-from watchline.pipeline.stage import Process, Stage
+from watchline.pipeline.remote.placed import Placed
+from watchline.pipeline.stages.stage import Process, Stage
 from watchline.streams.frame import Frame
 from watchline.streams.source import LiveSource, Reader, Source
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from watchline.pipeline.annotate import Annotate, Progress
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import End, Failure, Item, Message, State
 from watchline.pipeline.outputs import LiveOutput, Output
 from watchline.pipeline.pulse import Pulse
 from watchline.pipeline.runner import LATENCY_BUDGET, is_live
-from watchline.pipeline.stage import Stage
-from watchline.streams.jsonl import JsonlWriter
-from watchline.streams.mp4 import Mp4Sink
-from watchline.streams.segments import SegmentsSink
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.stage import Stage
 from watchline.streams.source import LiveSource, Source
+from watchline.streams.write.jsonl import JsonlWriter
+from watchline.streams.write.mp4 import Mp4Sink
+from watchline.streams.write.segments import SegmentsSink
 
 
 @dataclass(frozen=True, slots=True)

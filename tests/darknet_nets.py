@@ -10,8 +10,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from watchline.export import darknet_cfg, darknet_plan
-from watchline.export.darknet_cfg import Convolutional, Head, Shortcut
+from watchline.export.darknet import cfg as darknet_cfg
+from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet.cfg import Convolutional, Head, Shortcut
 
 REGION = "[region]\nanchors=1,1.5,3,2\nnum=2\nclasses=3\ncoords=4\nsoftmax=1\n"
 YOLO = "[yolo]\nmask=1,2\nanchors=4,5,10,14,30,20\nnum=3\nclasses=3\n"

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from watchline.engines import apart, metadata
+from watchline.engines import metadata
 from watchline.engines.contract import choose_size
-from watchline.engines.gpu import Order, Progress, Report
+from watchline.engines.nvidia import build_process
+from watchline.engines.nvidia.interface import Order, Progress, Report
 
 CHILD = (sys.executable, str(Path(__file__).with_name("nvidia_child.py")))
 
@@ -49,7 +50,7 @@ def accepts(
     about, shape = metadata.describe(model)
     counts = (shape.batch, shape.batch) if isinstance(shape.batch, int) else (1, batch)
     order = Order(model, choose_size(shape, about, size, str(model)), counts)
-    return apart.build(order, timing or model.with_suffix(".timing"), report, CHILD)
+    return build_process.build(order, timing or model.with_suffix(".timing"), report, CHILD)
 
 
 def told(reports: list[Progress]) -> Report:

@@ -29,6 +29,6 @@ sys.modules["tensorrt"] = tensorrt
 warnings.simplefilter("ignore", DeprecationWarning)  # of the bindings, when a subclass of theirs is deleted
 
 if __name__ == "__main__":
-    from watchline.engines.plan_builder import serve
+    from watchline.engines.nvidia.plan_builder import serve
 
     serve()

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from watchline.pipeline.detections import Detections
+from watchline.ops.detections import Detections
 from watchline.pipeline.message import Item
-from watchline.pipeline.stage import Process
+from watchline.pipeline.stages.stage import Process
 
 
 @dataclass(frozen=True)

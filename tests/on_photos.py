@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from watchline.measure.accuracy import CONF, accuracy, accuracy_of
 from watchline.ops.coco import COCO
+from watchline.ops.detections import Detections
 from watchline.ops.nms import nms_per_class
-from watchline.pipeline.detections import Detections
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 EVERY = 4  # of 479 photos
 CLASSES = ("cat", "cow", "dog", "horse", "person", "sheep")  # of the others there are less than ten

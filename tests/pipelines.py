@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from watchline.pipeline.message import Item
-from watchline.pipeline.stage import Process
+from watchline.pipeline.stages.stage import Process
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 

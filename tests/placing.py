@@ -5,9 +5,9 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 
-from watchline.pipeline.places.placed import Place, place_of, placed
-from watchline.pipeline.places.serve import Server
-from watchline.pipeline.places.stages import name_of
+from watchline.pipeline.remote.placed import Place, place_of, placed
+from watchline.pipeline.remote.server import Server
+from watchline.pipeline.stages.registry import name_of
 
 PROCESS = place_of("process")
 

@@ -35,7 +35,7 @@ HOMES = {
     "openvino": ("engines/", "export/"),
     "tensorrt": ("engines/", "export/"),
     "torch": ("export/", "models/", "train/"),
-    "zmq": ("pipeline/places/channel.py", "pipeline/link.py"),
+    "zmq": ("pipeline/remote/channel.py", "pipeline/link.py"),
 }
 
 
@@ -123,16 +123,16 @@ def test_homes_are_there() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "wrong"),
     [
-        ("pipeline/detector.py", "from watchline.ops.nms import nms", False),
-        ("pipeline/detector.py", "from watchline.pipeline import message", False),
-        ("pipeline/detector.py", "from watchline import detect", True),
+        ("pipeline/stages/detector.py", "from watchline.ops.nms import nms", False),
+        ("pipeline/stages/detector.py", "from watchline.pipeline import message", False),
+        ("pipeline/stages/detector.py", "from watchline import detect", True),
         ("ops/nms.py", "import watchline.pipeline.message", True),
         ("engines/engine.py", "from watchline import ops", True),
         ("engines/errors.py", "from watchline.errors import WatchlineError", False),
         ("engines/errors.py", "from watchline.errors_of import WatchlineError", True),
         ("watchline/errors.py", "from watchline import cli", True),
         ("watchline/settings.py", "from watchline.errors import unknown", False),
-        ("streams/mp4.py", "from watchline.settings import settings", False),
+        ("streams/write/mp4.py", "from watchline.settings import settings", False),
         ("watchline/errors.py", "from watchline.ops.nms import nms", True),
         ("watchline/cli.py", "from watchline.train import yolov2", True),
         ("watchline/cli.py", "def train():\n    from watchline.train import yolov2", False),
@@ -142,7 +142,7 @@ def test_homes_are_there() -> None:
         ("pipeline/link.py", "import zmq", False),
         ("engines/open_vino.py", "def load():\n    import torch", True),
         ("engines/onnx_runtime.py", "import tensorrt", False),
-        ("pipeline/detector.py", "from cuda.bindings import runtime", True),
+        ("pipeline/stages/detector.py", "from cuda.bindings import runtime", True),
         ("watchline/doctor.py", "from importlib import import_module\nimport_module('av')", True),
     ],
 )

@@ -27,9 +27,9 @@ from rtsp import RtspServer, need_rtsp_server
 
 from watchline.pipeline.message import State
 from watchline.pipeline.runner import Runner
-from watchline.pipeline.sources import Stream, typed
+from watchline.pipeline.streams import Stream, typed
 from watchline.streams.errors import StreamError
-from watchline.streams.network import NetworkSource
+from watchline.streams.live.network import NetworkSource
 
 BIRD = "CaNaRyBiRd"
 PASSWORD = f"{BIRD}@7:x%y!#é"

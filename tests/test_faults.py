@@ -26,7 +26,7 @@ from watchline.pipeline import camera
 from watchline.pipeline.backoff import Backoff
 from watchline.pipeline.message import Dropped, Item, Message, State
 from watchline.pipeline.runner import Runner
-from watchline.streams.network import NetworkSource
+from watchline.streams.live.network import NetworkSource
 
 TIMEOUT = 2.0  # seconds of silence after which a stream is given up
 SOON = 1.0  # seconds beyond the back-off within which a stream is live again

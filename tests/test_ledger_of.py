@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ledger_of import Unaccounted, in_order, ledger_of
 
-from watchline.streams.jsonl import dropped_line, header_line, state_line
+from watchline.streams.write.jsonl import dropped_line, header_line, state_line
 
 
 def header(stream: str = "gate", every: int = 1) -> bytes:

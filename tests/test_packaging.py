@@ -86,7 +86,7 @@ if not installed:
     sys.meta_path[:] = [finder for finder in sys.meta_path if "Editable" not in repr(finder)]
     sys.path.insert(0, root)
 found = {name: os.path.realpath(importlib.util.find_spec(name).origin) for name in modules}
-import watchline.cli, watchline.measure.accuracy, watchline.pipeline.places.serve, watchline.pipeline.watch
+import watchline.cli, watchline.measure.accuracy, watchline.pipeline.remote.server, watchline.pipeline.watch
 loaded = [os.path.realpath(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", "")]
 print(json.dumps([found, [path for path in loaded if path in found.values()], watchline.__version__]))
 """

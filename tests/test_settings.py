@@ -10,23 +10,23 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import watchline
 from watchline.errors import SettingsError, WatchlineError
-from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.config import TABLES, Run
-from watchline.pipeline.detector import Detector
-from watchline.pipeline.places.stages import STAGES
-from watchline.pipeline.sources import Stream
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.registry import STAGES
+from watchline.pipeline.streams import Stream
 from watchline.settings import settings
-from watchline.streams.device import DeviceSource
 from watchline.streams.file import FileSource
 from watchline.streams.iterator import IteratorSource
-from watchline.streams.jsonl import JsonlSink
-from watchline.streams.mp4 import Mp4Sink
-from watchline.streams.network import NetworkSource
-from watchline.streams.paced import PacedSource
-from watchline.streams.photo_files import PhotoFilesSink
+from watchline.streams.live.device import DeviceSource
+from watchline.streams.live.network import NetworkSource
+from watchline.streams.live.paced import PacedSource
 from watchline.streams.photos import PhotosSource
-from watchline.streams.segments import SegmentsSink
 from watchline.streams.synthetic import SyntheticSource
+from watchline.streams.write.jsonl import JsonlSink
+from watchline.streams.write.mp4 import Mp4Sink
+from watchline.streams.write.photo_files import PhotoFilesSink
+from watchline.streams.write.segments import SegmentsSink
 
 ROOT = Path(__file__).parents[1]
 NEEDED = {  # what has no default

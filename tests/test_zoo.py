@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 import watchline
-from watchline.engines import metadata
+from watchline.engines import metadata, zoo
 from watchline.ops.voc import VOC
-from watchline.pipeline import zoo
 
 ROOT = Path(__file__).parents[1]
 REACHED = {

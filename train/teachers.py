@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from watchline.engines import load
 from watchline.engines.engine import Engine
-from watchline.export import foreign
+from watchline.export.detectors import export as foreign
 from watchline.export.request import Request
 from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes, iou

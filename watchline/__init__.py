@@ -15,23 +15,23 @@ from watchline.version import VERSION
 
 if TYPE_CHECKING:
     from watchline.errors import WatchlineError
+    from watchline.ops.detections import Detections
     from watchline.pipeline.annotate import Annotate
-    from watchline.pipeline.annotator import Annotator
     from watchline.pipeline.detect import detect
-    from watchline.pipeline.detections import Detections
-    from watchline.pipeline.detector import Detector
     from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, State
     from watchline.pipeline.runner import Runner
-    from watchline.pipeline.stage import Process
+    from watchline.pipeline.stages.annotator import Annotator
+    from watchline.pipeline.stages.detector import Detector
+    from watchline.pipeline.stages.stage import Process
     from watchline.pipeline.watch import Watch
-    from watchline.streams.device import DeviceSource
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
     from watchline.streams.inputs import find_sources
-    from watchline.streams.mp4 import Mp4Sink
-    from watchline.streams.network import NetworkSource
-    from watchline.streams.paced import PacedSource
+    from watchline.streams.live.device import DeviceSource
+    from watchline.streams.live.network import NetworkSource
+    from watchline.streams.live.paced import PacedSource
     from watchline.streams.source import About
+    from watchline.streams.write.mp4 import Mp4Sink
 
 __version__ = VERSION
 
@@ -65,23 +65,23 @@ __all__ = [
 
 _HOMES = {
     "errors": ("WatchlineError",),
+    "ops.detections": ("Detections",),
     "pipeline.annotate": ("Annotate",),
-    "pipeline.annotator": ("Annotator",),
     "pipeline.detect": ("detect",),
-    "pipeline.detections": ("Detections",),
-    "pipeline.detector": ("Detector",),
     "pipeline.message": ("Begin", "Dropped", "End", "Failure", "Item", "State"),
     "pipeline.runner": ("Runner",),
-    "pipeline.stage": ("Process",),
+    "pipeline.stages.annotator": ("Annotator",),
+    "pipeline.stages.detector": ("Detector",),
+    "pipeline.stages.stage": ("Process",),
     "pipeline.watch": ("Watch",),
-    "streams.device": ("DeviceSource",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),
     "streams.inputs": ("find_sources",),
-    "streams.mp4": ("Mp4Sink",),
-    "streams.network": ("NetworkSource",),
-    "streams.paced": ("PacedSource",),
+    "streams.live.device": ("DeviceSource",),
+    "streams.live.network": ("NetworkSource",),
+    "streams.live.paced": ("PacedSource",),
     "streams.source": ("About",),
+    "streams.write.mp4": ("Mp4Sink",),
 }
 
 

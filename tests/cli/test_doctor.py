@@ -10,8 +10,8 @@ import pytest
 from cli.shell import watchline
 
 from watchline.cli import doctor
-from watchline.engines import cuda_driver, metadata
-from watchline.pipeline import zoo
+from watchline.engines import metadata, zoo
+from watchline.engines.nvidia import cuda_driver
 
 SECTIONS = ["machine", "gpu", "runtimes", "video", "libraries", "models", "would be chosen"]
 
@@ -52,7 +52,7 @@ def test_a_section_that_breaks_is_a_finding_and_no_failure() -> None:
 
 def test_doctor_needs_no_model(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom watchline.pipeline import zoo\n"
+        "import sys\nfrom pathlib import Path\nfrom watchline.engines import zoo\n"
         f"zoo.FOLDER = Path({str(tmp_path)!r})\nfrom watchline.cli import main\nsys.exit(main(['doctor']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -11,8 +11,8 @@ import pytest
 from cli.shell import watchline, within
 from file_server import BODY, serve, wait_for
 
-from watchline.export import catalogue
-from watchline.export.catalogue import CATALOGUE, Entry, File
+from watchline.export.weights import catalogue
+from watchline.export.weights.catalogue import CATALOGUE, Entry, File
 
 
 @pytest.fixture
@@ -103,7 +103,8 @@ def test_an_unknown_name_is_wrong_usage(tmp_path):
 
 def test_ctrl_c_keeps_what_came_and_the_next_run_goes_on(web, tmp_path):
     code = (
-        "import sys\nfrom watchline.export.catalogue import CATALOGUE, Entry, File\nfrom watchline.cli import main\n"
+        "import sys\nfrom watchline.export.weights.catalogue import CATALOGUE, Entry, File\n"
+        "from watchline.cli import main\n"
         f"CATALOGUE['net'] = {entry(web, '/slow')!r}\nsys.exit(main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "fetch", "net", "--to", str(tmp_path)]

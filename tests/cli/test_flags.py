@@ -22,11 +22,11 @@ from models_onnx import tiny_detector
 from watchline.cli import annotate, run
 from watchline.cli.settings import SETTINGS
 from watchline.pipeline.config import TABLES, Flag, Run, load
-from watchline.pipeline.detector import Detector
-from watchline.pipeline.duration import seconds
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.schema import fields_of
-from watchline.pipeline.sources import Stream
+from watchline.pipeline.settings.duration import seconds
+from watchline.pipeline.settings.schema import fields_of
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.streams import Stream
 
 FRAMES = 7
 BASE = 'out = "out"\n[detector]\nmodel = "tiny.onnx"\nworkers = 1\nimgsz = [128, 64]\n'

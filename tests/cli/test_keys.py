@@ -4,8 +4,8 @@ import pytest
 from cli.shell import within
 
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.places.channel import public_of
-from watchline.pipeline.places.keys import read_keys, write_pair
+from watchline.pipeline.remote.channel import public_of
+from watchline.pipeline.remote.keys import read_keys, write_pair
 
 
 def test_a_pair_is_written_that_belongs_together(tmp_path):

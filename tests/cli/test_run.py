@@ -21,7 +21,7 @@ from ledger_of import ledger_of
 from models_onnx import tiny_detector
 from rtsp import RtspServer, need_rtsp_server
 
-from watchline.streams.mp4 import PART
+from watchline.streams.write.mp4 import PART
 
 SMALL = ("--size", "320x180", "--fps", "15", "--gop", "8", "--kbps", "1500")
 MODEL = ("--model", "tiny.onnx", "--imgsz", "128x64")

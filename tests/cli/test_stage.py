@@ -10,8 +10,8 @@ import pytest
 from cli.shell import within
 from pipelines import numbered
 
-from watchline.pipeline.annotator import Annotator
-from watchline.pipeline.places.placed import place_of, placed
+from watchline.pipeline.remote.placed import place_of, placed
+from watchline.pipeline.stages.annotator import Annotator
 
 
 @contextmanager
@@ -68,8 +68,8 @@ def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path, words, why):
 
 
 def test_a_hub_that_asks_for_what_is_not_there_is_told_and_the_stage_goes_on(tmp_path):
-    from watchline.pipeline.detector import Detector
     from watchline.pipeline.errors import StageError
+    from watchline.pipeline.stages.detector import Detector
 
     with stage("detector", "--listen", "tcp://127.0.0.1:0", "--workers", "1") as (_, line):
         place = place_of(line.split()[-1])

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_gpu import fake_gpu
+from fake_session import fake_device
 from models_onnx import LABELS, about, expected, pictures, save, tiny_detector
 from numpy.typing import NDArray
 
 from watchline.engines import load, metadata
 from watchline.engines.engine import Engine
 from watchline.engines.errors import InferenceFailed, ModelRefused, RequestRefused
-from watchline.engines.fake_gpu import fake_gpu
-from watchline.engines.fake_session import fake_device
-from watchline.engines.onnx_cuda import OnnxCudaEngine
+from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine
+from watchline.engines.nvidia.tensor_rt import TensorRtEngine
 from watchline.engines.replay import Recorder
-from watchline.engines.tensor_rt import TensorRtEngine
 
 WIDTH, HEIGHT = 64, 32
 ONE, THREE = pictures(1, WIDTH, HEIGHT), pictures(3, WIDTH, HEIGHT, seed=1)

@@ -17,8 +17,9 @@ from watchline import engines
 from watchline.engines import integers, onnx_runtime, open_vino
 from watchline.engines.errors import ModelRefused
 from watchline.engines.integers import AS_FLOATS, WIDEST, Sums, largest_sum
-from watchline.export import ir, rounding
-from watchline.export.quantise import Target, quantise
+from watchline.export import ir
+from watchline.export.precision import rounding
+from watchline.export.precision.int8 import Target, quantise
 from watchline.export.surgery import Value
 
 UINT8, INT8 = TensorProto.UINT8, TensorProto.INT8

@@ -10,8 +10,8 @@ from models_onnx import save, tiny_detector, tiny_segmenter
 from watchline.engines import load
 from watchline.engines.errors import ModelRefused
 from watchline.engines.replay import Recorder
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.stages.detector import Detector
 
 BATCH = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
 

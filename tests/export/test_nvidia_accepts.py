@@ -22,14 +22,15 @@ from onnx import TensorProto
 from strangers import save
 from torchvision_here import photos, torchvision
 
-from watchline.engines import metadata
-from watchline.export import darknet, faster_rcnn, foreign, torchvision_pth, yolov2
-from watchline.export.half import half
-from watchline.export.quantise import quantise
+from watchline.engines import metadata, zoo
+from watchline.export.darknet import export as darknet
+from watchline.export.detectors import export as foreign
+from watchline.export.precision.fp16 import half
+from watchline.export.precision.int8 import quantise
+from watchline.export.pytorch import faster_rcnn, torchvision_nets, yolov2
 from watchline.export.request import Request
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, Settings
 from watchline.models.yolov2 import YOLOv2
-from watchline.pipeline import zoo
 
 pytestmark = needs_builder
 
@@ -69,7 +70,7 @@ def of_torchvision(arch: str, side: int | None = None) -> Make:
         columns = len(LABELS) + ("fcn" not in arch)
         network = torchvision.models.get_model(arch, weights=None, weights_backbone=None, num_classes=columns)
         torch.save(network.state_dict(), folder / "net.pth")
-        return torchvision_pth.export(folder / "net.pth", arch, Request("net", LABELS, (side, side) if side else None))
+        return torchvision_nets.export(folder / "net.pth", arch, Request("net", LABELS, (side, side) if side else None))
 
     return make
 

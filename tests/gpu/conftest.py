@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from watchline.engines import cuda_driver
 from watchline.engines.errors import RuntimeUnavailable
-from watchline.engines.find_gpu import find_gpu
-from watchline.engines.gpu import Gpu
+from watchline.engines.nvidia import cuda_driver
+from watchline.engines.nvidia.find_gpu import find_gpu
+from watchline.engines.nvidia.interface import Gpu
 
 ROWS = pytest.StashKey[list[str]]()
 

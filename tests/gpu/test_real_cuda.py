@@ -14,12 +14,11 @@ import pytest
 from cli.shell import watchline
 from numpy.typing import NDArray
 
-from watchline.engines import load
+from watchline.engines import load, zoo
 from watchline.engines.errors import RuntimeUnavailable
-from watchline.engines.find_cuda import Device, find_cuda
-from watchline.engines.onnx_cuda import OnnxCudaEngine, Settings
-from watchline.export.half import half
-from watchline.pipeline import zoo
+from watchline.engines.nvidia.find_cuda import Device, find_cuda
+from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.export.precision.fp16 import half
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 

@@ -20,11 +20,11 @@ import pytest
 from cli.shell import watchline
 from numpy.typing import NDArray
 
-from watchline.engines import load, plan, plan_file
+from watchline.engines import load, zoo
 from watchline.engines.errors import ModelRefused
-from watchline.engines.gpu import Gpu, Progress
-from watchline.engines.tensor_rt import TensorRtEngine
-from watchline.pipeline import zoo
+from watchline.engines.nvidia import plan, plan_file
+from watchline.engines.nvidia.interface import Gpu, Progress
+from watchline.engines.nvidia.tensor_rt import TensorRtEngine
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1200)]
 
@@ -158,7 +158,7 @@ def _fields(key: plan_file.Key) -> dict[str, Any]:
 
 def test_a_build_can_be_stopped(gpu: Gpu, model: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from watchline.engines import plan\n"
+        "import sys; from pathlib import Path; from watchline.engines.nvidia import plan\n"
         "plan.build(Path(sys.argv[1]), Path(sys.argv[2]), 3)"
     )
     child = subprocess.Popen(

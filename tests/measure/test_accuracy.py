@@ -9,14 +9,13 @@ import pytest
 import voc_set
 from voc_set import thing
 
-from watchline.engines import metadata
+from watchline.engines import metadata, zoo
 from watchline.measure.accuracy import Accuracy, accuracy, accuracy_of, label_of_each
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.coco import COCO
+from watchline.ops.detections import Detections
 from watchline.ops.voc import VOC
-from watchline.pipeline import zoo
-from watchline.pipeline.detections import Detections
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 LABELS = ("person", "bicycle", "car")
 IN_COCO = {  # VOC's words that COCO has others for

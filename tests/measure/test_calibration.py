@@ -13,8 +13,8 @@ from watchline.engines import metadata
 from watchline.engines.onnx_runtime import OnnxRuntimeEngine
 from watchline.measure.calibration import pictures
 from watchline.measure.errors import DataRefused
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.message import Item
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.errors import StreamError
 from watchline.streams.file import FileSource
 

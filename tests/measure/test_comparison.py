@@ -19,7 +19,7 @@ from watchline.measure.comparison import LIMITS, Compared, Comparison, Limits, S
 from watchline.measure.differences import Difference
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.layers import Look
-from watchline.pipeline.detector import Detector
+from watchline.pipeline.stages.detector import Detector
 
 SIZE = (64, 64)
 PICTURES = [voc_set.picture([("person", 1, 1), ("car", 5, 6)]), voc_set.picture([("bicycle", 3, 2)], 64, 48)]

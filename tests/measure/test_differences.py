@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from watchline.measure.differences import Difference, of_candidates, of_detections, of_outputs, shown_boxes
-from watchline.pipeline.detections import Detections
+from watchline.ops.detections import Detections
 
 LABELS = ("cat", "dog")
 SIZE = (100, 100)

@@ -10,9 +10,9 @@ from broken_onnx import noise, said_otherwise, scaled
 
 from watchline import engines
 from watchline.engines.errors import ModelNotFound
-from watchline.export import half, quantise
 from watchline.export.checkpoint import to_onnx
 from watchline.export.errors import CheckpointNotFound
+from watchline.export.precision import fp16, int8
 from watchline.export.request import Request
 from watchline.measure import parity as module
 from watchline.measure.comparison import LIMITS, Compared
@@ -117,7 +117,7 @@ def test_of_a_large_graph_only_layers_with_weights_are_looked_at(
 
 def test_half_precision_is_within_its_limits(made: Path, tmp_path: Path) -> None:
     small = tmp_path / "half.onnx"
-    onnx.save(half.half(onnx.load(made / "net.onnx")), small)
+    onnx.save(fp16.half(onnx.load(made / "net.onnx")), small)
     assert precision_of(small) == "fp16"
     result = steps(made, small)
     assert [step.over for step in result] == [()] * 5
@@ -128,7 +128,7 @@ def test_int8_is_within_its_limits_and_layers_are_found_by_name(made: Path, tmp_
     with engines.load(made / "net.onnx") as engine:
         batches = [fitted(ArrayPicture(image), engine.metadata, engine.size)[0] for image in noise(20, 64, seed=1)]
     small = tmp_path / "int8.onnx"
-    onnx.save(quantise.quantise(onnx.load(made / "net.onnx"), batches, "onnxruntime"), small)
+    onnx.save(int8.quantise(onnx.load(made / "net.onnx"), batches, "onnxruntime"), small)
     assert precision_of(small) == "int8"
     assert [step.over for step in steps(made, small)] == [()] * 5
     tight = LIMITS | {"int8": LIMITS["fp32"]}

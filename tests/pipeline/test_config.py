@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from watchline.pipeline.annotator import Annotator
 from watchline.pipeline.config import Flag, load
-from watchline.pipeline.detector import Detector
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.places.table import Places
-from watchline.pipeline.sources import Stream
-from watchline.streams.mp4 import Mp4Sink
+from watchline.pipeline.remote.table import Places
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.streams import Stream
+from watchline.streams.write.mp4 import Mp4Sink
 
 WHOLE = """
 out = "annotated"

@@ -133,7 +133,7 @@ def test_what_is_no_source_is_refused_at_once(source):
 
 
 def test_a_gpu_has_two_workers_unless_told(monkeypatch):
-    monkeypatch.setattr("watchline.pipeline.detector._cores", lambda: 16)
+    monkeypatch.setattr("watchline.pipeline.stages.detector._cores", lambda: 16)
     assert watchline.Detector().workers == 16
     assert watchline.Detector(runtime="openvino").workers == 16
     assert watchline.Detector(runtime="cuda").workers == watchline.Detector(runtime="tensorrt").workers == 2

@@ -15,8 +15,8 @@ from odd_stages import Clumsy, Echo
 from pipelines import Numbers, Step, numbered
 from placing import serving
 
-from watchline.pipeline.places.placed import placed
-from watchline.pipeline.places.ring import Ring
+from watchline.pipeline.remote.placed import placed
+from watchline.pipeline.remote.ring import Ring
 from watchline.pipeline.runner import Runner
 
 THREADS = 3  # not one, and not what any machine begins with

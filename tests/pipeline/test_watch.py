@@ -15,8 +15,8 @@ from pipelines import Script
 
 from watchline import Annotator, Detector, FileSource, Mp4Sink, PacedSource, Watch
 from watchline.pipeline import outputs
-from watchline.streams import remux
-from watchline.streams.jsonl import JsonlSink
+from watchline.streams.write import remux
+from watchline.streams.write.jsonl import JsonlSink
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from clips import write_clip
 from marks import BLACK, COLUMNS, WHITE, bits_of, block_size, read_mark
 
 from watchline.streams.errors import SourceDenied, SourceLost, SourceNotFound, SourceTimeout, SourceUnsupported
-from watchline.streams.network import NetworkSource
+from watchline.streams.live.network import NetworkSource
 from watchline.streams.source import LIVE_TIME_BASE, Missed
 
 SEGMENT = 1.0  # seconds

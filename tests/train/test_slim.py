@@ -3,7 +3,7 @@ import onnx
 import pytest
 import torch
 
-from watchline.export import yolov2 as exporter
+from watchline.export.pytorch import yolov2 as exporter
 from watchline.export.request import Request
 from watchline.models.yolov2 import SLIM, YOLOv2, decode, normalise
 from watchline.train import slim

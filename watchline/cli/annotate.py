@@ -87,7 +87,7 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
 def _gather(inputs: list[str], settings: "Config") -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.runner import is_live
-    from watchline.pipeline.sources import named, typed
+    from watchline.pipeline.streams import named, typed
 
     gathered = typed(inputs) if inputs else named(settings.streams)
     sources, problems = [], gathered.problems

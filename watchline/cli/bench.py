@@ -12,7 +12,7 @@ from watchline.cli.exit_codes import DONE
 
 if TYPE_CHECKING:
     from watchline.measure.accuracy import Accuracy
-    from watchline.pipeline.detector import Detector
+    from watchline.pipeline.stages.detector import Detector
 
 WORDS = {"area": "area under the precision-recall curve", "11-point": "mean over 11 recalls, as VOC 2007 has it"}
 

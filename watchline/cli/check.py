@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _trials(path: Path, settings: "Config") -> Iterator[str]:
     """What is right by itself may still not be there: open the model and look for the sources."""
-    from watchline.pipeline.sources import find_source
+    from watchline.pipeline.streams import find_source
 
     def load() -> None:
         settings.detector.load().close()

@@ -78,7 +78,7 @@ def _memory() -> str:
 
 
 def _gpu() -> Rows:
-    from watchline.engines.cuda_driver import NoDriver, ask
+    from watchline.engines.nvidia.cuda_driver import NoDriver, ask
 
     try:
         driver = ask()
@@ -142,8 +142,7 @@ def _libraries() -> Rows:
 
 
 def _models() -> Rows:
-    from watchline.engines import metadata
-    from watchline.pipeline import zoo
+    from watchline.engines import metadata, zoo
 
     rows = []
     for name in zoo.names():
@@ -153,7 +152,7 @@ def _models() -> Rows:
 
 
 def _choice() -> Rows:
-    from watchline.pipeline.detector import Detector
+    from watchline.pipeline.stages.detector import Detector
 
     detector = Detector()
     with detector.load() as engine:

@@ -16,7 +16,7 @@ from watchline.cli.exit_codes import DONE, SOME_FAILED
 if TYPE_CHECKING:
     import onnx
 
-    from watchline.export.quantise import Target
+    from watchline.export.precision.int8 import Target
     from watchline.measure.drop import Drop
 
 RUNTIMES: "dict[str, Target]" = {"onnx": "onnxruntime", "tensorrt": "tensorrt", "openvino": "openvino"}
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     paths = [Path(word) for word in options.inputs]
     out = _checked(options, paths)
     if out.suffix.lower() == PLAN:
-        from watchline.engines import plan
+        from watchline.engines.nvidia import plan
 
         plan.gpu_to_build_for()  # before anything is computed in vain
     if options.data:
@@ -171,21 +171,21 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
     import onnx
 
     from watchline.engines import load
-    from watchline.export import half, quantise
+    from watchline.export.precision import fp16, int8
     from watchline.measure import calibration
 
     model = onnx.load(full)
     if options.precision == "fp16":
         if options.to != "tensorrt":
-            print(f"watchline: {half.SLOW_ON_CPUS}", file=sys.stderr)
-        model = half.half(model)
+            print(f"watchline: {fp16.SLOW_ON_CPUS}", file=sys.stderr)
+        model = fp16.half(model)
     else:
         with load(full) as engine:
             about, sides = engine.metadata, engine.size
         pictures = calibration.pictures(options.calibrate, PICTURES, about, sides)
         print(f"INT8 ranges from {len(pictures)} pictures", flush=True)
         with counting("pictures") as progress:
-            model = quantise.quantise(model, pictures, RUNTIMES[options.to], progress)
+            model = int8.quantise(model, pictures, RUNTIMES[options.to], progress)
     result = full.with_name(f"{full.stem}-{options.precision}.onnx")
     _save(model, result)
     return result
@@ -230,7 +230,7 @@ def _write(options: argparse.Namespace, model: Path, out: Path) -> None:
 
             ir.save(model, out)
         case _:
-            from watchline.engines import plan
+            from watchline.engines.nvidia import plan
 
             beside = out.with_suffix(".onnx")  # from which the plan is built again for another GPU or version
             model.replace(beside)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 
 if TYPE_CHECKING:
-    from watchline.export.catalogue import Entry
+    from watchline.export.weights.catalogue import Entry
 
 FOLDER = "checkpoints"  # inside the cache folder
 
@@ -41,8 +41,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def run(options: argparse.Namespace) -> int:
     """Download each, print its paths on stdout and the command to go on with on stderr."""
     from watchline.errors import unknown
-    from watchline.export.catalogue import CATALOGUE
-    from watchline.export.fetch import FetchFailed
+    from watchline.export.weights.catalogue import CATALOGUE
+    from watchline.export.weights.fetch import FetchFailed
 
     if not options.inputs:
         _list(CATALOGUE)
@@ -83,7 +83,7 @@ def _list(entries: "dict[str, Entry]") -> None:
 
 
 def _fetch(entry: "Entry", folder: Path) -> list[Path]:
-    from watchline.export.fetch import fetch
+    from watchline.export.weights.fetch import fetch
 
     print(f"{entry.about}: {entry.licence}", file=sys.stderr)
     paths = []

@@ -20,7 +20,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Write the two files."""
-    from watchline.pipeline.places.keys import write_pair
+    from watchline.pipeline.remote.keys import write_pair
 
     secret, public = write_pair(options.name)
     print(f"{secret}: the secret key of this host: it stays here")

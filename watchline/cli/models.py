@@ -12,8 +12,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Print a row a model, its classes and its figures under it."""
-    from watchline.engines import metadata
-    from watchline.pipeline import zoo
+    from watchline.engines import metadata, zoo
 
     print(f"{'model':<20}{'size':>8}   {'input':<12}{'classes':>7}")
     for name in zoo.names():

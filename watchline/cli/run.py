@@ -15,10 +15,10 @@ from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
     from watchline.pipeline.config import Config, Flag
-    from watchline.pipeline.sources import Gathered
+    from watchline.pipeline.streams import Gathered
     from watchline.pipeline.watch import Watch
-    from watchline.streams.jsonl import JsonlWriter
     from watchline.streams.source import LiveSource, Source
+    from watchline.streams.write.jsonl import JsonlWriter
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -122,7 +122,7 @@ def _places(options: argparse.Namespace) -> "list[Flag]":
 
 def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
     """The sources of the command line or, without any, of the config."""
-    from watchline.pipeline.sources import named, typed
+    from watchline.pipeline.streams import named, typed
 
     if options.inputs:
         if options.loop and not options.realtime:
@@ -137,7 +137,7 @@ def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
 def _shared_events(where: str | None, sources: "list[Source | LiveSource]") -> "Iterator[JsonlWriter | None]":
     """Where the events of all streams go."""
     from watchline.pipeline.annotate import inputs_of
-    from watchline.streams.jsonl import STANDARD_OUTPUT, JsonlSink, JsonlWriter
+    from watchline.streams.write.jsonl import STANDARD_OUTPUT, JsonlSink, JsonlWriter
 
     if where is None:
         yield None

@@ -10,8 +10,8 @@ from watchline.cli.arguments import at_least, words
 from watchline.cli.exit_codes import DONE
 
 if TYPE_CHECKING:
-    from watchline.pipeline.places.channel import Keys
-    from watchline.pipeline.places.ring import Inherited
+    from watchline.pipeline.remote.channel import Keys
+    from watchline.pipeline.remote.ring import Inherited
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C, or until the hub that has started this process is gone."""
-    from watchline.pipeline.places.serve import Server
+    from watchline.pipeline.remote.server import Server
 
     ring = _ring(options)
     overrides = {name: getattr(options, name) for name in ("workers", "threads", "runtime")}
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _ring(options: argparse.Namespace) -> "Inherited | None":
-    from watchline.pipeline.places.ring import Inherited
+    from watchline.pipeline.remote.ring import Inherited
 
     try:
         return Inherited.of([int(number) for number in options.ring.split(",")]) if options.ring else None
@@ -70,7 +70,7 @@ def _ring(options: argparse.Namespace) -> "Inherited | None":
 
 
 def _keys(options: argparse.Namespace) -> "Keys | None":
-    from watchline.pipeline.places.keys import read_keys
+    from watchline.pipeline.remote.keys import read_keys
 
     if (options.key is None) != (options.allow is None):
         options.parser.error("--key and --allow go together: the key of this host, and the keys that may come")

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 def _yolov2(options: argparse.Namespace) -> int:
     import onnx
 
-    from watchline.export import yolov2 as exporter
+    from watchline.export.pytorch import yolov2 as exporter
     from watchline.export.request import Request
     from watchline.train import yolov2
     from watchline.train.mixture import gather
@@ -135,7 +135,7 @@ def _faster_rcnn(options: argparse.Namespace) -> int:
 
 def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
     """The trunk with ImageNet weights, those of VGG-16 from a file."""
-    from watchline.export import state_dict
+    from watchline.export.pytorch import state_dict
     from watchline.models.lite_trunk import LiteTrunk
     from watchline.models.vgg import VGG16
 

@@ -1,0 +1,31 @@
+"""Buffers on the device and pinned ones on the host, which a stack gives back when it closes."""
+
+import ctypes
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.engines.nvidia.interface import Cuda
+
+
+def on_device(cuda: Cuda, stack: ExitStack, size: int) -> int:
+    """The address of `size` bytes on the device. Raises InferenceFailed: it has no room."""
+    address = cuda.allocate(size)
+    stack.callback(cuda.free, address)
+    return address
+
+
+def on_host(cuda: Cuda, stack: ExitStack, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array in pinned memory, which the device copies by itself. It is not used once the stack is closed."""
+    size = bytes_of(shape, dtype)
+    address = cuda.allocate_pinned(size)
+    stack.callback(cuda.free_pinned, address)
+    memory = memoryview((ctypes.c_uint8 * size).from_address(address))
+    return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def bytes_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """How many bytes an array takes."""
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

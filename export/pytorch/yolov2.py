@@ -1,0 +1,140 @@
+"""A trained YOLOv2 as one ONNX file under the contract of engines: uint8 BGR in, boxes and scores out.
+
+The colour order goes into the first convolution, batch normalisation into the convolutions before it, and the decoding
+of the grid into the graph; batch, height and width stay symbolic, and an engine fixes the size when it loads.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from watchline.engines import metadata
+from watchline.engines.contract import MAX_SIDE
+from watchline.engines.engine import Metadata
+from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
+from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.pytorch import state_dict
+from watchline.export.pytorch.trace import trace
+from watchline.export.request import Request
+from watchline.models.efficientnet_lite import STAGES, EfficientNetLite0, Widths
+from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode
+
+HALF_FROM = 64  # numbers in a weight from which it is stored as FP16
+IMGSZ = 416  # pixels, what the shipped model is meant for
+STRIDE = 32
+
+
+class _Deployed(nn.Module):
+    """The network between uint8 pictures and decoded boxes."""
+
+    def __init__(self, model: YOLOv2) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        _fuse(self.model)
+        first = self.model.backbone.stem[0]
+        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
+        first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        x = images.permute(0, 3, 1, 2).float() - MEAN  # (B, H, W, 3) -> (B, 3, H, W)
+        return decode(self.model(x), self.model.priors)
+
+
+def export(path: Path, request: Request) -> onnx.ModelProto:
+    """A checkpoint of `watchline train yolov2` as a model.
+
+    Weights are stored in FP16 with a cast that runtimes fold when they load.
+    Input `images` (batch, height, width, 3) uint8; outputs `boxes` (batch, N, 4), `scores` (batch, N, C) float32.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
+        ExportRefused: a size that is not square or cannot be, or labels that do not fit.
+    """
+    model = load(path)
+    labels = labels_for(model.classes, request.labels, {}, str(path))
+    size = request.size or (IMGSZ, IMGSZ)
+    if size[0] != size[1]:
+        raise ExportRefused(
+            f"{path}: asked for {size[0]} x {size[1]}; name one side, other shapes are chosen at run time"
+        )
+    if size[0] % STRIDE or not 0 < size[0] <= MAX_SIDE:
+        raise ExportRefused(f"{path}: asked for {size[0]}; expected a multiple of {STRIDE} up to {MAX_SIDE} pixels")
+    free = {0: "batch", 1: "candidates"}
+    graph = trace(_Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
+    _halve(graph)
+    metadata.write(
+        graph, Metadata(request.name, "detect", labels, size[0], STRIDE, "letterbox", sha256(path), figures={})
+    )
+    return graph
+
+
+def is_ours(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is of this network."""
+    return {"priors", "region.weight", "region.bias"} <= state.keys()
+
+
+def load(path: Path) -> YOLOv2:
+    """The averaged network of a checkpoint that `watchline train yolov2` wrote.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: missing, broken, or of another network.
+    """
+    state = state_dict.load(path)
+    if not is_ours(state):
+        raise CheckpointRefused(
+            f"{path}: it is no checkpoint of `watchline train yolov2`, which has priors and a region"
+        )
+    priors = state["priors"]
+    classes = state["region.bias"].numel() // max(1, priors.numel() // 2) - 5
+    if priors.shape[1:] != (2,) or not len(priors) or classes < 1:
+        raise CheckpointRefused(f"{path}: its priors {tuple(priors.shape)} and its region do not go together")
+    try:
+        model = YOLOv2(priors, classes, EfficientNetLite0(*_widths(state)), state["region.weight"].shape[1])
+        model.load_state_dict(state)
+    except (RuntimeError, KeyError, IndexError, ValueError) as error:
+        raise CheckpointRefused(f"{path}: its backbone is not the one of `watchline train yolov2`") from error
+    return model.eval()
+
+
+def _widths(state: Mapping[str, Tensor]) -> tuple[Widths, int]:
+    """What a backbone is made with, read off its weights: channels inside its blocks, and the last map's."""
+    count = sum(name.endswith(".depthwise.0.weight") for name in state)
+    names = [f"backbone.blocks.{i}" for i in range(count)]
+    inside = [len(state[f"{name}.depthwise.0.weight"]) for name in names]
+    outputs = [len(state[f"{name}.project.0.weight"]) for name in names]
+    stages = [out for out, _, _ in STAGES[:-1]]
+    if outputs[:-1] != sorted(outputs[:-1], key=stages.index):
+        raise ValueError(f"blocks with {outputs} channels; expected those of {stages} in their order")
+    widths = [tuple(n for n, out in zip(inside[:-1], outputs[:-1], strict=True) if out == stage) for stage in stages]
+    return (*widths, (inside[-1],)), outputs[-1]
+
+
+def _fuse(module: nn.Module) -> None:
+    """Batch normalisation folded into the convolution before it, in every Sequential of the tree."""
+    for child in module.children():
+        _fuse(child)
+    if isinstance(module, nn.Sequential):
+        for i in range(len(module) - 1):
+            a, b = module[i], module[i + 1]
+            if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
+                module[i], module[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
+
+
+def _halve(model: onnx.ModelProto) -> None:
+    """Store float weights as FP16 and cast them back in the graph: half the file, the same FP32 arithmetic."""
+    graph = model.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= HALF_FROM:
+            name, values = weight.name, numpy_helper.to_array(weight)
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    for cast in reversed(casts):
+        graph.node.insert(0, cast)

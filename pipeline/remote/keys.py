@@ -1,0 +1,75 @@
+"""Key files: a pair for each host, `gpu.key` that stays there, and `gpu.pub` that the others get. Text, Z85."""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.remote.channel import Keys, new_keys, public_of
+
+log = logging.getLogger(__name__)
+
+SECRET, PUBLIC = "watchline secret key", "watchline public key"  # how the first line of each kind of file begins
+_Z85 = re.compile(rb"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+
+
+def write_pair(name: Path) -> tuple[Path, Path]:
+    """Make a pair of keys: NAME.key (nobody else may read it) and NAME.pub. Nothing is ever overwritten.
+
+    Returns:
+        the two files, the secret one first.
+
+    Raises:
+        ConfigError: one of them is there already, or cannot be written.
+    """
+    secret_file, public_file = (name.with_name(f"{name.name}.{end}") for end in ("key", "pub"))
+    for path in (secret_file, public_file):
+        if path.exists():
+            raise ConfigError(f"{path} is there already, and keys are never overwritten: choose another name")
+    public, secret = new_keys()
+    try:
+        _write(secret_file, f"{SECRET} of {name.name}: it stays on this host", secret, 0o600)
+        _write(public_file, f"{PUBLIC} of {name.name}: for the hosts that work with it", public, 0o644)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: the key cannot be written: {error.strerror}") from None
+    return secret_file, public_file
+
+
+def read_keys(own: Path, peers: Sequence[Path]) -> Keys:
+    """Keys of one side: its own secret key, and the public keys of the other side.
+
+    Raises:
+        ConfigError: a file is no such key, or cannot be read.
+    """
+    secret = _read(own, SECRET)
+    try:
+        public_of(secret)
+    except ValueError:
+        raise ConfigError(f"{own}: the key in it is damaged: copy it again, or make a new pair") from None
+    if own.stat().st_mode & 0o077:
+        log.warning("%s: others on this host may read this secret key: chmod 600 %s", own, own)
+    return Keys(secret, tuple(_read(peer, PUBLIC) for peer in peers))
+
+
+def _write(path: Path, title: str, key: bytes, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(title.encode(errors="backslashreplace") + b"\n" + key + b"\n")
+
+
+def _read(path: Path, kind: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            title, key, *rest = file.read(4096).splitlines() or [b"", b""]
+    except OSError as error:
+        raise ConfigError(f"{path}: the key cannot be read: {error.strerror}; `watchline keys` makes a pair") from None
+    except ValueError:  # a single line
+        title, key, rest = b"", b"", []
+    if title.startswith(kind.encode()) and _Z85.fullmatch(key) and not any(rest):
+        return key
+    other = {SECRET: "a public one, NAME.pub", PUBLIC: "a secret one, NAME.key"}[kind]
+    wrong = title.startswith((PUBLIC if kind == SECRET else SECRET).encode())
+    what = f"is {other}" if wrong else "is no key"
+    expected = f"{kind.removeprefix('watchline ')}, {'NAME.key' if kind == SECRET else 'NAME.pub'}"
+    raise ConfigError(f"{path} {what}: expected a {expected}, as `watchline keys NAME` writes it")

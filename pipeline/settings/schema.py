@@ -1,0 +1,104 @@
+"""A stage's fields as a schema: what each takes, and one line in plain words for a value that cannot be."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from watchline.pipeline.settings.environment import Interpolated
+
+REQUIRED = object()
+
+# pydantic's kinds of error in our words; what follows "must be"
+_WORDS = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "string_type": "text",
+    "too_long": "a list of at most {max_length} values",
+    "tuple_type": "a list",
+}
+
+
+@dataclass(frozen=True)
+class FieldOfStage:
+    """One field. default: its default, REQUIRED if it has none; adapter: checks a value."""
+
+    default: Any
+    description: str
+    adapter: TypeAdapter[Any]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A value as the stage takes it, or what is wrong with it: `must be at most 1 (default 0.25)`."""
+
+    value: Any
+    mistake: str = ""
+
+
+@cache
+def fields_of(stage: type) -> Mapping[str, FieldOfStage]:
+    """The fields of a pydantic dataclass, in their order."""
+    infos: dict[str, FieldInfo] = stage.__pydantic_fields__  # type: ignore[attr-defined]
+    return {name: _field(info) for name, info in infos.items() if info.init is not False}
+
+
+def check_field(field: FieldOfStage, given: Interpolated) -> Checked:
+    """Check a value of the config. Types are strict, but for text that came from the environment."""
+    try:
+        # JSON knows no tuples, so lists may stand for them even where types are strict.
+        text = json.dumps(given.value, default=str)
+        return Checked(field.adapter.validate_json(text, strict=not given.changed))
+    except ValidationError as error:
+        return Checked(None, _mistake(field, given, error.errors()))
+
+
+def _field(info: FieldInfo) -> FieldOfStage:
+    default = info.get_default(call_default_factory=True, validated_data={})
+    kind: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
+    return FieldOfStage(
+        REQUIRED if default is PydanticUndefined else default, info.description or "a value", TypeAdapter(kind)
+    )
+
+
+def _mistake(field: FieldOfStage, given: Interpolated, errors: list[ErrorDetails]) -> str:
+    """All that a field would have taken, in one line."""
+    phrases = list(dict.fromkeys(_phrase(error, given) for error in errors))
+    default = "" if field.default in (REQUIRED, None, ()) else f" (default {_as_toml(field.default)})"
+    return f"must be {' or '.join(phrases)}{default}"
+
+
+def _phrase(error: ErrorDetails, given: Interpolated) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "literal_error":
+        options = re.findall(r"'([^']*)'", context["expected"])
+        near = get_close_matches(str(given.value), options, n=1)
+        return f"one of {', '.join(options)}" + (f"; did you mean {near[0]!r}?" if near else "")
+    place = next((part + 1 for part in error["loc"] if isinstance(part, int)), None)
+    if kind == "missing":
+        return f"a list of at least {place} values"
+    words = _WORDS.get(kind)
+    said = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    phrase = words.format(**context) if words else said
+    return f"a list with {phrase} in place {place}" if place else phrase
+
+
+def _as_toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,140 @@
+"""A stream's settings, and the source they lead to: a file, a camera, or a file that is played as if it were one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.settings.duration import Seconds
+from watchline.settings import settings
+from watchline.streams.errors import SourceUnreadable, StreamError
+from watchline.streams.file import FileSource
+from watchline.streams.inputs import find_sources
+from watchline.streams.live.paced import PacedSource
+from watchline.streams.live.words import is_live, live_source
+from watchline.streams.photos import PhotosSource
+from watchline.streams.source import LiveSource, Source
+
+Transport = Literal["tcp", "udp"]
+FOR_FILES = ("realtime", "loop")  # settings of a stream that a camera cannot have
+
+
+@settings
+class Stream:
+    """The table of a stream.
+
+    Raises:
+        ValidationError (a ValueError): a setting cannot be, or not together with another.
+    """
+
+    source: str = Field(
+        repr=False, description="an address (rtsp://…), a camera (0, /dev/video0), a video file, or photos"
+    )
+    transport: Transport = Field(default="tcp", description="what RTSP brings the pictures by")
+    timeout: Seconds = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
+    realtime: bool = Field(default=False, description="play a file at its own speed, as if it were a camera")
+    loop: bool = Field(default=False, description="begin such a file anew at its end, for ever")
+
+    def __post_init__(self) -> None:
+        if self.loop and not self.realtime:
+            raise ValueError("loop needs realtime: only a file that plays at its own speed can begin anew")
+        if self.realtime and is_live(self.source):
+            raise ValueError("realtime is for files: a camera has its own speed")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Attributes:
+    sources: no two streams have the same name.
+    problems: a line for each word that leads nowhere.
+    """
+
+    sources: list[Source | LiveSource]
+    problems: list[str]
+
+
+def named(streams: Mapping[str, Stream]) -> Gathered:
+    """The sources of a config's streams, called after their tables."""
+    sources, problems = [], []
+    for name, stream in streams.items():
+        try:
+            sources.append(find_source(name, stream))
+        except (StreamError, ConfigError) as problem:
+            problems.append(str(problem))
+    return Gathered(sources, problems)
+
+
+def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = False, loop: bool = False) -> Gathered:
+    """The sources of words from a command line, cameras first, called after what they lead to.
+
+    Args:
+        words: addresses, cameras, files, folders and patterns.
+        transport: of the addresses; realtime, loop: for the files; as the fields of Stream.
+    """
+    sources: list[Source | LiveSource] = []
+    files = [word for word in words if not is_live(word)]
+    found = find_sources(files)
+    problems = [str(problem) for problem in found.problems]
+    for word in words:
+        try:
+            if is_live(word):
+                sources.append(live_source(word, "", transport))
+        except StreamError as problem:
+            problems.append(str(problem))
+    for source in found.sources:
+        try:
+            sources.append(_played(source, realtime, loop))
+        except ConfigError as problem:
+            problems.append(str(problem))
+    return Gathered(_named_apart(sources), problems)
+
+
+def find_source(name: str, settings: Stream) -> Source | LiveSource:
+    """The source of a stream, named after it.
+
+    Raises:
+        StreamError: there is nothing at the word, or more than one source, or the address is none.
+        ConfigError: it is to be played at its own speed, and has none.
+    """
+    if is_live(settings.source):
+        return live_source(settings.source, name, settings.transport, settings.timeout)
+    found = find_sources([settings.source])
+    if found.problems:
+        raise found.problems[0]
+    if len(found.sources) > 1:
+        names = ", ".join(source.stream for source in found.sources)
+        raise SourceUnreadable(
+            f"{settings.source} leads to {len(found.sources)} streams ({names}): give each a table of its own"
+        )
+    return _played(replace(found.sources[0], stream=name), settings.realtime, settings.loop)
+
+
+def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool) -> Source | LiveSource:
+    if not realtime:
+        return source
+    if not isinstance(source, FileSource):
+        raise ConfigError(f"{source.stream}: photos have no speed to be played at: expected a video file")
+    return PacedSource(source, loop)
+
+
+def _named_apart(sources: Sequence[Source | LiveSource]) -> list[Source | LiveSource]:
+    """Renames streams so that no two have the same name, not even where case does not count: gate, gate-2."""
+    apart: list[Source | LiveSource] = []
+    taken: set[str] = set()
+    for source in sources:
+        name, number = source.stream, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{source.stream}-{number}"
+        taken.add(name.casefold())
+        apart.append(source if name == source.stream else _renamed(source, name))
+    return apart
+
+
+def _renamed(source: Any, name: str) -> Source | LiveSource:
+    if isinstance(source, PacedSource):
+        return replace(source, file=replace(source.file, stream=name))
+    renamed: Source | LiveSource = replace(source, stream=name)
+    return renamed

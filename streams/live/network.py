@@ -1,0 +1,184 @@
+"""A camera in the network: RTSP, or what FFmpeg opens by HTTP (MJPEG, HLS, a video file)."""
+
+import errno
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Literal
+
+import av
+import av.error
+from av.container import InputContainer
+from pydantic import ConfigDict, Field
+
+from watchline.settings import settings
+from watchline.streams.address import Address, conceal, parse
+from watchline.streams.errors import (
+    SourceDenied,
+    SourceLost,
+    SourceNotFound,
+    SourceRefused,
+    SourceTimeout,
+    SourceUnreadable,
+    SourceUnsupported,
+    StreamError,
+)
+from watchline.streams.live.reader import CameraReader, Wire, reading
+
+# Whatever a server or its playlist says, no local file is opened.
+PROTOCOLS = {
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls",
+    "http": "http,https,httpproxy,tcp,tls,crypto",
+    "https": "http,https,httpproxy,tcp,tls,crypto",
+}
+# FFmpeg wants to see more than it needs: RTSP says by itself what comes, and then the first picture is here at once.
+# Not fflags=nobuffer: what was looked at would be thrown away, and with it the first key frame.
+LOOK_AT = {"rtsp": "32", "http": "500000"}  # bytes; HTTP needs some to see what format comes
+UDP_BUFFER = 4 << 20  # bytes asked for, so that the packets of one large picture do not overrun it
+PLAYLISTS = (".m3u8", ".m3u")
+SEGMENT_PATIENCE = 4  # times the time-out: a playlist brings a segment of some seconds at once, then nothing
+NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
+
+
+@settings
+class NetworkSource:
+    """A live stream at an address.
+
+    Attributes:
+        url: rtsp, rtsps, http or https, with user name and password if it wants them; see address.py.
+        stream: its name in every output; host and path if empty.
+        transport: what RTSP brings the pictures by. Over UDP some get lost in a busy network, and where a part of an
+            H.265 picture does, FFmpeg cannot tell; of H.264 it is seen.
+        open_timeout: seconds until the server must have answered.
+        read_timeout: seconds of silence after which the stream is given up.
+
+    Raises:
+        SourceUnreadable: the address makes no sense.
+    """
+
+    __pydantic_config__ = ConfigDict(hide_input_in_errors=True)  # the address may have a password in it
+
+    url: str = Field(repr=False)
+    stream: str = ""
+    transport: Literal["tcp", "udp"] = "tcp"
+    open_timeout: float = Field(default=4.0, gt=0)
+    read_timeout: float = Field(default=4.0, gt=0)
+    live: ClassVar[Literal[True]] = True
+    ends: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        address = parse(self.url)
+        if not self.stream:
+            object.__setattr__(self, "stream", address.stream)
+
+    @property
+    def name(self) -> str:
+        """The address without credentials and query."""
+        return parse(self.url).shown
+
+    @contextmanager
+    def open(self) -> Iterator[CameraReader]:
+        """Connects, and decodes the first frame.
+
+        Raises:
+            SourceDenied: user name or password are wrong (they are sent once).
+            SourceRefused: nobody answers there.
+            SourceNotFound: the server does not know the path.
+            SourceUnsupported: there is no video in it that can be decoded here.
+            SourceTimeout: no answer, or no picture.
+            SourceLost: the server failed, or broke off.
+        """
+        address = parse(self.url)
+        patience = SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1
+        container = self._connect(address, patience)
+        kind = container.format.name
+        is_rtsp = kind == "rtsp"
+        wire = Wire(
+            container=container,
+            stream=self.stream,
+            name=address.shown,
+            label=self._label,
+            read_timeout=self.read_timeout * patience,
+            explain=lambda error: self._explain(error, address, is_open=True),
+            has_times=kind != "mpjpeg",
+            is_paced=not is_rtsp and kind != "mpjpeg",
+            may_lose=is_rtsp,
+        )
+        with reading(wire) as reader:
+            yield reader
+
+    @property
+    def _label(self) -> str:
+        return f"{self.stream}: the camera at {self.name}"
+
+    def _connect(self, address: Address, patience: int) -> InputContainer:
+        is_rtsp = address.scheme.startswith("rtsp")
+        options = {
+            "protocol_whitelist": PROTOCOLS[address.scheme],
+            "analyzeduration": "0",
+            "probesize": LOOK_AT["rtsp" if is_rtsp else "http"],
+        }
+        if is_rtsp:
+            options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
+            options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
+        else:
+            options |= {"live_start_index": "-1", "rw_timeout": str(int(self.read_timeout * patience * 1e6))}
+        # With RTSP, FFmpeg gives up a read after twice the time it is told.
+        silence = self.read_timeout / 2 if is_rtsp else self.read_timeout * patience
+        started = time.monotonic()
+        try:
+            return av.open(address.url, options=options, timeout=(self.open_timeout, silence))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            late = time.monotonic() - started >= self.open_timeout
+            failure = self._late() if late else self._explain(error, address, is_open=False)
+        raise failure from None  # out here, as FFmpeg's error has the address in it, and would be the `__context__`
+
+    def _late(self) -> SourceTimeout:
+        return SourceTimeout(f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs")
+
+    def _explain(self, error: Exception, address: Address, is_open: bool) -> StreamError:
+        """The error as ours: no credentials in it, and nothing behind it that has them."""
+        label, number = self._label, getattr(error, "errno", None)
+        place = address.shown.removeprefix(f"{address.scheme}://").partition("/")[0]
+        match error:
+            case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
+                code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
+                return SourceDenied(f"{label} refused user name or password ({code}); check them")
+            case av.error.HTTPNotFoundError():
+                return SourceNotFound(f"{label} does not have this path (404); check what follows the host")
+            case av.error.ExitError() | TimeoutError() if is_open:
+                return SourceTimeout(f"{label} sent nothing for {self.read_timeout:g} s; check it and the network")
+            case TimeoutError():
+                return SourceTimeout(f"{label} did not answer within {self.open_timeout:g} s; check that it runs")
+            case ConnectionRefusedError():
+                return SourceRefused(f"{label} is not there: nothing listens at {place}; check host and port")
+            case _ if number == errno.EPROTONOSUPPORT:
+                return SourceUnsupported(
+                    f"{label} does not send by {self.transport}; set transport to "
+                    f"{'tcp' if self.transport == 'udp' else 'udp'}"
+                )
+        why = conceal(getattr(error, "strerror", None) or str(error), self.url)
+        if is_open:
+            return SourceLost(f"{label} broke off: {why}; check it and the network")
+        if number in NO_WAY:
+            return SourceRefused(f"{label} cannot be reached ({why}); check host and network")
+        if number == errno.EIO and not _is_known(address.host):
+            return SourceRefused(f"{label} is not there: no host of this name is known; check the name")
+        if isinstance(error, av.error.HTTPError):
+            return SourceLost(f"{label} failed: {why}; check its path, and look into its log")
+        if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError):
+            return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
+        if isinstance(error, av.error.InvalidDataError | ValueError):
+            return SourceUnsupported(f"{label} sends nothing that is a video ({why}); check the path")
+        return SourceUnreadable(f"{label} cannot be opened: {why}; check the address")
+
+
+def _is_known(host: str) -> bool:
+    """Whether the name of a host can be looked up. FFmpeg gives the same error for that as for others."""
+    try:
+        socket.getaddrinfo(host.strip("[]"), None)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,253 @@
+"""Events as JSON Lines: a header, then one line a frame; docs/events.schema.json describes them.
+
+{"schema": 1, "header": {"source": "bikes.mp4", "version": "0.1.0", "model": {…}, "config": {…}}}
+{"schema": 1, "stream": "bikes", "frame": 17, "pts": 0.68, "width": 640, "height": 272, "detections": [
+ {"label": "person", "class": 14, "score": 0.91, "box": [x1, y1, x2, y2]}]}              (on one line)
+
+A live stream's frames tell their epoch, when they arrived and how old they were in the end; its changes of state and
+the frames that were lost are lines of their own, each in its place. So the file alone shows whether every frame is
+accounted for: at each frame's line, its index + 1 = the frames' lines so far + the frames dropped so far.
+
+{"schema": 1, "stream": "gate", "frame": 17, "pts": 0.68, "epoch": 0, "time": "2026-11-23T06:45:00.123Z",
+ "latency_ms": 41.3, "width": …}
+{"schema": 1, "stream": "gate", "event": "dropped", "cause": "late", "frames": 2, "epoch": 0, "time": …}
+{"schema": 1, "stream": "gate", "event": "state", "state": "retrying", "epoch": 0, "time": …, "why": …, "retry_in": 0.5}
+"""
+
+import json
+import os
+import select
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.settings import settings
+from watchline.streams.errors import SinkError
+from watchline.streams.frame import Frame
+from watchline.streams.write.paths import prepare, refused
+
+SCHEMA = 1
+STANDARD_OUTPUT = Path("standard output")  # what errors call it
+
+
+class NobodyReads(SinkError, BrokenPipeError):
+    """The other end of a pipe was closed, e.g. by `| head`."""
+
+
+def header_line(header: Mapping[str, Any]) -> bytes:
+    """The first line. Args: header as the schema has it: `source`, `stream`, `version`, `model`, `config`."""
+    return _line({"schema": SCHEMA, "header": dict(header)})
+
+
+def line_of(
+    frame: Frame,
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    labels: Sequence[str],
+    latency: float | None = None,
+) -> bytes:
+    """One frame's line, the same bytes for the same values.
+
+    Args:
+        frame: whose stream, index, time, size and, for photos, file are written; pts in seconds to six digits. A live
+            frame's epoch and arrival as well.
+        boxes: (N, 4) xyxy in source pixels, written to two digits.
+        scores: (N,) in 0..1, written to four digits.
+        classes: (N,) index into `labels`.
+        labels: the detector's class names.
+        latency: of a live frame, seconds from its arrival until now; written in milliseconds to one digit.
+
+    Raises:
+        ValueError: a box or a score is NaN or infinite.
+    """
+    event: dict[str, Any] = {"schema": SCHEMA, "stream": frame.stream, "frame": frame.index}
+    event["pts"] = round(frame.seconds, 6) + 0.0  # + 0.0 makes -0.0 a plain zero
+    if frame.file is not None:
+        event["file"] = frame.file
+    if frame.time is not None:
+        event |= {"epoch": frame.epoch, "time": timestamp(frame.time)}
+        if latency is not None:
+            event["latency_ms"] = round(latency * 1000, 1)
+    event |= {"width": frame.width, "height": frame.height}
+    event["detections"] = [
+        {
+            "label": labels[number],
+            "class": number,
+            "score": round(score, 4),
+            "box": [round(side, 2) + 0.0 for side in box],
+        }
+        for number, score, box in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True)
+    ]
+    return _line(event)
+
+
+def state_line(
+    stream: str, state: str, epoch: int, time: float, why: str | None = None, retry_in: float | None = None
+) -> bytes:
+    """The line of a change of state.
+
+    Args:
+        state: connecting, live, stalled, retrying or ended.
+        epoch: how often the stream was connected again before.
+        time: seconds since 1970 (UTC).
+        why: one line, without credentials.
+        retry_in: seconds until the next attempt, written to one digit.
+    """
+    event = {"schema": SCHEMA, "stream": stream, "event": "state", "state": state, "epoch": epoch}
+    event["time"] = timestamp(time)
+    if why is not None:
+        event["why"] = why
+    if retry_in is not None:
+        event["retry_in"] = round(retry_in, 1)
+    return _line(event)
+
+
+def dropped_line(stream: str, cause: str, frames: int, epoch: int, time: float) -> bytes:
+    """The line of frames that were lost. It stands before the line of the first frame that came after them.
+
+    Args:
+        cause: in a word or two, e.g. "late".
+        frames: how many, at least 1.
+        epoch: how often the stream was connected again before.
+        time: seconds since 1970 (UTC).
+    """
+    event = {"schema": SCHEMA, "stream": stream, "event": "dropped", "cause": cause, "frames": frames, "epoch": epoch}
+    return _line(event | {"time": timestamp(time)})
+
+
+def timestamp(time: float) -> str:
+    """Seconds since 1970 as ISO 8601 in UTC with milliseconds: 2026-11-23T06:45:00.123Z."""
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
+
+
+@settings
+class JsonlSink:
+    """Writes events to a file of JSON Lines."""
+
+    @contextmanager
+    def open(self, path: Path, header: Mapping[str, Any], inputs: Sequence[Path] = ()) -> Iterator["JsonlWriter"]:
+        """Writes the header; a file of that name is replaced.
+
+        Raises:
+            SinkError: the path is an input, or cannot be written.
+        """
+        prepare(path, inputs)
+        writer = self.start(path, header)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+    def start(self, path: Path, header: Mapping[str, Any], replace: bool = True) -> "JsonlWriter":
+        """The same without a context and with no look at inputs: whoever calls closes the writer.
+
+        Args:
+            replace: False: a file of that name stays, and FileExistsError is raised.
+
+        Raises:
+            SinkError: the path cannot be written.
+        """
+        writer = JsonlWriter(path, _opened(path, os.O_TRUNC if replace else os.O_EXCL))
+        try:
+            writer.write(header_line(header))
+        except BaseException:
+            writer.close()
+            if not replace:
+                path.unlink()
+            raise
+        return writer
+
+    def append(self, path: Path, inputs: Sequence[Path] = ()) -> "JsonlWriter":
+        """For the events of several streams, behind what is in the file. Whoever calls writes their headers, and closes
+        the writer.
+
+        Raises:
+            SinkError: the path is an input, or cannot be written.
+        """
+        prepare(path, inputs)
+        return JsonlWriter(path, _opened(path, os.O_APPEND))
+
+
+def _opened(path: Path, how: int) -> int:
+    """A descriptor. Raises SinkError; FileExistsError if `how` says that there must be no such file."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o666)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+class JsonlWriter:
+    """Writes lines to an open file; any thread may write.
+
+    Each line goes to the system in one call, unbuffered (some microseconds): nothing is lost by a kill, and a file
+    never ends inside a line. Where it is a pipe whose reader is slow, writing waits for it.
+
+        JsonlWriter(STANDARD_OUTPUT, sys.stdout.fileno())         # may be shared by several streams
+
+    Args:
+        path: its name in errors.
+        file: a descriptor that is open for writing, of a file, a pipe or a terminal.
+    """
+
+    def __init__(self, path: Path, file: int) -> None:
+        self._path = path
+        self._file = file
+        self._lock = threading.Lock()
+        self._broken: SinkError | None = None
+
+    def write(self, line: bytes) -> None:
+        """Args: a whole line with its newline.
+
+        Raises:
+            NobodyReads: it is a pipe, and its other end was closed.
+            SinkError: disk full, or another failure; the file ends after the last whole line, and stays so. If not
+                even that can be done, the message says so.
+        """
+        with self._lock:
+            if self._broken is not None:
+                raise self._broken
+            rest = memoryview(line)
+            try:
+                while rest:
+                    rest = rest[self._write_some(rest) :]
+            except BrokenPipeError as error:
+                self._broken = NobodyReads(f"{self._path}: nobody reads it any more")
+                raise self._broken from error
+            except OSError as error:
+                self._broken = self._cut(len(line) - len(rest), error)
+                raise self._broken from error
+
+    def close(self) -> None:
+        """Closes the descriptor."""
+        os.close(self._file)
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._file, data)
+        except BlockingIOError:  # whoever made the pipe wants no waiting, but we have nothing else to do
+            waiting = select.poll()
+            waiting.register(self._file, select.POLLOUT)
+            waiting.poll()
+            return 0
+
+    def _cut(self, written: int, error: OSError) -> SinkError:
+        """Takes back the line that was begun. The file may hold more than was written here: it may be appended to."""
+        broken = refused(self._path, error)
+        try:
+            os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - written)
+        except OSError as second:
+            return SinkError(f"{broken} (its last line may be cut: {second.strerror})")
+        return broken

@@ -1,0 +1,272 @@
+import json
+import re
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from leftovers import everything
+from mutations import mutations
+from pipelines import numbered
+
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.remote import server as serve
+from watchline.pipeline.remote.channel import Dialer, Keys, new_keys
+from watchline.pipeline.remote.codec import merge, pack
+from watchline.pipeline.remote.protocol import Done, Failed, Hello, Refused, Welcome, Where, Word, Work, decode, encode
+from watchline.pipeline.remote.server import Server
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.registry import build, kind_of, name_of, settings_of
+
+CLUMSY, ECHO = "odd_stages:Clumsy", "odd_stages:Echo"
+
+
+@contextmanager
+def serving(name, **options):
+    """A server in a thread of this process."""
+    with Server(name, "tcp://127.0.0.1:0", **options) as server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            thread.join()
+
+
+class Hub:
+    """A hub that says what the test wants it to say."""
+
+    def __init__(self, server, name="a"):
+        self.port = Dialer()
+        self.port.connect(server.address)
+        self.name = name
+        self.came = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.port.close()
+
+    def say(self, message, parts=()):
+        self.port.send(encode(message), parts)
+
+    def hello(self, stage, **settings):
+        self.say(Hello(self.name, stage, settings))
+        return self.hear()
+
+    def hear(self, seconds=5.0):
+        """The next message and its parts; None if none comes."""
+        end = time.monotonic() + seconds
+        while not self.came and time.monotonic() < end:
+            self.came += self.port.receive(0.02)[0]
+        if not self.came:
+            return None, ()
+        arrival = self.came.pop(0)
+        return decode(arrival.header), arrival.parts
+
+    def work(self, number, items):
+        entries, parts = pack(items, None)
+        self.say(Work(number, entries), parts)
+
+
+def test_a_hub_says_hello_and_its_requests_are_answered_by_id():
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        assert hub.hello(CLUMSY, workers=3) == (Welcome(3), ())
+        items = numbered(20)
+        for item in items:
+            hub.work(item.sequence, [item])
+        for _ in items:
+            done, parts = hub.hear()
+            assert isinstance(done, Done)
+            [item] = merge([items[done.id - 1]], done.results, parts)
+            assert item.detections.boxes[0, 0] == done.id - 1
+        hub.say(Word("ping"))
+        assert hub.hear() == (Word("pong"), ())
+
+
+def test_a_busy_worker_keeps_no_ping_waiting():
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        hub.hello(CLUMSY, slow=0.5)
+        hub.work(1, numbered(1))
+        started = time.monotonic()
+        hub.say(Word("ping"))
+        assert hub.hear()[0] == Word("pong")
+        assert time.monotonic() - started < 0.3
+        assert isinstance(hub.hear()[0], Done)
+
+
+def test_what_fails_is_told_in_one_line_and_the_next_is_done():
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        hub.hello(CLUMSY, fails_at=[2])
+        for item in numbered(4):
+            hub.work(item.sequence, [item])
+        answers = [hub.hear()[0] for _ in range(4)]
+    assert [type(a) for a in answers] == [Done, Done, Failed, Done]
+    assert answers[2] == Failed(3, "cannot do 2")
+
+
+@pytest.mark.parametrize(
+    ("stage", "settings", "why"),
+    [
+        (ECHO, {}, "the stage here is odd_stages:Clumsy, not odd_stages:Echo"),
+        (CLUMSY, {"wrkers": 2}, "unknown setting 'wrkers': did you mean 'workers'?"),
+        (
+            CLUMSY,
+            {"workers": "many", "slow": None},
+            "workers must be a whole number (default 1); slow must be a number",
+        ),
+        (CLUMSY, {"workers": 0}, "workers must be at least 1"),
+        (CLUMSY, {"workers": 65_536}, "workers must be at most 64"),
+        (CLUMSY, {"broken": "no\n model"}, "no model"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(stage, settings, why):
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        answer, _ = hub.hello(stage, **settings)
+        assert isinstance(answer, Refused)
+        assert why in answer.why
+        assert "\n" not in answer.why
+        hub.name = "b"
+        assert hub.hello(CLUMSY)[0] == Welcome(1)  # the next one is served
+
+
+def test_the_models_own_error_reaches_the_hub():
+    with serving("detector") as server, Hub(server) as hub:
+        answer, _ = hub.hello("detector", **settings_of(Detector(model="nosuch", workers=1)))
+    assert answer.why.startswith("no model 'nosuch': expected a file")
+
+
+def test_hubs_with_equal_settings_share_the_workers():
+    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
+        assert a.hello(CLUMSY, slow=0.01)[0] == b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
+        for hub in (a, b):
+            hub.work(7, numbered(1))
+        assert [hub.hear()[0].id for hub in (a, b)] == [7, 7]
+
+
+def test_a_hub_with_other_settings_waits_its_turn():
+    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
+        a.hello(CLUMSY)
+        assert "busy" in b.hello(CLUMSY, slow=0.01)[0].why
+        a.say(Word("bye"))
+        time.sleep(0.1)
+        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
+
+
+def test_a_stage_that_needs_its_frames_in_order_serves_one_hub_and_knows_it_again():
+    with serving(ECHO) as server, Hub(server, "a") as a, Hub(server, "a") as again, Hub(server, "b") as b:
+        assert a.hello(ECHO)[0] == Welcome(1)
+        assert "busy" in b.hello(ECHO)[0].why
+        assert again.hello(ECHO)[0] == Welcome(1)  # its connection broke, and here is the next
+        a.work(1, numbered(1))
+        assert a.hear()[0] == Word("unknown")
+
+
+def test_a_hub_that_says_nothing_more_is_forgotten(monkeypatch):
+    monkeypatch.setattr(serve, "FORGOTTEN", 0.3)
+    monkeypatch.setattr(serve, "LOOK", 0.05)
+    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
+        a.hello(CLUMSY)
+        time.sleep(0.6)
+        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
+        a.say(Word("ping"))
+        assert a.hear()[0] == Word("unknown")
+
+
+def test_a_request_without_a_hello_or_beyond_the_limit_is_not_done(monkeypatch):
+    monkeypatch.setattr(serve, "UNDER_WAY", 2)
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        hub.work(1, numbered(1))
+        assert hub.hear()[0] == Word("unknown")
+        hub.hello(CLUMSY, slow=0.2)
+        for number in (1, 2, 3):
+            hub.work(number, numbered(1))
+        assert hub.hear()[0].why.startswith("expected at most 2 requests at once")
+
+
+def test_shared_memory_that_is_not_there_is_no_way_in():
+    with serving(CLUMSY) as server, Hub(server) as hub:
+        hub.hello(CLUMSY)
+        entries, _ = pack(numbered(1), None)
+        hub.say(Work(1, entries, where=Where(0, ((0, 48),))))
+        assert "shared memory that is not there" in hub.hear()[0].why
+        assert server.malformed == 1
+
+
+def test_what_is_chosen_here_counts_more_than_what_a_hub_says():
+    with serving(CLUMSY, overrides={"workers": 2, "slow": None}) as server, Hub(server) as hub:
+        assert hub.hello(CLUMSY, workers=5)[0] == Welcome(2)
+
+
+def test_ten_thousand_mutations_through_a_socket_harm_nobody():
+    entries, parts = pack(numbered(2), None)
+    real = [
+        (Hello("noise", CLUMSY, {"workers": 2}), ()),
+        (Work(3, entries), parts),
+        (Word("ping"), ()),
+        (Failed(1, "x"), ()),
+    ]
+    messages = [[encode(message), *(p.tobytes() for p in parts)] for message, parts in real]
+    with serving(CLUMSY) as server, Hub(server, "noise") as noise, Hub(server, "a") as hub:
+        assert hub.hello(CLUMSY, workers=2)[0] == Welcome(2)
+        for header, *rest in mutations(messages, 10_000, seed=5):
+            while not noise.port.send(header, [np.frombuffer(part, np.uint8) for part in rest]):
+                noise.port.receive(0.001)
+            noise.port.receive(0)
+        assert threading.active_count() < 10
+        hub.work(1, numbered(1))
+        assert isinstance(hub.hear(20)[0], Done)
+        assert server.malformed > 3000
+        assert len(server._sessions) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "why"),
+    [
+        ("detektor", {}, "unknown stage 'detektor': did you mean 'detector'?"),
+        ("odd_stages:Nobody", {}, "no stage 'odd_stages:Nobody'"),
+        ("nosuchmodule:Stage", {}, "No module named 'nosuchmodule'"),
+        ("json:JSONDecoder", {}, "is no stage"),
+        ("annotator", {"overrides": {"workers": 2}}, "unknown setting 'workers'"),
+        ("detector", {"address": "tcp://*:0"}, "give it --key and --allow"),
+        ("detector", {"address": "tcp://0.0.0.0:0"}, "give it --key and --allow"),
+        ("detector", {"address": "udp://1.2.3.4:5"}, "expected tcp://HOST:PORT"),
+        ("detector", {"taken": True}, "nobody can listen there"),
+    ],
+)
+def test_what_cannot_be_served_is_said_at_once(name, options, why):
+    with serving(ECHO) as other, pytest.raises(ConfigError, match=re.escape(why)):
+        free = {"address": "tcp://127.0.0.1:0"}
+        Server(name, **({"address": other.address} if "taken" in options else free | options))
+
+
+def test_with_keys_it_may_listen_for_other_hosts():
+    public, secret = new_keys()
+    with Server(ECHO, "tcp://*:0", Keys(secret, (public,))) as server:
+        assert server.address.startswith("tcp://")
+
+
+@pytest.mark.parametrize("stage", [Detector(workers=2, classes=("person",), imgsz=(640, 384)), Detector(imgsz=320)])
+def test_settings_cross_as_json_and_make_the_same_stage(stage):
+    assert build(kind_of(name_of(stage)), json.loads(json.dumps(settings_of(stage))), {}) == stage
+
+
+def test_a_stage_that_nobody_else_can_import_is_refused():
+    class Mine:
+        name = "mine"
+
+    with pytest.raises(ConfigError, match="mine cannot be placed elsewhere"):
+        name_of(Mine())
+
+
+def test_nothing_is_left():
+    before = everything()
+    for _ in range(3):
+        with serving(CLUMSY) as server, Hub(server) as hub:
+            hub.hello(CLUMSY, workers=3)
+            hub.work(1, numbered(1))
+            hub.hear()
+    assert everything() == before
