@@ -19,9 +19,7 @@ from tables import Table
 from watchline import engines
 from watchline.engines import zoo
 from watchline.engines.engine import Engine
-from watchline.engines.nvidia.find_cuda import PROVIDER
 from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
-from watchline.engines.onnx_runtime import OnnxRuntimeEngine
 
 CORES = len(os.sched_getaffinity(0))
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -32,10 +30,10 @@ Batch = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Way:
-    """How a model is run: the provider's settings, None for ONNX Runtime's usual `run`; and its precision."""
+    """How a model is run: the provider's settings, and its precision."""
 
     name: str
-    settings: Settings | None
+    settings: Settings
     half: bool = False
     batches: tuple[int, ...] = FEW
 
@@ -49,7 +47,6 @@ WAYS = (
     TF32,
     Way("FP16, channels last", Settings(nhwc=True), half=True),
     Way("FP32, no graphs", Settings(graphs=False)),
-    Way("FP32, plain `run`", None),
 )
 SEARCH = (
     Way("FP32, every kernel tried", Settings(search="EXHAUSTIVE"), batches=(1, 16)),
@@ -129,8 +126,6 @@ class Bench:
         file = gpu_models.in_half(model, self.work) if way.half else model
         if not self.cuda:
             return engines.load(file, "onnxruntime", self.size_of(model), CORES)
-        if way.settings is None:
-            return OnnxRuntimeEngine(file, provider=PROVIDER)
         return OpenEngine(file, batch=batch, settings=way.settings)
 
     @property

@@ -87,7 +87,7 @@ def available() -> dict[str, str]:
 
 def integer_products() -> dict[str, str]:
     """How each runtime for CPUs that is here computes INT8 on this one. Imports them all."""
-    from watchline.engines.integers import CUT_OFF, EXACT, WIDEST, Sums
+    from watchline.engines.integers import EXACT, SATURATES, WIDEST, Sums
 
     asked: dict[str, Callable[[Sums], bool]] = {}
     with suppress(ImportError):
@@ -98,7 +98,7 @@ def integer_products() -> dict[str, str]:
         from watchline.engines import open_vino
 
         asked["openvino"] = open_vino.is_exact
-    return {name: EXACT if is_exact(WIDEST) else CUT_OFF for name, is_exact in asked.items()}
+    return {name: EXACT if is_exact(WIDEST) else SATURATES for name, is_exact in asked.items()}
 
 
 def _load_onnx(path: Path, runtime: str, size: tuple[int, int] | None, threads: int, batch: int) -> Engine:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from watchline.engines import integers, metadata
 from watchline.engines.checked import CheckedEngine, first_line
 from watchline.engines.contract import InputShape, check_graph, choose_size
-from watchline.engines.errors import ModelRefused, RuntimeUnavailable
+from watchline.engines.errors import ModelRefused
 
 CPU = "CPUExecutionProvider"
 SILENT = 4  # errors come as exceptions; the runtime's own print of them on stderr would say all twice
@@ -30,41 +30,25 @@ class OnnxRuntimeEngine(CheckedEngine):
         path: of the ONNX file.
         size: (width, height) in pixels, None for the model's own.
         threads: that one picture is computed with.
-        provider: e.g. "CPUExecutionProvider", "CUDAExecutionProvider": the one that must run.
 
     Raises:
-        ModelNotFound, ModelRefused: see `metadata.read`; or the runtime does not take the graph.
+        ModelNotFound, ModelRefused: see `metadata.read`; or the runtime does not take the graph, or would not compute
+            its integers rightly on this CPU.
         RequestRefused: see `choose_size`.
-        RuntimeUnavailable: the provider is not there, or would not be the one that runs.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1, provider: str = CPU) -> None:
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1) -> None:
         model = metadata.parse(path)
         about = metadata.of(model, str(path))
         shape = check_graph(model.graph, about, str(path))
         size = choose_size(shape, about, size, str(path))
-        if provider not in ort.get_available_providers():
-            raise RuntimeUnavailable(
-                f"{provider} is not in this onnxruntime {ort.__version__}, which has "
-                f"{', '.join(ort.get_available_providers())}; for CUDA install onnxruntime-gpu instead of onnxruntime"
-            )
+        runtime = f"onnxruntime {ort.__version__} {CPU}"
         options = session_options(shape, size, threads)
-        runtime = f"onnxruntime {ort.__version__} {provider}"
-        if provider == CPU and not all(map(is_exact, integers.sums(model.graph))):
-            if not integers.rewritable(model.graph):
-                raise ModelRefused(
-                    f"{path}: its weights are too large for the 8-bit products of {runtime} on this CPU, which would "
-                    "give wrong numbers; export it again with Q/DQ nodes, or take the model in FP32"
-                )
+        if would_saturate(model.graph, str(path)):
             integers.warn(str(path), runtime)
             options.add_session_config_entry("session.disable_quant_qdq", "1")
             runtime = f"{runtime}, {integers.AS_FLOATS}"
-        self._session = _session(path, options, provider)
-        if (runs := self._session.get_providers()[0]) != provider:
-            raise RuntimeUnavailable(
-                f"asked for {provider}, but onnxruntime {ort.__version__} would run on {runs}: its driver or libraries "
-                f"are missing; install them, or ask for {runs}"
-            )
+        self._session = _session(path, options)
         batch = shape.batch if isinstance(shape.batch, int) else None
         super().__init__(str(path), about, size, runtime, batch)
 
@@ -78,6 +62,22 @@ class OnnxRuntimeEngine(CheckedEngine):
 def version() -> str:
     """E.g. "1.23.0 (CUDAExecutionProvider, CPUExecutionProvider)"."""
     return f"{ort.__version__} ({', '.join(ort.get_available_providers())})"
+
+
+def would_saturate(graph: onnx.GraphProto, where: str) -> bool:
+    """Whether INT8 layers of a graph must be computed in floating point here, as the CPU provider saturates.
+
+    Raises:
+        ModelRefused: they must, and cannot, as they have integer operators of their own; `where` is named.
+    """
+    if all(map(is_exact, integers.sums(graph))):
+        return False
+    if not integers.can_be_floats(graph):
+        raise ModelRefused(
+            f"{where}: its INT8 weights would saturate in onnxruntime {ort.__version__} on this CPU, and its integer "
+            "operators leave no other way; export it again with Q/DQ nodes, or take the model in FP32"
+        )
+    return True
 
 
 @cache
@@ -113,9 +113,8 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _session(path: Path, options: ort.SessionOptions, provider: str) -> ort.InferenceSession:
-    providers = [provider] if provider == CPU else [provider, CPU]  # single operators may lack a kernel on the device
+def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        return ort.InferenceSession(str(path), options, providers=[CPU], enable_fallback=0)
     except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
         raise ModelRefused(f"{path}: onnxruntime {ort.__version__} does not take it: {first_line(error)}") from error

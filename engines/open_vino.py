@@ -4,7 +4,6 @@ FP32 is asked for by name: on CPUs with bfloat16 OpenVINO takes that by itself, 
 Threads are not pinned: with pinning, two engines of one thread share the first core and leave the second idle.
 """
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,18 @@ from watchline.engines.errors import ModelRefused
 
 SECTION = "watchline"  # of an .xml's `rt_info`, where the metadata is
 VERSION = openvino.__version__.split("-")[0]
+AS_FLOATS = {"LP_TRANSFORMS_MODE": False}
+"""Switches its INT8 kernels off, but for those of weights that are stored as integers."""
+
+INPUT_AXES = {"Convolution": 1, "GroupConvolution": 2, "MatMul": -2}
+"""Layers, and where in their weight the input channels are; of a MatMul unless it transposes the weight."""
+DECONVOLUTIONS = frozenset({"ConvolutionBackpropData", "GroupConvolutionBackpropData"})
+KEEP_NUMBERS = frozenset("Convert Subtract Multiply Reshape Transpose Squeeze Unsqueeze".split())
+"""What may stand between a weight and its layer, beside what rounds it."""
+PASS_ROUNDING_ON = KEEP_NUMBERS | frozenset(
+    "MaxPool Relu PRelu Clamp Concat Pad Split VariadicSplit StridedSlice".split()
+)
+"""Where OpenVINO may move the steps of what is rounded through, so that the layer after it is computed in INT8."""
 
 
 class OpenVinoEngine(CheckedEngine):
@@ -52,6 +63,7 @@ class OpenVinoEngine(CheckedEngine):
         if not all(map(is_exact, _sums(self._model))):
             integers.warn(str(path), runtime)
             _weights_to_floats(self._model)
+            self._settings |= AS_FLOATS
             runtime = f"{runtime}, {integers.AS_FLOATS}"
         super().__init__(str(path), about, choose_size(shape, about, size, str(path)), runtime, batch)
         self._requests: dict[int, openvino.InferRequest] = {}
@@ -107,49 +119,56 @@ def is_exact(kind: integers.Sums) -> bool:
 
 
 def _sums(model: openvino.Model) -> frozenset[integers.Sums]:
-    """Of the layers with integer weights, as `integers.sums` has them; here of either file format."""
-    weights = (
-        (convert.input_value(0).get_node().data, shape, axis) for convert, shape, axis in _integer_weights(model)
-    )
-    wide = [(weight.reshape(shape).astype(np.int64), axis) for weight, shape, axis in weights if shape[axis] > 1]
-    largest = max((integers.largest_sum(weight, axis) for weight, axis in wide), default=0)
+    """Of the INT8 layers, as `integers.sums` has them; here of either file format."""
+    largest = max(map(_largest_sum, model.get_ordered_ops()), default=0)
     kind = integers.Sums(onnx.TensorProto.UINT8, onnx.TensorProto.INT8, largest)
     return frozenset([kind] if largest else [])
 
 
+def _largest_sum(layer: openvino.Node) -> int:
+    """Of two neighbouring weights of a layer; 0 if it is none of INT8, or depthwise."""
+    kind = layer.get_type_name()
+    if kind not in INPUT_AXES.keys() | DECONVOLUTIONS or not _is_rounded(layer.input_value(0)):
+        return 0
+    way, node = _way_to_constant(layer.input_value(1))
+    if "FakeQuantize" not in way and node.get_element_type() not in (openvino.Type.i8, openvino.Type.u8):
+        return 0
+    shape = layer.input_value(1).get_shape()
+    if kind == "GroupConvolution" and shape[1] == shape[2] == 1:
+        return 0
+    if kind in DECONVOLUTIONS or {"FakeQuantize", "Transpose"} & way or node.get_element_type() != openvino.Type.i8:
+        return integers.LARGEST
+    axis = -1 if kind == "MatMul" and layer.get_attributes()["transpose_b"] else INPUT_AXES[kind]
+    return integers.largest_sum(node.data.reshape(shape), axis)
+
+
+def _is_rounded(port: openvino.Output) -> bool:
+    """Whether an activation comes from integers."""
+    node = port.get_node()
+    while node.get_type_name() in PASS_ROUNDING_ON:
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
+def _way_to_constant(port: openvino.Output) -> tuple[set[str], openvino.Node]:
+    """The kinds of nodes between a layer and its weight, and what these begin with."""
+    way: set[str] = set()
+    node = port.get_node()
+    while node.get_type_name() in KEEP_NUMBERS | {"FakeQuantize"}:
+        way.add(node.get_type_name())
+        node = node.input_value(0).get_node()
+    return way, node
+
+
 def _weights_to_floats(model: openvino.Model) -> None:
-    """Store integer weights as floating-point numbers of the same value, for which no INT8 kernel is taken."""
-    for convert, _, _ in list(_integer_weights(model)):
-        weight = convert.input_value(0).get_node().data
-        convert.output(0).replace(openvino.opset8.constant(weight.astype(np.float32)).output(0))
-
-
-def _integer_weights(model: openvino.Model) -> Iterator[tuple[openvino.Node, tuple[int, ...], int]]:
-    """Of each layer with constant INT8 weights: the node that converts them, their shape, the axis of the inputs."""
-    for layer in model.get_ordered_ops():
-        if (axis := _input_axis(layer)) is None:
+    """Store integer weights as floating-point numbers of the same value."""
+    for convert in model.get_ordered_ops():
+        if convert.get_type_name() != "Convert":
             continue
-        port = layer.input_value(1)
-        node = port.get_node()
-        while node.get_type_name() in ("Subtract", "Multiply", "Reshape"):
-            node = node.input_value(0).get_node()
-        if node.get_type_name() == "Convert":
-            stored = node.input_value(0)
-            if stored.get_node().get_type_name() == "Constant" and stored.get_element_type() == openvino.Type.i8:
-                yield node, tuple(port.get_shape()), axis
-
-
-def _input_axis(layer: openvino.Node) -> int | None:
-    """Where the input channels of a layer's weight are; None for what is no layer with weights."""
-    match layer.get_type_name():
-        case "Convolution":
-            return 1
-        case "GroupConvolution":
-            return 2
-        case "MatMul":
-            return -1 if layer.get_attributes()["transpose_b"] else -2
-        case _:
-            return None
+        stored = convert.input_value(0).get_node()
+        if stored.get_type_name() == "Constant" and stored.get_element_type() in (openvino.Type.i8, openvino.Type.u8):
+            numbers = stored.data.astype(convert.get_element_type().to_dtype())
+            convert.output(0).replace(openvino.opset8.constant(numbers).output(0))
 
 
 def describe(model: openvino.Model, where: str) -> tuple[Metadata, InputShape]:

@@ -76,5 +76,5 @@ def average_precision(
 
 
 def vpmaddubsw(x: Sequence[int], w: Sequence[int]) -> list[int]:
-    """x86's instruction: products of uint8 and int8, added up in pairs, each sum cut off at 16 bits."""
+    """x86's instruction: products of uint8 and int8, added up in pairs, each sum saturating at 16 bits."""
     return [min(max(x[i] * w[i] + x[i + 1] * w[i + 1], -(2**15)), 2**15 - 1) for i in range(0, len(x) - 1, 2)]

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from watchline.engines import metadata
 from watchline.engines.checked import GREY, CheckedEngine, first_line
-from watchline.engines.contract import choose_size
+from watchline.engines.contract import check_graph, choose_size
 from watchline.engines.errors import EngineError, InferenceFailed, ModelRefused, RuntimeUnavailable
+from watchline.engines.integers import can_be_floats
 from watchline.engines.nvidia.buffers import bytes_of, on_device, on_host
 from watchline.engines.nvidia.find_cuda import Device, find_cuda
-from watchline.engines.onnx_runtime import CPU, SILENT, session_options
+from watchline.engines.onnx_runtime import CPU, SILENT, session_options, would_saturate
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ PIXELS = np.dtype(np.uint8)
 QUIET = threading.RLock()
 """Held while a session opens or closes and while a graph is recorded. A session that opens waits for the whole device,
 and that spoils what another thread records; replays go on meanwhile."""
-FAILURE = re.compile(r"CU\w+ failure \d+: [^;]+")
+FAILURE = re.compile(r"CU\w+ failure \d+: [^;]+|Failed to allocate memory[^;]*")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class OnnxCudaEngine(CheckedEngine):
         device: None for the GPU that is there.
 
     Raises:
-        ModelNotFound, ModelRefused: see `metadata.read`; or ONNX Runtime does not take the graph.
+        ModelNotFound, ModelRefused: see `metadata.read`; or ONNX Runtime does not take the graph, or its CPU part
+            would not compute integers rightly.
         RequestRefused: see `choose_size`.
         RuntimeUnavailable: see `find_cuda`; or another provider would be the one that runs.
         InferenceFailed: the GPU has no room.
@@ -90,7 +92,11 @@ class OnnxCudaEngine(CheckedEngine):
         settings: Settings = Settings(),
         device: Device | None = None,
     ) -> None:
-        about, shape = metadata.describe(path)
+        model = metadata.parse(path)
+        about = metadata.of(model, str(path))
+        shape = check_graph(model.graph, about, str(path))
+        if not can_be_floats(model.graph):  # the provider leaves integer operators to the CPU
+            would_saturate(model.graph, str(path))
         size = choose_size(shape, about, size, str(path))
         fixed = shape.batch if isinstance(shape.batch, int) else None
         self._device = device or find_cuda()
@@ -132,12 +138,12 @@ class OnnxCudaEngine(CheckedEngine):
             self.infer(np.full((count, height, width, 3), GREY, np.uint8))
 
     def _release(self) -> None:
-        self._cuda.mind_own_captures()
-        with suppress(InferenceFailed):  # of a run that failed, work may be left
+        with suppress(InferenceFailed):  # after an error of the device every call fails, and the first one was told
+            self._cuda.mind_own_captures()
             self._cuda.synchronise(self._stream)
         self._ready.clear()
         self._pinned.clear()
-        with QUIET:
+        with QUIET, suppress(InferenceFailed):
             del self._session  # before the stream and the buffers that it works with
             self._held.close()
 

@@ -68,7 +68,7 @@ def of_weight(
     """The weight of a Conv, Gemm or MatMul, with a step for each output channel.
 
     In pairs: x86 CPUs without VNNI multiply by `vpmaddubsw`, which adds the products of two neighbouring input
-    channels and keeps 16 bits of the sum; what is beyond is cut off. So the step of a channel is made coarser until
+    channels and saturates at 16 bits. So the step of a channel is made coarser until
     no two neighbours sum up to more than PAIR. That costs half a bit, where weights of seven bits, the usual remedy,
     cost a whole one. Depthwise layers have nothing to add up, and runtimes compute them in 32 bits.
 
@@ -107,13 +107,17 @@ def comes_in_pairs(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
 
 
 def is_depthwise(node: onnx.NodeProto, weight: NDArray[Any]) -> bool:
-    """Whether a layer is a convolution with one input channel for each output, which runtimes sum up in 32 bits."""
-    return bool(node.op_type == "Conv" and weight.shape[1] == 1)
+    """Whether a convolution has one input and one output channel a group, which runtimes sum up in 32 bits."""
+    return node.op_type == "Conv" and weight.shape[1] == 1 and _groups(node) == len(weight)
+
+
+def _groups(node: onnx.NodeProto) -> int:
+    return next((int(part.i) for part in node.attribute if part.name == "group"), 1)
 
 
 def _lost(node: onnx.NodeProto, error: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
     """(C_out,), what the error (C_out, C_in / groups, …) of a convolution's weight takes from the mean output."""
-    groups = next((part.i for part in node.attribute if part.name == "group"), 1)
+    groups = _groups(node)
     each = error.sum(tuple(range(2, error.ndim))).reshape(groups, len(error) // groups, -1)
     return np.asarray((each * means.reshape(groups, 1, -1)).sum(-1).ravel())
 

@@ -10,7 +10,6 @@ from models_onnx import save, tiny_detector
 
 from watchline.engines import available, load
 from watchline.engines.errors import EngineError, ModelNotFound, ModelRefused, RequestRefused, RuntimeUnavailable
-from watchline.engines.onnx_runtime import OnnxRuntimeEngine
 
 
 @pytest.fixture
@@ -45,20 +44,6 @@ def test_onnxruntime_on_the_cpu_is_the_default(model: Path) -> None:
 def test_options_that_cannot_be(model: Path, options: dict[str, Any], error: type[EngineError], message: str) -> None:
     with pytest.raises(error, match=message):
         load(model, **options)
-
-
-def test_a_provider_that_there_is_not(model: Path) -> None:
-    with pytest.raises(RuntimeUnavailable, match=r"NoSuchProvider is not in this onnxruntime .*CPUExec"):
-        OnnxRuntimeEngine(model, provider="NoSuchProvider")
-
-
-def test_cuda_where_there_is_none_is_an_error_and_no_fall_back(model: Path) -> None:
-    import onnxruntime
-
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this onnxruntime has CUDA")
-    with pytest.raises(RuntimeUnavailable, match=r"CUDAExecutionProvider .* install onnxruntime-gpu"):
-        OnnxRuntimeEngine(model, provider="CUDAExecutionProvider")
 
 
 @pytest.mark.parametrize(
