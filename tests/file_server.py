@@ -19,7 +19,7 @@ BODY = random.Random(0).randbytes(600_000)
 OTHER = random.Random(1).randbytes(len(BODY))
 HALF = len(BODY) // 2
 PAGE = b"<!DOCTYPE html><html><body>It has moved</body></html>"
-SLOW = 250_000  # bytes a second of /slow
+SLOW = 60_000  # bytes a second of /slow
 
 
 @dataclass
@@ -105,6 +105,8 @@ class Handler(BaseHTTPRequestHandler):
                 give(BODY, pace=200)
             case "/freezes":
                 give(BODY, until=HALF, freeze=True)
+            case "/freezes-once":
+                give(BODY, until=HALF if first else None, freeze=first)
             case "/silent":
                 self.server.over.wait(20)
             case "/503-once" if not first:

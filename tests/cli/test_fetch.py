@@ -105,10 +105,10 @@ def test_ctrl_c_keeps_what_came_and_the_next_run_goes_on(web, tmp_path):
     code = (
         "import sys\nfrom watchline.export.weights.catalogue import CATALOGUE, Entry, File\n"
         "from watchline.cli import main\n"
-        f"CATALOGUE['net'] = {entry(web, '/slow')!r}\nsys.exit(main(sys.argv[1:]))"
+        f"CATALOGUE['net'] = {entry(web, '/freezes-once')!r}\nsys.exit(main(sys.argv[1:]))"
     )
     words = [sys.executable, "-c", code, "fetch", "net", "--to", str(tmp_path)]
-    part = tmp_path / "slow.weights.part"
+    part = tmp_path / "freezes-once.weights.part"
     run = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
     wait_for(lambda: part.exists() and part.stat().st_size > 50_000)
     run.send_signal(signal.SIGINT)
@@ -117,6 +117,6 @@ def test_ctrl_c_keeps_what_came_and_the_next_run_goes_on(web, tmp_path):
     assert "Traceback" not in err
     kept = part.stat().st_size
     done = subprocess.run(words, capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'slow.weights'}\n")
-    assert (tmp_path / "slow.weights").read_bytes() == BODY
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'freezes-once.weights'}\n")
+    assert (tmp_path / "freezes-once.weights").read_bytes() == BODY
     assert web.asked[-1].sent == len(BODY) - kept

@@ -38,7 +38,7 @@ def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
     ("words", "says"),
     [
         (("yolov2", "--backbone", "vgg16"), "--backbone goes with faster-rcnn, not with yolov2"),
-        (("faster-rcnn", "--frozen", "2"), "--frozen goes with yolov2, not with faster-rcnn"),
+        (("faster-rcnn", "--cache", "labels"), "--cache goes with yolov2, not with faster-rcnn"),
         (("yolov2", "--data", "a", "b"), "--data: 2 folders; yolov2 takes one, that holds all its data sets"),
         (("faster-rcnn",), "--backbone vgg16 needs --pretrained FILE, ImageNet's weights"),
         (("faster-rcnn", *LITE, "--pretrained", "f.pth"), "--pretrained goes with --backbone vgg16"),

@@ -259,7 +259,7 @@ def test_a_part_that_vanishes_while_one_waits_for_it(web, tmp_path):
 
 
 def test_a_killed_process_leaves_what_the_next_goes_on_with(web, tmp_path):
-    file, part = wanted(web, "/slow"), tmp_path / "net.weights.part"
+    file, part = wanted(web, "/freezes"), tmp_path / "net.weights.part"
     run = started(file, tmp_path)
     wait_for(lambda: part.exists() and part.stat().st_size > 50_000)
     run.kill()
