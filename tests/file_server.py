@@ -19,7 +19,7 @@ BODY = random.Random(0).randbytes(600_000)
 OTHER = random.Random(1).randbytes(len(BODY))
 HALF = len(BODY) // 2
 PAGE = b"<!DOCTYPE html><html><body>It has moved</body></html>"
-SLOW = 60_000  # bytes a second of /slow
+SLOW = 150_000  # bytes a second of /slow
 
 
 @dataclass
