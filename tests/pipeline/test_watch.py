@@ -86,9 +86,16 @@ def test_a_full_disk_costs_frames_and_not_the_stream(detector, small_disk, tmp_p
         while True:
             file.write(b"x" * 4096)
     os.truncate(hog, hog.stat().st_size - 16 * 1024)
-    threading.Timer(2.0, hog.unlink).start()
-    camera = Script("gate", [[0.02, 1] * 200], ends=True)
-    shared = JsonlSink().append(tmp_path / "all.jsonl")
+    camera = Script("gate", [[0.03, 1] * 250], ends=True)
+    told = tmp_path / "all.jsonl"
+
+    def free_it_when_that_is_told() -> None:
+        while not (told.exists() and '"unwritten"' in told.read_text()):
+            time.sleep(0.1)
+        hog.unlink()
+
+    threading.Thread(target=free_it_when_that_is_told, daemon=True).start()
+    shared = JsonlSink().append(told)
     watch = Watch([camera], detector, Annotator(), disk / "out", None, events=shared)
     list(watch.run())
     shared.close()
@@ -97,7 +104,7 @@ def test_a_full_disk_costs_frames_and_not_the_stream(detector, small_disk, tmp_p
     dropped = watch.report.streams["gate"].dropped
     assert dropped["unwritten"] > 10
     assert watch.report.streams["gate"].annotated > 50
-    for events in ((disk / "out").glob("gate-*.jsonl"), [tmp_path / "all.jsonl"]):
+    for events in ((disk / "out").glob("gate-*.jsonl"), [told]):
         [account] = ledger_of(events).values()
         assert account.dropped == dropped
         assert account.frames == watch.report.streams["gate"].annotated
