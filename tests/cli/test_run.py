@@ -93,8 +93,8 @@ class Job:
             assert time.monotonic() < end, f"waited in vain:\n{self.err}\n{self.out[-2000:]}"
             time.sleep(0.05)
 
-    def stop(self, within: float = 3.0) -> Done:
-        """Ctrl-C, once."""
+    def stop(self, within: float = 15.0) -> Done:
+        """Ctrl-C, once. It takes a second on a machine that has nothing else to do."""
         self.process.send_signal(signal.SIGINT)
         code = self.process.wait(within)
         assert "Traceback" not in self.err
@@ -170,7 +170,7 @@ def test_cameras_and_a_file_at_once(folder: Path, server: RtspServer) -> None:
 def test_the_first_frame_comes_soon(folder: Path, server: RtspServer) -> None:
     with Job(folder, server.url(), "--jsonl", "-") as job:
         job.until(lambda: '"frame"' in job.out)
-        assert time.monotonic() - job.began < 5  # 1.5 on a machine that has nothing else to do: bench/latency.py
+        assert time.monotonic() - job.began < 15  # 1.5 on a machine that has nothing else to do: bench/latency.py
         assert job.stop().code == 0
     assert not (folder / "annotated").exists()
 

@@ -22,10 +22,11 @@ def clip(tmp_path):
 
 def times_of(source, count=None, work=lambda i: None):
     """Frames, and when each was given, in seconds after the first."""
-    frames, times = [], []
+    frames, times, before = [], [], time.monotonic()
     with source.open() as reader:
         for i, frame in enumerate(reader):
             times.append(time.monotonic())
+            assert times[-1] - before >= frame.seconds  # none comes early
             frames.append(frame)
             work(i)
             if i + 1 == count:
@@ -40,7 +41,7 @@ def test_every_frame_comes_when_it_is_due(clip):
     assert {(f.stream, f.time_base, f.epoch) for f in frames} == {("gate", LIVE_TIME_BASE, None)}
     assert [f.pts for f in frames] == [3600 * i for i in range(10)]
     for i, at in enumerate(times):
-        assert i / 25 - 0.005 <= at <= i / 25 + JITTER
+        assert at <= i / 25 + JITTER
     assert [int(f.picture.bgr()[5, 5, 2]) for f in frames] == pytest.approx(
         [int(picture(i)[5, 5, 2]) for i in range(10)], abs=8
     )
@@ -51,7 +52,6 @@ def test_every_frame_comes_when_it_is_due(clip):
 
 def test_who_was_late_gets_the_rest_at_once_and_no_drift_stays(clip):
     _, times = times_of(PacedSource(FileSource(clip)), work=lambda i: time.sleep(0.2) if i == 1 else None)
-    assert times[2] >= 0.23
     assert times[5] < 0.24 + JITTER  # was due at 0.2
     assert times[9] == pytest.approx(0.36, abs=JITTER)
 
