@@ -183,7 +183,8 @@ def test_a_config(folder: Path, server: RtspServer) -> None:
     with Job(folder, "watchline.toml", "--no-video") as job:
         job.until(lambda: "yard: ended" in job.err and "gate: live" in job.err)
         assert job.stop().code == 0
-    assert frames_of(folder / "out")["yard"] == FRAMES
+    yard = ledger_of((folder / "out").glob("*.jsonl"))["yard"]
+    assert yard.frames + sum(yard.dropped.values()) == FRAMES  # a slow machine drops some
     assert sorted({path.name.rpartition("-")[0] for path in (folder / "out").iterdir()}) == ["gate", "yard"]
 
 
