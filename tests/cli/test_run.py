@@ -323,8 +323,9 @@ def test_a_camera_that_never_answers(folder: Path) -> None:
 
 def test_ctrl_c_while_it_connects(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
         url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live"
-        with Job(folder, url, "--no-video", "--out", "out") as job:
+        with Job(folder, url, "--no-video", "--out", "out") as job, silent.accept()[0]:
             job.until(lambda: "127.0.0.1-live: connecting" in job.err)
             assert job.stop().code == 0
     assert ledger_of(folder.glob("out/*.jsonl"))["127.0.0.1-live"].states == ["connecting", "ended"]
