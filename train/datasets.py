@@ -41,9 +41,9 @@ def voc(folder: Path, split: str) -> Iterator[Sample]:
 
     VOC counts pixels from 1 and includes the last one, so a box is (xmin - 1, ymin - 1, xmax, ymax) here.
     """
-    listing = _existing(folder / "ImageSets" / "Main" / f"{split}.txt")
+    listing = existing(folder / "ImageSets" / "Main" / f"{split}.txt")
     for name in listing.read_text().split():
-        file = _existing(folder / "Annotations" / f"{name}.xml")
+        file = existing(folder / "Annotations" / f"{name}.xml")
         try:
             rows, ignore = _voc_objects(ElementTree.parse(file).getroot())
         except (ElementTree.ParseError, ValueError) as error:
@@ -95,7 +95,7 @@ def photos(paths: Iterable[Path]) -> Iterator[Sample]:
 
 def video_frames(path: Path, every: int) -> Iterator[Sample]:
     """Every n-th frame of a video, without labels."""
-    capture = cv2.VideoCapture(str(_existing(path)))
+    capture = cv2.VideoCapture(str(existing(path)))
     index = 0
     while capture.grab():
         if index % every == 0:
@@ -109,14 +109,15 @@ def _sample(image: Image, rows: list[list[float]], ignore: list[bool] | None = N
     return Sample(image, table[:, :4], table[:, 4].astype(np.int64), flags)
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path. Raises DatasetError: there is no such file or folder."""
     if not path.exists():
-        raise DatasetError(f"{path} is missing: expected a whole data set, in the layout of VOC, Penn-Fudan or COCO")
+        raise DatasetError(f"{path} is missing: expected a whole data set, laid out as it is published")
     return path
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in _existing(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    return sorted(p for p in existing(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image:

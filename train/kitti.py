@@ -41,9 +41,9 @@ def kitti_cyclists(
         split: "train" or "test".
         seen: what the teachers see in a picture.
     """
-    names = (folder / "names.txt").read_text().split()
+    names = datasets.existing(folder / "names.txt").read_text().split()
     opened = np.isin(VOC, OPEN)
-    for stem in (folder / f"{split}.txt").read_text().split():
+    for stem in datasets.existing(folder / f"{split}.txt").read_text().split():
         [sample] = datasets.photos([folder / "images" / f"{stem}.jpg"])
         height, width = sample.image.shape[:2]
         rows: list[tuple[NDArray[np.float32], int, bool]] = []

@@ -1,4 +1,4 @@
-"""The pictures the shipped detector learns from: what people labelled, and what teachers see in the rest.
+"""The pictures that `yolov2-slim` learned from: what people labelled, and what teachers see in the rest.
 
 Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, kitti-cyclists, flickr8k,
 videos. Only training splits are read; pictures that are measured on are never opened here.
@@ -21,6 +21,7 @@ from watchline.train.kitti import kitti_cyclists
 from watchline.train.pictures import GROUPS, Picture
 from watchline.train.teachers import Labels, Looks, Teachers, fuse
 
+SETS = ("voc2012-animals", "coco128", "kitti-cyclists", "camvid/train", "pennfudan", "videos", "flickr8k")
 PHOTOS, STREET, EVERYDAY = range(len(GROUPS))
 KEEP, IGNORE = 0.30, 0.18  # a teacher's box at KEEP or above is a label, between the two it is ignored
 CERTAIN = 0.6  # score from which a teacher's label counts as much as a person's
@@ -36,15 +37,22 @@ def gather(data: Path, cache: Path) -> Iterator[Picture]:
     Args:
         data: folder of the data sets.
         cache: folder in which what the teachers saw is kept, by the picture's hash.
+
+    Raises:
+        DatasetError: a teacher or a data set is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
     teachers = Teachers.load(data / "weights" / "onnx")
+    for name in SETS:  # before the first of them is looked at for half an hour
+        datasets.existing(data / name)
 
     def seen(image: Image, closely: bool) -> Labels:
         file = cache / f"{hashlib.sha256(image.tobytes()).hexdigest()[:24]}.npz"
         if not file.is_file():
             looks = teachers.look(image, closely)
-            np.savez(file, **vars(looks))
+            fresh = file.with_suffix(".new.npz")  # a stop in the middle leaves no half of a file
+            np.savez(fresh, **vars(looks))
+            fresh.replace(file)
         with np.load(file) as found:
             looks = Looks(**{name: found[name] for name in ("windows", "boxes", "scores", "classes", "look")})
         return fuse(looks, IGNORE)
@@ -68,7 +76,7 @@ def gather(data: Path, cache: Path) -> Iterator[Picture]:
 
 def _listed(folder: Path) -> Iterator[Path]:
     for split in ("train", "dev"):
-        for line in (folder / f"Flickr_8k.{split}Images.txt").read_text().splitlines():
+        for line in datasets.existing(folder / f"Flickr_8k.{split}Images.txt").read_text().splitlines():
             if (file := folder / "images" / line.strip()).is_file():
                 yield file
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from watchline.models.errors import DatasetError
 from watchline.train import mixture
 from watchline.train.datasets import Sample
-from watchline.train.teachers import Labels
+from watchline.train.teachers import Labels, Looks, Teachers
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 REAL = Sample(IMAGE, np.array([[1, 1, 11, 11]], np.float32), np.array([14]), np.array([False]))
@@ -33,3 +34,43 @@ def test_large_pictures_are_kept_smaller_with_their_boxes():
     assert kept.boxes.tolist() == [[5, 5, 55, 55]]
     assert kept.group == 1
     assert not kept.open.any()
+
+
+class Teacher:
+    """Sees nothing, and counts how often it looked."""
+
+    count = 0
+
+    def look(self, image, closely):
+        self.count += 1
+        none = np.zeros(0, np.int64)
+        return Looks(np.zeros((1, 4), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none, none)
+
+
+def test_a_missing_set_is_named_before_any_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(Teachers, "load", lambda folder: Teacher())
+    for name in mixture.SETS[:-1]:
+        (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(DatasetError, match=r"flickr8k is missing: expected a whole data set"):
+        next(mixture.gather(tmp_path, tmp_path / "cache"))
+    assert Teacher.count == 0
+
+
+def test_a_stop_while_a_label_is_written_leaves_no_half_of_it(tmp_path, monkeypatch):
+    teacher = Teacher()
+    monkeypatch.setattr(Teachers, "load", lambda folder: teacher)
+    monkeypatch.setattr(mixture, "SETS", ())
+    monkeypatch.setattr(mixture.datasets, "voc", lambda folder, split: iter([REAL]))
+    save = np.savez
+
+    def stopped(file, **arrays):
+        file.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        next(mixture.gather(tmp_path, tmp_path / "cache"))
+    monkeypatch.setattr(np, "savez", save)
+    for _ in range(2):
+        assert next(mixture.gather(tmp_path, tmp_path / "cache")).boxes.tolist() == [[1, 1, 11, 11]]
+    assert teacher.count == 2  # once in vain, once for good
