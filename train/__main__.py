@@ -1,21 +1,23 @@
-"""What the recipe of the shipped detector is made with, step by step, so that a GPU elsewhere can do the training.
+"""How `yolov2-slim` is trained, step by step, so that a GPU elsewhere can do the training.
 
     python -m watchline.train pack --data DIR --cache DIR --out DIR             # pictures and labels into parts
-    python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # a network to begin with
+    python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # half the channels, to begin with
     python -m watchline.train try --parts P.npz … --start S.pt                  # how fast would it be here?
     python -m watchline.train run --parts P.npz … --start S.pt --out DIR --minutes 7
 
-With the data sets at hand, `watchline train yolov2` does it all. The last one's `average.pt` is for `watchline export`.
+The GPU's machine needs the parts, the network and this package. The last one's `average.pt` is for `watchline export`.
+With the data sets at hand, `watchline train yolov2` packs nothing: it reads them, trains and exports in one command.
 """
 
 import argparse
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from watchline.train import pack, yolov2
+from watchline.train import initial, pack, yolov2
 from watchline.train.views import Store
 
 
@@ -35,7 +37,9 @@ def main() -> None:
         else:
             one.add_argument("--parts", type=Path, nargs="+", required=True)
         if name == "slim":
-            one.add_argument("--model", type=Path, required=True, help="ONNX that this project exported")
+            one.add_argument(
+                "--model", type=Path, required=True, help="whole network, .onnx that `watchline export` made"
+            )
         if name != "try":
             one.add_argument("--out", type=Path, required=True)
         if name in ("try", "run"):
@@ -45,14 +49,18 @@ def main() -> None:
 
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--start", type=Path, help="network to begin with; without it, ImageNet's")
+    parser.add_argument(
+        "--start", type=Path, help="network to begin with, .pt or exported .onnx; without it, ImageNet's"
+    )
     parser.add_argument("--device", choices=list(yolov2.RECIPES), default=yolov2.best_device())
-    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--minutes", type=float, help="wall-clock time of the steps, in place of their number")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", help="of the views; each costs a GPU some 20 s, in which cuDNN searches"
+    )
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the recipe's learning rates")
-    parser.add_argument("--threads", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(default: all cores)")
     parser.add_argument("--every", type=int, default=50, help="steps between lines")
 
 
@@ -66,7 +74,7 @@ def _pack(options: argparse.Namespace) -> None:
 def _slim(options: argparse.Namespace) -> None:
     from watchline.train import slim
 
-    model = slim.slim(slim.read(options.model), slim.views(pack.read(options.parts)))
+    model = slim.slim(initial.read(options.model), slim.views(pack.read(options.parts)))
     torch.save({"model": model.state_dict()}, options.out)
 
 

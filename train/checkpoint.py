@@ -18,14 +18,14 @@ def make_folder(out: Path) -> None:
         raise CheckpointError(f"{out}: the folder cannot be made ({error.strerror}); name another --out") from error
 
 
-def read(file: Path) -> dict[str, Any]:
-    """What was written. Raises CheckpointError: the file is broken or something else."""
+def read(file: Path, instead: str = "move it away, or name another --out") -> dict[str, Any]:
+    """What was written. Raises CheckpointError: the file is broken or something else; `instead`, what to do then."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # there is no telling what a broken file makes of the loader
-        raise CheckpointError(f"{file} is broken or no checkpoint: move it away, or name another --out") from error
+        raise CheckpointError(f"{file} is broken or no checkpoint: {instead}") from error
     if not isinstance(saved, dict):
-        raise CheckpointError(f"{file} holds a {type(saved).__name__} and no checkpoint: name another --out")
+        raise CheckpointError(f"{file} holds a {type(saved).__name__} and no checkpoint: {instead}")
     return saved
 
 

@@ -6,23 +6,22 @@ least: Hassibi and Stork, "Optimal Brain Surgeon", 1993). Training goes on from 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline.models.efficientnet_lite import WHOLE, Bottleneck, EfficientNetLite0
-from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2, normalise
+from watchline.models.errors import CheckpointError
+from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
+from watchline.train import initial
+from watchline.train.initial import calibrate, norm_of, set_conv
 from watchline.train.pictures import Picture
-from watchline.train.views import Plan, Store, draw
+from watchline.train.views import Store
 
-VIEWS, SIZE = 48, 320  # that the channels are chosen on
-FROM = 600  # pictures
+FROM = 600  # pictures that the views show on which channels are chosen
 PLACES = 200  # places of each view that count, drawn at random
 RIDGE = 1e-3  # share of the mean diagonal that is added to it
 ROUND = 0.1  # share of the channels that go at once
@@ -31,27 +30,19 @@ ROUND = 0.1  # share of the channels that go at once
 def views(pictures: Sequence[Picture]) -> Tensor:
     """Normalised views of some of the pictures, on which a network is made slim."""
     chosen = np.random.default_rng(0).choice(len(pictures), min(FROM, len(pictures)), replace=False)
-    store = Store.of([pictures[i] for i in chosen], torch.device("cpu"), 1)
-    images, _ = draw(store, VIEWS, SIZE, Plan(), torch.Generator().manual_seed(0))
-    return normalise(images).contiguous()
-
-
-def read(file: Path) -> YOLOv2:
-    """The network of an ONNX that `watchline export` made of one; its batch normalisations do nothing but add."""
-    weights = {w.name.removesuffix(".half"): numpy_helper.to_array(w) for w in onnx.load(file).graph.initializer}
-    [priors] = [w for w in weights.values() if w.ndim == 5 and w.shape[-1] == 2]
-    model = YOLOv2(torch.tensor(priors.reshape(-1, 2)).float(), backbone=EfficientNetLite0(WHOLE)).eval()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            _set(model, name, *(torch.tensor(weights[f"model.{name}.{p}"]).float() for p in ("weight", "bias")))
-    stem = cast(nn.Conv2d, model.backbone.stem[0])
-    stem.weight.data = stem.weight.data[:, [2, 1, 0]]  # BGR -> RGB
-    return model
+    return initial.views(Store.of([pictures[i] for i in chosen], torch.device("cpu"), 1))
 
 
 @torch.no_grad()
 def slim(full: YOLOv2, x: Tensor) -> YOLOv2:
-    """The slim network that answers like `full` on the normalised views `x`; its batch norms hold their statistics."""
+    """The slim network that answers like `full` on the normalised views `x`; its batch norms hold their statistics.
+
+    Raises CheckpointError: it is not the whole network.
+    """
+    if full.backbone.widths != WHOLE:
+        raise CheckpointError(
+            f"blocks of {full.backbone.widths} channels: only a whole EfficientNet-Lite0 is made slim"
+        )
     small = YOLOv2(full.priors, full.classes, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN).eval()
     wanted = _stages(full, x)
     y = _stem(full, small, x, wanted[0])
@@ -85,7 +76,7 @@ def _stem(full: YOLOv2, small: YOLOv2, x: Tensor, wanted: list[Tensor]) -> Tenso
     keep, weight, bias = rebuild(block.depthwise(full.backbone.stem(x)), wanted[0], SLIM[0][0])
     _copy(full, small, "backbone.stem.0", "backbone.stem.0", keep)
     _copy(full, small, "backbone.blocks.0.depthwise.0", "backbone.blocks.0.depthwise.0", keep)
-    _set(small, "backbone.blocks.0.project.0", weight[..., None, None], bias)
+    set_conv(small, "backbone.blocks.0.project.0", weight[..., None, None], bias)
     return cast(Tensor, small.backbone.blocks[0](small.backbone.stem(x)))
 
 
@@ -96,7 +87,7 @@ def _block(full: YOLOv2, small: YOLOv2, old: int, new: int, x: Tensor, wanted: T
     keep, weight, bias = rebuild(inside, wanted - x if mine.shortcut else wanted, count)
     for part in ("expand.0", "depthwise.0"):
         _copy(full, small, f"backbone.blocks.{old}.{part}", f"backbone.blocks.{new}.{part}", keep)
-    _set(small, f"backbone.blocks.{new}.project.0", weight[..., None, None], bias)
+    set_conv(small, f"backbone.blocks.{new}.project.0", weight[..., None, None], bias)
     return cast(Tensor, mine(x))
 
 
@@ -106,7 +97,7 @@ def _head(full: YOLOv2, small: YOLOv2, shallow: Tensor, fine: Tensor, coarse: Te
             ("passthrough.", "fine.", "coarse.3", "coarse.6", "head.0")
         ):
             _copy(full, small, name, name, None)
-    _set(small, "coarse.0", torch.eye(SLIM_LAST)[..., None, None], torch.zeros(SLIM_LAST))
+    set_conv(small, "coarse.0", torch.eye(SLIM_LAST)[..., None, None], torch.zeros(SLIM_LAST))
     up = F.interpolate(small.coarse(coarse), scale_factor=2.0, mode="nearest")
     x = torch.cat([small.passthrough(shallow), small.fine(fine), up], dim=1)
     middle = full.head[:6](x)  # 384 -> 192, rectified
@@ -116,7 +107,7 @@ def _head(full: YOLOv2, small: YOLOv2, shallow: Tensor, fine: Tensor, coarse: Te
     _copy(full, small, "head.6", "head.6", keep)
     last = F.conv2d(wide[:, keep], weight[..., None, None], bias).clamp(0, 6)
     kept, region, region_bias = rebuild(last, full.region(full.head[9:](wide)), SLIM_HIDDEN)
-    _set(small, "head.9", weight[kept][..., None, None], bias[kept])
+    set_conv(small, "head.9", weight[kept][..., None, None], bias[kept])
     small.region.weight.data, small.region.bias.data = region[..., None, None], region_bias  # type: ignore[union-attr]
 
 
@@ -149,50 +140,7 @@ def rebuild(inside: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor,
         keep = keep[stays]
 
 
-@torch.no_grad()
-def calibrate(model: YOLOv2, x: Tensor) -> None:
-    """Give batch normalisations that do nothing the statistics of `x`, and the factors that undo them."""
-    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, nn.BatchNorm2d), "hooks are on batch norms"
-        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
-
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    hooks = [m.register_forward_pre_hook(note) for m in norms]
-    model.eval()(x)
-    for hook in hooks:
-        hook.remove()
-    for norm, (mean, variance) in seen.items():
-        assert norm.running_mean is not None, "they keep statistics"
-        assert norm.running_var is not None, "they keep statistics"
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance.clamp(min=1e-4))
-        norm.bias.data += mean
-        norm.weight.data = (norm.running_var + norm.eps).sqrt()
-
-
 def _copy(full: YOLOv2, small: YOLOv2, old: str, new: str, keep: Tensor | None) -> None:
-    weight, bias = full.get_submodule(old).weight, _norm(full, old).bias
+    weight, bias = full.get_submodule(old).weight, norm_of(full, old).bias
     assert isinstance(weight, Tensor), "a convolution"
-    _set(small, new, *((weight, bias) if keep is None else (weight[keep], bias[keep])))
-
-
-def _set(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
-    """A convolution's weight, and its bias in the batch norm behind it, which else does nothing."""
-    conv = cast(nn.Conv2d, model.get_submodule(name))
-    assert conv.weight.shape == weight.shape, f"{name}: {tuple(weight.shape)} for {tuple(conv.weight.shape)}"
-    conv.weight.data = weight.clone()
-    if conv.bias is not None:
-        conv.bias.data = bias.clone()
-        return
-    norm = _norm(model, name)
-    assert norm.running_var is not None, "it keeps statistics"
-    norm.running_var.fill_(1.0)
-    norm.weight.data.fill_((1 + norm.eps) ** 0.5)
-    norm.bias.data = bias.clone()
-
-
-def _norm(model: YOLOv2, name: str) -> nn.BatchNorm2d:
-    parent, _, last = name.rpartition(".")
-    return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))
+    set_conv(small, new, *((weight, bias) if keep is None else (weight[keep], bias[keep])))

@@ -1,10 +1,11 @@
-"""The recipe of the shipped detector: `watchline train yolov2 --data DIR --out DIR`.
+"""The recipe of `yolov2-slim`: `watchline train yolov2 --data DIR --out DIR`, and `python -m watchline.train run`.
 
 AdamW with a cosine schedule, an average of the weights, multi-scale training, most of the views mosaics until the last
 part. It runs for a number of steps, or for a number of minutes with the schedule laid over the time. Each step draws
 its pictures from (seed, step) alone, so a run of so many steps that was stopped goes on as if it had not been.
 """
 
+import copy
 import json
 import math
 import time
@@ -17,16 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, STRIDE, YOLOv2, normalise, region_loss
+from watchline.models.yolov2 import STRIDE, YOLOv2, like, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.train import checkpoint
+from watchline.train.initial import ONNX, calibrate, network, views
 from watchline.train.pictures import Picture
 from watchline.train.views import Plan, Store, draw
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
-LAYOUTS = (torch.channels_last, torch.contiguous_format)
+LAYOUTS = (torch.channels_last, torch.contiguous_format)  # the first is the faster one on a CPU
 VIEWS = Plan()
 CALM_VIEWS = Plan(shares=(0.8, 0.2, 0.0), single=(0.5, 1.4))
 
@@ -72,9 +73,14 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def middle(sizes: Sequence[int]) -> int:
+    """The median, the upper of two."""
+    return sorted(sizes)[len(sizes) // 2]
+
+
 def learn_priors(store: Store, recipe: Recipe) -> Tensor:
     """Dimension priors in cells of the grid, from the boxes of 800 training views of the middle size."""
-    size = sorted(recipe.sizes)[len(recipe.sizes) // 2]
+    size = middle(recipe.sizes)
     generator = torch.Generator(store.device).manual_seed(recipe.seed)
     sizes = []
     for _ in range(50):
@@ -115,23 +121,19 @@ def train(
         recipe: settings.
         threads: of PyTorch on a CPU, and for decoding the pictures.
         device: "cpu" or "cuda".
-        start: a checkpoint whose network is gone on with, as `watchline.train.slim` writes it; None means ImageNet's
-            weights in a whole EfficientNet-Lite0.
+        start: the network that a new run begins with, as in `watchline.train.initial`.
         report: steps between figures; on a GPU each costs a wait.
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe, or a broken one.
+        CheckpointError: `out` holds a checkpoint of another recipe, or a broken one; or `start` does.
+        ModelRefused: `start` is a broken ONNX.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     torch.backends.cudnn.benchmark = True
     checkpoint.make_folder(out)
     store = Store.of(pictures, torch.device(device), threads)
-    layout = LAYOUTS[0]  # on a CPU the faster one
-    if device == "cuda":  # depthwise convolutions differ from one cuDNN to the next
-        middle, unit = sorted(recipe.sizes)[len(recipe.sizes) // 2], torch.ones(recipe.priors, 2)
-        layout = min(LAYOUTS, key=lambda way: time_steps(store, recipe, network(start, unit), way, middle)[1])
-    run = _begin(store, out / CHECKPOINT, recipe, start, layout)
+    run = _begin(store, out / CHECKPOINT, recipe, start)
     rates = [group["initial_lr"] for group in run.optimizer.param_groups]
     before, began = run.seconds, time.perf_counter()
     told = began
@@ -184,45 +186,48 @@ def schedule(number: int, done: float, recipe: Recipe) -> float:
     return min(1.0, (number + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
-def network(start: Path | None, priors: Tensor) -> YOLOv2:
-    """The network to begin with; its priors change to the new ones, and its answers stay what they were."""
-    if start is None:
-        return YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
-    state = checkpoint.read(start)["model"]
-    model = YOLOv2(torch.ones_like(state["priors"]), 20, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN)
-    model.load_state_dict(state)
-    if model.region.bias is not None:
-        bias = model.region.bias.data.view(len(priors), -1)
-        bias[:, 2:4] += (model.priors / priors).log()
-    model.priors.copy_(priors)
-    return model
-
-
-def _begin(
-    store: Store, file: Path, recipe: Recipe, start: Path | None, layout: torch.memory_format = torch.channels_last
-) -> _Run:
+def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> _Run:
     """A new run, or the one that `file` holds."""
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
-    priors = saved["priors"].cpu() if saved else learn_priors(store, recipe)
-    model = network(start, priors).to(store.device).train()
-    cast(Any, model).to(memory_format=layout)  # not every torch's types know it
+        model = like(saved["live"])
+        model.load_state_dict(saved["live"])
+    else:
+        model = network(start, learn_priors(store, recipe))
+    model.to(store.device)
+    if not saved and start and start.suffix == ONNX:
+        calibrate(model, views(store))
+    _laid_out(model, _fastest(store, recipe, model)).train()
     optimizer = _optimizer(model, recipe)
     if not saved:
         return _Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
-    model.load_state_dict(saved["live"])
     optimizer.load_state_dict(saved["optimizer"])
     average = {name: value.to(store.device) for name, value in saved["model"].items()}
     return _Run(model, optimizer, average, saved["step"], saved["seconds"])
 
 
+def _fastest(store: Store, recipe: Recipe, model: YOLOv2) -> torch.memory_format:
+    """The layout in memory to train in. A GPU tries both, as depthwise convolutions differ from one cuDNN to the next.
+
+    One H200: 2102 views/s at 416 pixels with channels last, else 1954. cuDNN's search for its fastest algorithms costs
+    20 s there for each size, here and in the run.
+    """
+    if store.device.type != "cuda":
+        return LAYOUTS[0]
+    return min(LAYOUTS, key=lambda layout: time_steps(store, recipe, model, layout, middle(recipe.sizes))[1])
+
+
+def _laid_out(model: YOLOv2, layout: torch.memory_format) -> YOLOv2:
+    return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # not every torch's types know it
+
+
 def _save(run: _Run, out: Path, recipe: Recipe) -> None:
     state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
-    about = {"priors": run.model.priors, "step": run.step, "seconds": run.seconds}
-    checkpoint.write(out / CHECKPOINT, {**state, **about, "recipe": json.dumps(asdict(recipe))})
+    about = {"step": run.step, "seconds": run.seconds, "recipe": json.dumps(asdict(recipe))}
+    checkpoint.write(out / CHECKPOINT, {**state, **about})
     average = {name: value.cpu() for name, value in run.average.items()}
-    checkpoint.write(out / AVERAGE, {"model": average, "step": run.step, "recipe": json.dumps(asdict(recipe))})
+    checkpoint.write(out / AVERAGE, {"model": average, **about})
 
 
 def _optimizer(model: YOLOv2, recipe: Recipe) -> torch.optim.AdamW:
@@ -255,9 +260,10 @@ def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
     """A few steps of each size with either layout in memory; yields a line about each."""
     priors = learn_priors(store, recipe)
     yield f"priors {(priors * STRIDE).round().int().tolist()}"
+    model = network(start, priors)
     for layout in LAYOUTS:
         for size in sorted(set(recipe.sizes)):
-            first, median = time_steps(store, recipe, network(start, priors), layout, size)
+            first, median = time_steps(store, recipe, model, layout, size)
             memory = torch.cuda.max_memory_allocated() / 2**30 if store.device.type == "cuda" else 0.0
             yield (
                 f"{layout} {size}: batch {recipe.batch}, {recipe.batch / median:.0f} views/s, first {first:.1f} s, "
@@ -268,9 +274,9 @@ def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
 def time_steps(
     store: Store, recipe: Recipe, model: YOLOv2, layout: torch.memory_format, size: int, count: int = 7
 ) -> tuple[float, float]:
-    """Seconds of the first step and the median of the others, of a network that is thrown away."""
+    """Seconds of the first step and the median of the others, of a copy of the network."""
     asked = replace(recipe, sizes=(size,))
-    model = cast(Any, model.to(store.device).train()).to(memory_format=layout)
+    model = _laid_out(copy.deepcopy(model).to(store.device), layout).train()
     run = _Run(model, _optimizer(model, asked), {})
     seconds = []
     for _ in range(count):

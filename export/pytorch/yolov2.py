@@ -23,11 +23,10 @@ from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.efficientnet_lite import STAGES, EfficientNetLite0, Widths
-from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode
+from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode, like
 
 HALF_FROM = 64  # numbers in a weight from which it is stored as FP16
-IMGSZ = 416  # pixels, what the shipped model is meant for
+IMGSZ = 416  # pixels, what the shipped models are meant for
 STRIDE = 32
 
 
@@ -96,24 +95,11 @@ def load(path: Path) -> YOLOv2:
     if priors.shape[1:] != (2,) or not len(priors) or classes < 1:
         raise CheckpointRefused(f"{path}: its priors {tuple(priors.shape)} and its region do not go together")
     try:
-        model = YOLOv2(priors, classes, EfficientNetLite0(*_widths(state)), state["region.weight"].shape[1])
+        model = like(state)
         model.load_state_dict(state)
-    except (RuntimeError, KeyError, IndexError, ValueError) as error:
+    except (RuntimeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: its backbone is not the one of `watchline train yolov2`") from error
     return model.eval()
-
-
-def _widths(state: Mapping[str, Tensor]) -> tuple[Widths, int]:
-    """What a backbone is made with, read off its weights: channels inside its blocks, and the last map's."""
-    count = sum(name.endswith(".depthwise.0.weight") for name in state)
-    names = [f"backbone.blocks.{i}" for i in range(count)]
-    inside = [len(state[f"{name}.depthwise.0.weight"]) for name in names]
-    outputs = [len(state[f"{name}.project.0.weight"]) for name in names]
-    stages = [out for out, _, _ in STAGES[:-1]]
-    if outputs[:-1] != sorted(outputs[:-1], key=stages.index):
-        raise ValueError(f"blocks with {outputs} channels; expected those of {stages} in their order")
-    widths = [tuple(n for n, out in zip(inside[:-1], outputs[:-1], strict=True) if out == stage) for stage in stages]
-    return (*widths, (inside[-1],)), outputs[-1]
 
 
 def _fuse(module: nn.Module) -> None:

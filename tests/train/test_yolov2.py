@@ -9,8 +9,9 @@ from pictures import picture
 from watchline.models.efficientnet_lite import EfficientNetLite0
 from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
 from watchline.train import yolov2
+from watchline.train.initial import network
 from watchline.train.views import Store
-from watchline.train.yolov2 import Recipe, batch_of, blend, learn_priors, network, schedule
+from watchline.train.yolov2 import Recipe, batch_of, blend, learn_priors, schedule
 
 RECIPE = Recipe(steps=4, batch=2, sizes=(64, 96), calm_sizes=(64,), priors=3, save_every=2, warmup=2)
 
@@ -58,7 +59,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(data, start, tmp_path):
     first = yolov2.train(data, tmp_path / "parts", RECIPE, 1, start=start)
     steps = [next(first)["step"] for _ in range(3)]  # stopped after 3; the checkpoint is of step 2
     first.close()
-    steps += [f["step"] for f in yolov2.train(data, tmp_path / "parts", RECIPE, 1, start=start)]
+    steps += [f["step"] for f in yolov2.train(data, tmp_path / "parts", RECIPE, 1)]  # begun with a slim one
     assert steps == [1, 2, 3, 3, 4]
     whole, parts = (torch.load(tmp_path / d / "checkpoint.pt", weights_only=True) for d in ("whole", "parts"))
     for name, value in whole["model"].items():
@@ -74,26 +75,6 @@ def test_a_run_of_minutes_ends_when_they_are_over(data, start, tmp_path):
     assert saved["step"] == len(figures) > 0
     assert saved["seconds"] >= 3
     assert list(yolov2.train(data, tmp_path, recipe, 1, start=start)) == []  # nothing is left to do
-
-
-def test_without_a_start_the_backbone_is_imagenet_s(data):
-    priors = torch.rand(3, 2) + 1
-    assert torch.equal(network(None, priors).backbone.stem[0].weight, EfficientNetLite0.pretrained().stem[0].weight)
-
-
-def test_new_priors_change_no_answer(start):
-    priors = torch.tensor([[2.0, 1.0], [3.0, 5.0], [0.7, 0.9]])
-    x = torch.randn(1, 3, 64, 64)
-    old = torch.load(start, weights_only=True)["model"]["priors"]
-    with torch.no_grad():
-        a, b = (yolov2_boxes(network(start, p).eval(), x) for p in (old, priors))
-    assert torch.allclose(a, b, atol=1e-3)
-
-
-def yolov2_boxes(model, x):
-    from watchline.models.yolov2 import decode
-
-    return decode(model(x), model.priors)[0]
 
 
 def test_priors_come_from_the_boxes(data):

@@ -1,0 +1,155 @@
+"""The network that a training begins with: ImageNet's backbone, a checkpoint's network, or one read back from its ONNX.
+
+An exported network has its batch normalisations in its convolutions. They come back as ones that do nothing (`read`);
+in training those would bring every channel to variance 1, and what the network knows would be gone with the first step.
+So they are given the statistics of real views, and the factors that undo them (`calibrate`).
+"""
+
+from pathlib import Path
+from typing import cast
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from watchline.engines import metadata
+from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import CheckpointError
+from watchline.models.yolov2 import SCALE, YOLOv2, like, normalise
+from watchline.ops.voc import VOC
+from watchline.train import checkpoint
+from watchline.train.views import Plan, Store, draw
+
+ONNX = ".onnx"
+VIEWS, SIZE = 48, 320  # that statistics are taken of
+PREFIX = "model."  # of the network's weights in its ONNX
+STEM = "backbone.stem.0.weight"
+NAME_ANOTHER = "name another --start"
+
+
+def network(start: Path | None, priors: Tensor) -> YOLOv2:
+    """The network to begin with; its priors change to the new ones, and its answers stay what they were.
+
+    Args:
+        start: a checkpoint (.pt) of `watchline.train.slim` or of a training, or an .onnx that `watchline export` made
+            of one; None means ImageNet's weights in a whole EfficientNet-Lite0.
+        priors: (K, 2) in cells.
+
+    Raises:
+        ModelNotFound, ModelRefused: `start` is no ONNX of ours.
+        CheckpointError: it is missing, something else, or has another number of priors or classes.
+    """
+    if start is None:
+        return YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
+    model = read(start) if start.suffix == ONNX else _of_checkpoint(start)
+    if (len(model.priors), model.classes) != (len(priors), len(VOC)):
+        raise CheckpointError(
+            f"{start} has {len(model.priors)} priors and {model.classes} classes; "
+            f"expected {len(priors)} and {len(VOC)}: {NAME_ANOTHER}"
+        )
+    if model.region.bias is not None:
+        bias = model.region.bias.data.view(len(priors), -1)
+        bias[:, 2:4] += (model.priors / priors).log()
+    model.priors.copy_(priors)
+    return model
+
+
+def _of_checkpoint(file: Path) -> YOLOv2:
+    if not file.is_file():
+        raise CheckpointError(f"no network {file} to begin with: expected a .pt of a training, or an exported .onnx")
+    saved = checkpoint.read(file, NAME_ANOTHER)
+    try:
+        model = like(saved["model"])
+        model.load_state_dict(saved["model"])
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{file} holds no network of `watchline train yolov2`: {NAME_ANOTHER}") from error
+    return model
+
+
+def read(file: Path) -> YOLOv2:
+    """The network of an ONNX that `watchline export` made of one; its batch normalisations do nothing but add.
+
+    Raises:
+        ModelNotFound, ModelRefused: no such file, or no ONNX of ours.
+        CheckpointError: another network, or its weights are not as they were exported.
+    """
+    graph = metadata.parse(file).graph
+    try:
+        weights = {
+            w.name.removeprefix(PREFIX).removesuffix(".half"): torch.tensor(numpy_helper.to_array(w)).float()
+            for w in graph.initializer
+        }
+        [priors] = [w for w in weights.values() if w.ndim == 5 and w.shape[-1] == 2]
+        model = like(weights | {"priors": priors.view(-1, 2)}).eval()
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d):
+                set_conv(model, name, weights[f"{name}.weight"], weights[f"{name}.bias"])
+        divided = _is_divided(graph)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{file} holds no YOLOv2 in FP32 that `watchline export` made of `watchline train yolov2`: {NAME_ANOTHER}"
+        ) from error
+    stem = cast(nn.Conv2d, model.backbone.stem[0])
+    stem.weight.data = stem.weight.data[:, [2, 1, 0]] * (1.0 if divided else SCALE)  # BGR -> RGB
+    return model
+
+
+def _is_divided(graph: onnx.GraphProto) -> bool:
+    """Whether pictures are divided by SCALE before the stem, as `normalise` does it; else the stem's weights were."""
+    [stem] = [node for node in graph.node if PREFIX + STEM in node.input]
+    return any(node.op_type == "Div" and stem.input[0] in node.output for node in graph.node)
+
+
+def views(store: Store) -> Tensor:
+    """Normalised views (VIEWS, 3, SIZE, SIZE), of which statistics are taken."""
+    images, _ = draw(store, VIEWS, SIZE, Plan(), torch.Generator(store.device).manual_seed(0))
+    return normalise(images).contiguous()
+
+
+@torch.no_grad()
+def calibrate(model: YOLOv2, x: Tensor) -> None:
+    """Give batch normalisations that do nothing the statistics of `x`, and the factors that undo them."""
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d), "hooks are on batch norms"
+        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
+
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [m.register_forward_pre_hook(note) for m in norms]
+    model.eval()(x)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, variance) in seen.items():
+        assert norm.running_mean is not None, "they keep statistics"
+        assert norm.running_var is not None, "they keep statistics"
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance.clamp(min=1e-4))
+        norm.bias.data += mean
+        norm.weight.data = (norm.running_var + norm.eps).sqrt()
+
+
+def set_conv(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
+    """A convolution's weight, and its bias in the batch norm behind it, which else does nothing.
+
+    Raises ValueError: they have other shapes.
+    """
+    conv = cast(nn.Conv2d, model.get_submodule(name))
+    if conv.weight.shape != weight.shape or bias.shape != weight.shape[:1]:
+        raise ValueError(f"{name}: {tuple(weight.shape)}, {tuple(bias.shape)} for {tuple(conv.weight.shape)}")
+    conv.weight.data = weight.clone()
+    if conv.bias is not None:
+        conv.bias.data = bias.clone()
+        return
+    norm = norm_of(model, name)
+    assert norm.running_var is not None, "it keeps statistics"
+    norm.running_var.fill_(1.0)
+    norm.weight.data.fill_((1 + norm.eps) ** 0.5)
+    norm.bias.data = bias.clone()
+
+
+def norm_of(model: YOLOv2, name: str) -> nn.BatchNorm2d:
+    """The batch normalisation behind a convolution."""
+    parent, _, last = name.rpartition(".")
+    return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))
