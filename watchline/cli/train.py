@@ -1,6 +1,6 @@
 """`watchline train MODEL --data DIR --out DIR`: train a model. Needs torch.
 
-watchline train yolov2 --data DIR --out DIR  # the shipped detector again
+watchline train yolov2 --data DIR --out DIR --start yolov2-slim  # go on from a detector that ships
 watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.models.faster_rcnn import Trunk
 
 EVERY = 20  # steps between lines
-MODEL = "yolov2-lite0.onnx"
+MODEL = "yolov2.onnx"
 BACKBONES = ("vgg16", "efficientnet-lite0")
 OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
@@ -53,7 +53,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     yolov2 = parser.add_argument_group("yolov2")
     yolov2.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
     yolov2.add_argument(
-        "--start", type=Path, metavar="FILE", help="network to go on with, as python -m watchline.train slim writes it"
+        "--start",
+        metavar="FILE|NAME",
+        help="network to go on from: the name of a shipped model, a .onnx that was exported of one, or a .pt "
+        "(default: ImageNet's weights in a whole EfficientNet-Lite0)",
     )
     yolov2.add_argument("--device", choices=("cpu", "cuda"), help="(default: cuda where there is one)")
     faster = parser.add_argument_group("faster-rcnn")
@@ -89,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
 def _yolov2(options: argparse.Namespace) -> int:
     import onnx
 
+    from watchline.engines import zoo
     from watchline.export.pytorch import yolov2 as exporter
     from watchline.export.request import Request
     from watchline.train import yolov2
@@ -99,12 +103,15 @@ def _yolov2(options: argparse.Namespace) -> int:
         options.parser.error(f"--data: {len(options.data)} folders; yolov2 takes one, that holds all its data sets")
     (folder,) = options.data
     device = options.device or yolov2.best_device()
+    if device == "cuda" and yolov2.best_device() != "cuda":
+        options.parser.error("--device cuda: PyTorch sees no GPU here; `watchline doctor` says what this machine has")
+    start = zoo.find(options.start) if options.start else None
     recipe = replace(yolov2.RECIPES[device], **_asked(options, "steps", "batch", "seed"))
     print(f"reading {folder}", flush=True)
     pictures = list(gather(folder, options.cache or options.out / "labels"))
     counts = Counter(GROUPS[p.group] for p in pictures)
     print(", ".join(f"{counts[group]} pictures of {group}" for group in GROUPS), flush=True)
-    _report(yolov2.train(pictures, options.out, recipe, options.threads, device, options.start), recipe.steps)
+    _report(yolov2.train(pictures, options.out, recipe, options.threads, device, start), recipe.steps)
     file = options.out / MODEL
     onnx.save(exporter.export(options.out / yolov2.CHECKPOINT, Request(file.stem)), file)
     print(f"{file}: done; watchline annotate … --model {file}")
