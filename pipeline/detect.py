@@ -31,7 +31,7 @@ def detect(
     Args:
         source: a file, folder or glob; an iterable of BGR pictures (H, W, 3) uint8, or of pairs (picture, seconds);
             or any Source.
-        detector: its settings; the shipped model without.
+        detector: its settings; the default ones without.
 
     Returns:
         an iterator over the frames that were looked at, in order, each with its detections.
