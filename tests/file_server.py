@@ -154,8 +154,8 @@ class Handler(BaseHTTPRequestHandler):
         step = len(body) if pace is None else max(1, pace // 50)
         for begin in range(0, len(body), step):
             piece = body[begin : begin + step]
+            self.asked.sent += len(piece)  # before the client can have it
             self.wfile.write(piece)
-            self.asked.sent += len(piece)
             if pace is not None and self.server.over.wait(len(piece) / pace):
                 return
 

@@ -102,8 +102,9 @@ def test_an_unknown_name_is_wrong_usage(tmp_path):
 
 
 def test_ctrl_c_keeps_what_came_and_the_next_run_goes_on(web, tmp_path):
-    code = (
-        "import sys\nfrom watchline.export.weights.catalogue import CATALOGUE, Entry, File\n"
+    code = (  # a shell that starts tests in the background has Ctrl-C ignored
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from watchline.export.weights.catalogue import CATALOGUE, Entry, File\n"
         "from watchline.cli import main\n"
         f"CATALOGUE['net'] = {entry(web, '/freezes-once')!r}\nsys.exit(main(sys.argv[1:]))"
     )
