@@ -55,7 +55,7 @@ def test_the_end_of_a_file_holds_up_no_camera(detector, clip, tmp_path, monkeypa
         time.sleep(2)
         return whole(*args, **kwargs)
 
-    monkeypatch.setattr("watchline.streams.mp4.remux", slowly)
+    monkeypatch.setattr("watchline.streams.write.mp4.remux", slowly)
     camera = Script("gate", [[0.02, 1] * 150], ends=True)
     watch = Watch([camera, FileSource(clip, "file")], detector, Annotator(), tmp_path / "out", Mp4Sink())
     moments = [time.monotonic() for progress in watch.run() if progress.stream == "gate" and not progress.ended]

@@ -246,8 +246,8 @@ RECORD = """
 
 
 def recorder(folder, how):
-    tests = Path(__file__).parent
-    command = [sys.executable, "-c", textwrap.dedent(RECORD), folder, tests, tests.parent, how]
+    paths = Path(__file__).parent, ROOT / "tests"
+    command = [sys.executable, "-c", textwrap.dedent(RECORD), folder, *paths, how]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
