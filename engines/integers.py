@@ -70,7 +70,7 @@ def sums(graph: onnx.GraphProto) -> frozenset[Sums]:
     A layer whose weights are stored in a way that is not understood counts as the widest.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants |= {node.output[0]: part.t for node in graph.node for part in node.attribute if part.name == "value"}
+    constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
     makers = {name: node for node in graph.node for name in node.output}
     kinds: dict[tuple[int, int], int] = {}
     for node in graph.node:

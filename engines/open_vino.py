@@ -131,12 +131,13 @@ def _largest_sum(layer: openvino.Node) -> int:
     if kind not in INPUT_AXES.keys() | DECONVOLUTIONS or not _is_rounded(layer.input_value(0)):
         return 0
     way, node = _way_to_constant(layer.input_value(1))
-    if "FakeQuantize" not in way and node.get_element_type() not in (openvino.Type.i8, openvino.Type.u8):
+    stored = node.get_element_type() if node.get_type_name() == "Constant" else None
+    if "FakeQuantize" not in way and stored not in (openvino.Type.i8, openvino.Type.u8):
         return 0
     shape = layer.input_value(1).get_shape()
     if kind == "GroupConvolution" and shape[1] == shape[2] == 1:
         return 0
-    if kind in DECONVOLUTIONS or {"FakeQuantize", "Transpose"} & way or node.get_element_type() != openvino.Type.i8:
+    if kind in DECONVOLUTIONS or {"FakeQuantize", "Transpose"} & way or stored != openvino.Type.i8:
         return integers.LARGEST
     axis = -1 if kind == "MatMul" and layer.get_attributes()["transpose_b"] else INPUT_AXES[kind]
     return integers.largest_sum(node.data.reshape(shape), axis)
@@ -151,7 +152,7 @@ def _is_rounded(port: openvino.Output) -> bool:
 
 
 def _way_to_constant(port: openvino.Output) -> tuple[set[str], openvino.Node]:
-    """The kinds of nodes between a layer and its weight, and what these begin with."""
+    """The kinds of nodes between a layer and its weight, and what these begin with: a constant, or other layers."""
     way: set[str] = set()
     node = port.get_node()
     while node.get_type_name() in KEEP_NUMBERS | {"FakeQuantize"}:

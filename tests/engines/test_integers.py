@@ -146,6 +146,21 @@ def weight_only(net: Net, x: Value) -> Value:
     return net.add("Conv", x, weight)
 
 
+def two_pictures(net: Net, x: Value) -> Value:
+    """A product of two activations, both rounded, one a part of a tensor."""
+    halves = net.add("Split", rounded(net, net.conv(x, 8, 32)), np.asarray([16, 16]), axis=1)
+    part = net.add("Slice", rounded(net, net.conv(x, 8, 32)), np.asarray([0]), np.asarray([16]), np.asarray([1]))
+    return rounded(net, net.add("MatMul", part, halves)) * 0.01
+
+
+def test_products_of_two_activations_are_taken_for_what_they_are(tmp_path: Path) -> None:
+    model = build(two_pictures)
+    onnx.save(model, tmp_path / "m.onnx")
+    assert integers.sums(model.graph) == frozenset()
+    with engines.load(tmp_path / "m.onnx", "openvino") as engine:
+        assert engine.infer(np.concatenate(layered_nets.pictures(2)))["scores"].shape == (2, 64, 3)
+
+
 def test_weights_alone_saturate_nothing(tmp_path: Path) -> None:
     model = build(weight_only)
     assert integers.sums(model.graph) == frozenset()
