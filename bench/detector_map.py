@@ -2,10 +2,11 @@
 
     python bench/detector_map.py --data DIR [--model FILE] [--imgsz 416] [--runtime openvino] [--every 5] [--record]
 
-DIR holds `voc2012-animals` (VOC layout; the six classes it is about), `mot15/PETS09-S2L1` and `mot15/TUD-Stadtmitte`
-(MOT layout; people), `cdnet2014/highway` (frames and `boxes_from_masks.txt`; cars and buses count as vehicles), and
-`kitti-cyclists` (YOLO layout). A cyclist there is rider and bicycle in one box, and what stands outside such boxes has
-no labels: a bicycle is wrong only inside a cyclist's box, whose lower 60 % stand for its bicycle.
+DIR contains `voc2012-animals` (VOC layout; its six classes), `mot15/PETS09-S2L1` and `mot15/TUD-Stadtmitte` (MOT
+layout; people), `cdnet2014/highway` (frames and `boxes_from_masks.txt`; cars and buses count as vehicles), and
+`kitti-cyclists` (YOLO layout). There, a cyclist is rider and bicycle in one box, and objects outside of these boxes
+have no labels. So a detected bicycle can only be wrong inside a cyclist's box, and the lower 60 % of that box count as
+the bicycle.
 """
 
 import argparse
@@ -21,14 +22,14 @@ from numpy.typing import NDArray
 
 from watchline.engines import metadata, zoo
 from watchline.measure.accuracy import CONF, Find, accuracy, finder
-from watchline.ops.average_precision import Found, Truth, average_precision
+from watchline.ops.average_precision import Predictions, Truth, average_precision
 from watchline.ops.boxes import area, intersection, iou
 from watchline.ops.nms import nms
 from watchline.pipeline.stages.detector import Detector
 
 SIX = ("cat", "cow", "dog", "horse", "person", "sheep")
 VEHICLES = ("bus", "car")
-LOWER = 0.6  # of a cyclist's box: its bicycle
+LOWER = 0.6  # share of a cyclist's box that counts as the bicycle
 Labelled = Iterator[tuple[NDArray[np.uint8], Truth]]
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--model", default=Detector().model)
     parser.add_argument("--runtime")
     parser.add_argument("--imgsz", type=int, nargs="+", default=[None])
-    parser.add_argument("--every", type=int, default=1, help="only every n-th picture: a quick look")
+    parser.add_argument("--every", type=int, default=1, help="only every n-th picture, to be quick")
     parser.add_argument("--record", action="store_true", help="write the figures into the model's metadata")
     args = parser.parse_args()
     for imgsz in args.imgsz:
@@ -60,7 +61,7 @@ def _record(path: Path, imgsz: int | None, measured: dict[str, float]) -> None:
 
 
 def figures(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:
-    """The four figures by name. `detector.conf` is low, since average precision wants the whole curve."""
+    """The four figures by name. `detector.conf` is low, because average precision needs the complete curve."""
     animals = accuracy(replace(detector, classes=SIX), data / "voc2012-animals", "val", every=every)
     result = {"six-class mAP on voc2012-animals val": animals.mean}
     with finder(detector) as find:
@@ -77,12 +78,12 @@ def cyclists(detector: Detector, data: Path, every: int = 1) -> dict[str, float]
     with finder(detector) as find:
         for image, boxes in islice(_kitti(data / "kitti-cyclists", "test"), 0, None, every):
             detections = find(image)
-            seen = detections.boxes[np.isin(detections.names, ("bicycle", "person")) & (detections.scores >= 0.25)]
+            seen = detections.xyxy[np.isin(detections.names, ("bicycle", "person")) & (detections.confidence >= 0.25)]
             met += int((iou(boxes, seen).max(axis=1, initial=0) >= 0.5).sum())
             total += len(boxes)
-            mine = detections[np.isin(detections.names, ("bicycle",))]
-            inside = intersection(mine.boxes, boxes).max(axis=1, initial=0) > area(mine.boxes) / 2
-            found.append(Found(mine.boxes[inside], mine.scores[inside], np.zeros(int(inside.sum()), np.int64)))
+            mine = detections[detections.names == "bicycle"]
+            inside = intersection(mine.xyxy, boxes).max(axis=1, initial=0) > area(mine.xyxy) / 2
+            found.append(Predictions(mine.xyxy[inside], mine.confidence[inside], np.zeros(int(inside.sum()), np.int64)))
             lower = boxes.copy()
             lower[:, 1] = boxes[:, 3] - LOWER * (boxes[:, 3] - boxes[:, 1])
             truths.append(Truth(lower, np.zeros(len(lower), np.int64), np.zeros(len(lower), bool)))
@@ -93,7 +94,7 @@ def cyclists(detector: Detector, data: Path, every: int = 1) -> dict[str, float]
 
 
 def _kitti(folder: Path, split: str) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-    """Pictures and their cyclists' boxes."""
+    """Pictures, and the boxes of their cyclists."""
     cyclist = (folder / "names.txt").read_text().split().index("Cyclist")
     for stem in (folder / f"{split}.txt").read_text().split():
         image = np.asarray(cv2.imread(str(folder / "images" / f"{stem}.jpg")), np.uint8)
@@ -108,15 +109,15 @@ def _one_class(find: Find, pictures: Labelled, every: int, names: tuple[str, ...
     found, truths = [], []
     for image, truth in islice(pictures, 0, None, every):
         detections = find(image)
-        mine = detections[np.isin(detections.names, names)] if len(detections) else detections
-        keep = nms(mine.boxes, mine.scores, 0.5)
-        found.append(Found(mine.boxes[keep], mine.scores[keep], np.zeros(len(keep), np.int64)))
+        mine = detections[np.isin(detections.names, names)]
+        keep = nms(mine.xyxy, mine.confidence, 0.5)
+        found.append(Predictions(mine.xyxy[keep], mine.confidence[keep], np.zeros(len(keep), np.int64)))
         truths.append(truth)
     return float(average_precision(found, truths, 1)[0])
 
 
 def _mot(folder: Path) -> Labelled:
-    """Frames of a MOT sequence; its rows are frame (from 1), id, left, top, width, height, counts (1 or 0), …"""
+    """Frames of a MOT sequence. Its rows are frame (from 1), id, left, top, width, height, counts (1 or 0), …"""
     rows = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")
     [video] = [p for p in folder.iterdir() if p.suffix in {".avi", ".mp4"}]
     for number, image in enumerate(_frames(video), 1):
@@ -131,7 +132,7 @@ def _highway(folder: Path) -> Labelled:
 
 
 def _truth(rows: NDArray[np.float64]) -> Truth:
-    """From (M, 5): left, top, width, height, and 1 where the object counts."""
+    """The truth from rows (M, 5): left, top, width, height, and 1 if the object counts."""
     boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1).astype(np.float32)
     return Truth(boxes, np.zeros(len(boxes), np.int64), rows[:, 4] != 1)
 

@@ -1,10 +1,11 @@
 """How fast is the bare engine, by runtime, threads and workers?  python bench/engines.py MODEL [MODEL …]
 
-Each row is one way to use the cores: so many workers (threads of this process, an engine each), each engine with so
-many threads. The rows take turns in every round, so whatever else the machine does falls on all of them alike; the
-ratio is the median over the rounds of a row's throughput divided by the first row's in the same round.
+Each row is one way to use the cores: a number of workers (threads of this process with an engine each), and a number of
+threads per engine. Engines are loaded for each worker, or loaded once and forked for the others. The rows take turns in
+every round, so other work on the machine affects all of them equally. The ratio is the median, over the rounds, of a
+row's throughput divided by the first row's in the same round.
 
-A row's milliseconds are the time one picture takes in its worker. Engine only: no decoding, resizing, drawing.
+A row's milliseconds are the time of one picture in its worker. Engine only: no decoding, resizing or drawing.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +24,12 @@ from watchline.engines import load
 from watchline.engines.engine import Engine
 from watchline.engines.errors import EngineError, RuntimeUnavailable
 
-LAYOUTS = ((1, 1), (1, 2), (2, 1))  # workers x threads of each
+LAYOUTS = ((1, 1, False), (1, 2, False), (2, 1, False), (2, 1, True))  # workers x threads per worker, whether forked
 
 
 @dataclass(frozen=True)
-class Row:
-    """One way to use the cores, loaded; `run` gives the seconds that `pictures` of them took, all workers together."""
+class PoolRow:
+    """One variant of sharing the cores. `run(pictures)` returns the seconds for that many pictures per worker."""
 
     name: str
     workers: int
@@ -56,18 +58,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _rows(model: Path, runtime: str, options: argparse.Namespace, stack: ExitStack) -> list[Row]:
-    """The layouts of one runtime; none, with a line that says why, when it is not installed."""
+def _rows(model: Path, runtime: str, options: argparse.Namespace, stack: ExitStack) -> list[PoolRow]:
+    """The layouts of one runtime; none if it is not installed, and a line says so."""
     size = (options.imgsz, options.imgsz) if options.imgsz else None
     rows = []
-    for workers, threads in LAYOUTS:
+    for workers, threads, forked in LAYOUTS:
         try:
-            engines = [stack.enter_context(load(model, runtime, size, threads)) for _ in range(workers)]
+            first = stack.enter_context(load(model, runtime, size, threads))
+            another = first.fork if forked else partial(load, model, runtime, size, threads)
+            engines = [first, *(stack.enter_context(another()) for _ in range(workers - 1))]
         except RuntimeUnavailable as error:
             print(f"{runtime} is left out: {error}")
             return []
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        rows.append(Row(f"{engines[0].runtime}, {workers} x {threads}", workers, _runner(engines, pool)))
+        name = f"{first.runtime}, {workers} x {threads}{', forked' if forked else ''}"
+        rows.append(PoolRow(name, workers, _runner(engines, pool)))
     return rows
 
 
@@ -88,25 +93,25 @@ def _runner(engines: list[Engine], pool: ThreadPoolExecutor) -> Callable[[int], 
     return run
 
 
-def _measure(rows: list[Row], rounds: int, pictures: int) -> list[list[float]]:
-    """Seconds by row and round, after a round that is not counted."""
+def _measure(rows: list[PoolRow], rounds: int, pictures: int) -> list[list[float]]:
+    """Seconds by row and round, after a warm-up that does not count."""
     for row in rows:
         row.run(2)
     turns = [[row.run(pictures) for row in rows] for _ in range(rounds)]
     return [list(seconds) for seconds in zip(*turns, strict=True)]
 
 
-def _print_table(model: Path, rows: list[Row], seconds: list[list[float]], pictures: int) -> None:
+def _print_table(model: Path, rows: list[PoolRow], seconds: list[list[float]], pictures: int) -> None:
     if not rows:
         return
     rates = [[row.workers * pictures / s for s in times] for row, times in zip(rows, seconds, strict=True)]
     print(f"\n{model.name}, workers x threads, medians of {len(rates[0])} rounds\n")
-    print(f"| {'runtime':<50} | ms a picture | pictures/s | ratio |")
-    print(f"| {'-' * 50} | -----------: | ---------: | ----: |")
+    print(f"| {'runtime':<50} | ms per picture | pictures/s | ratio |")
+    print(f"| {'-' * 50} | -------------: | ---------: | ----: |")
     for row, times, rate in zip(rows, seconds, rates, strict=True):
         ms = statistics.median(times) / pictures * 1000
         ratio = statistics.median(mine / first for mine, first in zip(rate, rates[0], strict=True))
-        print(f"| {row.name:<50} | {ms:12.2f} | {statistics.median(rate):10.1f} | {ratio:5.2f} |")
+        print(f"| {row.name:<50} | {ms:14.2f} | {statistics.median(rate):10.1f} | {ratio:5.2f} |")
 
 
 if __name__ == "__main__":

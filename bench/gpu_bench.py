@@ -1,4 +1,4 @@
-"""What the sections of gpu.py share: options, time, files, the ways in which a model is run, and the clock."""
+"""What the sections of gpu.py share: options, the time limit, files, the modes of a model, and timing."""
 
 import argparse
 import importlib.util
@@ -19,7 +19,7 @@ from tables import Table
 from watchline import engines
 from watchline.engines import zoo
 from watchline.engines.engine import Engine
-from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.engines.nvidia.onnx_cuda import CudaSettings, OnnxCudaEngine
 
 CORES = len(os.sched_getaffinity(0))
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -29,59 +29,59 @@ Batch = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a model is run: the provider's settings, and its precision."""
+class Mode:
+    """How a model is run: the provider's settings, and the precision."""
 
     name: str
-    settings: Settings
+    settings: CudaSettings
     half: bool = False
     batches: tuple[int, ...] = FEW
 
 
-FP32 = Way("FP32", Settings(), batches=BATCHES)
-TF32 = Way("FP32 as TF32", Settings(tf32=True))
-FP16 = Way("FP16", Settings(), half=True, batches=BATCHES)
-WAYS = (
+FP32 = Mode("FP32", CudaSettings(), batches=BATCHES)
+TF32 = Mode("FP32 as TF32", CudaSettings(tf32=True))
+FP16 = Mode("FP16", CudaSettings(), half=True, batches=BATCHES)
+MODES = (
     FP32,
     FP16,
     TF32,
-    Way("FP16, channels last", Settings(nhwc=True), half=True),
-    Way("FP32, no graphs", Settings(graphs=False)),
+    Mode("FP16, channels last", CudaSettings(nhwc=True), half=True),
+    Mode("FP32, no graphs", CudaSettings(graphs=False)),
 )
 SEARCH = (
-    Way("FP32, every kernel tried", Settings(search="EXHAUSTIVE"), batches=(1, 16)),
-    Way("FP16, every kernel tried", Settings(search="EXHAUSTIVE"), half=True, batches=(1, 16)),
+    Mode("FP32, every kernel tried", CudaSettings(search="EXHAUSTIVE"), batches=(1, 16)),
+    Mode("FP16, every kernel tried", CudaSettings(search="EXHAUSTIVE"), half=True, batches=(1, 16)),
 )
 
 
 class OpenEngine(OnnxCudaEngine):
-    """An engine whose network can be run by itself, on the pictures that lie on the GPU."""
+    """An engine whose network can be run alone, on the pictures that are on the GPU already."""
 
     def network(self, count: int) -> None:
-        """Run it, and wait; `count` pictures must have been run before."""
+        """Run the network, and wait. `count` pictures must have been run before."""
         ready = self._ready[count]
         self._session.run_with_iobinding(ready.binding, ready.options)
         self._cuda.synchronise(self._stream)
 
 
 class OutOfTime(Exception):
-    """The run's time is used up."""
+    """The time limit is reached."""
 
 
 @contextmanager
 def attempt(table: Table, what: str) -> Iterator[None]:
-    """A failure of the block becomes a note under the table, and the rest goes on. Raises OutOfTime."""
+    """A failure of the block becomes a note under the table, and the run continues. Raises OutOfTime."""
     try:
         yield
     except OutOfTime:
         raise
-    except Exception as error:  # whatever a driver or a library raises, the other rows are worth having
+    except Exception as error:  # a driver or a library may raise anything, and the other rows are still useful
         table.notes.append(f"{what} failed: {type(error).__name__}: {' '.join(str(error).split())[:400]}")
 
 
 @dataclass
 class Bench:
-    """What all sections share: the options, the time, the files that are made once."""
+    """What all sections share: the options, the time limit, the files that are made once."""
 
     options: argparse.Namespace
     began: float = field(default_factory=time.monotonic)
@@ -114,32 +114,32 @@ class Bench:
         return zoo.find(zoo.DEFAULT)
 
     def check(self) -> None:
-        """Raises OutOfTime."""
+        """Raises OutOfTime: the time limit is reached."""
         if time.monotonic() - self.began > self.options.seconds:
             raise OutOfTime
 
     def batches(self, wanted: tuple[int, ...]) -> tuple[int, ...]:
         return (1, 2) if self.quick else wanted
 
-    def open(self, model: Path, way: Way, batch: int) -> Engine:
-        """An engine of the model that is run this way."""
-        file = gpu_models.in_half(model, self.work) if way.half else model
+    def open(self, model: Path, mode: Mode, batch: int) -> Engine:
+        """An engine of the model in this mode."""
+        file = gpu_models.in_half(model, self.work) if mode.half else model
         if not self.cuda:
             return engines.load(file, "onnxruntime", self.size_of(model), CORES)
-        return OpenEngine(file, batch=batch, settings=way.settings)
+        return OpenEngine(file, batch=batch, settings=mode.settings)
 
     @property
     def imgsz(self) -> int | None:
-        """Side of the shipped detector's input: its own, but for a small one where it is quick."""
+        """Side of the shipped detector's input: None for its own, a small one for a quick run."""
         return QUICK_SIDE if self.quick else None
 
     def size_of(self, model: Path) -> tuple[int, int] | None:
-        """The size that a model is loaded for."""
+        """The size that a model is loaded for; None for its own."""
         return (self.imgsz, self.imgsz) if self.imgsz and model == self.shipped else None
 
 
 def timed(bench: Bench, run: Callable[[], object], seconds: float = 0.5) -> tuple[float, float, float]:
-    """p50 and p95 in milliseconds, and runs a second, of what is called for so long after three calls to warm up."""
+    """Call `run` for `seconds`, after three warm-up calls. Returns p50 and p95 in milliseconds, and runs per second."""
     for _ in range(3):
         run()
     bench.check()
@@ -155,12 +155,12 @@ def timed(bench: Bench, run: Callable[[], object], seconds: float = 0.5) -> tupl
 
 
 def noise(engine: Engine, count: int) -> Batch:
-    """(count, H, W, 3) of the engine's size."""
+    """Random pictures (count, H, W, 3) of the engine's size."""
     width, height = engine.size
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
 
 
 def nvidia_smi(query: str) -> str:
-    """What NVIDIA's program says, one line a GPU."""
+    """The output of nvidia-smi, one line per GPU."""
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The sections of gpu.py about engines alone: the same numbers as the CPU's, and how fast they come."""
+"""The sections of gpu.py about engines alone: whether their numbers are the CPU's, and how fast they are."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,22 @@ from typing import Any
 import gpu_models
 import numpy as np
 from bare import bare_engine
-from gpu_bench import BATCHES, CORES, FEW, FP16, FP32, SEARCH, TF32, WAYS, Bench, OpenEngine, Way, attempt, noise, timed
+from gpu_bench import (
+    BATCHES,
+    CORES,
+    FEW,
+    FP16,
+    FP32,
+    MODES,
+    SEARCH,
+    TF32,
+    Bench,
+    Mode,
+    OpenEngine,
+    attempt,
+    noise,
+    timed,
+)
 from tables import Table
 
 from watchline import engines
@@ -26,92 +41,93 @@ NETWORKS = (gpu_models.yolov2, gpu_models.faster_rcnn)
 
 
 def parity(bench: Bench, table: Table) -> None:
-    """The shipped detector in every way, and the other networks, against FP32 on the CPU."""
-    _compare(bench, table, bench.shipped, (FP32,) if bench.quick else WAYS)
+    """The shipped detector in every mode, and the other networks, compared with FP32 on the CPU."""
+    _compare(bench, table, bench.shipped, (FP32,) if bench.quick else MODES)
     for make in () if bench.quick else NETWORKS:
         with attempt(table, make.__name__):
             _compare(bench, table, make(bench.work), (FP32,))
 
 
-def _compare(bench: Bench, table: Table, model: Path, ways: tuple[Way, ...]) -> None:
+def _compare(bench: Bench, table: Table, model: Path, modes: tuple[Mode, ...]) -> None:
     with engines.load(model, "onnxruntime", bench.size_of(model), CORES) as engine:
         about, size = engine.metadata, engine.size
         photos = np.concatenate(pictures([str(bench.clip)], PHOTOS, about, size))
         truth = [engine.infer(photo[None]) for photo in photos]
-    for way in ways:
+    for mode in modes:
         bench.check()
-        with attempt(table, way.name), bench.open(model, way, 16) as engine:
+        with attempt(table, mode.name), bench.open(model, mode, 16) as engine:
             found = [engine.infer(photos[first : first + 16]) for first in range(0, len(photos), 16)]
-            whole = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-            far = Difference()
+            together = {name: np.concatenate([piece[name] for piece in found]) for name in found[0]}
+            total = Difference()
             for number, want in enumerate(truth):
-                mine = {name: array[number : number + 1] for name, array in whole.items()}
-                far += of_outputs(want, mine, size, about.labels, CONF, IOU)
+                mine = {name: array[number : number + 1] for name, array in together.items()}
+                total += of_outputs(want, mine, size, about.labels, CONF, IOU)
             name = _name(engine)
-            table.add(name, way.name, len(photos), far.boxes, far.scores, far.matched, far.lost, far.extra)
+            counts = (total.matched, total.lost, total.extra)
+            table.add(name, mode.name, len(photos), total.boxes, total.scores, *counts)
 
 
 def engine(bench: Bench, table: Table) -> None:
-    """The shipped detector in every way."""
-    for way in (FP32,) if bench.quick else WAYS:
-        _measure(bench, table, bench.shipped, way)
-    for way in (FP32, FP16):
-        with attempt(table, f"{way.name} side by side"):
-            side_by_side(bench, table, way)
+    """The shipped detector in every mode."""
+    for mode in (FP32,) if bench.quick else MODES:
+        _measure(bench, table, bench.shipped, mode)
+    for mode in (FP32, FP16):
+        with attempt(table, f"{mode.name}, several workers"):
+            in_parallel(bench, table, mode)
     with attempt(table, "CPU"):
         detector = Detector(runtime="onnxruntime", imgsz=bench.imgsz)
         rate = bare_engine(detector, 0.5 if bench.quick else 3.0)
         with detector.load() as one:
-            table.add(_name(one), f"CPU, {CORES} engines of a thread each", 1, None, None, rate, None)
+            table.add(_name(one), f"CPU, {CORES} engines of one thread each", 1, None, None, rate, None)
     if not engines.available()["tensorrt"].startswith("not available"):
         with attempt(table, "TensorRT"), engines.load(bench.shipped, "tensorrt", batch=max(BATCHES)) as plan:
             _time(bench, table, plan, "TensorRT, FP32", FEW)
 
 
 def search(bench: Bench, table: Table) -> None:
-    """What the choice of kernels is worth."""
-    for way in (FP32,) if bench.quick else SEARCH:
-        _measure(bench, table, bench.shipped, way)
+    """How much cuDNN's search for the best kernels gains."""
+    for mode in (FP32,) if bench.quick else SEARCH:
+        _measure(bench, table, bench.shipped, mode)
 
 
-def _measure(bench: Bench, table: Table, model: Path, way: Way, batches: tuple[int, ...] = ()) -> None:
-    counts = bench.batches(batches or way.batches)
-    with attempt(table, f"{model.stem}, {way.name}"), bench.open(model, way, max(counts)) as engine:
-        _time(bench, table, engine, way.name, counts)
+def _measure(bench: Bench, table: Table, model: Path, mode: Mode, batches: tuple[int, ...] = ()) -> None:
+    counts = bench.batches(batches or mode.batches)
+    with attempt(table, f"{model.stem}, {mode.name}"), bench.open(model, mode, max(counts)) as engine:
+        _time(bench, table, engine, mode.name, counts)
 
 
-def _time(bench: Bench, table: Table, engine: Engine, way: str, counts: tuple[int, ...]) -> None:
+def _time(bench: Bench, table: Table, engine: Engine, mode: str, counts: tuple[int, ...]) -> None:
     for count in counts:
         bench.check()
         p50, p95, rate = timed(bench, partial(engine.infer, noise(engine, count)))
         network = timed(bench, partial(engine.network, count), 0.2)[0] if isinstance(engine, OpenEngine) else None
-        table.add(_name(engine), way, count, p50, p95, rate * count, network)
+        table.add(_name(engine), mode, count, p50, p95, rate * count, network)
 
 
-def side_by_side(bench: Bench, table: Table, way: Way, workers: int = 2, count: int = 16) -> None:
-    """Several engines in threads of their own, as the pipeline's workers are: one copies while another computes."""
+def in_parallel(bench: Bench, table: Table, mode: Mode, workers: int = 2, count: int = 16) -> None:
+    """Several engines in their own threads, as the pipeline's workers: one copies while another computes."""
     count = 2 if bench.quick else count
     with ExitStack() as stack:
-        loaded = [stack.enter_context(bench.open(bench.shipped, way, count)) for _ in range(workers)]
+        loaded = [stack.enter_context(bench.open(bench.shipped, mode, count)) for _ in range(workers)]
         pool = stack.enter_context(ThreadPoolExecutor(workers))
         batch = noise(loaded[0], count)
         times = list(pool.map(lambda engine: timed(bench, lambda: engine.infer(batch), 1.5), loaded))
-    p50, p95 = (mean(each[place] for each in times) for place in (0, 1))
+    p50, p95 = (mean(each[column] for each in times) for column in (0, 1))
     name = _name(loaded[0])
-    table.add(name, f"{way.name}, {workers} workers", count, p50, p95, sum(each[2] for each in times) * count, None)
+    table.add(name, f"{mode.name}, {workers} workers", count, p50, p95, sum(each[2] for each in times) * count, None)
 
 
 def networks(bench: Bench, table: Table) -> None:
-    """The larger ones."""
+    """The larger networks."""
     for make in NETWORKS:
         with attempt(table, make.__name__):
             model = make(bench.work)
-            for way in (FP32,) if bench.quick else (FP32, TF32, FP16):
-                _measure(bench, table, model, way, (1, 8, 32))
+            for mode in (FP32,) if bench.quick else (FP32, TF32, FP16):
+                _measure(bench, table, model, mode, (1, 8, 32))
 
 
 def by_torch(bench: Bench, table: Table) -> None:
-    """Networks of models/ and YOLOv2-608 up to their decoding, pictures on the device."""
+    """Networks of models/, and YOLOv2-608 without decoding, on pictures that are on the device."""
     import torch
     from gpu_torch import networks as made
 
@@ -132,7 +148,7 @@ def by_torch(bench: Bench, table: Table) -> None:
 
 
 def _one_launch(model: Any, batch: Any) -> Callable[[], None]:
-    """The network as a CUDA graph, which is waited for."""
+    """A function that runs the network as a CUDA graph, and waits for it."""
     import torch
 
     side = torch.cuda.Stream()

@@ -1,4 +1,4 @@
-"""The yardstick of gpu.py: PyTorch modules with random weights, from the float picture to the raw numbers."""
+"""The yardstick of gpu.py: PyTorch modules with random weights, from the float picture to the raw outputs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from gpu_models import SIDE, yolov2_weights
 from torch import nn
-from yolov2_runtimes import Network
+from yolov2_runtimes import TorchNetwork
 
 from watchline.export.darknet import weights as darknet_weights
 from watchline.models.yolov2 import YOLOv2
@@ -19,4 +19,4 @@ def networks(folder: Path, quick: bool) -> Iterator[tuple[str, int, nn.Module]]:
     yield f"yolov2-lite0 {side}", side, YOLOv2(torch.rand(6, 2) * 10).eval()
     if not quick:
         plan, weights = yolov2_weights(folder)
-        yield f"yolov2 {SIDE}", SIDE, Network(plan, darknet_weights.convolutions(weights, plan)).eval()
+        yield f"yolov2 {SIDE}", SIDE, TorchNetwork(plan, darknet_weights.convolutions(weights, plan)).eval()

@@ -1,19 +1,20 @@
-"""How old is a camera's frame when it is annotated, and how soon is a camera back? Against a real RTSP server.
+"""How old is a camera's frame when it is annotated, and how soon is a camera back? Measured with an RTSP server.
 
     python bench/latency.py [--seconds 60] [--minutes-slow 10] [--rounds 3]
 
-The server (GStreamer, tests/rtsp_server.py) draws into each picture its number and when it was drawn, and sends 720p at
-30 frames/s, H.264 over TCP, by loopback. So an age counts everything: drawing, encoding, sending, and all that is ours.
-Each part is left out where its length is 0:
+The server (GStreamer, tests/rtsp_server.py) draws its number and the time into each picture, and sends 720p at 30
+frames/s, H.264 over TCP, by loopback. So an age includes everything: drawing, encoding, sending, and all of Watchline.
+A part whose length is 0 is left out:
 
-  live    the age of annotated frames through detector and annotator, all of it and without the detector's own time, and
-          where it goes; medians over the rounds. Of "drawn to arrived" a frame's time (33 ms) is FFmpeg's, which
-          holds each picture until the next one begins, to know that it is whole
-  slow    a detector five times too slow: the age of each minute's frames, and whether what the server drew and nobody
-          annotated is what was told as dropped, and what the ledger says
-  start   `watchline run`: from its start to its first frame; and from the moment that a server which was killed listens
-          again to the first frame, beside the wait that was announced last
-  dead    the CPU that `watchline run` takes while nothing listens where its only camera should be
+  live    the age of annotated frames after detector and annotator, with and without the detector's own time, and where
+          the time is spent; medians over the rounds. One frame's time (33 ms) of "drawn to arrived" is FFmpeg's, which
+          holds each picture until the next one begins, to know that it is complete
+  slow    a detector that is five times too slow: the age of each minute's frames, and whether the frames that the
+      server
+          drew and nobody annotated are exactly those in the `dropped` events and in the ledger
+  start   `watchline run`: from its start to its first frame; and from the moment at which a killed server listens again
+          to the first frame, next to the wait that was announced last
+  dead    the CPU that `watchline run` uses while nothing listens at the address of its only camera
 """
 
 import argparse
@@ -41,12 +42,14 @@ from marks import COUNTER_BITS, read_mark
 from rtsp import RtspServer, need_rtsp_server
 
 from watchline.pipeline.camera import STEADY
+from watchline.pipeline.causes import STOPPED
 from watchline.pipeline.ledger import Account
 from watchline.pipeline.message import Dropped, Item
-from watchline.pipeline.runner import LATENCY_BUDGET, STOPPED, Runner
+from watchline.pipeline.runner import LATENCY_BUDGET, Runner
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.stage import Process, Stage
+from watchline.settings import settings
 from watchline.streams.live.network import NetworkSource
 
 RATE = 30
@@ -55,19 +58,19 @@ WARM_UP = 3.0  # seconds that do not count
 PERCENTILES = (50, 95, 99)
 TIMES_TOO_SLOW = 5
 DOWN = (0.2, 1.0, 3.0)  # seconds that the server is away
-SETTLE, DEAD = 5.0, 20.0  # seconds: before the CPU of a dead camera is looked at, and for how long
-PATIENCE = 60.0  # seconds, then a run that gives nothing is given up
+SETTLE, DEAD = 5.0, 20.0  # seconds before the CPU of a dead camera is measured, and for how long
+PATIENCE = 60.0  # seconds after which a run without frames has failed
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="of live, a round (default: 60)")
-    parser.add_argument("--minutes-slow", type=float, default=10, help="of slow (default: 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="of live and start (default: 3)")
+    parser.add_argument("--seconds", type=float, default=60, help="length of a round of live (default: 60)")
+    parser.add_argument("--minutes-slow", type=float, default=10, help="length of slow (default: 10)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of live and start (default: 3)")
     args = parser.parse_args()
     need_server()
-    print(f"{len(os.sched_getaffinity(0))} cores, the server on them too; load before {os.getloadavg()[0]:.1f}")
+    print(f"{len(os.sched_getaffinity(0))} cores, shared with the server; load before {os.getloadavg()[0]:.1f}")
     if args.seconds:
         _print_live([_live(args.seconds) for _ in range(args.rounds)])
     if args.minutes_slow:
@@ -77,7 +80,7 @@ def main() -> None:
 
 
 def need_server() -> None:
-    """Ends the program with a line that says what is missing, if the RTSP server cannot run here."""
+    """End the program with a line that says what is missing, if the RTSP server cannot run on this machine."""
     try:
         need_rtsp_server()
     except (pytest.skip.Exception, pytest.fail.Exception) as missing:
@@ -85,15 +88,17 @@ def need_server() -> None:
 
 
 @dataclass(frozen=True)
-class Timed:
+class Timed(Stage):
     """A stage, and the seconds that it worked on each frame, by the frame's index."""
 
     stage: Stage
     seconds: dict[int, float] = field(default_factory=dict)
 
     name = property(lambda self: self.stage.name)
+    order = property(lambda self: self.stage.order)
     workers = property(lambda self: self.stage.workers)
     batch = property(lambda self: self.stage.batch)
+    gives = property(lambda self: self.stage.gives)
 
     @contextmanager
     def open(self) -> Iterator[Process]:
@@ -109,14 +114,14 @@ class Timed:
             yield timed
 
 
-@dataclass(frozen=True)
-class Slow:
+@settings
+class Slow(Stage):
     """A stage that takes its time and finds nothing."""
 
+    name = "detector"
+    order = "any"
+
     seconds: float
-    name: str = "detector"
-    workers: int = 1
-    batch: int = 1
 
     @contextmanager
     def open(self) -> Iterator[Process]:
@@ -128,9 +133,15 @@ class Slow:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An annotated frame. counter: the server's number of it. at: `time.monotonic()`. Seconds since it was drawn, and
-    of those, until it arrived here and in the detector.
+class SeenFrame:
+    """An annotated frame.
+
+    Attributes:
+        counter: the server's number of the frame.
+        at: `time.monotonic()` when it was annotated.
+        age: seconds since it was drawn.
+        arrived: seconds of the age until it arrived here.
+        detector: seconds of the age in the detector.
     """
 
     counter: int
@@ -142,22 +153,22 @@ class Seen:
 
 @dataclass
 class Watched:
-    """What came of a run. told: frames told as dropped before the last one of `seen`; after: and after it."""
+    """The results of a run. dropped: frames dropped before the last one of `seen`, by cause; after: those after it."""
 
     runner: Runner
-    seen: list[Seen] = field(default_factory=list)
-    told: Counter[str] = field(default_factory=Counter)
+    seen: list[SeenFrame] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
     after: Counter[str] = field(default_factory=Counter)
 
     @property
     def account(self) -> Account:
-        """The ledger's."""
+        """The ledger's account of the stream."""
         [account] = self.runner.ledger.accounts().values()
         return account
 
 
 def _watch(url: str, stage: Stage, seconds: float) -> Watched:
-    """A camera through a stage and the annotator, for so long after its first frame."""
+    """Run a camera through a stage and the annotator, for `seconds` after its first frame."""
     timed = Timed(stage)
     run = Watched(Runner([timed, Annotator()]))
     for message in run.runner.run([NetworkSource(url)]):
@@ -168,11 +179,11 @@ def _watch(url: str, stage: Stage, seconds: float) -> Watched:
             continue
         mark = read_mark(message.frame.picture.bgr())
         if mark is None:
-            raise RuntimeError(f"frame {message.frame.index} is no picture of the server's")
+            raise RuntimeError(f"frame {message.frame.index} is not a picture of the server")
         drawn = mark.monotonic_ns / 1e9
         detector = timed.seconds.pop(message.frame.index)
-        run.seen.append(Seen(mark.counter, now, now - drawn, message.frame.arrival - drawn, detector))
-        run.told, run.after = run.told + run.after, Counter()
+        run.seen.append(SeenFrame(mark.counter, now, now - drawn, message.frame.arrival - drawn, detector))
+        run.dropped, run.after = run.dropped + run.after, Counter()
         if now - run.seen[0].at > seconds:
             run.runner.stop()
     return run
@@ -193,13 +204,13 @@ def _print_live(runs: list[Watched]) -> None:
     seen = sum(len(run.seen) for run in runs)
     decoded = sum(run.account.decoded for run in runs)
     print(f"\nlive 720p{RATE}, {len(runs)} rounds: {decoded} frames, {seen} annotated, {_causes(runs)}")
-    print(f"{'ms':<28}" + "".join(f"{f'p{q}':>8}" for q in PERCENTILES) + "   reach")
+    print(f"{'ms':<28}" + "".join(f"{f'p{q}':>8}" for q in PERCENTILES) + "   goal")
     for name in rows[0]:
-        figures = [median(row[name][place] for row in rows) * 1e3 for place in range(len(PERCENTILES))]
-        reach = ""
+        figures = [median(row[name][column] for row in rows) * 1e3 for column in range(len(PERCENTILES))]
+        goal = ""
         if name == WITHOUT:
-            reach = f"   p50 <= 60, p99 <= 150: {_verdict(figures[0] <= 60 and figures[-1] <= 150)}"
-        print(f"{name:<28}" + "".join(f"{figure:>8.1f}" for figure in figures) + reach, flush=True)
+            goal = f"   p50 <= 60, p99 <= 150: {_verdict(figures[0] <= 60 and figures[-1] <= 150)}"
+        print(f"{name:<28}" + "".join(f"{figure:>8.1f}" for figure in figures) + goal, flush=True)
 
 
 WITHOUT = "age without the detector"
@@ -238,11 +249,9 @@ def _print_slow(run: Watched) -> None:
     oldest = max(each.age - each.arrived for each in run.seen)
     print(f"oldest since it arrived: {oldest * 1e3:.0f} ms, budget {LATENCY_BUDGET * 1e3:.0f} ms", end=": ")
     print(_verdict(oldest <= LATENCY_BUDGET + TIMES_TOO_SLOW / RATE))
-    same = missed == run.told.total() == ledger and account.balances and not account.in_flight
-    print(
-        f"missed of the server's pictures {missed}, told as dropped {run.told.total()}, in the ledger {ledger}",
-        end=": ",
-    )
+    same = missed == run.dropped.total() == ledger and account.balances and not account.in_flight
+    print(f"pictures that were not annotated {missed}, dropped in events {run.dropped.total()}", end="")
+    print(f", in the ledger {ledger}", end=": ")
     print(_verdict(same), flush=True)
 
 
@@ -270,15 +279,15 @@ def _print_start(rounds: int) -> None:
                 backs.append((down, wait, time.monotonic() - ready))
                 _let_run(process, STEADY + 1)
     print(f"\nstart to first frame, of {rounds}: median {median(starts):.2f}, worst {max(starts):.2f} s", end="")
-    print(f"   reach <= 1.5: {_verdict(max(starts) <= 1.5)}   (to open the source alone {median(bare):.2f})")
+    print(f"   goal <= 1.5: {_verdict(max(starts) <= 1.5)}   (to open the source alone {median(bare):.2f})")
     print("server back to first frame, s")
-    print(f"{'away':>7}{'back-off':>10}{'back':>8}   reach <= back-off + 1")
+    print(f"{'away':>7}{'back-off':>10}{'back':>8}   goal <= back-off + 1")
     for down, wait, back in backs:
         print(f"{down:>7.1f}{wait:>10.1f}{back:>8.2f}   {_verdict(back <= wait + 1)}", flush=True)
 
 
 def _dead() -> float:
-    """The share of one core that a run takes whose only camera refuses every connection."""
+    """The share of one core that a run uses whose only camera refuses every connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with _cli(f"rtsp://127.0.0.1:{port}/gone") as process:
@@ -293,7 +302,7 @@ def _dead() -> float:
 
 def _print_dead(share: float) -> None:
     print(f"\nCPU while the only camera is dead, over {DEAD:.0f} s: {share:.2%} of a core", end="")
-    print(f"   reach <= 1 %: {_verdict(share <= 0.01)}", flush=True)
+    print(f"   goal <= 1 %: {_verdict(share <= 0.01)}", flush=True)
 
 
 @contextmanager
@@ -308,7 +317,7 @@ def _cli(url: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _frame(process: "subprocess.Popen[bytes]", epoch: int) -> tuple[int, float]:
-    """Waits for a frame of that epoch or a later one. Returns its epoch, and the wait announced last before it."""
+    """Wait for a frame of this epoch or a later one. Returns its epoch, and the wait announced last before it."""
     wait = 0.0
     for event in _events(process):
         wait = event.get("retry_in", wait)
@@ -325,7 +334,7 @@ def _let_run(process: "subprocess.Popen[bytes]", seconds: float) -> None:
 
 
 def _events(process: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
-    """The events as they come, ending the process if they do not."""
+    """The events as they come. If none comes for PATIENCE seconds in all, the process is killed."""
     assert process.stdout is not None, "its stdout is a pipe"
     alarm = threading.Timer(PATIENCE, process.kill)
     alarm.start()
@@ -337,7 +346,7 @@ def _events(process: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process and its children that have ended have taken."""
+    """Seconds of CPU that a process and its ended children have used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,13 +1,13 @@
-"""What does a link cost a frame?
+"""How much time does a link cost per frame?
 
     python bench/links.py [--frames 300] [--rounds 5]
 
-Decoded 1080p frames (YUV 4:2:0) go to a stage that does nothing, and come back: over the link between threads, to a
-process by shared memory, and over TCP on loopback, as they are and as JPEG. Printed are milliseconds a frame, medians
-of rounds in which each kind has its turn:
+Decoded 1080p frames (YUV 4:2:0) are sent to a stage that does nothing, and back: over the link between threads, to a
+process by shared memory, and over TCP on loopback, raw and as JPEG. The figures are milliseconds per frame, medians
+over rounds in which the kinds take turns:
 
     in a row    one frame at a time, there and back
-    as it runs  as a runner does it: two workers there and three callers here; the links between threads one way
+    as it runs  as in the runner: two workers there and three callers here; links between threads in one direction only
     drawn back  the same, and the stage sends a drawn picture (BGR, twice the bytes) back
 """
 
@@ -27,14 +27,15 @@ from statistics import median
 import av
 import cv2
 import numpy as np
-import pydantic.dataclasses
 from pydantic import Field
 
+from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.link import Link
 from watchline.pipeline.message import Item
 from watchline.pipeline.remote.placed import Place, placed
 from watchline.pipeline.stages.registry import name_of
-from watchline.pipeline.stages.stage import Process
+from watchline.pipeline.stages.stage import Process, Stage, work_of
+from watchline.settings import settings
 from watchline.streams.decoded import DecodedPicture
 from watchline.streams.frame import Frame
 
@@ -44,25 +45,26 @@ PLACES = {
     "tcp, raw": (Place("tcp"), "4"),
     "tcp, jpeg": (Place("tcp", quality=90), ""),
 }
-PICTURES = 16  # that differ: more than a processor's cache holds
+PICTURES = 16  # different pictures, more than fit into a processor's cache
 Seconds = Callable[[Sequence[Item]], float]
 
 
-@pydantic.dataclasses.dataclass(frozen=True)
-class Echo:
+@settings
+class Echo(Stage):
     """Gives back what it gets; with `draw`, a picture as well."""
 
     name = "echo"
-    batch = 1
+    order = "any"
+    gives = (DRAWN,)
 
     workers: int = Field(default=2, ge=1)
     draw: bool = False
 
     @contextmanager
     def open(self) -> Iterator[Process]:
-        """Nothing to load."""
+        """There is nothing to load."""
         drawn = np.zeros((1080, 1920, 3), np.uint8)
-        yield lambda items: [replace(item, drawn=drawn) for item in items] if self.draw else list(items)
+        yield lambda items: [item.with_result(DRAWN, drawn) for item in items] if self.draw else list(items)
 
 
 def main() -> None:
@@ -73,7 +75,7 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)  # as the runner does
     pictures = [picture(i) for i in range(PICTURES)]
-    items = [Item(i, Frame("bench", i, i, Fraction(1, 25), pictures[i % PICTURES], 0.0)) for i in range(options.frames)]
+    items = [Item(Frame("bench", i, i, Fraction(1, 25), pictures[i % PICTURES], 0.0)) for i in range(options.frames)]
     with ExitStack() as stack:
         rows: dict[str, dict[str, Seconds]] = {
             "threads": {"as it runs": by_link},
@@ -86,14 +88,14 @@ def main() -> None:
                 for column, seconds in ways.items():
                     taken.setdefault((row, column), []).append(seconds(items) / len(items) * 1e3)
     goals = {"threads": "0.1", **{name: goal for name, (_, goal) in PLACES.items()}}
-    print(f"{'ms a 1080p frame':<18}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'reach':>8}")
+    print(f"{'ms per 1080p frame':<18}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'goal':>8}")
     for row, ways in rows.items():
         cells = [f"{median(taken[row, column]):.3f}" if column in ways else "" for column in COLUMNS]
         print(f"{row:<18}" + "".join(f"{cell:>12}" for cell in cells) + f"{goals.get(row, ''):>8}")
 
 
 def picture(index: int) -> DecodedPicture:
-    """A picture with some detail in it, as a decoder gives it."""
+    """A picture with some detail, in the form of a decoder's output."""
     x, y = np.arange(1920), np.arange(1080)[:, None]
     luma = (np.sin((x + 3 * index) / 29) * 60 + np.cos(y / 17) * 50 + 128).astype(np.uint8)
     chroma = np.full((540, 1920), 120, np.uint8)
@@ -101,12 +103,12 @@ def picture(index: int) -> DecodedPicture:
 
 
 def elsewhere(place: Place, stack: ExitStack) -> dict[str, Seconds]:
-    """The stage at a place, opened for as long as the stack; and how long items take there, by column."""
+    """Open the stage at an endpoint, until the stack closes. Returns the functions that measure it, by column."""
     calls = {}
     for draw in (False, True):
         at = replace(place, address=stack.enter_context(server())) if place.kind == "tcp" else place
         stage = placed(Echo(draw=draw), at)
-        calls[draw] = [stack.enter_context(stage.open()) for _ in range(stage.workers)]
+        calls[draw] = [work_of(stack.enter_context(stage.open()))] * stage.workers
     return {
         "in a row": lambda items: by_callers(calls[False][:1], items),
         "as it runs": lambda items: by_callers(calls[False], items),
@@ -116,7 +118,7 @@ def elsewhere(place: Place, stack: ExitStack) -> dict[str, Seconds]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The stage in a process of its own that stands for another host. Yields its address."""
+    """Run the stage in a process of its own, in place of another host. Yields its address."""
     command = [sys.executable, "-m", "watchline", "stage", name_of(Echo()), "--listen", "tcp://127.0.0.1:0"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -128,7 +130,7 @@ def server() -> Iterator[str]:
 
 
 def by_callers(calls: Sequence[Process], items: Sequence[Item]) -> float:
-    """Seconds for all items; each caller takes the next one when it is done with the last."""
+    """Seconds for all items. Each caller takes the next one when it has finished the last."""
     turns = iter(items)
     lock = threading.Lock()
 
@@ -145,7 +147,7 @@ def by_callers(calls: Sequence[Process], items: Sequence[Item]) -> float:
 
 
 def by_link(items: Sequence[Item]) -> float:
-    """Seconds over a link, from one thread to another."""
+    """Seconds for all items over a link, from one thread to another."""
     link: Link[Item] = Link("bench", threading.Event())
 
     def send() -> None:
@@ -161,7 +163,7 @@ def by_link(items: Sequence[Item]) -> float:
 
 
 def by_queue(items: Sequence[Item]) -> float:
-    """Seconds over a queue, to compare."""
+    """Seconds for all items over a queue, for comparison."""
     pipe: queue.Queue[Item] = queue.Queue(2)
     thread = threading.Thread(target=lambda: [pipe.put(item) for item in items])
     seconds = timed(thread.start, lambda: [pipe.get() for _ in items])
@@ -170,7 +172,7 @@ def by_queue(items: Sequence[Item]) -> float:
 
 
 def timed(begin: Callable[[], object], end: Callable[[], object]) -> float:
-    """Seconds from the beginning of the one to the end of the other."""
+    """Seconds from the start of `begin` to the end of `end`."""
     started = time.perf_counter()
     begin()
     end()
@@ -178,6 +180,6 @@ def timed(begin: Callable[[], object], end: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    import links  # by its own name, so that the other process finds Echo
+    import links  # not as __main__, so that the other process can import Echo
 
     links.main()

@@ -1,8 +1,8 @@
-"""Does memory grow? A file played over and over as one stream, drawn and encoded, for some minutes.
+"""Does memory grow? A file is played again and again as one stream, drawn and encoded, for some minutes.
 
     python bench/memory.py CLIP [--minutes 20]
 
-Prints the resident memory twice a minute, and at the end how far it moved after minute 2.
+Prints the resident memory twice per minute, and at the end its range after minute 2.
 """
 
 import argparse
@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.stages.annotator import Annotator
-from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.job import Job
+from watchline.pipeline.sinks.files import Files
 from watchline.streams.file import FileSource
 from watchline.streams.frame import Frame
 from watchline.streams.source import About, Reader
-from watchline.streams.write.mp4 import Mp4Sink
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     started, sizes, frames = time.monotonic(), [], 0
     with tempfile.TemporaryDirectory() as out:
-        job = Annotate([Loop(args.clip)], Detector(), Annotator(), Path(out), Mp4Sink())
+        job = Annotate(Job([Loop(args.clip)], sinks=[Files(Path(out))]))
         for progress in job.run():
             frames = progress.frames
             minutes = (time.monotonic() - started) / 60
@@ -46,7 +45,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Loop:
-    """A file without end: each time round its frames go on where the last ones stopped."""
+    """A file that repeats without end. Frame numbers and times continue from one round to the next."""
 
     path: Path
     stream: str = "loop"

@@ -2,14 +2,14 @@
 
     python bench/precision.py --calibrate CLIP_OR_PHOTOS … [--data DIR --every 4]
 
-The models are what `watchline export --precision fp16` and `int8` write (export/precision/), INT8 for each runtime,
-with ranges that are seen on `--pictures` of the given videos and photos.
+The models are those that `watchline export --precision fp16` and `int8` write (export/precision/), INT8 for each
+runtime, with ranges from `--pictures` of the given videos and photos.
 
-Speed: in every round each row runs once alone (one engine, one thread) and once on all cores (an engine of one thread
-each), so whatever else the machine does falls on all rows alike. Ratios are medians of the rounds' own ratios to the
-first row. Engine only: no decoding, resizing, drawing.
+Speed: in every round, each row runs once alone (one engine, one thread) and once on all cores (one engine of one thread
+each), so other work on the machine affects all rows equally. Ratios are medians of the ratios to the first row within
+each round. Engine only: no decoding, resizing or drawing.
 
-Accuracy, with `--data`: the four figures of detector_map.py, which says what DIR holds. Calibrate on other pictures.
+Accuracy, with `--data`: the four figures of detector_map.py, which says what DIR contains. Calibrate on other pictures.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -35,7 +34,7 @@ from watchline.export.precision.int8 import quantise
 from watchline.measure.calibration import pictures
 from watchline.pipeline.stages.detector import Detector
 
-RUNTIMES: tuple[Literal["onnxruntime", "openvino"], ...] = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "openvino")
 Batch = NDArray[np.uint8]
 
 
@@ -69,20 +68,20 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calibrate", nargs="+", required=True, metavar="PATH", help="videos, photos, folders of them")
-    parser.add_argument("--pictures", type=int, default=200, help="that ranges are taken from (default %(default)s)")
+    parser.add_argument("--pictures", type=int, default=200, help="pictures for the ranges (default %(default)s)")
     parser.add_argument("--model", default=zoo.DEFAULT, help="an ONNX file or a shipped name (default %(default)s)")
     parser.add_argument("--imgsz", type=int, help="side of the square input (default: the model's own)")
-    parser.add_argument("--rounds", type=int, default=15, help="in which every row runs (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, help="in each, every row runs once (default %(default)s)")
     parser.add_argument(
         "--runs", type=int, default=16, help="pictures for each engine in a round (default %(default)s)"
     )
-    parser.add_argument("--data", type=Path, help="measure accuracy as well")
-    parser.add_argument("--every", type=int, default=1, help="accuracy on every n-th picture only: a quick look")
+    parser.add_argument("--data", type=Path, help="measure accuracy too")
+    parser.add_argument("--every", type=int, default=1, help="accuracy on every n-th picture only, to be quick")
     return parser
 
 
 def _measure(rows: Sequence[Sequence[Engine]], batch: Batch, rounds: int, runs: int) -> list[list[tuple[float, float]]]:
-    """By row and round: milliseconds a picture of one engine alone, pictures a second of all of them."""
+    """By row and round: milliseconds per picture of one engine alone, pictures per second of all of them."""
 
     def seconds(engines: Sequence[Engine]) -> float:
         start = time.perf_counter()
@@ -91,7 +90,7 @@ def _measure(rows: Sequence[Sequence[Engine]], batch: Batch, rounds: int, runs: 
 
     with ThreadPoolExecutor(max(map(len, rows))) as pool:
         for engines in rows:
-            seconds(engines)  # not counted
+            seconds(engines)  # warm-up
         turns = [
             [(seconds(engines[:1]) / runs * 1e3, len(engines) * runs / seconds(engines)) for engines in rows]
             for _ in range(rounds)

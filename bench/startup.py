@@ -1,4 +1,4 @@
-"""How long until something happens? From the command to the first frame in the events, and to the help.
+"""How long does the start take? From the command to the first frame in the events, and to the help.
 
 python bench/startup.py CLIP [--rounds 5]
 """
@@ -38,7 +38,7 @@ def _first(clip: Path) -> float:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             while not (events.is_file() and events.read_bytes().count(b"\n") > 1):
                 if process.poll() is not None:
-                    raise SystemExit(f"{' '.join(command)} ended with {process.returncode} and without a frame")
+                    raise SystemExit(f"{' '.join(command)} ended with {process.returncode}, without a frame")
                 time.sleep(0.005)
             seconds = time.perf_counter() - started
             process.terminate()

@@ -1,13 +1,13 @@
-"""How much of the detector do several cameras get? 1, 2, 4 and 8 streams through one detector, until it is the limit.
+"""How much of the detector's speed do several cameras get? 1, 2, 4 and 8 streams through one detector.
 
     python bench/streams.py CLIP [--rate 15] [--seconds 20] [--rounds 3] [--place process]
 
-CLIP is played at its own speed as 360p, by each stream for itself (as cameras, not over a network). In each round, one
-after another: the bare engine on all cores, and 1, 2, 4, 8 streams; printed are medians over the rounds of
+Each stream plays CLIP as 360p at its own speed (as a camera, but without a network). In each round, the bare engine
+runs on all cores, then 1, 2, 4 and 8 streams run. The figures are medians over the rounds:
 
-  frames/s  of all streams together that were through inside the latency budget
-  of engine that, divided by what the bare engine does (bounded by streams x rate as well)
-  fairness  the stream with the fewest frames, divided by the one with the most
+  frames/s  of all streams together, finished within the latency budget
+  of engine frames/s divided by the speed of the bare engine (streams x rate limits it too)
+  fairness  frames of the stream with the fewest, divided by frames of the one with the most
   p50, p99  of the latency, from the frame's arrival to its events, in ms
 """
 
@@ -48,15 +48,15 @@ def main() -> None:
     engine = median(engines)
     print(f"bare engine {engine:.1f} frames/s on {CORES} cores")
     print(f"{'streams':>7}{'asked':>8}{'frames/s':>10}{'of engine':>11}{'fairness':>10}{'p50':>7}{'p99':>7}")
-    for place, count in enumerate(STREAMS):
-        runs = [one[place] for one in rounds]
+    for column, count in enumerate(STREAMS):
+        runs = [one[column] for one in rounds]
         share = median(run["fps"] / bare for run, bare in zip(runs, engines, strict=True))
         fps, fairness, p50, p99 = (median(run[key] for run in runs) for key in ("fps", "fairness", "p50", "p99"))
         print(f"{count:>7}{count * args.rate:>8}{fps:>10.1f}{share:>11.2f}{fairness:>10.2f}{p50:>7.0f}{p99:>7.0f}")
 
 
 def _run(clip: Path, count: int, seconds: float) -> dict[str, float]:
-    """Frames a second, fairness and latency of so many streams."""
+    """Frames per second, fairness and latency of `count` streams."""
     sources = [PacedSource(FileSource(clip, f"stream{n}", threads=1), loop=True) for n in range(count)]
     runner = Runner([Detector()])
     frames: Counter[str] = Counter()

@@ -1,6 +1,6 @@
-"""Tables of a measurement: printed as Markdown as soon as they are full, and kept as JSON in one file.
+"""Tables of measurements: printed as Markdown as soon as they are complete, and saved as JSON in one file.
 
-Rows go to stderr as they come, so that a run that is killed leaves what it found.
+Rows are also printed to stderr at once, so that a run that is killed still shows its results.
 """
 
 import json
@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from watchline.files import write_complete
+
 Cell = str | int | float | None
 
 
 @dataclass
 class Table:
-    """One question's answers. notes: lines under it, such as what failed or was left out."""
+    """The results of one section. notes: lines under the table, such as failures."""
 
     title: str
     columns: tuple[str, ...]
@@ -23,7 +25,7 @@ class Table:
     seconds: float = 0.0
 
     def add(self, *cells: Cell) -> None:
-        """A row; one cell for each column."""
+        """Add a row, with one cell per column."""
         if len(cells) != len(self.columns):
             raise ValueError(f"{self.title}: a row of {len(cells)} cells, expected {len(self.columns)}")
         self.rows.append(list(cells))
@@ -38,20 +40,18 @@ class Table:
 
 
 @dataclass
-class Report:
-    """The tables of a run, in a file that is whole after each of them."""
+class TableReport:
+    """The tables of a run, in a file that is complete after each table."""
 
     file: Path | None
     tables: list[Table] = field(default_factory=list)
 
     def add(self, table: Table) -> None:
-        """Print a table, and write all that there are."""
+        """Print a table, and write all tables."""
         self.tables.append(table)
         print(table.markdown(), flush=True)
         if self.file is not None:
-            part = self.file.with_name(f".{self.file.name}.part")
-            part.write_text(json.dumps([asdict(each) for each in self.tables], indent=1))
-            part.replace(self.file)
+            write_complete(self.file, json.dumps([asdict(each) for each in self.tables], indent=1).encode())
 
 
 def _line(cells: Sequence[Cell]) -> str:

@@ -10,15 +10,17 @@
   ultralytics   `YOLO(onnx).predict(clip, save=True, stream=True, device="cpu")`: the same, but its OpenCV writes Motion
                 JPEG into an AVI, which costs less than half and takes several times the space.
 
-Both run the shipped detector by ONNX Runtime, with the same input size and thresholds. Ultralytics wants another shape
-of in- and output than our contract, so its file is our graph with an adapter around it: at the front RGB planes in 0..1
-to BGR pixels, at the end (1, N, 4) corners and (1, N, C) scores to (1, 4 + C, N) centres, sides and scores. What that
-adds is seen in the engines' milliseconds, measured in turns on one thread. What is found differs a little: Ultralytics
-pads the picture on all sides, we on the right and below.
+Both run the shipped detector by ONNX Runtime, with the same input size and thresholds. Ultralytics needs other inputs
+and
+outputs than our contract, so its file is our graph with an adapter: RGB planes in 0..1 to BGR pixels at the front, and
+(1, N, 4) corners and (1, N, C) scores to (1, 4 + C, N) centres, sides and scores at the end. The engines' milliseconds,
+measured in turns on one thread, show what the adapter adds. The detections differ a little, because Ultralytics pads
+the picture on all sides, and Watchline on the right and below.
 
-Each run has a process of its own, as the libraries set one another's threads; the sides take turns, and each goes first
-in every other round. A run is timed from its first finished frame to its closed file, so that loading does not count.
-Figures are medians over the rounds; the ratio is the median of the rounds' own ratios, since speed drifts.
+Each run has a process of its own, because the libraries change each other's threads. The sides take turns, and each is
+first in every other round. A run is timed from its first finished frame to its closed file, so that loading does not
+count. Figures are medians over the rounds. The ratio is the median of the ratios within each round, because speed
+drifts.
 """
 
 import argparse
@@ -28,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -39,24 +41,26 @@ import onnx
 import onnxruntime as ort
 from clips import scaled
 from onnx import TensorProto, helper, numpy_helper
+from rate import rate_of
 
 from watchline import engines
 from watchline.engines import metadata, zoo
 from watchline.engines.engine import Metadata
 from watchline.pipeline.annotate import Annotate
+from watchline.pipeline.job import Job
+from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
-from watchline.streams.write.mp4 import Mp4Sink
 
 CONF, IOU = 0.25, 0.45
 PACKAGES = ("watchline", "ultralytics-opencv-headless", "onnxruntime", "opencv-python-headless", "av", "torch", "numpy")
-# Ultralytics shall ask no server, install nothing, and leave its settings nowhere but among our own files.
+# Ultralytics must ask no server, install nothing, and keep its settings in the work folder.
 ALONE = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 
 def main() -> None:
-    """Measures and prints the table; with --only, one side runs once and is printed as JSON."""
+    """Measure and print the table. With --only, one side runs once, and its result is printed as JSON."""
     args = _arguments()
     if args.only:
         side = {"watchline": _watchline, "ultralytics": _ultralytics}[args.only]
@@ -86,12 +90,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--imgsz", type=int, help="side of the network's input (default: the model's own)")
     parser.add_argument("--model", type=Path, default=zoo.find(zoo.DEFAULT))
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
-    parser.add_argument("--only", choices=("watchline", "ultralytics"), help="run CLIP as it is through one side once")
+    parser.add_argument("--only", choices=("watchline", "ultralytics"), help="run one side once, on CLIP as it is")
     return parser.parse_args()
 
 
 def adapt(model: Path, about: Metadata, imgsz: int, path: Path) -> Path:
-    """Our ONNX file as Ultralytics takes it, written to `path`.
+    """Write our ONNX file in Ultralytics' form to `path`.
 
     `images` (1, 3, imgsz, imgsz) float32 RGB in 0..1; `output0` (1, 4 + C, N) float32: centre x, centre y, width,
     height in pixels of the input, then the scores.
@@ -127,8 +131,8 @@ def adapt(model: Path, about: Metadata, imgsz: int, path: Path) -> Path:
     graph.input.append(helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, imgsz, imgsz]))
     graph.output.append(helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 4 + len(about.labels), None]))
     names = dict(enumerate(about.labels))
-    told = {"task": "detect", "stride": about.stride, "batch": 1, "imgsz": [imgsz, imgsz], "names": names}
-    helper.set_model_props(proto, {key: str(value) for key, value in told.items()})
+    properties = {"task": "detect", "stride": about.stride, "batch": 1, "imgsz": [imgsz, imgsz], "names": names}
+    helper.set_model_props(proto, {key: str(value) for key, value in properties.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(proto, path)
     return path
@@ -150,18 +154,18 @@ def _engines(model: Path, adapted: Path, imgsz: int, turns: int = 30) -> dict[st
 
 
 def _cpu(work: Callable[[], object]) -> float:
-    """Seconds of CPU: what a thread takes where nothing else runs."""
+    """Seconds of CPU: the time of a thread if nothing else runs."""
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """One side in a process of its own; what it prints last is its result."""
-    words = ["--only", side, "--model", model, "--imgsz", args.imgsz, "--work", args.work]
-    command = [sys.executable, __file__, args.clip, *words]
+    """Run one side in a process of its own. The last line that it prints is its result."""
+    arguments = ["--only", side, "--model", model, "--imgsz", args.imgsz, "--work", args.work]
+    command = [sys.executable, __file__, args.clip, *arguments]
     env = {**os.environ, **ALONE, "YOLO_CONFIG_DIR": str(args.work)}
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=env)
+    done = subprocess.run([str(argument) for argument in command], capture_output=True, text=True, env=env)
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stdout}{done.stderr}")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -170,41 +174,34 @@ def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 def _watchline(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
     detector = Detector(str(model), "onnxruntime", imgsz, CONF, IOU)
-    job = Annotate([FileSource(clip)], detector, Annotator(), out, Mp4Sink())
-    fps, written = _rate(progress.frames for progress in job.run() if not progress.ended)
-    [outcome] = job.outcomes
-    if outcome.error:
-        raise SystemExit(outcome.error)
-    video, events = outcome.outputs
+    job = Annotate(Job([FileSource(clip)], [detector, Annotator()], [Files(out)]))
+    fps, frames = rate_of(job, to_the_end=True)
+    video, events = job.outcomes[0].outputs
     found = sum(len(json.loads(line).get("detections", ())) for line in events.read_text().splitlines())
-    return {"fps": fps, "detections": found / len(written), "MB": video.stat().st_size / 1e6}
+    return {"fps": fps, "detections": found / frames, "MB": video.stat().st_size / 1e6}
 
 
 def _ultralytics(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
-    from ultralytics import YOLO  # costs seconds, and changes the threads of OpenCV and torch: not beside our chain
+    from ultralytics import (
+        YOLO,  # it takes seconds, and changes the threads of OpenCV and torch: not in the process of our chain
+    )
 
     settings = {"imgsz": imgsz, "conf": CONF, "iou": IOU, "device": "cpu", "verbose": False}
-    place = {"project": str(out.parent.resolve()), "name": out.name, "exist_ok": True}
-    results = YOLO(model, task="detect").predict(str(clip), stream=True, save=True, **settings, **place)
-    fps, counts = _rate(len(result.boxes) for result in results)
+    folder = {"project": str(out.parent.resolve()), "name": out.name, "exist_ok": True}
+    results = YOLO(model, task="detect").predict(str(clip), stream=True, save=True, **settings, **folder)
+    first, began = len(next(results).boxes), time.perf_counter()
+    counts = [first, *(len(result.boxes) for result in results)]  # its end closes the file
+    fps = (len(counts) - 1) / (time.perf_counter() - began)
     video = out / f"{clip.stem}.avi"
     return {"fps": fps, "detections": sum(counts) / len(counts), "MB": video.stat().st_size / 1e6}
 
 
-def _rate(frames: Iterable[int]) -> tuple[float, list[int]]:
-    """Frames a second from the first one to the end of the iteration, which closes the file; and what was iterated."""
-    frames = iter(frames)
-    first, started = next(frames), time.perf_counter()
-    rest = list(frames)
-    return len(rest) / (time.perf_counter() - started), [first, *rest]
-
-
 def _print(engine: dict[str, float], rounds: list[dict[str, dict[str, Any]]]) -> None:
-    print(f"\n| {'':<11} | engine alone, ms | whole chain, FPS | detections a frame | output, MB |")
-    print("| ----------- | ---------------: | ---------------: | -----------------: | ---------: |")
+    print(f"\n| {'':<11} | engine alone, ms | whole chain, FPS | detections per frame | output, MB |")
+    print("| ----------- | ---------------: | ---------------: | -------------------: | ---------: |")
     for side in engine:
         fps, found, size = (median(r[side][key] for r in rounds) for key in ("fps", "detections", "MB"))
-        print(f"| {side:<11} | {engine[side]:16.1f} | {fps:16.1f} | {found:18.2f} | {size:10.1f} |")
+        print(f"| {side:<11} | {engine[side]:16.1f} | {fps:16.1f} | {found:20.2f} | {size:10.1f} |")
     ratios = sorted(r["watchline"]["fps"] / r["ultralytics"]["fps"] for r in rounds)
     print(f"\nwatchline / ultralytics: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
     print(f"the adapter takes {engine['ultralytics'] / engine['watchline'] - 1:.1%} of the engine's time")

@@ -1,15 +1,15 @@
 """YOLOv2 on the CPU: our engine against OpenCV's DNN and torch.  python bench/yolov2_runtimes.py --cfg yolov2.cfg
 
-The same network four times: the exported ONNX through our engine (uint8 pictures in, boxes and scores out); its part
-from the float picture to the head's numbers through OpenCV; and that part as torch modules made from the same .cfg, in
-torch's usual layout and with channels last. Batch normalisation is folded for all, each turns one uint8 picture into
-its input itself, and only ours decodes boxes, so the others have a little less to do.
+The same network runs in four ways: the exported ONNX by our engine (uint8 pictures in, boxes and scores out); its part
+from the float picture to the head's outputs by OpenCV; and that part as torch modules made from the same .cfg, in
+torch's usual memory layout and with channels last. Batch normalisation is folded in all of them. Each converts one
+uint8 picture to its input. Only ours decodes boxes, so the others have a little less to do.
 
-Rows take turns in every round, so whatever else the machine does falls on all of them alike; the ratio is the median
-over the rounds of our time with as many threads divided by the row's: below 1, ours is the faster one.
+Rows take turns in every round, so other work on the machine affects all of them equally. The ratio is the median, over
+the rounds, of our time with the same number of threads divided by the row's: below 1, ours is faster.
 
-Without --weights they are random, which takes the same time; the .cfg of the published network is in Debian's package
-darknet and at github.com/pjreddie/darknet.
+Without --weights, the weights are random, which takes the same time. The .cfg of the published network is in Debian's
+package darknet, and at github.com/pjreddie/darknet.
 """
 
 import argparse
@@ -33,20 +33,20 @@ from torch.nn import functional as F
 from watchline import engines
 from watchline.export.darknet import cfg as darknet_cfg
 from watchline.export.darknet import export as darknet
-from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet import layout as darknet_layout
 from watchline.export.darknet import weights as darknet_weights
-from watchline.export.darknet.cfg import Convolutional, Head, Maxpool, Reorg, Route
-from watchline.export.darknet.layout import Plan, Step
+from watchline.export.darknet.cfg import Convolutional, DetectionHead, Maxpool, Reorg, Route
+from watchline.export.darknet.layout import LayerStep, Layout
 from watchline.export.darknet.weights import Convolution
 from watchline.export.request import Request
 
 Image = NDArray[np.uint8]
-AGREE = 1e-3  # of the largest number: the runtimes sum in different orders
+AGREE = 1e-3  # allowed difference relative to the largest number, because runtimes sum in different orders
 
 
 @dataclass(frozen=True)
-class Row:
-    """One runtime with one number of threads; `run` takes a picture (H, W, 3) uint8 BGR through the network."""
+class RuntimeRow:
+    """One runtime with one number of threads. `run` runs the network on a picture (H, W, 3) uint8 BGR."""
 
     name: str
     threads: int
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    plan = darknet_plan.plan(darknet_cfg.read(args.cfg), (args.imgsz, args.imgsz))
+    plan = darknet_layout.plan(darknet_cfg.read(args.cfg), (args.imgsz, args.imgsz))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         weights = args.weights or random_weights(folder / "random.weights", plan)
@@ -74,8 +74,8 @@ def main() -> None:
         _print_table(rows, _measure(rows, picture, args.rounds))
 
 
-def random_weights(path: Path, plan: Plan) -> Path:
-    """A .weights file of seeded noise that keeps activations near 1."""
+def random_weights(path: Path, plan: Layout) -> Path:
+    """Write a .weights file of seeded noise that keeps activations near 1."""
     rng = np.random.default_rng(0)
     with path.open("wb") as file:
         file.write(struct.pack("<3iq", 0, 2, 0, 0))
@@ -91,12 +91,12 @@ def random_weights(path: Path, plan: Plan) -> Path:
     return path
 
 
-class Network(nn.Module):
-    """A planned YOLOv2 up to the numbers that its head reads; input (B, 3, H, W) RGB in 0..1."""
+class TorchNetwork(nn.Module):
+    """YOLOv2 up to its head's inputs. Its input is (B, 3, H, W) RGB in 0..1."""
 
-    def __init__(self, plan: Plan, weights: Iterator[Convolution]) -> None:
+    def __init__(self, plan: Layout, weights: Iterator[Convolution]) -> None:
         super().__init__()
-        self.steps = [step for step in plan.steps if not isinstance(step.layer, Head)]
+        self.steps = [step for step in plan.steps if not isinstance(step.layer, DetectionHead)]
         self.convolutions = nn.ModuleDict()
         for index, step in enumerate(self.steps):
             if isinstance(step.layer, Convolutional):
@@ -118,15 +118,15 @@ class Network(nn.Module):
                 case Reorg() as layer:
                     outputs.append(reorg(inputs[0], layer.stride))
                 case layer:
-                    raise SystemExit(f"{layer.where}: this benchmark is about YOLOv2, which has no such layer")
+                    raise SystemExit(f"{layer.where}: this benchmark supports YOLOv2 only, which has no such layer")
         return outputs[-1]
 
 
-def _convolution(step: Step, weights: Convolution) -> nn.Conv2d:
+def _convolution(step: LayerStep, weights: Convolution) -> nn.Conv2d:
     layer = step.layer
     assert isinstance(layer, Convolutional)
     if layer.activation not in ("leaky", "linear"):
-        raise SystemExit(f"{layer.where}: this benchmark knows leaky and linear, not {layer.activation}")
+        raise SystemExit(f"{layer.where}: this benchmark supports leaky and linear, not {layer.activation}")
     conv = nn.Conv2d(step.inputs[0].channels, layer.filters, layer.size, layer.stride, layer.padding)
     conv.weight.data, conv.bias = torch.from_numpy(weights.kernel), nn.Parameter(torch.from_numpy(weights.bias))
     return conv
@@ -143,28 +143,28 @@ def reorg(x: Tensor, s: int) -> Tensor:
     return x.reshape(b, c * s**2, h // s, w // s)
 
 
-def _rows(plan: Plan, weights: Path, file: Path, threads: list[int], stack: ExitStack) -> Iterator[Row]:
-    """The four rows for each number of threads, once their numbers were found to agree."""
+def _rows(plan: Layout, weights: Path, file: Path, threads: list[int], stack: ExitStack) -> Iterator[RuntimeRow]:
+    """The four rows for each number of threads, after a check that their outputs agree."""
     head = f"{len(plan.steps) - 2}.convolutional"
     picture = np.random.default_rng(1).integers(0, 256, (*plan.size, 3), np.uint8)
-    network = Network(plan, darknet_weights.convolutions(weights, plan)).eval()
-    last = Network(plan, darknet_weights.convolutions(weights, plan)).eval().to(memory_format=torch.channels_last)
+    network = TorchNetwork(plan, darknet_weights.convolutions(weights, plan)).eval()
+    last = TorchNetwork(plan, darknet_weights.convolutions(weights, plan)).eval().to(memory_format=torch.channels_last)
     opencv = cv2.dnn.readNetFromONNX(str(_float_part(file, plan, head)))
     expected = _torch(network, picture, 1, torch.contiguous_format)
     for got in (_opencv(opencv, picture, 1), _torch(last, picture, 1, torch.channels_last)):
         if np.abs(got - expected).max() > AGREE * np.abs(expected).max():
-            raise SystemExit("the runtimes' numbers differ: these are not the same network")
+            raise SystemExit("the runtimes' outputs differ: these are not the same network")
     for n in threads:
         engine = stack.enter_context(engines.load(file, "onnxruntime", plan.size, n))
-        yield Row(f"Watchline, {engine.runtime}", n, lambda p, engine=engine: engine.infer(p[None]))
-        yield Row(f"OpenCV {cv2.__version__} DNN", n, lambda p, n=n: _opencv(opencv, p, n))
+        yield RuntimeRow(f"Watchline, {engine.runtime}", n, lambda p, engine=engine: engine.infer(p[None]))
+        yield RuntimeRow(f"OpenCV {cv2.__version__} DNN", n, lambda p, n=n: _opencv(opencv, p, n))
         name = f"torch {torch.__version__}"
-        yield Row(name, n, lambda p, n=n: _torch(network, p, n, torch.contiguous_format))
-        yield Row(f"{name}, channels last", n, lambda p, n=n: _torch(last, p, n, torch.channels_last))
+        yield RuntimeRow(name, n, lambda p, n=n: _torch(network, p, n, torch.contiguous_format))
+        yield RuntimeRow(f"{name}, channels last", n, lambda p, n=n: _torch(last, p, n, torch.channels_last))
 
 
-def _float_part(file: Path, plan: Plan, head: str) -> Path:
-    """The graph from the float picture (1, 3, H, W) to the head's numbers, with every size fixed."""
+def _float_part(file: Path, plan: Layout, head: str) -> Path:
+    """Write the graph from the float picture (1, 3, H, W) to the head's inputs, with every size fixed."""
     model = onnx.load(file)
     kept = []
     for node in model.graph.node:
@@ -194,15 +194,15 @@ def _opencv(net: cv2.dnn.Net, picture: Image, threads: int) -> NDArray[np.float3
     return np.asarray(net.forward(), np.float32)
 
 
-def _torch(net: Network, picture: Image, threads: int, layout: torch.memory_format) -> NDArray[np.float32]:
+def _torch(net: TorchNetwork, picture: Image, threads: int, layout: torch.memory_format) -> NDArray[np.float32]:
     torch.set_num_threads(threads)
     with torch.inference_mode():
         x = torch.from_numpy(picture).permute(2, 0, 1)[None].flip(1).to(torch.float32).div_(255)
         return net(x.contiguous(memory_format=layout)).numpy()
 
 
-def _measure(rows: list[Row], picture: Image, rounds: int) -> list[list[float]]:
-    """Seconds by row and round, after a round that is not counted."""
+def _measure(rows: list[RuntimeRow], picture: Image, rounds: int) -> list[list[float]]:
+    """Seconds by row and round, after a warm-up round."""
     turns = []
     for _ in range(rounds + 1):
         seconds = []
@@ -214,14 +214,14 @@ def _measure(rows: list[Row], picture: Image, rounds: int) -> list[list[float]]:
     return [list(times) for times in zip(*turns[1:], strict=True)]
 
 
-def _print_table(rows: list[Row], seconds: list[list[float]]) -> None:
+def _print_table(rows: list[RuntimeRow], seconds: list[list[float]]) -> None:
     print(f"medians of {len(seconds[0])} rounds\n")
-    print(f"| {'runtime':<50} | threads | ms a picture | ours / its |")
-    print(f"| {'-' * 50} | ------: | -----------: | ---------: |")
+    print(f"| {'runtime':<50} | threads | ms per picture | ours / its |")
+    print(f"| {'-' * 50} | ------: | -------------: | ---------: |")
     for row, times in zip(rows, seconds, strict=True):
         ours = next(t for other, t in zip(rows, seconds, strict=True) if other.threads == row.threads)
         ratio = statistics.median(mine / its for mine, its in zip(ours, times, strict=True))
-        print(f"| {row.name:<50} | {row.threads:7d} | {statistics.median(times) * 1000:12.1f} | {ratio:10.2f} |")
+        print(f"| {row.name:<50} | {row.threads:7d} | {statistics.median(times) * 1000:14.1f} | {ratio:10.2f} |")
 
 
 if __name__ == "__main__":

@@ -1,67 +1,103 @@
 """What every engine does around its runtime: check what goes in, check what comes out, open and close."""
 
 from abc import ABC, abstractmethod
-from types import TracebackType
+from collections.abc import Iterator, Mapping
+from copy import copy
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.engines.contract import OUTPUTS
-from watchline.engines.engine import Metadata
+from watchline.engines.engine import Batch, Metadata
 from watchline.engines.errors import EngineError, InferenceFailed, ModelRefused, RequestRefused
-
-GREY = 114  # the value that letterboxing pads with
-SLACK = 1e-3  # how far a score may lie outside 0..1 by rounding
+from watchline.engines.tasks import IMAGES, TASKS, Outputs, Tensor, shown
 
 
 class CheckedEngine(ABC):
-    """An engine but for its runtime: a subclass loads in its constructor, and says how to run and to let go."""
+    """An engine without its runtime: a subclass loads in its constructor, and implements run, fork and release."""
 
     def __init__(
-        self, where: str, metadata: Metadata, size: tuple[int, int], runtime: str, batch: int | None = None
+        self,
+        where: str,
+        metadata: Metadata,
+        size: tuple[int, int],
+        runtime: str,
+        batch: int | None = None,
+        others: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
     ) -> None:
-        """Args: where, the file that errors name; batch, the only batch size that the model takes, None for any."""
+        """Args:
+        where: the file that errors name.
+        batch: the only batch size that the model takes, None for any.
+        others: shape of one row of each input other than `images`, by name.
+        """
         self.metadata = metadata
         self.size = size
         self.runtime = runtime
         self._where = where
         self._batch = batch
+        self._rows = {IMAGES.name: (size[1], size[0], 3), **others}
         self._closed = False
         self._proven = False
 
     @abstractmethod
-    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """The task's outputs of a batch whose shape is right, in arrays that later runs leave alone."""
+    def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Outputs by name, in arrays that later runs leave alone. The inputs have been checked.
+
+        The names are the task's outputs; with a runtime that shows what is inside a model, they may be any tensors.
+        """
+
+    @abstractmethod
+    def _separate(self) -> None:
+        """Called on a copy, which shares everything with the original: replace what two engines cannot share."""
 
     @abstractmethod
     def _release(self) -> None:
         """Give back what the runtime holds. Called once."""
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def infer(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """As the Engine protocol says."""
-        self._check_batch(batch)
+        inputs = self._inputs(batch)
+        outputs = self._computed(inputs, self._names)
+        self._check_outputs(len(inputs[IMAGES.name]), outputs)
+        return outputs
+
+    def tensors(self, batch: Batch, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Any outputs of the file, unchecked (inside.py). Raises what `infer` raises, except ModelRefused."""
+        return self._computed(self._inputs(batch), names)
+
+    def _computed(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         try:
-            outputs = self._run(batch)
+            return self._run(inputs, names)
         except EngineError:
             raise
         except Exception as error:  # the exceptions of the runtimes have no base in common but this one
             raise InferenceFailed(f"{self._where}: {self.runtime} failed: {first_line(error)}") from error
-        if self.metadata.task == "segment":
-            self._check_classes(batch.shape[:3], outputs["classes"])
-        else:
-            self._check_detections(len(batch), outputs["boxes"], outputs["scores"])
-        return outputs
 
     @property
     def _names(self) -> tuple[str, ...]:
         """The outputs that the task has."""
-        return OUTPUTS[self.metadata.task]
+        return TASKS[self.metadata.task].names
 
     def warm_up(self) -> None:
         """As the Engine protocol says."""
-        width, height = self.size
-        self.infer(np.full((self._batch or 1, height, width, 3), GREY, np.uint8))
+        self.infer(self._blank(self._batch or 1))
+
+    def _blank(self, count: int) -> Batch:
+        """Inputs for a run whose result does not matter: pictures of padding, zeros in the other inputs."""
+        return {
+            tensor.name: np.full(
+                (count, *self._rows[tensor.name]), self.metadata.pad if tensor is IMAGES else 0, tensor.dtype
+            )
+            for tensor in TASKS[self.metadata.task].inputs
+        }
+
+    def fork(self) -> Self:
+        """As the Engine protocol says."""
+        self._check_open()
+        fork = copy(self)
+        fork._separate()
+        return fork
 
     def close(self) -> None:
         """As the Engine protocol says."""
@@ -77,51 +113,67 @@ class CheckedEngine(ABC):
     ) -> None:
         self.close()
 
-    def _check_batch(self, batch: Any) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise RequestRefused(f"{self._where}: the engine is closed; load it again")
+
+    def _inputs(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """The inputs by name. Raises RequestRefused: they are not those of the task."""
+        self._check_open()
+        wanted = TASKS[self.metadata.task].inputs
+        given = dict(batch) if isinstance(batch, Mapping) else {IMAGES.name: batch}
+        if given.keys() != {tensor.name for tensor in wanted}:
+            raise RequestRefused(
+                f"{self._where}: the batch has {', '.join(given) or 'nothing'}; expected {', '.join(map(str, wanted))}"
+            )
+        count = self._batch
+        for tensor in wanted:
+            self._check_input(tensor, given[tensor.name], count)
+            count = len(given[tensor.name])
+        return given
+
+    def _check_input(self, tensor: Tensor, array: Any, count: int | None) -> None:
+        """Args: count, how many rows the array must have, None for any number. Raises RequestRefused."""
+        what = "the batch" if tensor is IMAGES else f"`{tensor.name}`"
+        shape = shown((count or "B", *self._rows[tensor.name]))
+        expected = f"{shape} {np.dtype(tensor.dtype)} {tensor.about}".rstrip()
+        if not isinstance(array, np.ndarray):
+            raise RequestRefused(f"{self._where}: {what} is a {type(array).__name__}; expected an array {expected}")
+        rows = count or max(1, len(array) if array.ndim else 0)
+        if array.dtype != tensor.dtype or array.shape != (rows, *self._rows[tensor.name]):
+            raise RequestRefused(f"{self._where}: {what} is {array.dtype} {array.shape}; expected {expected}")
+
+    def _check_outputs(self, count: int, outputs: Outputs) -> None:
+        task = TASKS[self.metadata.task]
         width, height = self.size
-        expected = f"({self._batch or 'B'}, {height}, {width}, 3) uint8 BGR"
-        if not isinstance(batch, np.ndarray):
-            raise RequestRefused(f"{self._where}: the batch is a {type(batch).__name__}; expected an array {expected}")
-        count = self._batch or max(1, len(batch) if batch.ndim else 0)
-        if batch.dtype != np.uint8 or batch.shape != (count, height, width, 3):
-            raise RequestRefused(f"{self._where}: the batch is {batch.dtype} {batch.shape}; expected {expected}")
-
-    def _check_classes(self, shape: tuple[int, ...], classes: NDArray[Any]) -> None:
-        if classes.dtype != np.uint8 or classes.shape != shape:
-            raise ModelRefused(
-                f"{self._where}: `classes` came out as {classes.dtype} {classes.shape}; expected uint8 {shape}"
-            )
-        if not self._proven and classes.size and (most := int(classes.max())) >= len(self.metadata.labels):
-            raise ModelRefused(
-                f"{self._where}: `classes` goes up to {most}, but there are {len(self.metadata.labels)} labels"
-            )
-        self._proven = True
-
-    def _check_detections(self, count: int, boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> None:
-        rows = boxes.shape[1] if boxes.ndim == 3 else 0
-        expected = {"boxes": (count, rows, 4), "scores": (count, rows, len(self.metadata.labels))}
-        for (name, shape), array in zip(expected.items(), (boxes, scores), strict=True):
-            if array.dtype != np.float32 or array.shape != shape:
-                want = f"({count}, {rows or 'N'}, {shape[2]})"
+        sizes = {"B": count, "H": height, "W": width, "C": len(self.metadata.labels)}
+        for tensor in task.outputs:
+            array = outputs[tensor.name]
+            if array.ndim == len(tensor.shape):
+                chosen = {letter: n for letter, n in zip(tensor.shape, array.shape, strict=True) if letter not in sizes}
+                sizes |= {letter: n for letter, n in chosen.items() if isinstance(letter, str)}
+            expected = tensor.with_sizes(sizes)
+            if array.dtype != tensor.dtype or array.shape != expected:
                 raise ModelRefused(
-                    f"{self._where}: `{name}` came out as {array.dtype} {array.shape}; expected float32 {want}, "
-                    "the same N in both outputs and a score for each label"
+                    f"{self._where}: `{tensor.name}` came out as {array.dtype} {array.shape}; "
+                    f"expected {np.dtype(tensor.dtype)} {shown(expected)} {tensor.about}".rstrip()
                 )
-            if not np.isfinite(array).all():  # 11 us for 2808 boxes of 20 classes, where summing takes twice that
+            # 11 us for 2808 boxes of 20 classes, where summing takes twice that
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise InferenceFailed(
-                    f"{self._where}: `{name}` holds NaN or infinity in {np.count_nonzero(~np.isfinite(array))} of "
-                    f"{array.size} numbers; the model or its precision is at fault"
+                    f"{self._where}: `{tensor.name}` holds NaN or infinity in {np.count_nonzero(~np.isfinite(array))} "
+                    f"of {array.size} numbers; the model or its precision is at fault"
                 )
-        if not self._proven and scores.size:
-            low, high = float(scores.min()), float(scores.max())
-            if low < -SLACK or high > 1 + SLACK:
-                raise ModelRefused(
-                    f"{self._where}: `scores` lie in {low:.3g}..{high:.3g}; expected 0..1, "
-                    "the sigmoid or softmax belongs inside the graph"
-                )
-            self._proven = True  # logits show on the first picture already; later ones need not pay for the look
+        if not self._proven and all(outputs[name].size for name in task.names):
+            if wrong := task.wrong(outputs, len(self.metadata.labels)):
+                raise ModelRefused(f"{self._where}: {wrong}")
+            self._proven = True  # logits show in the first picture already; later ones need not pay for the check
+
+
+def in_pieces(inputs: dict[str, NDArray[Any]], most: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """The inputs in pieces of at most `most` rows."""
+    for first in range(0, len(inputs[IMAGES.name]), most):
+        yield {name: rows[first : first + most] for name, rows in inputs.items()}
 
 
 def first_line(error: BaseException) -> str:

@@ -1,16 +1,17 @@
 """Does an ONNX graph keep the contract of its task (see engine.py)? And which sizes does it run at?"""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sized
+from dataclasses import dataclass, field
 
+import numpy as np
 import onnx
+from onnx import helper
 
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelRefused, RequestRefused
+from watchline.engines.tasks import GIVEN, TASKS, Task, Tensor
 
 MAX_SIDE = 4096  # pixels; more is a slip of the hand: no detector here gains from it, and memory grows with the square
-
-OUTPUTS = {"detect": ("boxes", "scores"), "segment": ("classes",)}
-"""What a model of each task gives, by name."""
 
 Dim = int | str | None
 """A dimension as the file declares it: a number, the name of a free one, or nothing known."""
@@ -18,52 +19,72 @@ Dim = int | str | None
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """The free and the fixed dimensions of the input `images`."""
+    """The free and the fixed dimensions of the inputs.
+
+    Attributes:
+        batch, height, width: of `images`.
+        others: shape of one row of each other input, by name.
+    """
 
     batch: Dim
     height: Dim
     width: Dim
+    others: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def check_graph(graph: onnx.GraphProto, metadata: Metadata, where: str) -> InputShape:
-    """The shape of the graph's input, once input and outputs were found to be what the contract says.
+    """The shape of the graph's inputs, once inputs and outputs were found to be what the contract says.
 
     Only what is known without running is checked; CheckedEngine checks the rest on what comes out.
 
     Raises:
         ModelRefused: naming the input or output that differs, with what it is and what it should be.
     """
+    task = TASKS[metadata.task]
     weights = {tensor.name for tensor in graph.initializer}  # files before IR 4 list them among the inputs
-    inputs = [value for value in graph.input if value.name not in weights]
-    if [value.name for value in inputs] != ["images"]:
+    inputs = {value.name: value for value in graph.input if value.name not in weights}
+    if inputs.keys() != {tensor.name for tensor in task.inputs}:
+        wanted = ", ".join(map(str, task.inputs))
         raise ModelRefused(
-            f"{where}: its inputs are {_names(inputs)}; expected exactly one, `images` (B, H, W, 3) uint8 BGR. "
+            f"{where}: its inputs are {_names(inputs)}; expected exactly {_count(task.inputs)}, {wanted}. "
             "Rename it and put the pre-processing into the graph (docs/engines.md)"
         )
-    batch, height, width, _ = _checked(inputs[0], onnx.TensorProto.UINT8, (None, None, None, 3), where)
     outputs = {value.name: value for value in graph.output}
-    if missing := [name for name in OUTPUTS[metadata.task] if name not in outputs]:
-        wanted = {
-            "detect": "`boxes` (B, N, 4) and `scores` (B, N, C), decoded inside the graph",
-            "segment": "`classes` (B, H, W) uint8, a label's number for each pixel",
-        }
+    if missing := [name for name in task.names if name not in outputs]:
         raise ModelRefused(
-            f"{where}: it has no output `{'` and no output `'.join(missing)}`, but {_names(list(graph.output))}; "
-            f"expected {wanted[metadata.task]} (docs/engines.md)"
+            f"{where}: it has no output `{'` and no output `'.join(missing)}`, but {_names(outputs)}; "
+            f"expected {' and '.join(map(str, task.outputs))} (docs/engines.md)"
         )
-    if metadata.task == "segment":
-        _checked(outputs["classes"], onnx.TensorProto.UINT8, (None, None, None), where)
-    else:
-        _check_detections(outputs, metadata, where)
-    return InputShape(batch, height, width)
+    images, *others = (_checked(inputs[tensor.name], tensor, {}, where) for tensor in task.inputs)
+    rows = {tensor.name: _row(tensor, dims, where) for tensor, dims in zip(task.inputs[1:], others, strict=True)}
+    _check_outputs(outputs, task, metadata, where)
+    batch, height, width, _ = images
+    return InputShape(batch, height, width, rows)
 
 
-def _check_detections(outputs: dict[str, onnx.ValueInfoProto], metadata: Metadata, where: str) -> None:
-    boxes = _checked(outputs["boxes"], onnx.TensorProto.FLOAT, (None, None, 4), where)
-    classes = len(metadata.labels)
-    scores = _checked(outputs["scores"], onnx.TensorProto.FLOAT, (None, None, classes), where, f" ({classes} labels)")
-    if isinstance(boxes[1], int) and isinstance(scores[1], int) and boxes[1] != scores[1]:
-        raise ModelRefused(f"{where}: `boxes` has {boxes[1]} rows and `scores` {scores[1]}; expected as many of each")
+def _check_outputs(outputs: Mapping[str, onnx.ValueInfoProto], task: Task, metadata: Metadata, where: str) -> None:
+    labels = {"C": len(metadata.labels)}
+    first: dict[str, tuple[str, int]] = {}  # letter -> the first output with a number for it, and the number
+    for tensor in task.outputs:
+        dims = _checked(outputs[tensor.name], tensor, labels, where)
+        for letter, dim in zip(tensor.shape, dims, strict=True):
+            if isinstance(letter, str) and letter not in GIVEN and isinstance(dim, int):
+                name, rows = first.setdefault(letter, (tensor.name, dim))
+                if rows != dim:
+                    raise ModelRefused(
+                        f"{where}: `{name}` has {rows} rows and `{tensor.name}` {dim}; expected as many of each"
+                    )
+
+
+def _row(tensor: Tensor, dims: list[Dim], where: str) -> tuple[int, ...]:
+    """The shape of one row of an input."""
+    row = tuple(dim for dim in dims[1:] if isinstance(dim, int))
+    if len(row) < len(tensor.shape) - 1:
+        got = ", ".join(map(_show, dims))
+        raise ModelRefused(
+            f"{where}: `{tensor.name}` has the shape ({got}); expected numbers but for the first, which is the batch"
+        )
+    return row
 
 
 def choose_size(shape: InputShape, metadata: Metadata, asked: tuple[int, int] | None, where: str) -> tuple[int, int]:
@@ -102,26 +123,29 @@ def check_size(size: tuple[int, int], stride: int, where: str) -> None:
             )
 
 
-def _checked(
-    value: onnx.ValueInfoProto, dtype: int, expected: tuple[int | None, ...], where: str, why: str = ""
-) -> list[Dim]:
+def _checked(value: onnx.ValueInfoProto, tensor: Tensor, sizes: Mapping[str, int], where: str) -> list[Dim]:
     """The declared dimensions, [None, …] when the file declares none. Raises ModelRefused where they differ."""
-    tensor = value.type.tensor_type
-    wanted = onnx.TensorProto.DataType.Name(dtype).lower()
-    if tensor.elem_type != dtype:
-        got = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+    declared = value.type.tensor_type
+    wanted = _type_name(helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)))
+    if (got := _type_name(declared.elem_type)) != wanted:
         raise ModelRefused(f"{where}: `{value.name}` is {got}; expected {wanted}, casts belong inside the graph")
-    if not tensor.HasField("shape"):
-        return [None] * len(expected)
-    dims = [_dim(dim) for dim in tensor.shape.dim]
+    if not declared.HasField("shape"):
+        return [None] * len(tensor.shape)
+    dims = [_dim(dim) for dim in declared.shape.dim]
+    expected = [dim if isinstance(dim, int) else None for dim in tensor.with_sizes(sizes)]
     differs = len(dims) != len(expected) or any(
         isinstance(dim, int) and want is not None and dim != want for dim, want in zip(dims, expected, strict=True)
     )
     if differs:
-        want = ", ".join("any" if n is None else str(n) for n in expected)
-        got = ", ".join(map(_show, dims))
-        raise ModelRefused(f"{where}: `{value.name}` has the shape ({got}); expected ({want}) {wanted}{why}")
+        want = ", ".join(map(_show, expected))
+        shape = ", ".join(map(_show, dims))
+        why = f" ({sizes['C']} labels)" if "C" in tensor.shape else ""
+        raise ModelRefused(f"{where}: `{value.name}` has the shape ({shape}); expected ({want}) {wanted}{why}")
     return dims
+
+
+def _type_name(dtype: int) -> str:
+    return str(onnx.TensorProto.DataType.Name(dtype)).lower()
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
@@ -135,5 +159,9 @@ def _show(dim: Dim) -> str:
     return "any" if dim is None else str(dim)
 
 
-def _names(values: list[onnx.ValueInfoProto]) -> str:
-    return ", ".join(f"`{value.name}`" for value in values) or "none"
+def _names(values: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in values) or "none"
+
+
+def _count(tensors: Sized) -> str:
+    return "one" if len(tensors) == 1 else str(len(tensors))

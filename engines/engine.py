@@ -1,17 +1,24 @@
 """What an engine is: a model file, loaded, that turns a batch of pictures into named arrays.
 
-Every model has one input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size. What comes out is its
-task's: "detect" gives `boxes` (B, N, 4) float32 xyxy in pixels of that input and `scores` (B, N, C) float32 in 0..1;
-"segment" gives `classes` (B, H, W) uint8, the label's number for each pixel of that input. Colour order, mean, scale,
-layout and the decoding of the grid are inside the graph, so they cannot drift between runtimes.
+Every model has an input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size. What else it takes and
+what it gives is its task's (tasks.py): "detect" gives `boxes` (B, N, 4) float32 xyxy in pixels of that input and
+`scores` (B, N, C) float32 in 0..1; "segment" gives `classes` (B, H, W) uint8, the label's number for each pixel of that
+input. Colour order, mean, scale, layout and the decoding of the grid are inside the graph, so they cannot drift between
+runtimes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from watchline.engines.resizing import PAD
+
+Batch = NDArray[np.uint8] | Mapping[str, NDArray[Any]]
+"""Pictures (B, height, width, 3) uint8 BGR; or, of tasks that take more, all inputs by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +27,11 @@ class Metadata:
 
     Attributes:
         name: of the model, e.g. "yolov2-lite0".
-        task: "detect" or "segment".
+        task: a key of TASKS (tasks.py), e.g. "detect".
         labels: class names in the order of the scores, or of the numbers in `classes`.
         imgsz: side of the square input in pixels that the figures were measured at, a multiple of `stride`.
         stride: input sides are multiples of it.
-        resize: "letterbox" (keep the aspect, pad on the right and below), "letterbox-center" (pad on all sides) or
-            "stretch".
+        resize: one of RESIZES (resizing.py).
         checkpoint: sha256 of the checkpoint it was exported from.
         figures: measured figures by name, e.g. {"PETS09-S2L1 person AP": 0.65}.
         pad: BGR of the letterbox's padding.
@@ -39,7 +45,7 @@ class Metadata:
     resize: str
     checkpoint: str
     figures: dict[str, float]
-    pad: tuple[int, int, int] = (114, 114, 114)
+    pad: tuple[int, int, int] = PAD
 
 
 class Engine(Protocol):
@@ -60,13 +66,13 @@ class Engine(Protocol):
     @property
     def runtime(self) -> str: ...
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Args: batch (B, height, width, 3) uint8 BGR. Returns: the task's outputs by name, as the contract says.
+    def infer(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """The task's outputs by name, as the contract says.
 
         Raises:
             RequestRefused: the batch has another dtype or shape than the engine was loaded for.
             InferenceFailed: the runtime failed, or gave NaN or infinity.
-            ModelRefused: the outputs have other shapes than the contract, or scores outside 0..1.
+            ModelRefused: the outputs have other shapes than the contract says, or numbers that are not valid.
         """
         ...
 
@@ -74,6 +80,18 @@ class Engine(Protocol):
         """Run once on a grey picture, so that the first real frame does not wait for lazy set-up.
 
         Raises: what `infer` raises; so outputs that break the contract show here and not in the first video.
+        """
+        ...
+
+    def fork(self) -> "Engine":
+        """A second engine of the same model for another worker, which may infer at the same time.
+
+        The two share what the runtime can share, such as the parsed model and its weights. Each is closed on its own,
+        in any order. `fork` may be called while the engine infers.
+
+        Raises:
+            RequestRefused: the engine is closed.
+            ModelRefused, InferenceFailed: the runtime has to load the model again, and fails as `load` does.
         """
         ...
 

@@ -16,8 +16,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines.checked import CheckedEngine, first_line
-from watchline.engines.errors import InferenceFailed, RequestRefused
+from watchline.engines import runtimes
+from watchline.engines.checked import CheckedEngine
+from watchline.engines.errors import RequestRefused
 
 AT_ONCE = 32  # tensors that one run gives
 
@@ -29,7 +30,7 @@ def inside(
 
     Args:
         model: under the contract of engines.
-        runtime: "onnxruntime" or "openvino".
+        runtime: the name of one that shows it.
         batch: (B, H, W, 3) uint8 BGR, as the model takes it.
         names: of the tensors; None for all that depend on the picture.
 
@@ -43,8 +44,8 @@ def inside(
         for start in range(0, len(names), AT_ONCE):
             some = tuple(names[start : start + AT_ONCE])
             _save(model, some, path)
-            with _engine(path, runtime, (batch.shape[2], batch.shape[1]), some) as engine:
-                outputs = engine.tensors(batch)
+            with _engine(path, runtime, (batch.shape[2], batch.shape[1])) as engine:
+                outputs = engine.tensors(batch, some)
             yield from ((name, outputs[name]) for name in some)
 
 
@@ -63,42 +64,14 @@ def of_the_picture(graph: onnx.GraphProto) -> list[str]:
     return names
 
 
-class _Open(CheckedEngine):
-    """An engine that gives other tensors than its task's outputs."""
-
-    asked: tuple[str, ...]
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return self.asked
-
-    def tensors(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Those asked for, of whatever type and shape."""
-        self._check_batch(batch)
-        try:
-            return self._run(batch)
-        except Exception as error:  # the exceptions of the runtimes have no base in common but this one
-            raise InferenceFailed(f"{self._where}: {self.runtime} failed: {first_line(error)}") from error
-
-
-def _engine(path: Path, runtime: str, size: tuple[int, int], names: tuple[str, ...]) -> _Open:
-    match runtime:
-        case "onnxruntime":
-            from watchline.engines.onnx_runtime import OnnxRuntimeEngine
-
-            class Opened(_Open, OnnxRuntimeEngine):
-                asked = names
-
-            return Opened(path, size)
-        case "openvino":
-            from watchline.engines.open_vino import OpenVinoEngine
-
-            class Seen(_Open, OpenVinoEngine):
-                asked = names
-
-            return Seen(path, size)
-        case _:
-            raise RequestRefused(f"{runtime} does not show what is inside a model; expected onnxruntime or openvino")
+def _engine(path: Path, runtime: str, size: tuple[int, int]) -> CheckedEngine:
+    known = runtimes.find(runtime)
+    if not known.inside:
+        able = runtimes.listed(tuple(runtime.name for runtime in runtimes.RUNTIMES if runtime.inside))
+        raise RequestRefused(f"{runtime} does not show what is inside a model; expected {able}")
+    engine = known.module().load(path, size, threads=1, batch=1)
+    assert isinstance(engine, CheckedEngine), f"{runtime} says that it shows what is inside"
+    return engine
 
 
 def _save(model: onnx.ModelProto, names: tuple[str, ...], path: Path) -> None:

@@ -19,13 +19,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from watchline.engines.contract import InputShape, check_graph, check_size
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
+from watchline.engines.resizing import RESIZES
+from watchline.engines.tasks import TASKS
 
 SCHEMA = 1
 PREFIX = "watchline."
 FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
 PAD = "pad"  # may be missing: older files have none
-RESIZES = ("letterbox", "letterbox-center", "stretch")
-TASKS = ("detect", "segment")
 
 
 def read(path: str | PathLike[str]) -> Metadata:
@@ -172,8 +172,10 @@ def _check(metadata: Metadata, where: str) -> None:
         complaint = "name is empty; expected the model's name"
     elif metadata.task not in TASKS:
         complaint = f"task is {metadata.task!r}; expected one of {', '.join(TASKS)}"
-    elif not labels or not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
-        complaint = f"labels are {list(labels)}; expected different class names, at least one"
+    elif not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
+        complaint = f"labels are {list(labels)}; expected different class names"
+    elif not labels and TASKS[metadata.task].labels:
+        complaint = f"labels are []; expected names of {TASKS[metadata.task].labels}, at least one"
     elif metadata.stride < 1:
         complaint = f"stride is {metadata.stride}; expected a positive number of pixels"
     elif metadata.resize not in RESIZES:

@@ -5,7 +5,7 @@ operator of that one waits for its slowest thread. Waiting threads sleep (`allow
 the cores from decoder and encoder.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,27 @@ class OnnxRuntimeEngine(CheckedEngine):
             integers.warn(str(path), runtime)
             options.add_session_config_entry("session.disable_quant_qdq", "1")
             runtime = f"{runtime}, {integers.AS_FLOATS}"
-        self._session = _session(path, options)
+        self._threads = threads
+        self._open = partial(_session, path, options)
+        self._session = self._open()
         batch = shape.batch if isinstance(shape.batch, int) else None
-        super().__init__(str(path), about, size, runtime, batch)
+        super().__init__(str(path), about, size, runtime, batch, shape.others)
 
-    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        return dict(zip(self._names, self._session.run(self._names, {"images": batch}), strict=True))
+    def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+    def _separate(self) -> None:
+        # A session of one thread computes in the thread that calls, in several at once; others have a thread pool.
+        if self._threads > 1:
+            self._session = self._open()
 
     def _release(self) -> None:
         del self._session
+
+
+def load(path: Path, size: tuple[int, int] | None, threads: int, batch: int) -> OnnxRuntimeEngine:
+    """The engine of a file; it takes batches of any size."""
+    return OnnxRuntimeEngine(path, size, threads)
 
 
 def version() -> str:

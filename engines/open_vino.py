@@ -4,8 +4,11 @@ FP32 is asked for by name: on CPUs with bfloat16 OpenVINO takes that by itself, 
 Threads are not pinned: with pinning, two engines of one thread share the first core and leave the second idle.
 """
 
+import threading
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from watchline.engines.checked import CheckedEngine, first_line
 from watchline.engines.contract import InputShape, check_graph, choose_size
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelRefused
+from watchline.engines.tasks import IMAGES
 
 SECTION = "watchline"  # of an .xml's `rt_info`, where the metadata is
 VERSION = openvino.__version__.split("-")[0]
@@ -51,6 +55,7 @@ class OpenVinoEngine(CheckedEngine):
 
     def __init__(self, path: Path, size: tuple[int, int] | None = None, threads: int = 1) -> None:
         self._core = openvino.Core()
+        self._compiling = threading.Lock()  # forks share the model, which has the shape of the batch to compile for
         if path.suffix.lower() == ".xml":
             self._model = self._read(path)
             about, shape = describe(self._model, str(path))
@@ -65,36 +70,42 @@ class OpenVinoEngine(CheckedEngine):
             _weights_to_floats(self._model)
             self._settings |= AS_FLOATS
             runtime = f"{runtime}, {integers.AS_FLOATS}"
-        super().__init__(str(path), about, choose_size(shape, about, size, str(path)), runtime, batch)
+        size = choose_size(shape, about, size, str(path))
+        super().__init__(str(path), about, size, runtime, batch, shape.others)
+        self._separate()
+
+    def _separate(self) -> None:
+        # The requests of one compiled model with one stream wait for each other. With a stream per core they would not,
+        # but that takes as much memory as compiling the model once per core.
         self._requests: dict[int, openvino.InferRequest] = {}
         try:
-            self._compile(batch or 1)
+            self._compile(self._batch or 1)
         except Exception as error:  # OpenVINO raises RuntimeError, and TypeError for what its bindings do not take
-            raise _refused(path, error) from error
+            raise _refused(self._where, error) from error
 
     def _read(self, path: Path) -> openvino.Model:
         try:
             return self._core.read_model(str(path))
         except Exception as error:
-            raise _refused(path, error) from error
+            raise _refused(str(path), error) from error
 
     def _compile(self, batch: int) -> None:
-        width, height = self.size
-        self._model.reshape({"images": [batch, height, width, 3]})
-        compiled = self._core.compile_model(self._model, "CPU", self._settings)
+        with self._compiling:
+            self._model.reshape({name: [batch, *row] for name, row in self._rows.items()})
+            compiled = self._core.compile_model(self._model, "CPU", self._settings)
         self._requests[batch] = compiled.create_infer_request()
 
-    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        if len(batch) not in self._requests:
-            self._compile(len(batch))
-        request = self._requests[len(batch)]
-        request.infer({"images": batch}, share_inputs=True)
+    def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        count = len(inputs[IMAGES.name])
+        if count not in self._requests:
+            self._compile(count)
+        request = self._requests[count]
+        request.infer(inputs, share_inputs=True)
         # The request writes its next outputs over these, so they are copied.
-        return {name: request.get_tensor(name).data.copy() for name in self._names}
+        return {name: request.get_tensor(name).data.copy() for name in names}
 
     def _release(self) -> None:
-        self._requests.clear()
-        del self._model, self._core
+        del self._requests, self._model, self._core
 
 
 def _settings(threads: int) -> dict[str, Any]:
@@ -200,8 +211,39 @@ def _signature(model: openvino.Model) -> onnx.GraphProto:
     return helper.make_graph([], "signature", list(map(declared, model.inputs)), list(map(declared, model.outputs)))
 
 
-def _refused(path: Path, error: Exception) -> ModelRefused:
-    return ModelRefused(f"{path}: openvino {VERSION} does not take it: {first_line(error)}")
+def _refused(where: str, error: Exception) -> ModelRefused:
+    return ModelRefused(f"{where}: openvino {VERSION} does not take it: {first_line(error)}")
+
+
+def load(path: Path, size: tuple[int, int] | None, threads: int, batch: int) -> OpenVinoEngine:
+    """The engine of a file; it takes batches of any size."""
+    return OpenVinoEngine(path, size, threads)
+
+
+def writer() -> Callable[[Path, Path, int], tuple[Path, ...]]:
+    """The function that writes OpenVINO's own pair of files: the graph in an .xml, the weights in a .bin.
+
+    They load faster than the ONNX file, and OpenVINO's other tools take them. Their outputs are those of the ONNX file
+    run by OpenVINO.
+    """
+    return _write
+
+
+def _write(model: Path, file: Path, batch: int) -> tuple[Path, ...]:
+    """Existing files are replaced when both are written. Raises ModelRefused: OpenVINO does not take the graph."""
+    about = metadata.read(model)
+    try:
+        graph = openvino.Core().read_model(str(model))
+    except RuntimeError as error:
+        raise _refused(str(model), error) from error
+    embed(graph, about)
+    weights = file.with_suffix(".bin")
+    with TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as folder:
+        part = Path(folder) / file.name
+        openvino.save_model(graph, str(part), compress_to_fp16=False)  # the precision is the graph's own
+        part.with_suffix(".bin").replace(weights)
+        part.replace(file)
+    return file, weights
 
 
 def version() -> str:

@@ -6,14 +6,18 @@
         ...  # the same run with the same numbers, without the model and its runtime
 
 The file is a plain .npz: "metadata" (JSON), "size" (width, height), "runtime" (what was recorded), and for each batch
-the outputs, e.g. "SHA256.boxes" and "SHA256.scores", by the sha256 of the batch's bytes.
+the outputs, e.g. "SHA256.boxes" and "SHA256.scores", by the sha256 of the batch's bytes. If there are inputs other than
+the pictures, their bytes follow, and "row.NAME" is the shape of one row.
 """
 
 import hashlib
 import json
+import threading
 import zipfile
 import zlib
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +29,12 @@ from numpy.typing import NDArray
 
 from watchline.engines import metadata
 from watchline.engines.checked import CheckedEngine
-from watchline.engines.engine import Engine, Metadata
+from watchline.engines.engine import Batch, Engine, Metadata
 from watchline.engines.errors import EngineError, InferenceFailed, ModelNotFound, ModelRefused, RequestRefused
+from watchline.engines.tasks import IMAGES
+from watchline.files import replacing
 
+ROW = "row."
 BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, zipfile.BadZipFile, zlib.error)
 """What reading a recording raises when it is none, is cut short, or holds other arrays or other JSON."""
 
@@ -45,46 +52,68 @@ class Replay(CheckedEngine):
         RequestRefused: it was recorded at another size.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
-        try:
-            with ExitStack() as stack:
-                self._arrays = _arrays(stack.enter_context(path.open("rb")))
-                about = metadata.from_properties(json.loads(str(self._arrays["metadata"])), str(path))
-                width, height = map(int, self._arrays["size"])
-                runtime = str(self._arrays["runtime"])
-                if size is not None and size != (width, height):
-                    raise RequestRefused(
-                        f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}"
-                    )
-                self._files = stack.pop_all()
-        except FileNotFoundError:
-            raise ModelNotFound(f"{path}: there is no such file; expected a recording (.npz)") from None
-        except EngineError:
-            raise
-        except BROKEN as error:
-            raise ModelRefused(f"{path}: broken or no recording of an engine; record it again by Recorder") from error
-        super().__init__(str(path), about, (width, height), f"replay of {runtime}")
+    _files: ExitStack
 
-    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        key = _key(batch)
-        first = self._names[0]
+    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+        self._path = path
+        self._separate()
+        with ExitStack() as stack, _understood(path):
+            stack.enter_context(self._files)
+            about = metadata.from_properties(json.loads(str(self._arrays["metadata"])), str(path))
+            width, height = map(int, self._arrays["size"])
+            runtime = str(self._arrays["runtime"])
+            if size is not None and size != (width, height):
+                raise RequestRefused(
+                    f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}"
+                )
+            others = {
+                name.removeprefix(ROW): tuple(map(int, self._arrays[name]))
+                for name in self._arrays
+                if name.startswith(ROW)
+            }
+            super().__init__(str(path), about, (width, height), f"replay of {runtime}", others=others)
+            self._files = stack.pop_all()
+
+    def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        key = _key(inputs)
+        first = names[0]
         if f"{key}.{first}" not in self._arrays:
             known = sum(name.endswith(f".{first}") for name in self._arrays)
             raise InferenceFailed(
-                f"{self._where}: it holds no outputs for this batch {batch.shape} (sha256 {key[:12]}…), "
+                f"{self._where}: it holds no outputs for this batch {inputs[IMAGES.name].shape} (sha256 {key[:12]}…), "
                 f"only for {known} others; replay the frames that were recorded, or record these"
             )
-        return {name: self._arrays[f"{key}.{name}"] for name in self._names}
+        return {name: self._arrays[f"{key}.{name}"] for name in names}
 
     def warm_up(self) -> None:
         """Nothing waits to be set up, and the grey picture need not be in the recording."""
+
+    def _separate(self) -> None:
+        with ExitStack() as stack, _understood(self._path):
+            self._arrays = _arrays(stack.enter_context(self._path.open("rb")))
+            self._files = stack.pop_all()
 
     def _release(self) -> None:
         self._files.close()
 
 
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    """What reading raises becomes ours."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ModelNotFound(f"{path}: there is no such file; expected a recording (.npz)") from None
+    except EngineError:
+        raise
+    except BROKEN as error:
+        raise ModelRefused(f"{path}: broken or no recording of an engine; record it again by Recorder") from error
+
+
 class Recorder:
     """Any engine, with every batch's outputs stored in an .npz file when it closes. Closes the engine, too.
+
+    Forks record into the same file, which is written when the last of them closes.
 
     Args:
         engine: that runs.
@@ -100,7 +129,8 @@ class Recorder:
             raise RequestRefused(f"{path}: a recording is written to a name on .npz in a folder that exists")
         self._engine = engine
         self._arrays: dict[str, NDArray[Any]] = {}
-        self._closed = False
+        self._open = {self}
+        self._lock = threading.Lock()
 
     @property
     def metadata(self) -> Metadata:
@@ -114,35 +144,48 @@ class Recorder:
     def runtime(self) -> str:
         return self._engine.runtime
 
-    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def infer(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """What the engine gives; raises what it raises, and then records nothing."""
         outputs = self._engine.infer(batch)
-        key = _key(batch)
+        inputs = batch if isinstance(batch, Mapping) else {IMAGES.name: batch}
+        key = _key(inputs)
         self._arrays |= {f"{key}.{name}": array for name, array in outputs.items()}
+        self._arrays |= {ROW + name: np.array(rows.shape[1:]) for name, rows in inputs.items() if name != IMAGES.name}
         return outputs
 
     def warm_up(self) -> None:
         """Warms the engine up; the grey picture is not recorded."""
         self._engine.warm_up()
 
+    def fork(self) -> "Recorder":
+        """A recorder of the engine's fork; raises what that raises."""
+        fork = copy(self)
+        fork._engine = self._engine.fork()
+        with self._lock:
+            self._open.add(fork)
+        return fork
+
     def close(self) -> None:
-        """Write the file, then close the engine. Raises OSError: the file cannot be written."""
-        if self._closed:
-            return
-        self._closed = True
+        """Close the engine; the last one writes the file before. Raises OSError: the file cannot be written."""
+        with self._lock:
+            if self not in self._open:
+                return
+            self._open.remove(self)
+            last = not self._open
+        try:
+            if last:
+                self._write()
+        finally:
+            self._engine.close()
+
+    def _write(self) -> None:
         about = {
             "metadata": np.array(json.dumps(metadata.to_properties(self.metadata))),
             "size": np.array(self.size),
             "runtime": np.array(self.runtime),
         }
-        part = self._path.with_suffix(".part")  # so that a crash does not leave half a recording under the name
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, **about, **self._arrays)  # type: ignore[arg-type]
-            part.replace(self._path)
-        finally:
-            part.unlink(missing_ok=True)
-            self._engine.close()
+        with replacing(self._path) as part, part.open("wb") as file:
+            np.savez_compressed(file, **about, **self._arrays)  # type: ignore[arg-type]
 
     def __enter__(self) -> Self:
         return self
@@ -160,5 +203,9 @@ def _arrays(file: IO[bytes]) -> NpzFile:
     return arrays
 
 
-def _key(batch: NDArray[np.uint8]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(batch).data).hexdigest()
+def _key(inputs: Mapping[str, NDArray[Any]]) -> str:
+    """Of the pictures, and of other inputs after them."""
+    digest = hashlib.sha256()
+    for name in sorted(inputs, key=lambda name: (name != IMAGES.name, name)):
+        digest.update(np.ascontiguousarray(inputs[name]).data)
+    return digest.hexdigest()

@@ -1,40 +1,49 @@
-"""A sink of one's own: the most people seen at once in each second, as CSV.
+"""A sink of your own, in addition to the annotated videos: the most people seen at once in each second, as CSV.
 
-    python examples/own_sink.py clip.mp4 people.csv
+    python examples/own_sink.py clip.mp4 FOLDER
 
-Whoever loops over the detections writes them. As Watchline's own sinks, this one is a context manager, so that its file
-is finished however the loop ends.
+In a config, [sinks.people] has use = "own_sink:People" and folder = "…".
 """
 
 import csv
 import sys
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
 
-import watchline
-
-
-class PeopleCsv:
-    """Rows of `second,people`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.most = Counter[int]()  # by second
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([("second", "people"), *sorted(self.most.items())])
-
-    def write(self, frame: watchline.Frame, detections: watchline.Detections) -> None:
-        second = int(frame.seconds)
-        self.most[second] = max(self.most[second], detections.names.count("person"))
+from watchline import Annotate, Files, FileSource, Item, Job, Message, Opening, Sink, Writer
+from watchline.settings import settings
 
 
-with PeopleCsv(Path(sys.argv[2])) as sink:
-    for frame, detections in watchline.detect(sys.argv[1]):
-        sink.write(frame, detections)
-print(f"{len(sink.most)} seconds, at most {max(sink.most.values())} people at once")
+@settings
+class People(Sink):
+    """NAME.csv with rows of `second,people`."""
+
+    name = "people"
+    folder: Path
+
+    @contextmanager
+    def open(self, opening: Opening) -> Iterator[Writer]:
+        people = _Writer()
+        try:
+            yield people
+        finally:  # also where the stream breaks off
+            with (self.folder / f"{opening.stream}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([("second", "people"), *sorted(people.most.items())])
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.most = Counter[int]()  # people at once, by second
+
+    def take(self, message: Message, lines: Sequence[bytes]) -> None:
+        if isinstance(message, Item) and message.detections is not None:
+            second = int(message.frame.seconds)
+            self.most[second] = max(self.most[second], int((message.detections.names == "person").sum()))
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[2])
+    work = Annotate(Job([FileSource(Path(sys.argv[1]))], sinks=[Files(folder), People(folder)]))
+    print(*(f"{progress.stream}: {progress.frames} frames" for progress in work.run() if progress.ended), sep="\n")

@@ -1,8 +1,8 @@
-"""A source of one's own: a folder of .npy files, each a picture (height, width, 3) uint8 BGR.
+"""A source of your own: a folder of .npy files, each a picture (height, width, 3) uint8 BGR.
 
     python examples/own_source.py FOLDER
 
-A source opens into a reader: what it knows `about` its stream, and the frames. An error ends the stream, not the run.
+A source opens into a reader, which has `about` (the stream) and yields frames. An error ends the stream, not the run.
 """
 
 import sys
@@ -18,7 +18,7 @@ import watchline
 
 
 class ArraysSource:
-    """The pictures of a folder in the order of their names, 25 a second. It keeps no file open: its own reader."""
+    """The pictures of a folder in order of their names, 25 per second. It opens no file, so it is its own reader."""
 
     def __init__(self, folder: Path) -> None:
         self.stream, self.files = folder.name, sorted(folder.glob("*.npy"))

@@ -1,39 +1,47 @@
-"""A stage of one's own, between detector and annotator: heads of people are painted over with their mean colour.
+"""A stage of your own, between detector and annotator: it paints over the heads of people with their mean colour.
 
     python examples/own_stage.py clip.mp4 private.mp4
 
 A stage is settings that open into a function from items to items. Pixels are read-only, as all share them: copy first.
+`watchline run … --stage own_stage:Privacy` runs it as well, and [stages.privacy] in a config has its settings.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from watchline import Annotate, Annotator, ArrayPicture, Detector, FileSource, Item, Mp4Sink, Process
+from pydantic import Field
+
+from watchline import Annotate, Annotator, ArrayPicture, Detector, Files, FileSource, Item, Job, Process, Stage
+from watchline.settings import settings
 
 
-@dataclass(frozen=True)
-class Privacy:
-    """Hides the upper part of each person. One thread runs it, so it sees the frames in order."""
+@settings
+class Privacy(Stage):
+    """Hides the upper part of each person."""
 
-    part: float = 0.25
-    name, workers, batch = "privacy", 1, 1
+    name = "privacy"
+    order = "any"  # no frame needs another one
+    changes_picture = True
+
+    part: float = Field(default=0.25, gt=0, le=1, description="of a person's height that is hidden")
 
     @contextmanager
     def open(self) -> Iterator[Process]:
         yield lambda items: [self.hide(item) for item in items]
 
     def hide(self, item: Item) -> Item:
-        pixels, found = item.frame.picture.bgr().copy(), item.detections
-        for x1, y1, x2, y2 in found.boxes[found.classes == found.labels.index("person")]:
+        pixels, found = item.frame.image.copy(), item.detections
+        for x1, y1, x2, y2 in found.xyxy[found.names == "person"]:
             head = pixels[int(y1) : int(y1 + self.part * (y2 - y1)) + 1, int(x1) : int(x2) + 1]
             head[:] = head.mean(axis=(0, 1))
         return replace(item, frame=replace(item.frame, picture=ArrayPicture(pixels)))
 
 
-source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
-job = Annotate([source], Detector(), Annotator(), out, Mp4Sink(), stages=[Privacy()])
-frames = sum(1 for progress in job.run() if not progress.ended)
-print(f"{out}: {frames} frames")
+if __name__ == "__main__":
+    source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
+    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out)]))
+    frames = sum(progress.frames for progress in work.run() if progress.ended)
+    print(f"{out}: {frames} frames")

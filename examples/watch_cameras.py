@@ -3,39 +3,48 @@
     python examples/watch_cameras.py rtsp://user:password@192.168.1.20/stream1 …
     python examples/watch_cameras.py clip.mp4           # a file, played as if it were a camera
 
-Ctrl-C ends it.
+A sink hears what each camera shows, and how its connection changes.
 """
 
 import signal
 import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
-import watchline
+from watchline import Detector, FileSource, Item, Job, Message, NetworkSource, Opening, PacedSource, Sink, State, Watch
+from watchline.settings import settings
 from watchline.streams.address import is_live
 
 
-def main() -> None:
-    """Print who comes and goes, until Ctrl-C or the end of all files."""
-    if not sys.argv[1:]:
-        sys.exit(__doc__)
-    sources = [
-        watchline.NetworkSource(word) if is_live(word) else watchline.PacedSource(watchline.FileSource(Path(word)))
-        for word in sys.argv[1:]
-    ]
-    runner = watchline.Runner([watchline.Detector(classes=("person",))], latency_budget=0.5)
-    people: dict[str, int] = {}
-    signal.signal(signal.SIGINT, lambda *_: runner.stop())  # the streams end, and so does the loop
-    for message in runner.run(sources):
+@settings
+class Changes(Sink):
+    """Prints who comes and goes. Each camera is written in a thread of its own: a slow one holds up no other."""
+
+    name = "changes"
+
+    def open(self, opening: Opening) -> nullcontext["_Printed"]:
+        return nullcontext(_Printed())
+
+
+class _Printed:
+    people = 0  # the number that was printed last
+
+    def take(self, message: Message, lines: Sequence[bytes]) -> None:
         match message:
-            case watchline.Item(frame=frame, detections=found) if found is not None:
-                if people.get(frame.stream) != len(found):
-                    people[frame.stream] = len(found)
-                    print(f"{frame.stream}: {len(found)} people after {frame.seconds:.1f} s")
-            case watchline.State(stream=stream, state=state, why=why):
+            case Item(frame=frame, detections=found) if found is not None and len(found) != self.people:
+                self.people = len(found)
+                print(f"{frame.stream}: {self.people} people after {frame.seconds:.1f} s")
+            case State(stream=stream, state=state, why=why):
                 print(f"{stream}: {state}" + (f", {why}" if why else ""))
-    for stream, account in runner.ledger.accounts().items():
-        print(f"{stream}: {account.annotated} frames seen, {sum(account.dropped.values())} dropped {account.dropped}")
 
 
 if __name__ == "__main__":
-    main()
+    words = sys.argv[1:]
+    sources = [NetworkSource(word) if is_live(word) else PacedSource(FileSource(Path(word))) for word in words]
+    # Files(Path("recordings")) as another sink would record them as well
+    watch = Watch(Job(sources, [Detector(classes=("person",))], [Changes()]))
+    signal.signal(signal.SIGINT, lambda *_: watch.stop())  # Ctrl-C: the streams end, and so does the loop
+    for _ in watch.run():  # the progress of all, if it is wanted
+        pass
+    print(watch.report.as_text())

@@ -10,11 +10,6 @@ from watchline.ops.coco import COCO
 from watchline.ops.voc import VOC
 
 KNOWN = {len(COCO): tuple(COCO), len(VOC): tuple(VOC)}
-COCO_IDS = 91  # COCO numbers its eighty classes 1..90, with gaps
-GAPS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-COLUMNS = [number for number in range(COCO_IDS) if number not in GAPS]
-"""Where the eighty classes stand among COCO's 91 numbers."""
-
 LONGEST = 1 << 20  # characters of a property that is worth reading; names of 10 000 classes are a fifth of it
 REMEDY = "name them with --labels FILE, one name a line"
 

@@ -16,7 +16,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # kinds of value
 
 
 @dataclass(frozen=True)
-class Head:
+class OnnxHead:
     """Attributes:
     cut: the file ends before a field does, or before all that must be there.
     ours: it carries metadata of Watchline.
@@ -26,7 +26,7 @@ class Head:
     ours: bool
 
 
-def read_head(path: Path) -> Head | None:
+def read_head(path: Path) -> OnnxHead | None:
     """What the file says of itself; None if it is no ONNX."""
     size, reached = path.stat().st_size, 0
     seen: set[tuple[int, int]] = set()
@@ -42,7 +42,7 @@ def read_head(path: Path) -> Head | None:
             if end > size:
                 break
             file.seek(end)
-    return Head(reached != size or (OPSET, BYTES) not in seen, ours) if (GRAPH, BYTES) in seen else None
+    return OnnxHead(reached != size or (OPSET, BYTES) not in seen, ours) if (GRAPH, BYTES) in seen else None
 
 
 def _fields(file: BinaryIO) -> Iterator[tuple[int, int, int]]:

@@ -54,7 +54,7 @@ MAGIC: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 @dataclass(frozen=True)
-class Found:
+class Recognised:
     """Attributes:
     part: what of a checkpoint the file is; None if it is none.
     words: what it is, for a message, e.g. "an HTML page".
@@ -101,7 +101,7 @@ def cfg_and_weights(paths: Sequence[Path]) -> tuple[Path, Path]:
     return (first, second) if look(first).part == "cfg" else (second, first)
 
 
-def look(path: Path) -> Found:
+def look(path: Path) -> Recognised:
     """What one file is.
 
     Raises:
@@ -125,47 +125,51 @@ def look(path: Path) -> Found:
             f"{path}: it cannot be read ({error.strerror}); look at its owner and rights"
         ) from error
     if not head.strip(b"\0"):
-        return Found(None, "nothing but zeros at its beginning", "its download never ended: get it again")
+        return Recognised(None, "nothing but zeros at its beginning", "its download never ended: get it again")
     return _by_magic(path, head) or _by_text(head, size) or _by_numbers(path, head, size)
 
 
-def _by_magic(path: Path, head: bytes) -> Found | None:
+def _by_magic(path: Path, head: bytes) -> Recognised | None:
     if head.startswith(OLD_TORCH):
-        return Found("torch pickle", PARTS["torch pickle"])
+        return Recognised("torch pickle", PARTS["torch pickle"])
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return Found(None, "a pickled Python object that torch.save did not write", f"save the state dict: {RESAVE}")
+        return Recognised(
+            None, "a pickled Python object that torch.save did not write", f"save the state dict: {RESAVE}"
+        )
     for offset, magic, words, todo in MAGIC:
         if head[offset : offset + len(magic)] == magic:
-            return Found(None, words, todo)
+            return Recognised(None, words, todo)
     return None
 
 
-def _zip(path: Path) -> Found:
+def _zip(path: Path) -> Recognised:
     """A zip archive by the names in its directory."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
-        return Found(None, "a zip archive without its end, as a PyTorch checkpoint cut short", "get or copy it again")
+        return Recognised(
+            None, "a zip archive without its end, as a PyTorch checkpoint cut short", "get or copy it again"
+        )
     inner = {name.partition("/")[2] for name in names}  # torch.save puts all into one folder
     if "constants.pkl" in inner:
-        return Found(None, "a TorchScript program", f"save its state dict: {RESAVE}")
+        return Recognised(None, "a TorchScript program", f"save its state dict: {RESAVE}")
     if "data.pkl" in inner:
-        return Found("torch zip", PARTS["torch zip"])
+        return Recognised("torch zip", PARTS["torch zip"])
     if "model.weights.h5" in names:
-        return Found(None, "a Keras model", "export the model to ONNX and name that")
+        return Recognised(None, "a Keras model", "export the model to ONNX and name that")
     if names and all(name.endswith(".npy") for name in names):
-        return Found(None, "a NumPy archive (.npz)", RESAVE)
-    return Found(None, "a zip archive", ARCHIVE)
+        return Recognised(None, "a NumPy archive (.npz)", RESAVE)
+    return Recognised(None, "a zip archive", ARCHIVE)
 
 
-def _by_text(head: bytes, size: int) -> Found | None:
+def _by_text(head: bytes, size: int) -> Recognised | None:
     """What is written in letters: Darknet's .cfg, and much that is none."""
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and 1 < length < size:
-        return Found(
+        return Recognised(
             None, "a safetensors file", "load it with safetensors.torch.load_file and torch.save what comes out"
         )
     try:
@@ -178,31 +182,31 @@ def _by_text(head: bytes, size: int) -> Found | None:
     lines = [line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] not in "#;"]
     first = lines[0] if lines else ""
     if first in ("[net]", "[network]"):
-        return Found("cfg", PARTS["cfg"])
+        return Recognised("cfg", PARTS["cfg"])
     again = "get the file itself: its address was wrong, or asked for a login"
     if first.startswith(("<!doctype html", "<html", "<head", "<body")):
-        return Found(None, "an HTML page", again)
+        return Recognised(None, "an HTML page", again)
     if first.startswith("<"):
-        return Found(None, "an OpenVINO model (.xml)" if "<net " in text else "an XML file")
+        return Recognised(None, "an OpenVINO model (.xml)" if "<net " in text else "an XML file")
     if first.startswith("{"):
-        return Found(None, "a JSON file", again)
+        return Recognised(None, "a JSON file", again)
     if first == "7767517":
-        return Found(None, "an ncnn network (.param)", "name the ONNX it was made from")
+        return Recognised(None, "an ncnn network (.param)", "name the ONNX it was made from")
     if re.search(r"^\s*(layers?\s*\{|input_dim\s*:)", text, re.MULTILINE):
-        return Found(None, "a Caffe network (.prototxt)", "export the model to ONNX and name that")
-    return Found(None, "a text file")
+        return Recognised(None, "a Caffe network (.prototxt)", "export the model to ONNX and name that")
+    return Recognised(None, "a text file")
 
 
-def _by_numbers(path: Path, head: bytes, size: int) -> Found:
+def _by_numbers(path: Path, head: bytes, size: int) -> Recognised:
     """Binary files without a magic number: protobuf, and Darknet's weights."""
     onnx = read_head(path)
     if onnx is not None and onnx.cut:
-        return Found(None, "an ONNX model cut short", "get or copy it again")
+        return Recognised(None, "an ONNX model cut short", "get or copy it again")
     if onnx is not None and onnx.ours:
-        return Found(None, "a Watchline model", "it is an engine already: watchline annotate … --model FILE")
+        return Recognised(None, "a Watchline model", "it is an engine already: watchline annotate … --model FILE")
     if onnx is not None:
-        return Found("onnx", PARTS["onnx"])
+        return Recognised("onnx", PARTS["onnx"])
     major, minor, revision = (int.from_bytes(head[i : i + 4], "little") for i in (0, 4, 8))
     if size >= 16 and size % 4 == 0 and major < 10 and minor < 10 and revision < 100:
-        return Found("weights", PARTS["weights"])
-    return Found(None, "none of the files that Watchline knows")
+        return Recognised("weights", PARTS["weights"])
+    return Recognised(None, "none of the files that Watchline knows")

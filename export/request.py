@@ -9,7 +9,7 @@ class Request:
     name: of the model, as events and reports call it.
     labels: class names in the order of the network's scores; None for what goes with the checkpoint.
     size: (width, height) of the input in pixels; None for the checkpoint's own.
-    resize: how pictures become that size ("letterbox", "letterbox-center", "stretch"); None for the network's own.
+    resize: how pictures become that size, one of RESIZES (engines/resizing.py); None for the network's own.
     """
 
     name: str

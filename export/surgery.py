@@ -10,6 +10,7 @@ Only operators whose meaning is the same from opset 17 on are used, and none who
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,18 @@ class Value:
         """These rows of an axis, in that order."""
         return self.graph.add("Gather", self, np.array(rows), axis=axis)
 
+    def split(self, **sizes: int) -> list["Value"]:
+        """Parts of the last axis, by name and size."""
+        return self.graph.split(self, sizes)
+
+    def named(self, name: str) -> "Value":
+        """The same tensor under this name. It must be the newest one of its graph, so that no node reads it yet."""
+        return self.graph.rename_last(self, name)
+
+    def sigmoid(self) -> "Value":
+        """1 / (1 + exp(-x))."""
+        return self.graph.add("Sigmoid", self)
+
     def exp(self) -> "Value":
         """e to the power of it."""
         return self.graph.add("Exp", self)
@@ -114,34 +127,41 @@ class Value:
 
 
 class Graph:
-    """Nodes in the order in which they are asked for, so that the result needs no sorting."""
+    """Nodes in the order in which they are asked for, so that the result needs no sorting.
+
+    Everything is written directly into the model, so there is one copy of large weights.
+    """
 
     def __init__(self) -> None:
-        self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[onnx.ValueInfoProto] = []
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
-        self._sparse: list[onnx.SparseTensorProto] = []
-        self._functions: list[onnx.FunctionProto] = []
+        self._model = onnx.ModelProto(ir_version=IR_VERSION)
+        self._graph = self._model.graph
+        self._graph.name = "watchline"
         self._opsets = {"": OPSET}
-        self._ir_version = IR_VERSION
+        self._prefix = OURS
+
+    @contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """The names of nodes and constants that are added in the block begin with this name."""
+        before, self._prefix = self._prefix, f"{name}/"
+        yield
+        self._prefix = before
 
     def input(self, name: str, dtype: DTypeLike, shape: tuple[int | str, ...]) -> Value:
         """An input of the model; names in the shape are free dimensions."""
         code = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        self._inputs.append(helper.make_tensor_value_info(name, code, shape))
+        self._graph.input.append(helper.make_tensor_value_info(name, code, shape))
         return Value(self, name, np.dtype(dtype))
 
     def output(self, name: str, value: Value, shape: tuple[int | str, ...]) -> None:
         """An output of the model: the value, by that name."""
-        self._nodes.append(helper.make_node("Identity", [value.name], [name]))
+        self._graph.node.append(helper.make_node("Identity", [value.name], [name]))
         code = helper.np_dtype_to_tensor_dtype(value.dtype)
-        self._outputs.append(helper.make_tensor_value_info(name, code, shape))
+        self._graph.output.append(helper.make_tensor_value_info(name, code, shape))
 
-    def constant(self, array: NDArray[Any]) -> Value:
+    def constant(self, array: NDArray[Any], name: str | None = None) -> Value:
         """An array that is part of the model."""
-        name = f"{OURS}constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(array, name))
+        name = name or f"{self._prefix}constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(array, name))
         return Value(self, name, array.dtype)
 
     def add(
@@ -149,12 +169,26 @@ class Graph:
     ) -> Value:
         """One node of one output, whose dtype is the first input's unless said; None leaves an input out."""
         values = [self.constant(given) if isinstance(given, np.ndarray) else given for given in inputs]
-        name = f"{OURS}{kind.lower()}_{len(self._nodes)}"
+        name = f"{self._prefix}{kind.lower()}_{len(self._graph.node)}"
         names = [value.name if value else "" for value in values]
-        self._nodes.append(helper.make_node(kind, names, [name], name, **attributes))
+        self._graph.node.append(helper.make_node(kind, names, [name], name, **attributes))
         first = values[0]
         assert first, "an operator's first input is never left out"
         return Value(self, name, dtype or first.dtype)
+
+    def split(self, value: Value, sizes: Mapping[str, int]) -> list[Value]:
+        """Parts of the last axis of a value, by name and size."""
+        parts = self.constant(np.array(list(sizes.values()), np.int64))
+        names = [f"{self._prefix}{name}" for name in sizes]
+        self._graph.node.append(helper.make_node("Split", [value.name, parts.name], names, names[0], axis=-1))
+        return [Value(self, name, value.dtype) for name in names]
+
+    def rename_last(self, value: Value, name: str) -> Value:
+        """The output of the last node, renamed."""
+        node = self._graph.node[-1]
+        assert list(node.output) == [value.name], "it is the newest, and has no siblings"
+        node.name = node.output[0] = name
+        return Value(self, name, value.dtype)
 
     def arange(self, count: Value) -> Value:
         """0, 1, … count - 1 (count,) int64, of a whole number in the graph."""
@@ -187,12 +221,12 @@ class Graph:
             if node.name.startswith(OURS):
                 node.name += suffix
         for ours, theirs in zip(model.graph.input, inner.graph.input, strict=True):
-            self._nodes.append(helper.make_node("Identity", [feeds[ours.name].name], [theirs.name]))
-        self._nodes.extend(inner.graph.node)
-        self._constants.extend(inner.graph.initializer)
-        self._sparse.extend(inner.graph.sparse_initializer)
-        self._functions.extend(inner.functions)
-        self._ir_version = max(self._ir_version, inner.ir_version)
+            self._graph.node.append(helper.make_node("Identity", [feeds[ours.name].name], [theirs.name]))
+        self._graph.node.extend(inner.graph.node)
+        self._graph.initializer.extend(inner.graph.initializer)
+        self._graph.sparse_initializer.extend(inner.graph.sparse_initializer)
+        self._model.functions.extend(inner.functions)
+        self._model.ir_version = max(self._model.ir_version, inner.ir_version)
         for opset in inner.opset_import:
             self._opsets[opset.domain] = max(opset.version, self._opsets.get(opset.domain, 0))
         return {
@@ -202,18 +236,10 @@ class Graph:
 
     def build(self) -> onnx.ModelProto:
         """The model, checked by ONNX's own checker."""
-        graph = helper.make_graph(
-            self._nodes,
-            "watchline",
-            self._inputs,
-            self._outputs,
-            self._constants,
-            sparse_initializer=self._sparse,
-        )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets.items()]
-        model = helper.make_model(graph, opset_imports=opsets, functions=self._functions, ir_version=self._ir_version)
-        onnx.checker.check_model(model)
-        return model
+        del self._model.opset_import[:]
+        self._model.opset_import.extend(helper.make_opsetid(*opset) for opset in self._opsets.items())
+        onnx.checker.check_model(self._model)
+        return self._model
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from watchline.measure import voc
 from watchline.measure.errors import DataRefused
-from watchline.ops.average_precision import Found, Rule, Truth, average_precision, mean_average_precision
+from watchline.ops.average_precision import Predictions, Rule, Truth, average_precision, mean_average_precision
 from watchline.ops.boxes import Boxes
 from watchline.ops.coco import RENAMED
 from watchline.ops.detections import Detections
@@ -116,7 +116,7 @@ def finder(detector: Detector) -> Iterator[Find]:
     with detector.open() as process:
 
         def find(image: Image) -> Detections:
-            [item] = process([Item(0, Frame("measure", 0, 0, Fraction(1), ArrayPicture(image)))])
+            [item] = process([Item(Frame("measure", 0, 0, Fraction(1), ArrayPicture(image)))])
             assert item.detections is not None, "the detector looks at every frame 0"
             return item.detections
 
@@ -201,12 +201,12 @@ class _Truth:
     difficult: NDArray[np.bool_]
 
 
-def _numbered(detections: Detections, answers: dict[str, str]) -> Found:
+def _numbered(detections: Detections, answers: dict[str, str]) -> Predictions:
     """Of the labels that answer, numbered in their order."""
     numbers = {label: number for number, label in enumerate(answers.values())}
-    number = np.array([numbers.get(label, -1) for label in detections.labels], np.int64)[detections.classes]
+    number = np.array([numbers.get(label, -1) for label in detections.labels], np.int64)[detections.class_id]
     mine = number >= 0
-    return Found(detections.boxes[mine], detections.scores[mine], number[mine])
+    return Predictions(detections.xyxy[mine], detections.confidence[mine], number[mine])
 
 
 def _numbered_truth(truth: _Truth, answers: dict[str, str]) -> Truth:

@@ -14,11 +14,12 @@ import onnx
 from numpy.typing import NDArray
 
 from watchline.engines.engine import Metadata
+from watchline.engines.tasks import TASKS
 from watchline.measure import layers
 from watchline.measure.accuracy import CONF, Accuracy, Find, finder
 from watchline.measure.differences import LIKELY, Difference, Outputs, of_detections, of_outputs, shown_boxes
 from watchline.measure.errors import ComparisonRefused
-from watchline.measure.fitting import fitted, to_source
+from watchline.measure.fitting import fitted
 from watchline.measure.layers import Look
 from watchline.ops.detections import Detections
 from watchline.pipeline.stages.detector import Detector
@@ -71,7 +72,7 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class Step:
+class ComparisonStep:
     """One way to compute the model.
 
     Attributes:
@@ -160,13 +161,13 @@ class Comparison:
         self._about = about
         self._size = size
         self._detector = detector
-        self._measure = measure if about.task == "detect" else None
+        self._measure = measure if TASKS[about.task].finds_boxes else None
         self._limits = limits
         self._first: list[Outputs] = []
         self._base: float | None = None
-        self._sound: Step | None = None  # the last step that was within its limits and shows what is inside
+        self._sound: ComparisonStep | None = None  # the last step that was within its limits and shows what is inside
 
-    def add(self, step: Step) -> Compared:
+    def add(self, step: ComparisonStep) -> Compared:
         """Run a step over all pictures and compare."""
         outputs = [step.run(batch) for batch in self._batches]
         shown = (self._size, self._about.labels, self._detector.conf, self._detector.iou)
@@ -197,25 +198,25 @@ class Comparison:
     def _from_first(self, outputs: Outputs, image: Image, found: Detections) -> Difference:
         """Of what is found in the pixels of a picture; told in pixels of the network, as that of other steps."""
         _, place = fitted(ArrayPicture(image), self._about, self._size)
-        expected = shown_boxes(outputs, self._about.labels, self._detector.conf, self._detector.iou)
-        difference = of_detections(to_source(expected, place), found)
+        expected = shown_boxes(outputs, self._about.labels, self._detector.conf, self._detector.iou, place)
+        difference = of_detections(expected, found)
         scale = max(inner / source for inner, source in zip(place.inner, place.source, strict=True))
         return replace(difference, boxes=None if difference.boxes is None else difference.boxes * scale)
 
     def _check(self, outputs: Sequence[Outputs]) -> None:
         """Raises ComparisonRefused: there is nothing to compare, which must not pass for parity."""
-        if self._about.task == "detect" and all(one["scores"].max(initial=0) < LIKELY for one in outputs):
+        if TASKS[self._about.task].finds_boxes and all(one["scores"].max(initial=0) < LIKELY for one in outputs):
             raise ComparisonRefused(
                 f"nothing was found in {len(outputs)} pictures, not even with a score of {LIKELY:g}: "
                 "expected pictures that show what the model knows"
             )
 
-    def _finder(self, step: Step) -> Find:
+    def _finder(self, step: ComparisonStep) -> Find:
         """The step as a function from a picture to what is in it, down to low scores."""
 
         def find(image: Image) -> Detections:
             batch, place = fitted(ArrayPicture(image), self._about, self._size)
-            return to_source(shown_boxes(step.run(batch), self._about.labels, CONF, self._detector.iou), place)
+            return shown_boxes(step.run(batch), self._about.labels, CONF, self._detector.iou, place)
 
         return find
 
@@ -226,7 +227,7 @@ class Comparison:
             self._base = accuracy.mean
         return self._base - accuracy.mean
 
-    def _look(self, step: Step, batch: Batch) -> Look | None:
+    def _look(self, step: ComparisonStep, batch: Batch) -> Look | None:
         """Where the step parts from the last one that was right."""
         if self._sound is None or self._sound.inside is None or step.inside is None or step.graph is None:
             return None

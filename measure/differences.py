@@ -5,15 +5,16 @@ digit swaps two of them. So a candidate is compared with the one of the other ru
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.ops.boxes import clip, iou
+from watchline.ops.boxes import clip, has_area, iou
 from watchline.ops.detections import Detections
-from watchline.ops.nms import nms_per_class
+from watchline.ops.letterbox import Fit
+from watchline.ops.select import select
 
 LIKELY = 0.01  # score from which a candidate is compared; less is shown nowhere and counts in no measurement
 SCORE_OF_A_PIXEL = 0.01  # when the nearest candidate is sought, so much of score counts as one pixel
@@ -30,7 +31,7 @@ class Difference:
     Attributes:
         boxes: largest of a coordinate, in pixels; None where there is nothing to compare.
         scores: largest of a score; None likewise.
-        classes: of a model that segments, the share of pixels with another class; else None.
+        classes: of outputs of whole numbers, the share that differs, e.g. of pixels with another class; else None.
         matched: boxes after suppression that the other run has too: of the same class, IoU of at least MATCHED.
         lost: boxes of the first run that the other lacks.
         extra: boxes of the other run that the first lacks.
@@ -74,15 +75,22 @@ def of_outputs(
     """Of what two runs give for one picture.
 
     Args:
-        one, other: `boxes` (1, N, 4) and `scores` (1, N, C), or `classes` (1, H, W).
+        one, other: `boxes` (1, N, 4) and `scores` (1, N, C), or what another task gives, e.g. `classes` (1, H, W).
         size: (width, height) of the model's input; what of a box lies outside does not count.
         labels: of the model.
         conf, suppression: score from which a box is shown, and IoU above which of two boxes one stays.
     """
-    if "classes" in one:
-        return Difference(classes=float(np.mean(one["classes"] != other["classes"])))
+    if "boxes" not in one:
+        return sum((_number_by_number(array, other[name]) for name, array in one.items()), Difference())
     shown = [_inside(shown_boxes(outputs, labels, conf, suppression), size) for outputs in (one, other)]
     return of_candidates(one, other, size) + of_detections(*shown)
+
+
+def _number_by_number(one: NDArray[Any], other: NDArray[Any]) -> Difference:
+    """Of outputs whose positions have a meaning, as the pixels of a picture: whole numbers are equal or not."""
+    if one.dtype.kind == "f":
+        return Difference(scores=float(np.abs(one - other).max(initial=0)))
+    return Difference(classes=float(np.mean(one != other)))
 
 
 def of_candidates(one: Outputs, other: Outputs, size: tuple[int, int]) -> Difference:
@@ -102,8 +110,8 @@ def of_detections(one: Detections, other: Detections) -> Difference:
     """
     if one.labels != other.labels:
         raise ValueError(f"cannot compare detections of the labels {one.labels} and {other.labels}")
-    overlaps = iou(one.boxes, other.boxes)
-    overlaps[one.classes[:, None] != other.classes[None]] = 0
+    overlaps = iou(one.xyxy, other.xyxy)
+    overlaps[one.class_id[:, None] != other.class_id[None]] = 0
     pairs = []
     for row in range(len(one)):
         if len(other) and overlaps[row].max() >= MATCHED:
@@ -112,28 +120,24 @@ def of_detections(one: Detections, other: Detections) -> Difference:
     boxes = scores = None
     if pairs:
         left, right = map(list, zip(*pairs, strict=True))
-        boxes = float(np.abs(one.boxes[left] - other.boxes[right]).max())
-        scores = float(np.abs(one.scores[left] - other.scores[right]).max())
+        boxes = float(np.abs(one.xyxy[left] - other.xyxy[right]).max())
+        scores = float(np.abs(one.confidence[left] - other.confidence[right]).max())
     matched = len(pairs)
     return Difference(boxes, scores, None, matched, len(one) - matched, len(other) - matched)
 
 
-def shown_boxes(outputs: Outputs, labels: tuple[str, ...], conf: float, suppression: float) -> Detections:
-    """What of one picture's outputs is shown, in pixels of the network's input."""
+def shown_boxes(
+    outputs: Outputs, labels: tuple[str, ...], conf: float, suppression: float, placement: Fit | None = None
+) -> Detections:
+    """What of one picture's outputs is shown: in pixels of the picture if its placement is given, else of the input."""
     boxes, scores = outputs["boxes"][0], outputs["scores"][0]
-    likely = scores.max(axis=1) >= conf
-    boxes, scores = boxes[likely], scores[likely]
-    classes = scores.argmax(axis=1)
-    best = scores.max(axis=1, initial=0)
-    keep = nms_per_class(boxes, best, classes, suppression)
-    return Detections(boxes[keep], best[keep], classes[keep], labels)
+    return Detections(*select(boxes, scores, conf=conf, iou=suppression, placement=placement), labels)
 
 
 def _inside(detections: Detections, size: tuple[int, int]) -> Detections:
     """Boxes cut at the edges; without those that lie outside."""
-    boxes = clip(detections.boxes, *size)
-    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Detections(boxes[visible], detections.scores[visible], detections.classes[visible], detections.labels)
+    boxes = clip(detections.xyxy, *size)
+    return replace(detections, xyxy=boxes)[has_area(boxes)]
 
 
 def _farthest(one: Outputs, other: Outputs) -> Difference:

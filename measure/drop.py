@@ -6,12 +6,9 @@ print(lost.table())
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from watchline.measure.accuracy import Accuracy, Progress, accuracy
 from watchline.pipeline.stages.detector import Detector
-
-Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def compare(
     full: Path,
     small: Path,
     data: Path,
-    runtime: Runtime | None = None,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> Drop:
     """Measure both models by the detector stage on the same pictures.

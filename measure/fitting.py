@@ -1,4 +1,4 @@
-"""Pictures as a model takes them: what the detector stage does before the engine, and with the boxes after it."""
+"""Pictures as a model takes them: what the detector stage does before the engine."""
 
 from typing import cast
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.engines.engine import Metadata
-from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.streams.frame import Picture
 
@@ -22,10 +21,3 @@ def fitted(picture: Picture, about: Metadata, size: tuple[int, int]) -> tuple[ND
     batch = np.empty((1, size[1], size[0], 3), np.uint8)
     place.place(picture.scaled(*place.inner), batch[0], about.pad)
     return batch, place
-
-
-def to_source(detections: Detections, place: Fit) -> Detections:
-    """Detections from pixels of the network's input to those of the source; without what lies outside."""
-    boxes = place.to_source(detections.boxes)
-    visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return Detections(boxes[visible], detections.scores[visible], detections.classes[visible], detections.labels)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,28 +23,21 @@ from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 
 from watchline import engines
-from watchline.engines import metadata
+from watchline.engines import metadata, runtimes
 from watchline.engines.engine import Engine, Metadata
 from watchline.engines.inside import inside, of_the_picture
+from watchline.engines.tasks import TASKS
 from watchline.export.checkpoint import to_onnx
 from watchline.export.digest import sha256
 from watchline.export.precision import layers
 from watchline.export.recognise import recognise
 from watchline.export.request import Request
 from watchline.measure.accuracy import Accuracy, Find
-from watchline.measure.comparison import LIMITS, Batch, Compared, Comparison, Limits, Step
+from watchline.measure.comparison import LIMITS, Batch, Compared, Comparison, ComparisonStep, Limits
 from watchline.measure.differences import Outputs
 from watchline.measure.errors import ComparisonRefused
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Image
-
-Runtime = Literal["onnxruntime", "openvino", "cuda", "tensorrt"]
-RUNTIMES: dict[str, tuple[Runtime, ...]] = {
-    ".onnx": ("onnxruntime", "openvino", "cuda", "tensorrt"),
-    ".xml": ("openvino",),
-    ".engine": ("tensorrt",),
-}
-"""What can run a file, by its suffix."""
 
 MANY = 1000  # tensors, some at a time; two-stage networks have 5000, most of them in the suppression
 
@@ -77,15 +70,16 @@ def parity(
         ComparisonRefused: nothing here runs the engine, it was made of another checkpoint, or there are no pictures.
         ExportError, EngineError: checkpoint or engine are refused.
     """
-    runtimes, _ = runtimes_of(file)
-    if not runtimes:
+    names, _ = runtimes_of(file)
+    if not names:
+        known = ", ".join(runtimes.formats())
         raise ComparisonRefused(
-            f"{file}: no runtime here runs it; expected a model ({', '.join(RUNTIMES)}), named after its checkpoint"
+            f"{file}: no runtime here runs it; expected a model ({known}), named after its checkpoint"
         )
-    detector = replace(detector or Detector(), model=str(file), runtime=runtimes[0])
+    detector = replace(detector or Detector(), model=str(file), runtime=names[0])
     precision = precision or precision_of(file)
     with TemporaryDirectory(prefix="watchline-parity-") as folder:
-        with engines.load(file, runtimes[0]) as engine:
+        with engines.load(file, names[0]) as engine:
             told, size = engine.metadata, engine.size
         if all(path.is_file() for path in paths) and told.checkpoint not in map(sha256, paths):
             raise ComparisonRefused(
@@ -98,19 +92,20 @@ def parity(
         yield comparison.add(first)
         again = Path(folder) / "exported.onnx"
         onnx.save(model, again)
-        with engines.load(again, "onnxruntime", size) as engine:
-            yield comparison.add(_step("exported again", engine, again, "onnxruntime", precision_of(again)))
-        for runtime in runtimes:
-            with engines.load(file, runtime, size) as engine:
-                yield comparison.add(_step(file.name, engine, file, runtime, precision))
-        if about.task == "detect":
+        usual = runtimes.running(again.suffix)[0].name
+        with engines.load(again, usual, size) as engine:
+            yield comparison.add(_step("exported again", engine, again, usual, precision_of(again)))
+        for name in names:
+            with engines.load(file, name, size) as engine:
+                yield comparison.add(_step(file.name, engine, file, name, precision))
+        if TASKS[about.task].finds_boxes:
             yield comparison.add_pipeline(f"{file.name} in the pipeline", detector, precision)
 
 
-def runtimes_of(file: Path) -> tuple[list[Runtime], dict[str, str]]:
+def runtimes_of(file: Path) -> tuple[list[str], dict[str, str]]:
     """Names of the runtimes that can run the file here; and of those that are missing, with the reason."""
     there = engines.available()
-    known = RUNTIMES.get(file.suffix.lower(), ())
+    known = [runtime.name for runtime in runtimes.running(file.suffix.lower())]
     missing: dict[str, str] = {name: there[name] for name in known if there[name].startswith("not available")}
     return [name for name in known if name not in missing], missing
 
@@ -130,7 +125,7 @@ def precision_of(file: Path) -> str:
 
 def _checkpoint(
     paths: Sequence[Path], request: Request, arch: str | None, family: str | None
-) -> tuple[onnx.ModelProto, Step]:
+) -> tuple[onnx.ModelProto, ComparisonStep]:
     """The checkpoint exported in FP32, and what it gives itself."""
     if recognise(paths) == "torch":
         return _by_torch(paths, request, arch)
@@ -138,12 +133,12 @@ def _checkpoint(
     return model, _by_reference(model)
 
 
-def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -> Step:
+def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -> ComparisonStep:
     name = f"{name} by {engine.runtime}"
-    if file.suffix.lower() != ".onnx" or runtime in ("cuda", "tensorrt"):  # they do not let one look inside
-        return Step(name, engine.infer, precision)
+    if file.suffix.lower() != ".onnx" or not runtimes.find(runtime).inside:
+        return ComparisonStep(name, engine.infer, precision)
     model = onnx.load(file)
-    return Step(
+    return ComparisonStep(
         name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch, _worth_a_look(model))
     )
 
@@ -157,13 +152,13 @@ def _worth_a_look(model: onnx.ModelProto) -> list[str]:
     return [name for name in names if name in weighted]
 
 
-def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tuple[onnx.ModelProto, Step]:
+def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tuple[onnx.ModelProto, ComparisonStep]:
     from watchline.export.pytorch import reference
 
     with reference.traced() as modules:
         model = to_onnx(paths, request, arch)
     module = modules[-1]
-    step = Step(
+    step = ComparisonStep(
         f"{paths[0].name} by torch",
         lambda batch: reference.run(module, model, batch),
         graph=model.graph,
@@ -172,7 +167,7 @@ def _by_torch(paths: Sequence[Path], request: Request, arch: str | None) -> tupl
     return model, step
 
 
-def _by_reference(model: onnx.ModelProto) -> Step:
+def _by_reference(model: onnx.ModelProto) -> ComparisonStep:
     evaluator = ReferenceEvaluator(model)
     names = [value.name for value in model.graph.output]
 
@@ -187,7 +182,7 @@ def _by_reference(model: onnx.ModelProto) -> Step:
         return [(name, value) for name, value in results(batch).items() if isinstance(value, np.ndarray)]
 
     name = f"checkpoint by onnx.reference {onnx.__version__}"
-    return Step(name, run, graph=model.graph, inside=tensors, slow=True)
+    return ComparisonStep(name, run, graph=model.graph, inside=tensors, slow=True)
 
 
 def _about(model: onnx.ModelProto) -> Metadata:

@@ -10,20 +10,19 @@ from strangers: no entity of an XML is expanded, and no name in a list leads out
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.boxes import Boxes
+from watchline.ops.errors import AnnotationRefused
+from watchline.ops.voc_annotation import parse
 from watchline.streams.photos import read_photo
 
 ALL = "all"  # the split of every annotation there is
 USUAL = ("val", "test")  # splits that are measured on, the first that is there
 SUFFIXES = (".jpg", ".jpeg", ".JPG", ".png")
-SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,77 +107,19 @@ def names(folder: Path, split: str) -> list[str]:
 
 def _labelled(folder: Path, name: str) -> Labelled:
     file = folder / "Annotations" / f"{name}.xml"
-    root = _parse(file)
+    try:
+        xml = file.read_bytes()
+    except FileNotFoundError as error:
+        raise DataNotFound(f"{file} is missing: expected an annotation for each picture of the split") from error
+    except OSError as error:
+        raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
     photos = (folder / "JPEGImages" / f"{name}{suffix}" for suffix in SUFFIXES)
     photo = next((path for path in photos if path.is_file()), None)
     if photo is None:
         raise DataNotFound(f"{file} has no photo: expected {folder / 'JPEGImages' / name}.jpg")
     image = read_photo(photo)
-    height, width = image.shape[:2]
-    _check_size(root, (width, height), file)
-    objects = root.findall("object")
-    classes = tuple(_name(item, file) for item in objects)
-    boxes = np.array([_box(item, (width, height), file) for item in objects], np.float32).reshape(-1, 4)
-    return Labelled(name, image, boxes, classes, np.array([_difficult(item, file) for item in objects], bool))
-
-
-class _Builder(ElementTree.TreeBuilder):
-    """Refuses documents that define entities: a few lines of them grow to gigabytes, or name files to read."""
-
-    def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
-        """The parser calls this before it looks at any definition."""
-        raise DataRefused("it has a DOCTYPE")
-
-
-def _parse(file: Path) -> ElementTree.Element:
     try:
-        root = ElementTree.fromstring(file.read_bytes(), ElementTree.XMLParser(target=_Builder()))
-    except FileNotFoundError as error:
-        raise DataNotFound(f"{file} is missing: expected an annotation for each picture of the split") from error
-    except OSError as error:
-        raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
-    except (ElementTree.ParseError, DataRefused, LookupError) as error:  # LookupError: no such encoding
-        raise DataRefused(f"{file} is no annotation: {error}; expected plain XML as VOC writes it") from error
-    if root.tag != "annotation":
-        raise DataRefused(f"{file} begins with <{root.tag}>: expected <annotation>, as VOC writes it")
-    return root
-
-
-def _check_size(root: ElementTree.Element, photo: tuple[int, int], file: Path) -> None:
-    """Boxes of another picture, or of one that was scaled since, would give figures that mean nothing."""
-    written = (root.findtext("size/width", "0").strip(), root.findtext("size/height", "0").strip())
-    if written not in (("0", "0"), tuple(map(str, photo))):
-        raise DataRefused(
-            f"{file} is about a picture of {' x '.join(written)} pixels, the photo has {photo[0]} x {photo[1]}: "
-            "expected the photo that was labelled"
-        )
-
-
-def _name(item: ElementTree.Element, file: Path) -> str:
-    name = item.findtext("name", "").strip()
-    if not name:
-        raise DataRefused(f"{file} has an object without a name: expected <name> of its class")
-    return name
-
-
-def _box(item: ElementTree.Element, photo: tuple[int, int], file: Path) -> list[float]:
-    texts = [item.findtext(f"bndbox/{side}", "nothing").strip() for side in SIDES]
-    shown = ", ".join(f"{side} {text}" for side, text in zip(SIDES, texts, strict=True))
-    try:
-        xmin, ymin, xmax, ymax = map(float, texts)
-    except ValueError:
-        raise DataRefused(f"{file} has the box {shown}: expected four numbers") from None
-    width, height = photo
-    # A pixel outside is forgiven, as some tools count from 0; `not` catches NaN as well.
-    if not (0 <= xmin <= xmax <= width + 1 and 0 <= ymin <= ymax <= height + 1):
-        raise DataRefused(
-            f"{file} has the box {shown}: expected xmin <= xmax and ymin <= ymax inside 1..{width} x 1..{height}"
-        )
-    return [xmin - 1, ymin - 1, xmax, ymax]
-
-
-def _difficult(item: ElementTree.Element, file: Path) -> bool:
-    text = item.findtext("difficult", "0").strip()
-    if text not in ("0", "1"):
-        raise DataRefused(f"{file} has an object whose difficult is {text!r}: expected 0 or 1")
-    return text == "1"
+        found = parse(xml, (image.shape[1], image.shape[0]))
+    except AnnotationRefused as error:
+        raise DataRefused(f"{file} {error}") from error
+    return Labelled(name, image, found.boxes, found.names, found.difficult)

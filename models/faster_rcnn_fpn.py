@@ -1,14 +1,14 @@
 """Faster R-CNN on a feature pyramid, for inference with torchvision's weights.
 
 Ren et al., "Faster R-CNN" (2015), on Lin et al., "Feature Pyramid Networks" (2017): a proposal network slides over
-every level of the pyramid, each box is read by RoI align from the level that fits its size, and two fully connected
-layers say what it is and correct it, class by class.
+every level of the pyramid. RoI align reads each box from the level that fits its size. Two fully connected layers
+classify the box and correct it, class by class.
 
     model = fasterrcnn_resnet50_fpn(classes=91)
     boxes, scores = model(x)  # x (B, 3, H, W) normalised; (B, 1000, 4) xyxy pixels, (B, 1000, 90)
 
-All shapes but the batch are fixed: where torchvision has lists of some boxes, there are as many rows as there can be,
-and rows that stand for nothing have score 0. What is left to do is the final suppression, class by class.
+All shapes except the batch are fixed. Where torchvision has lists of boxes, this network has the largest possible
+number of rows, and empty rows have score 0. The final suppression, class by class, is not in the network.
 """
 
 from collections.abc import Sequence
@@ -26,25 +26,25 @@ from watchline.models.resnet import ResNet
 from watchline.models.roi import extend, roi_align
 from watchline.models.suppress import suppress
 
-RATIOS = (0.5, 1.0, 2.0)  # of an anchor's height to its width
+RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
 HIDDEN = 1024
-ROI = 7  # bins along each side of what the box head looks at
+ROI = 7  # bins along each side of the box head's input
 BOX_WEIGHTS = (10.0, 5.0)  # of the second regressor's shifts and log sizes
-OWN_SIZE, OWN_LEVEL = 224, 2  # a box of this side belongs to this level of the pyramid (the FPN paper's equation 1)
+BASE_SIZE, BASE_LEVEL = 224, 2  # a box of this side is read from this level of the pyramid (the FPN paper's equation 1)
 LEAST_PROPOSAL, LEAST_BOX = 1e-3, 1e-2  # pixels; boxes with a shorter side do not count
-DETECTIONS = 1000  # pairs of a box and a class that come out: as many as the pipeline's suppression looks at
+DETECTIONS = 1000  # pairs of a box and a class in the output; the pipeline's suppression reads as many
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of the proposal network.
+class ProposalSettings:
+    """ProposalSettings of the proposal network.
 
     Attributes:
         sizes: sides of the anchors in pixels, for each level.
-        strides: pixels a cell, of the levels that boxes are read from.
-        proposals: how many a level may make, and how many go on.
-        least: proposals with a lower objectness go.
-        overlap: of two proposals of a level with a higher IoU, the better one stays.
+        strides: pixels per cell, for the levels that boxes are read from.
+        proposals: largest number of proposals per level, and in all.
+        least: proposals with a lower objectness are removed.
+        overlap: of two proposals of a level with a higher IoU, the better one is kept.
     """
 
     sizes: tuple[tuple[int, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
@@ -54,14 +54,14 @@ class Settings:
     overlap: float = 0.7
 
 
-MOBILE = Settings(sizes=((32, 64, 128, 256, 512),) * 3, strides=(32,), proposals=150, least=0.05)
+MOBILE = ProposalSettings(sizes=((32, 64, 128, 256, 512),) * 3, strides=(32,), proposals=150, least=0.05)
 
 
 def anchors(sizes: Sequence[int], rows: int, columns: int, width: int, height: int) -> Tensor:
     """The anchors of a level.
 
     Args:
-        sizes: sides of the square whose area they have. rows, columns: of the map. width, height: of the input.
+        sizes: sides of the squares with the anchors' areas. rows, columns: of the map. width, height: of the input.
 
     Returns:
         (rows * columns * A, 4) xyxy in pixels, row by row, cell by cell, ratio by ratio, size by size.
@@ -69,8 +69,8 @@ def anchors(sizes: Sequence[int], rows: int, columns: int, width: int, height: i
     ratio = torch.tensor(RATIOS).sqrt()[:, None]
     side = torch.tensor(sizes, dtype=torch.float32)
     half = torch.stack([(side / ratio).flatten(), (side * ratio).flatten()], dim=-1) / 2  # (A, 2)
-    shape = torch.cat([-half, half], dim=-1).round()  # (A, 4) about the origin, as trained
-    y = torch.arange(rows) * (height // rows)  # where the sizes are odd, weights were trained with this stride
+    shape = torch.cat([-half, half], dim=-1).round()  # (A, 4), centred at the origin and rounded as in training
+    y = torch.arange(rows) * (height // rows)  # the stride that the weights were trained with, also for odd sizes
     x = torch.arange(columns) * (width // columns)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     corner = torch.stack([grid_x, grid_y, grid_x, grid_y], dim=-1)  # (rows, columns, 4)
@@ -78,7 +78,7 @@ def anchors(sizes: Sequence[int], rows: int, columns: int, width: int, height: i
 
 
 class ProposalHead(nn.Module):
-    """Slides over a map and says for each anchor whether there is an object, and where exactly."""
+    """Slides over a map, and predicts for each anchor whether there is an object, and its exact box."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ class ProposalHead(nn.Module):
 
 
 class ProposalNetwork(nn.Module):
-    """The best boxes of each level, without those that say the same."""
+    """The best boxes of each level, without duplicates."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ProposalSettings) -> None:
         super().__init__()
         self.settings = settings
         self.head = ProposalHead(len(settings.sizes[0]) * len(RATIOS))
@@ -108,14 +108,14 @@ class ProposalNetwork(nn.Module):
     def forward(self, pyramid: Sequence[Tensor], width: int, height: int) -> tuple[Tensor, Tensor]:
         """Args: pyramid, maps (B, 256, h, w); width, height of the input. Returns: boxes (B, K, 4), found (B, K) bool.
 
-        The best first; a row that is not found stands for nothing.
+        Best first. A row with `found` False is empty.
         """
         levels = [self._level(x, sizes, width, height) for x, sizes in zip(pyramid, self.settings.sizes, strict=True)]
         counts = torch.tensor([int(scores.shape[1]) for _, scores in levels])
         most = int(counts.max())
         boxes = torch.stack([extend(boxes, 1, most) for boxes, _ in levels], dim=1)  # (B, L, N, 4)
         scores = torch.stack([extend(scores, 1, most) for _, scores in levels], dim=1)  # (B, L, N)
-        own = (torch.arange(most) < counts[:, None]).to(boxes.device)  # (L, N): not made by `extend`
+        own = (torch.arange(most) < counts[:, None]).to(boxes.device)  # (L, N): not added by `extend`
         fit = own & at_least(boxes, LEAST_PROPOSAL) & (scores >= self.settings.least)
         boxes = boxes * fit.unsqueeze(-1)
         keep = suppress(boxes.reshape(-1, most, 4), self.settings.overlap).reshape(-1, len(levels), most)
@@ -133,7 +133,7 @@ class ProposalNetwork(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """Two fully connected layers over what lies under a box."""
+    """Two fully connected layers over the features under a box."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class BoxHead(nn.Module):
 
 
 class BoxPredictor(nn.Module):
-    """What a box is, and a correction for each class that it may be."""
+    """The class of a box, and a correction of the box for each class."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class BoxPredictor(nn.Module):
 
 
 class RoIHeads(nn.Module):
-    """What is done to each proposal."""
+    """The layers that process each proposal."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -170,12 +170,12 @@ class RoIHeads(nn.Module):
 
 
 @dataclass(frozen=True)
-class Found:
-    """Pairs of a box and a class, the best first, D of them.
+class Candidates:
+    """D pairs of a box and a class, best first.
 
     Attributes:
         boxes: (B, D, 4) xyxy in pixels of the input.
-        scores: (B, D) in 0..1; 0 where a row stands for nothing.
+        scores: (B, D) in 0..1; 0 in empty rows.
         labels: (B, D) int64, index into the reported classes.
     """
 
@@ -184,12 +184,14 @@ class Found:
     labels: Tensor
 
 
-class FasterRCNN(nn.Module):
-    """Args:
-    backbone: gives a pyramid of maps, the finest first.
-    classes: how many, the background included, which is class 0.
-    settings: of the proposals.
-    reported: the classes that are told of; all but the background if None.
+class FasterRCNNFPN(nn.Module):
+    """Faster R-CNN on a feature pyramid.
+
+    Args:
+        backbone: returns a pyramid of maps, the finest first.
+        classes: number of classes, including the background, which is class 0.
+        settings: of the proposal network.
+        reported: classes in the output; all except the background if None.
     """
 
     reported: Tensor
@@ -198,7 +200,7 @@ class FasterRCNN(nn.Module):
         self,
         backbone: nn.Module,
         classes: int,
-        settings: Settings = Settings(),
+        settings: ProposalSettings = ProposalSettings(),
         reported: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
@@ -212,12 +214,12 @@ class FasterRCNN(nn.Module):
         """Args: x (B, 3, H, W) normalised, H and W multiples of 32.
 
         Returns:
-            boxes (B, D, 4) xyxy in pixels; scores (B, D, C), in each row only the class for which the box is meant.
+            boxes (B, D, 4) xyxy in pixels; scores (B, D, C), in each row only that of the class that the box is for.
         """
         found = self.detect(self.backbone(x), x)
         return found.boxes, self.one_hot(found)
 
-    def detect(self, pyramid: Sequence[Tensor], x: Tensor) -> Found:
+    def detect(self, pyramid: Sequence[Tensor], x: Tensor) -> Candidates:
         """The best pairs of a box and a class, not yet suppressed."""
         height, width = int(x.shape[2]), int(x.shape[3])
         proposals, real = self.rpn(pyramid, width, height)
@@ -230,24 +232,24 @@ class FasterRCNN(nn.Module):
         row = torch.div(index, classes, rounding_mode="trunc")
         mine = pick(deltas[:, :, self.reported].reshape(-1, pairs, 4), index)  # (B, D, 4)
         boxes = clip(apply(mine, pick(proposals, row), BOX_WEIGHTS), width, height)
-        return Found(boxes, best * at_least(boxes, LEAST_BOX), index - row * classes)
+        return Candidates(boxes, best * at_least(boxes, LEAST_BOX), index - row * classes)
 
     def align(self, pyramid: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:
         """The features under each box (B, K, 4), from the level that fits its size: (B, K, 256, size, size)."""
         strides = self.settings.strides
         side = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).sqrt()  # (B, K)
-        steps = [OWN_SIZE * 2.0 ** (level - OWN_LEVEL - 1e-6) for level in range(1, len(strides))]
+        steps = [BASE_SIZE * 2.0 ** (level - BASE_LEVEL - 1e-6) for level in range(1, len(strides))]
         levels = sum(((side >= step).to(side) for step in steps), start=torch.zeros_like(side))
         return roi_align(pyramid[: len(strides)], boxes, [1 / s for s in strides], levels, size)
 
-    def one_hot(self, found: Found) -> Tensor:
+    def one_hot(self, found: Candidates) -> Tensor:
         """The scores as a column for each reported class: (B, D, C)."""
         classes = torch.arange(len(self.reported), device=found.labels.device)
         return (found.labels.unsqueeze(-1) == classes).to(found.scores) * found.scores.unsqueeze(-1)
 
 
 def at_least(boxes: Tensor, side: float) -> Tensor:
-    """Whether both sides of boxes (..., 4) are as long: (...) bool."""
+    """Whether both sides of boxes (..., 4) are at least this long: (...) bool."""
     return (boxes[..., 2] - boxes[..., 0] >= side) & (boxes[..., 3] - boxes[..., 1] >= side)
 
 
@@ -256,11 +258,11 @@ def resnet50_fpn() -> PyramidBackbone:
     return PyramidBackbone(ResNet(50), RESNET_CHANNELS)
 
 
-def fasterrcnn_resnet50_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNN:
+def fasterrcnn_resnet50_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNNFPN:
     """torchvision's network of this name."""
-    return FasterRCNN(resnet50_fpn(), classes, reported=reported)
+    return FasterRCNNFPN(resnet50_fpn(), classes, reported=reported)
 
 
-def fasterrcnn_mobilenet_v3_large_320_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNN:
+def fasterrcnn_mobilenet_v3_large_320_fpn(classes: int, reported: Sequence[int] | None = None) -> FasterRCNNFPN:
     """torchvision's network of this name: three levels of strides 32, 32 and 64, and few proposals."""
-    return FasterRCNN(PyramidBackbone(TwoMaps(), MOBILENET_CHANNELS), classes, MOBILE, reported)
+    return FasterRCNNFPN(PyramidBackbone(TwoMaps(), MOBILENET_CHANNELS), classes, MOBILE, reported)

@@ -1,4 +1,4 @@
-"""FCN: a classifier made convolutional, so that it says of every pixel what it is part of.
+"""FCN: a classifier made convolutional, so that it predicts the class of every pixel.
 
 Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation" (2015), as torchvision builds it:
 a dilated ResNet at stride 8, two convolutions, bilinear upsampling (the paper's FCN-8s has VGG-16 and skips instead).
@@ -16,7 +16,7 @@ STRIDE = 8
 
 
 class FCN(nn.Module):
-    """Args: depth of the ResNet, 50 or 101; classes, the background included."""
+    """Args: depth of the ResNet, 50 or 101; classes, their number including the background."""
 
     def __init__(self, depth: int, classes: int) -> None:
         super().__init__()

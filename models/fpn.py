@@ -1,8 +1,8 @@
-"""Feature Pyramid Network: maps of every scale, all with the same channels and all with the meaning of the coarsest.
+"""Feature Pyramid Network: maps of every scale, all with the same channels and with the semantics of the coarsest.
 
-Lin et al., "Feature Pyramid Networks for Object Detection" (2017), section 3: from the top down each map is doubled and
-added to the backbone's next finer one, behind a 1 x 1 convolution; a 3 x 3 convolution smooths each sum. One more,
-coarser map is every second cell of the last (their footnote 2).
+Lin et al., "Feature Pyramid Networks for Object Detection" (2017), section 3: from the top down, each map is doubled
+and added to the backbone's next finer one, after a 1 x 1 convolution. A 3 x 3 convolution smooths each sum. One more,
+coarser map has every second cell of the last (their footnote 2).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ CHANNELS = 256
 
 
 class PyramidNetwork(nn.Module):
-    """Args: channels, of the backbone's maps, the finest first."""
+    """Args: channels of the backbone's maps, the finest first."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class PyramidNetwork(nn.Module):
         self.layer_blocks = nn.ModuleList(nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)) for _ in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Args: maps (B, n, h, w), each as large as the next or twice. Returns: one more, (B, 256, h, w) each."""
+        """Args: maps (B, n, h, w), each as large as the next or twice as large. Returns: one more, (B, 256, h, w)."""
         sides = [inner(x) for inner, x in zip(self.inner_blocks, maps, strict=True)]
         sums = [sides[-1]]
         for side in reversed(sides[:-1]):
@@ -38,7 +38,7 @@ class PyramidBackbone(nn.Module):
     """A backbone and the pyramid on some of its maps.
 
     Args:
-        body: gives a list of maps.
+        body: returns a list of maps.
         channels: of these maps.
     """
 

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 as the trunk of Faster R-CNN: what VGG-16 is to the paper, at a hundredth of its cost.
+"""EfficientNet-Lite0 as the trunk of Faster R-CNN, instead of the paper's VGG-16, at a hundredth of its cost.
 
-The map of stride 16 gets the coarser one added, brought up to its size, as in Lin et al., "Feature Pyramid Networks"
-(2017): what the last layers know of ImageNet helps to tell classes apart. Two small layers stand for fc6 and fc7.
+The coarser map, enlarged, is added to the map of stride 16, as in Lin et al., "Feature Pyramid Networks" (2017),
+because the last layers distinguish classes best. Two small layers replace fc6 and fc7.
 
     trunk = LiteTrunk.pretrained()
     features = trunk.features(trunk.normalise(images))  # (B, 128, H/16, W/16)
@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
 
 OUT = 128  # channels of the map
-PATCH = 7  # cells along each side of what the fully connected layers look at
-EARLY = 3  # blocks, after the stem, whose edges and textures need no fine-tuning
+PATCH = 7  # cells along each side of the fully connected layers' input
+EARLY = 3  # number of blocks after the stem that need no fine-tuning, because they detect edges and textures
 
 
 class LiteTrunk(nn.Module):
-    """The trunk, with random weights. Attributes as VGG16's.
+    """The trunk, with random weights. It has the attributes of VGG16.
 
     Args:
         hidden: outputs of fc6 and fc7.
@@ -51,10 +51,10 @@ class LiteTrunk(nn.Module):
         return merged.relu()
 
     def early(self) -> list[nn.Module]:
-        """The layers that fine-tuning leaves alone."""
+        """The layers that fine-tuning does not change."""
         return [self.backbone.stem, *self.backbone.blocks[:EARLY]]
 
     @classmethod
     def pretrained(cls) -> "LiteTrunk":
-        """With the backbone's ImageNet weights; raises what EfficientNetLite0.pretrained raises."""
+        """The trunk with the backbone's ImageNet weights. Raises the errors of EfficientNetLite0.pretrained."""
         return cls(backbone=EfficientNetLite0.pretrained())

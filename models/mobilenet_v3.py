@@ -13,8 +13,8 @@ from torch import Tensor, nn
 Norm = Callable[[int], nn.Module]
 
 
-class Row(NamedTuple):
-    """A row of the paper's table; `squeeze` is whether there is squeeze-and-excitation."""
+class BlockRow(NamedTuple):
+    """A row of the paper's table. squeeze: whether the block has squeeze-and-excitation."""
 
     kernel: int
     expanded: int
@@ -27,24 +27,24 @@ class Row(NamedTuple):
 RE, HS = nn.ReLU, nn.Hardswish
 STEM = 16
 ROWS = (
-    Row(3, 16, 16, False, RE, 1),
-    Row(3, 64, 24, False, RE, 2),
-    Row(3, 72, 24, False, RE, 1),
-    Row(5, 72, 40, True, RE, 2),
-    Row(5, 120, 40, True, RE, 1),
-    Row(5, 120, 40, True, RE, 1),
-    Row(3, 240, 80, False, HS, 2),
-    Row(3, 200, 80, False, HS, 1),
-    Row(3, 184, 80, False, HS, 1),
-    Row(3, 184, 80, False, HS, 1),
-    Row(3, 480, 112, True, HS, 1),
-    Row(3, 672, 112, True, HS, 1),
-    Row(5, 672, 160, True, HS, 2),
-    Row(5, 960, 160, True, HS, 1),
-    Row(5, 960, 160, True, HS, 1),
+    BlockRow(3, 16, 16, False, RE, 1),
+    BlockRow(3, 64, 24, False, RE, 2),
+    BlockRow(3, 72, 24, False, RE, 1),
+    BlockRow(5, 72, 40, True, RE, 2),
+    BlockRow(5, 120, 40, True, RE, 1),
+    BlockRow(5, 120, 40, True, RE, 1),
+    BlockRow(3, 240, 80, False, HS, 2),
+    BlockRow(3, 200, 80, False, HS, 1),
+    BlockRow(3, 184, 80, False, HS, 1),
+    BlockRow(3, 184, 80, False, HS, 1),
+    BlockRow(3, 480, 112, True, HS, 1),
+    BlockRow(3, 672, 112, True, HS, 1),
+    BlockRow(5, 672, 160, True, HS, 2),
+    BlockRow(5, 960, 160, True, HS, 1),
+    BlockRow(5, 960, 160, True, HS, 1),
 )
-LAST_WIDER = 6  # channels that come out to those of the last row
-LAST = len(ROWS) - 3  # the row from which the reduced tail (the paper's section 6.3) has half the channels
+LAST_WIDER = 6  # factor of the output's channels on those of the last row
+LAST = len(ROWS) - 3  # the row from which on the reduced tail (the paper's section 6.3) has half the channels
 C4 = LAST + 1  # index in `features` of the first block at stride 32
 
 
@@ -63,7 +63,7 @@ def conv_norm(
 
 
 class SqueezeExcite(nn.Module):
-    """Hu et al., "Squeeze-and-Excitation" (2018): each channel times a factor that all channels' means decide."""
+    """Hu et al., "Squeeze-and-Excitation" (2018): each channel times a factor, computed from all channels' means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -76,9 +76,9 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand (unless the width stays), depthwise, squeeze, project; the input is added where the shape is kept."""
+    """Expand (if the width changes), depthwise, squeeze, project. The input is added if the shape stays the same."""
 
-    def __init__(self, inputs: int, row: Row, norm: Norm) -> None:
+    def __init__(self, inputs: int, row: BlockRow, norm: Norm) -> None:
         super().__init__()
         self.shortcut = row.stride == 1 and inputs == row.outputs
         layers: list[nn.Module] = []
@@ -99,8 +99,8 @@ def features(norm: Norm = nn.BatchNorm2d, reduced: bool = False) -> nn.Sequentia
     """The network from (B, 3, H, W) to (B, 960, H/32, W/32).
 
     Args:
-        norm: makes a normalisation for so many channels.
-        reduced: half the channels from the first block at stride 32 on.
+        norm: makes a normalisation for a number of channels.
+        reduced: whether channels are halved from the first block at stride 32 on.
     """
     rows = list(ROWS)
     if reduced:
@@ -118,7 +118,7 @@ CHANNELS = (ROWS[LAST].outputs, ROWS[-1].outputs * LAST_WIDER)  # of the two map
 
 
 class TwoMaps(nn.Sequential):
-    """The whole network as a backbone of two maps, both of stride 32: after the first such block, and the last."""
+    """The network as a backbone of two maps, both of stride 32: after the first block of that stride, and the last."""
 
     def __init__(self) -> None:
         super().__init__(*features())
@@ -133,10 +133,10 @@ class TwoMaps(nn.Sequential):
         return maps
 
 
-NORM_TENSORFLOW = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # as SSDlite was trained with
+NORM_TENSORFLOW = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # as in the training of SSDlite
 
 
 def _whole(channels: int) -> int:
-    """To the nearest multiple of 8, and not below nine tenths."""
+    """Round to the nearest multiple of 8, but not below nine tenths of the number."""
     rounded = max(8, (channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded

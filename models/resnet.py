@@ -1,19 +1,19 @@
 """ResNet-50 and -101 as a backbone: four maps, no classifier.
 
 He et al., "Deep Residual Learning" (2016), table 1, with the stride of a stage in its first 3 x 3 convolution ("v1.5"),
-as torchvision has it, whose names the weights have. For segmentation the last two stages keep their stride of 8 and
-spread their kernels instead (Yu and Koltun, "Multi-Scale Context Aggregation", 2016).
+as in torchvision, whose parameter names it uses. For segmentation, the last two stages stay at stride 8 and dilate
+their kernels instead (Yu and Koltun, "Multi-Scale Context Aggregation", 2016).
 """
 
 from torch import Tensor, nn
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 CHANNELS = (256, 512, 1024, 2048)  # of the four maps
-WIDEN = 4  # a block's output to its width
+WIDEN = 4  # factor of a block's output channels on its width
 
 
 class Bottleneck(nn.Module):
-    """1 x 1 to fewer channels, 3 x 3, 1 x 1 to more, and the input is added."""
+    """1 x 1 to fewer channels, 3 x 3, 1 x 1 to more channels; the input is added."""
 
     def __init__(self, inputs: int, width: int, stride: int, dilation: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ResNet(nn.Module):
         inputs, dilation = 64, 1
         for number, (blocks, outputs) in enumerate(zip(BLOCKS[depth], CHANNELS, strict=True), 1):
             stride = 1 if number == 1 else 2
-            before = dilation  # a stage's first block still has the kernel of the stage before
+            before = dilation  # a stage's first block has the dilation of the stage before
             if dilated and number > 2:
                 stride, dilation = 1, dilation * 2
             stage = [Bottleneck(inputs, outputs // WIDEN, stride, before)]
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """Args: x (B, 3, H, W). Returns: (B, 256, H/4, W/4), (B, 512, H/8, …), (B, 1024, H/16, …), (B, 2048, H/32, …).
 
-        The last two at H/8 if dilated.
+        The last two are at H/8 if dilated.
         """
         x = self.maxpool(self.bn1(self.conv1(x)).relu())  # (B, 64, H/4, W/4)
         maps = []

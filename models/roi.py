@@ -1,8 +1,8 @@
-"""RoI align: a patch of fixed size out of a feature map for each box, read between the cells.
+"""RoI align: a patch of fixed size from a feature map for each box, by interpolation between the cells.
 
-He et al., "Mask R-CNN" (2017), section 3: a box is divided into size x size bins, the map is sampled at
-sampling x sampling points of each bin by bilinear interpolation, and the samples of a bin are averaged; nothing is
-rounded. All boxes are read by one `grid_sample`, so that the graph has static shapes and needs no operator of its own.
+He et al., "Mask R-CNN" (2017), section 3: a box is divided into size x size bins. The map is sampled at
+sampling x sampling points of each bin by bilinear interpolation, and the samples of a bin are averaged. Nothing is
+rounded. One `grid_sample` reads all boxes, so the graph has static shapes and needs no special operator.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-OUTSIDE = -2.0  # a coordinate, in cells, at which `grid_sample` reads nothing but its zeros
+OUTSIDE = -2.0  # a coordinate, in cells, at which `grid_sample` returns zeros
 
 
 def roi_align(
@@ -22,18 +22,19 @@ def roi_align(
     size: int,
     sampling: int = 2,
 ) -> Tensor:
-    """The features under each box, each box on its own level of a pyramid (or on the only map there is).
+    """The features under each box. Each box is read from its own level of a pyramid (or from the only map).
 
-    Pixel centres lie at 0, and no box is smaller than a cell, as in Detectron and in torchvision's detectors.
+    Pixel centres are at whole coordinates, and no box is smaller than a cell, as in Detectron and in torchvision's
+    detectors.
 
-    The maps are laid out on one sheet, the first on the left and the others below one another to its right, so that
-    every box is read once and not once a level.
+    The maps are placed on one sheet, the first on the left and the others below each other to its right. So every box
+    is read once, not once per level.
 
     Args:
         maps: (B, C, h, w) each, the finest first; the others together no higher than the first.
         boxes: (B, K, 4) xyxy in pixels of the input.
         scales: cells per pixel of each map.
-        levels: (B, K) float, whole numbers: the map to read.
+        levels: (B, K) float with integer values: the map to read.
         size: bins along each side.
         sampling: points along each side of a bin.
 
@@ -59,10 +60,10 @@ def roi_align(
 
 
 def _points(boxes: Tensor, about: Tensor, points: int) -> Tensor:
-    """Where each box is sampled along each axis.
+    """The sampling points of each box along each axis.
 
-    Args: boxes (B, K, 4); about (B, K, 5), of each box's map its scale, x, y, width and height on the sheet.
-    Returns: (B, K, xy, points) in cells of the sheet; OUTSIDE for what lies off the box's own map.
+    Args: boxes (B, K, 4); about (B, K, 5): scale, x, y, width and height of each box's map on the sheet.
+    Returns: (B, K, xy, points) in cells of the sheet; OUTSIDE for points that are not on the box's map.
     """
     column = about.unsqueeze(-1)  # (B, K, 5, 1)
     scale, corner, limit = column[:, :, 0:1], column[:, :, 1:3], column[:, :, 3:5]
@@ -71,12 +72,12 @@ def _points(boxes: Tensor, about: Tensor, points: int) -> Tensor:
     start, length = ends[..., :1], (ends[..., 1:] - ends[..., :1]).clamp(min=1.0)
     step = (torch.arange(points, dtype=boxes.dtype, device=boxes.device) + 0.5) / points
     at = start + step * length  # in cells of the map
-    inside = (at >= -1) & (at <= limit)  # up to a cell outside counts as the edge, farther as zero
+    inside = (at >= -1) & (at <= limit)  # up to a cell outside counts as the edge, farther away as zero
     return torch.where(inside, torch.minimum(at.clamp(min=0.0), limit - 1) + corner, OUTSIDE)
 
 
 def _sheet(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
-    """The maps side by side, and the (x, y) of each one's top left cell."""
+    """The maps on one sheet, and the (x, y) of the top left cell of each map."""
     first, rest = maps[0], maps[1:]
     if not rest:
         return first, [(0, 0)]
@@ -92,5 +93,5 @@ def _sheet(maps: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
 
 
 def extend(table: Tensor, dim: int, length: int) -> Tensor:
-    """The table made longer along one axis, its last row repeated: one Gather in a graph, where padding is a dozen."""
+    """Lengthen a table along one axis by repeating its last row. In a graph, it is one Gather; padding is a dozen."""
     return table.index_select(dim, torch.arange(length, device=table.device).clamp(max=int(table.shape[dim]) - 1))

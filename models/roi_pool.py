@@ -1,9 +1,11 @@
-"""RoI pooling: a patch of fixed size out of a feature map for each box, the largest value in each bin.
+"""RoI pooling: a patch of fixed size from a feature map for each box, with the largest value in each bin.
 
 Girshick, "Fast R-CNN" (2015), section 2.1; the lecture's "Region of Interest (RoI) pooling layer": project the region
-onto the map, divide it into a grid whose cells depend on its size, take the maximum of each cell. Exact, in plain
-operations and static shapes: a sparse table holds the maximum of every window whose sides are powers of two, and any
-bin is covered by four of them. Reading four rows a bin does not grow with the bin, and it is one Gather.
+onto the map, divide it into a grid whose cells depend on its size, take the maximum of each cell.
+
+This is exact, with plain operations and static shapes. A sparse table has the maximum of every window whose sides are
+powers of two. Four of these windows cover any bin, so a bin needs four rows of the table, whatever its size. Reading
+them is a Gather.
 """
 
 import torch
@@ -14,17 +16,17 @@ from torch.nn import functional as F
 def roi_pool(features: Tensor, boxes: Tensor, scale: float, size: int) -> Tensor:
     """The largest features under each box.
 
-    As in the paper's code, a box covers the cells from round(x1 * scale) to round(x2 * scale) inclusive, at least one;
-    bin p of a side of n cells goes from floor(p * n / size) to ceil((p + 1) * n / size), and neighbours may overlap.
+    As in the paper's code, a box covers the cells from round(x1 * scale) to round(x2 * scale) inclusive, at least one.
+    Bin p of a side of n cells is from floor(p * n / size) to ceil((p + 1) * n / size); neighbouring bins may overlap.
 
     Args:
         features: (B, C, h, w).
-        boxes: (B, K, 4) xyxy in pixels of the input, cut at its edges.
+        boxes: (B, K, 4) xyxy in pixels of the input, clipped to it.
         scale: cells of the map per pixel of the input, e.g. 1 / 16.
         size: bins along each side.
 
     Returns:
-        (B, K, C, size, size); 0 in bins that lie outside the map.
+        (B, K, C, size, size); 0 in bins outside of the map.
     """
     height, width = (int(side) for side in features.shape[2:])
     near_x, far_x, level_x, filled_x = _bins(boxes[..., 0], boxes[..., 2], scale, size, width)  # (B, K, size) each
@@ -44,18 +46,18 @@ def roi_pool(features: Tensor, boxes: Tensor, scale: float, size: int) -> Tensor
 
 
 def _bins(low: Tensor, high: Tensor, scale: float, size: int, cells: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """How the bins of one side are covered, each by two windows of 2^k cells.
+    """The windows that cover the bins of one side: each bin is covered by two windows of 2^k cells.
 
-    Whole numbers from the first rounding on: positions in a table bear no rounding errors, at any precision.
+    All numbers are integers after the first rounding, because a rounding error would read another row of the table.
 
     Returns:
-        where the windows begin, the one at the bin's start and the one at its end, in 0..cells - 1; k; and whether
-        the bin has a cell at all. All (B, K, size), int64 but for the last.
+        the starts of the two windows, at the bin's start and at its end, in 0..cells - 1; k; and whether the bin has
+        any cell. All (B, K, size), int64 except for the last.
     """
     first, last = ((v * scale + 0.5).floor().long().clamp(0, cells) for v in (low, high))
     length = (last - first).clamp(min=0) + 1  # (B, K), at most cells + 1
     n, p = torch.arange(cells + 2, device=low.device).unsqueeze(1), torch.arange(size, device=low.device)
-    begins, ends = n * p // size, -(-n * (p + 1) // size)  # (cells + 2, size): those of each length there is
+    begins, ends = n * p // size, -(-n * (p + 1) // size)  # (cells + 2, size): of each possible length
     start = (first.unsqueeze(-1) + begins[length]).clamp(max=cells)
     end = (first.unsqueeze(-1) + ends[length]).clamp(max=cells)
     k = torch.tensor([max(v.bit_length() - 1, 0) for v in range(cells + 1)], device=low.device)  # of each length
@@ -64,15 +66,15 @@ def _bins(low: Tensor, high: Tensor, scale: float, size: int, cells: int) -> tup
 
 
 def _levels(cells: int, size: int) -> int:
-    """How many powers of two there are up to the longest bin."""
+    """The number of powers of two up to the longest bin."""
     longest = min(-(-(cells + 1) // size) + 1, cells)
     return longest.bit_length()
 
 
 def _tables(features: Tensor, levels_y: int, levels_x: int) -> Tensor:
-    """The maximum of every window of 2^i x 2^j cells, by its top left cell, as rows (B * i * j * h * w, C)."""
+    """The maximum of every window of 2^i x 2^j cells, indexed by its top left cell: rows (B * i * j * h * w, C)."""
     tables = []
-    tall = features.permute(0, 2, 3, 1)  # (B, h, w, C), so that a cell's channels are read in one go
+    tall = features.permute(0, 2, 3, 1)  # (B, h, w, C), so that a cell's channels are contiguous
     for i in range(levels_y):
         tall = _doubled(tall, 1, i) if i else tall
         wide = tall
@@ -83,9 +85,9 @@ def _tables(features: Tensor, levels_y: int, levels_x: int) -> Tensor:
 
 
 def _doubled(windows: Tensor, axis: int, level: int) -> Tensor:
-    """From windows of 2^(level - 1) cells to such of 2^level: of two neighbours, the larger.
+    """Windows of 2^level cells from windows of 2^(level - 1): the maximum of two neighbours.
 
-    Those that would reach over the edge stay as they are; nobody reads them.
+    Windows that would extend over the edge stay unchanged; they are never read.
     """
     step, cells = 2 ** (level - 1), int(windows.shape[axis])
     rest = cells - step

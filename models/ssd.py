@@ -1,7 +1,8 @@
 """SSD300 with VGG-16, for inference with torchvision's weights.
 
-Liu et al., "SSD: Single Shot MultiBox Detector" (2016): from six maps, each coarser than the one before, 3 x 3
-convolutions read scores and corrections of default boxes of the map's own size; nothing is proposed and nothing pooled.
+Liu et al., "SSD: Single Shot MultiBox Detector" (2016): on each of six maps, which get coarser and coarser, 3 x 3
+convolutions predict scores and corrections of default boxes, whose size fits the map. There are no proposals and no
+pooling.
 
     model = SSD300(classes=91)
     boxes, scores = model(x)  # x (B, 3, 300, 300) normalised; (B, 8732, 4) xyxy pixels, (B, 8732, 90)
@@ -21,7 +22,7 @@ EARLY = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "ceil", 512, 512, 512)
 LATE = ("pool", 512, 512, 512)  # and to conv5_3
 MAPS = (512, 1024, 512, 256, 256, 256)  # channels
 EXTRA = ((1024, 256, 512, 2, 1), (512, 128, 256, 2, 1), (256, 128, 256, 1, 0), (256, 128, 256, 1, 0))
-CONV4_3_NORM = 20.0  # what the first map is scaled to at the start; learnt
+CONV4_3_NORM = 20.0  # initial norm of the first map; it is learned
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class DefaultBoxes:
     """The table of default boxes (section 2.2).
 
     Attributes:
-        ratios: of the longer to the shorter side, for each map; 1 is always there.
-        scales: of the square boxes of each map, as shares of the picture, and one more.
+        ratios: of the longer to the shorter side, for each map; 1 is always included.
+        scales: sides of the square boxes of each map, as shares of the picture's, and one more.
         steps: pixels between the centres, for each map; None if the map's cells fill the picture.
     """
 
@@ -39,11 +40,11 @@ class DefaultBoxes:
     steps: tuple[int, ...] | None = None
 
     def count(self, level: int) -> int:
-        """How many stand at each cell of a map."""
+        """Number of default boxes at each cell of a map."""
         return 2 + 2 * len(self.ratios[level])
 
     def grid(self, level: int, rows: int, columns: int, width: int, height: int) -> Tensor:
-        """Those of one map of a picture of width x height, (rows * columns * count, 4) xyxy in pixels, cell by cell."""
+        """The boxes of one map, cell by cell: (rows * columns * count, 4) xyxy in pixels of the picture."""
         own, next_one = self.scales[level : level + 2]
         between = math.sqrt(own * next_one)
         shapes = [(own, own), (between, between)]
@@ -68,7 +69,7 @@ PAPER = DefaultBoxes(
 
 
 class VGG(nn.Module):
-    """VGG-16 with its fully connected layers made convolutional, and four more maps behind it."""
+    """VGG-16 with its fully connected layers made convolutional, and four more maps after it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +77,7 @@ class VGG(nn.Module):
         self.features = nn.Sequential(*_convolutions(3, EARLY))
         fc = nn.Sequential(
             nn.MaxPool2d(3, 1, 1),
-            nn.Conv2d(512, 1024, 3, padding=6, dilation=6),  # fc6, spread
+            nn.Conv2d(512, 1024, 3, padding=6, dilation=6),  # fc6, dilated
             nn.ReLU(True),
             nn.Conv2d(1024, 1024, 1),  # fc7
             nn.ReLU(True),
@@ -108,8 +109,8 @@ def _convolutions(inputs: int, plan: Sequence[int | str]) -> list[nn.Module]:
     return layers
 
 
-class Readers(nn.Module):
-    """A convolution for each map, and what they read in one table. Args: columns, how many numbers a default box."""
+class ScoringHead(nn.Module):
+    """A convolution for each map; their outputs are one table. Args: columns, the numbers per default box."""
 
     def __init__(self, layers: Sequence[nn.Module], columns: int) -> None:
         super().__init__()
@@ -120,35 +121,37 @@ class Readers(nn.Module):
         """Args: maps (B, n, h, w). Returns: (B, N, columns), map by map, cell by cell, default box by default box."""
         tables = []
         for layer, x in zip(self.module_list, maps, strict=True):
-            read = layer(x)
-            _, channels, rows, columns = (int(n) for n in read.shape)
+            output = layer(x)
+            _, channels, rows, columns = (int(n) for n in output.shape)
             boxes = channels // self.columns
-            cells = read.reshape(-1, boxes, self.columns, rows, columns).permute(0, 3, 4, 1, 2)
+            cells = output.reshape(-1, boxes, self.columns, rows, columns).permute(0, 3, 4, 1, 2)
             tables.append(cells.reshape(-1, rows * columns * boxes, self.columns))
         return torch.cat(tables, dim=1)
 
 
-class Head(nn.Module):
-    """Args: classification, regression: what reads scores and corrections."""
+class SSDHead(nn.Module):
+    """Args: classification, which predicts scores; regression, which predicts corrections."""
 
-    def __init__(self, classification: Readers, regression: Readers) -> None:
+    def __init__(self, classification: ScoringHead, regression: ScoringHead) -> None:
         super().__init__()
         self.classification_head = classification
         self.regression_head = regression
 
 
 class SSD(nn.Module):
-    """Args:
-    backbone: gives a list of maps.
-    head: reads them.
-    boxes: the default boxes.
-    reported: the classes that are told of; all but the background, class 0, if None.
+    """SSD on any backbone.
+
+    Args:
+        backbone: returns a list of maps.
+        head: predicts scores and corrections from them.
+        boxes: the default boxes.
+        reported: classes in the output; all except the background, class 0, if None.
     """
 
     reported: Tensor
 
     def __init__(
-        self, backbone: nn.Module, head: Head, boxes: DefaultBoxes, reported: Sequence[int] | None = None
+        self, backbone: nn.Module, head: SSDHead, boxes: DefaultBoxes, reported: Sequence[int] | None = None
     ) -> None:
         super().__init__()
         self.backbone, self.head, self.boxes = backbone, head, boxes
@@ -166,11 +169,11 @@ class SSD(nn.Module):
 
 
 class SSD300(SSD):
-    """torchvision's ssd300_vgg16. Args: classes, the background included; reported as in SSD."""
+    """torchvision's ssd300_vgg16. Args: classes, their number including the background; reported as in SSD."""
 
     def __init__(self, classes: int, reported: Sequence[int] | None = None) -> None:
-        def readers(columns: int) -> Readers:
+        def scoring(columns: int) -> ScoringHead:
             layers = [nn.Conv2d(n, PAPER.count(i) * columns, 3, padding=1) for i, n in enumerate(MAPS)]
-            return Readers(layers, columns)
+            return ScoringHead(layers, columns)
 
-        super().__init__(VGG(), Head(readers(classes), readers(4)), PAPER, reported)
+        super().__init__(VGG(), SSDHead(scoring(classes), scoring(4)), PAPER, reported)

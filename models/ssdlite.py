@@ -1,6 +1,6 @@
 """SSDlite320 with MobileNetV3-Large, for inference with torchvision's weights.
 
-Sandler et al., "MobileNetV2" (2018), section 6.2: SSD whose convolutions are all depthwise and 1 x 1; on Howard et al.,
+Sandler et al., "MobileNetV2" (2018), section 6.2: SSD whose convolutions are all depthwise or 1 x 1; on Howard et al.,
 "Searching for MobileNetV3" (2019), section 6.3: the first map is the expansion inside the first block at stride 32.
 
     model = SSDLite(classes=91)
@@ -21,11 +21,11 @@ from watchline.models.mobilenet_v3 import (
     conv_norm,
     features,
 )
-from watchline.models.ssd import SSD, DefaultBoxes, Head, Readers
+from watchline.models.ssd import SSD, DefaultBoxes, ScoringHead, SSDHead
 
 LEVELS = 6
 MAPS = (ROWS[LAST].expanded, ROWS[-1].outputs * LAST_WIDER)  # channels of the backbone's two maps
-EXTRA = (512, 256, 256, 128)  # channels of the maps behind the backbone
+EXTRA = (512, 256, 256, 128)  # channels of the maps after the backbone's
 LEAST, MOST = 0.2, 0.95  # scales of the first and the last map's boxes
 BOXES = DefaultBoxes(
     ratios=((2, 3),) * LEVELS,
@@ -34,7 +34,7 @@ BOXES = DefaultBoxes(
 
 
 class MobileNet(nn.Module):
-    """Args: reduced, whether the last blocks have half the channels, as without ImageNet weights."""
+    """Args: reduced, whether the last blocks have half the channels (torchvision's without ImageNet weights)."""
 
     def __init__(self, reduced: bool) -> None:
         super().__init__()
@@ -74,19 +74,19 @@ def _extra(inputs: int, outputs: int) -> nn.Sequential:
 class SSDLite(SSD):
     """torchvision's ssdlite320_mobilenet_v3_large.
 
-    Args: classes, the background included; reduced as in MobileNet; reported as in SSD.
+    Args: classes, their number including the background; reduced as in MobileNet; reported as in SSD.
     """
 
     def __init__(self, classes: int, reduced: bool = True, reported: Sequence[int] | None = None) -> None:
         backbone = MobileNet(reduced)
 
-        def readers(columns: int) -> Readers:
+        def scoring(columns: int) -> ScoringHead:
             layers = [
                 nn.Sequential(
                     conv_norm(n, n, 3, nn.ReLU6, NORM_TENSORFLOW, groups=n), nn.Conv2d(n, BOXES.count(i) * columns, 1)
                 )
                 for i, n in enumerate(backbone.channels)
             ]
-            return Readers(layers, columns)
+            return ScoringHead(layers, columns)
 
-        super().__init__(backbone, Head(readers(classes), readers(4)), BOXES, reported)
+        super().__init__(backbone, SSDHead(scoring(classes), scoring(4)), BOXES, reported)

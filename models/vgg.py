@@ -1,8 +1,9 @@
 """VGG-16: thirteen convolutions of 3 x 3 and two fully connected layers, the trunk of Fast and Faster R-CNN.
 
 Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition" (2015), configuration D.
-The fifth pooling is left out, as detectors need it: the map has stride 16 and RoI pooling takes its place. Names are
-torchvision's, so that its ImageNet weights load; the last layer, ImageNet's thousand classes, is left behind.
+The fifth pooling is left out, as in the detectors: the map has stride 16, and RoI pooling replaces the fifth pooling.
+The parameter names are torchvision's, so its ImageNet weights load. The last layer, ImageNet's thousand classes, is
+left out.
 
     trunk = VGG16.pretrained(state_dict, "vgg16-397923af.pth")
     features = trunk.features(trunk.normalise(images))  # (B, 512, H/16, W/16)
@@ -18,8 +19,8 @@ from watchline.models.errors import CheckpointError
 
 CHANNELS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
 OUT = 512  # channels of the map
-PATCH = 7  # cells along each side of what the fully connected layers look at
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1, as torchvision trains with
+PATCH = 7  # cells along each side of the fully connected layers' input
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB in 0..1, as in torchvision's training
 EXPECTED = "a state dict of torchvision's vgg16: features.0 to .28, classifier.0 and .3"
 
 
@@ -30,8 +31,11 @@ class VGG16(nn.Module):
         hidden: outputs of fc6 and fc7. ImageNet's weights have 4096.
 
     Attributes:
-        channels: of the map. width: of the vectors. stride: pixels a cell of the map. multiple: what the sides of
-            pictures must be multiples of. pad: RGB, the colour that `normalise` makes nearly zero.
+        channels: of the map.
+        width: length of the vectors.
+        stride: pixels per cell of the map.
+        multiple: the sides of pictures must be multiples of it.
+        pad: RGB, the colour that `normalise` maps to nearly zero.
     """
 
     channels = OUT
@@ -52,12 +56,12 @@ class VGG16(nn.Module):
         )
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> float, the mean of ImageNet's pixels at 0 and their deviation 1."""
+        """(B, 3, H, W) RGB in 0..255 -> float, in which ImageNet's pixels have mean 0 and deviation 1."""
         mean, std = (torch.tensor(v, device=images.device).view(3, 1, 1) * 255 for v in (MEAN, STD))
         return (images.float() - mean) / std
 
     def early(self) -> list[nn.Module]:
-        """The layers that fine-tuning leaves alone: conv1 and conv2, as in the paper (section 3.3)."""
+        """The layers that fine-tuning does not change: conv1 and conv2, as in the paper (section 3.3)."""
         return [self.features[i] for i in range(10)]
 
     @classmethod
@@ -65,13 +69,13 @@ class VGG16(nn.Module):
         """The trunk with ImageNet's weights.
 
         Args:
-            state: of torchvision's vgg16; its last layer, classifier.6, may be missing.
-            where: it comes from, for the error.
+            state: state dict of torchvision's vgg16; its last layer, classifier.6, may be missing.
+            where: name of the file, for the error.
 
         Raises:
-            CheckpointError: it is of another network.
+            CheckpointError: the state dict is of another network.
         """
-        with torch.device("meta"):  # half a gigabyte of random numbers that nobody would read
+        with torch.device("meta"):  # otherwise half a gigabyte of random numbers is made, and never used
             model = cls()
         wanted = {name: value.shape for name, value in model.state_dict().items()}
         if wrong := _differences(state, wanted):
@@ -96,7 +100,7 @@ def _convolutions() -> list[nn.Module]:
 
 
 def _differences(state: Mapping[str, Tensor], wanted: Mapping[str, torch.Size]) -> list[str]:
-    """What a state dict lacks, has in another shape, or has beyond the trunk and ImageNet's last layer."""
+    """Parameters that a state dict lacks or has in another shape, and those that are not of VGG-16."""
     found = []
     for name, shape in wanted.items():
         value = state.get(name)

@@ -1,9 +1,9 @@
-"""YOLOv2: a fully convolutional detector that reads its boxes off one grid.
+"""YOLOv2: a fully convolutional detector that predicts its boxes on one grid.
 
 Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger" (2017), section 2; the lecture's "YOLO v2": dimension
-priors, location prediction, passthrough, multi-scale. Two things differ from the paper's Darknet-19: the backbone is
-EfficientNet-Lite0, and the grid has stride 16, to which finer features come by the paper's passthrough
-(space to depth) and coarser ones by doubling.
+priors, location prediction, passthrough, multi-scale. Two things differ from the paper's Darknet-19. The backbone is
+EfficientNet-Lite0. The grid has stride 16: finer features are added by the paper's passthrough (space to depth),
+coarser ones by enlarging them.
 
     model = YOLOv2(priors)
     raw = model(normalise(images))                  # (B, K * (5 + C), H/16, W/16)
@@ -26,11 +26,11 @@ STRIDE = 16
 HIDDEN = 192
 SLIM: Widths = ((16,), (48,), (96, 144), (160, 240), (288, 336), (480, 576), (640,))
 SLIM_LAST, SLIM_HIDDEN = 160, 160
-"""The backbone and the head of `yolov2-slim`, which takes no longer than YOLOX-nano on a CPU."""
+"""The backbone and the head of `yolov2-slim`, which is as fast as YOLOX-nano on a CPU."""
 
-MAX_LOG_SIZE = 4.0  # exp() of a predicted log size stays finite from the first step on
-MOST, SHARPNESS = 10, 3.0  # of `assign`
-REACH = 2.0  # a centre may lie half a cell outside its own cell, so that four cells can answer for an object
+MAX_LOG_SIZE = 4.0  # limit of a predicted log size, so that exp() stays finite from the first step on
+MOST, SHARPNESS = 10, 3.0  # parameters of `assign`
+REACH = 2.0  # a predicted centre may be half a cell outside its cell, so four cells can predict an object
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def normalise(images: Tensor) -> Tensor:
 
 
 class YOLOv2(nn.Module):
-    """Attributes: priors (K, 2), width and height in cells of the grid; classes, how many."""
+    """The network. Attributes: priors (K, 2), width and height in cells of the grid; classes, their number."""
 
     priors: Tensor
 
@@ -59,7 +59,7 @@ class YOLOv2(nn.Module):
         self.region = nn.Conv2d(hidden, len(priors) * (5 + classes), 1)
         nn.init.normal_(self.region.weight, std=0.01)
         bias = torch.zeros(len(priors), 5 + classes)
-        bias[:, 4] = -math.log(99.0)  # nearly every cell is background: start there
+        bias[:, 4] = -math.log(99.0)  # start with the prediction that nearly every cell is background
         self.region.bias = nn.Parameter(bias.flatten())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,10 +75,10 @@ class YOLOv2(nn.Module):
 
 
 def like(state: Mapping[str, Tensor]) -> YOLOv2:
-    """An untrained network of the shapes of these weights.
+    """An untrained network with the shapes of these weights.
 
     Raises:
-        KeyError, IndexError, ValueError: they are not of this network.
+        KeyError, IndexError, ValueError: the weights are not of this network.
     """
     priors, region = state["priors"], state["region.weight"]
     prefix = "backbone."
@@ -97,10 +97,10 @@ def _separable(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def split(raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The region layer's numbers as boxes and logits.
+    """Convert the region layer's output to boxes and logits.
 
-    "Direct location prediction": b_x = sigma(t_x) + c_x and b_w = p_w exp(t_w), in cells; here sigma is stretched by
-    REACH about its middle.
+    "Direct location prediction": b_x = sigma(t_x) + c_x and b_w = p_w exp(t_w), in cells. Here sigma is stretched by
+    REACH around its middle.
 
     Args:
         raw: (B, K * (5 + C), h, w).
@@ -129,16 +129,18 @@ def decode(raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Targets:
-    """The true boxes of a batch in one table, and what is not known of it in another.
+    """The true boxes of a batch in one table, and the regions with incomplete labels in another.
 
     Attributes:
-        image: (G,) int64, which picture of the batch.
+        image: (G,) int64, index of the picture in the batch.
         boxes: (G, 4) float32 xyxy in pixels of the input.
         classes: (G,) int64.
-        ignore: (G,) bool: what overlaps such a box counts neither as object nor as background.
-        sure: (G,) float32 in 0..1: how much a label counts; 1 for a person's, less for a teacher's that wavers.
-        open_image: (R,) int64. open_boxes: (R, 4) float32. open_classes: (R, C) bool: parts of pictures in which not
-            every object of these classes has a box, so that one seen there is no mistake.
+        ignore: (G,) bool: predictions that overlap such a box count neither as object nor as background.
+        sure: (G,) float32 in 0..1: weight of the label; 1 for a person's, less for an uncertain one of a teacher.
+        open_image: (R,) int64, index of the picture of an open region. In an open region, not every object of the open
+            classes has a box, so a prediction there is not counted as wrong.
+        open_boxes: (R, 4) float32, the open regions.
+        open_classes: (R, C) bool, their open classes.
     """
 
     image: Tensor
@@ -153,7 +155,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Weights:
-    """How the parts of the region loss are balanced."""
+    """The weights of the parts of the region loss."""
 
     coord: float = 2.5
     objectness: float = 1.0
@@ -163,20 +165,20 @@ class Weights:
 def region_loss(raw: Tensor, priors: Tensor, targets: Targets, weights: Weights = Weights()) -> dict[str, Tensor]:
     """The three parts of YOLOv2's loss, and their weighted sum.
 
-    Those predictions that can reach an object's centre compete for it (`assign`; the paper: the best prior in the
-    object's cell). The winners' boxes are drawn to the object (complete IoU, Zheng et al. 2020, in place of squared
-    errors), their objectness to the IoU they have reached, their classes to the label (softmax cross-entropy); an
-    unsure label counts less, and asks for less objectness. Every other prediction is drawn to objectness 0, unless
-    `background` says that it may be right.
+    The predictions that can reach an object's centre compete for it (`assign`; the paper: the best prior in the
+    object's cell). The winners' boxes are trained towards the object (complete IoU, Zheng et al. 2020, instead of
+    squared errors), their objectness towards their IoU, their classes towards the label (softmax cross-entropy). An
+    uncertain label counts less, and its target of the objectness is lower. Every other prediction is trained towards
+    objectness 0, except those that may be right (`background`).
 
     Args:
-        raw: (B, K * (5 + C), h, w), what the network gave.
+        raw: (B, K * (5 + C), h, w), the network's output.
         priors: (K, 2) in cells.
         targets: the true boxes.
         weights: of the parts.
 
     Returns:
-        "loss", "coord", "objectness" and "class": scalars, sums over the batch divided by the count of positives.
+        "loss", "coord", "objectness" and "class": scalars, sums over the batch divided by the number of positives.
     """
     boxes, objectness, logits = split(raw, priors)
     with torch.no_grad():
@@ -200,14 +202,16 @@ def region_loss(raw: Tensor, priors: Tensor, targets: Targets, weights: Weights 
 def assign(
     boxes: Tensor, objectness: Tensor, logits: Tensor, targets: Targets, height: int, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which predictions answer for which objects: those that are doing best at it.
+    """Assign predictions to objects: those that currently predict an object best.
 
-    All priors of the four cells that can reach an object's centre compete for it. As many win as the overlaps of the
-    best MOST add up to, at least one, in the order of Pr(class) * IoU^SHARPNESS (dynamic k and alignment: Ge et al.,
-    "YOLOX", 2021; Feng et al., "TOOD", 2021). Two objects that want one prediction: the better match has it.
+    All priors of the four cells that can reach an object's centre compete for it. The number of winners is the sum of
+    the best MOST overlaps, at least one. The winners are the best by Pr(class) * IoU^SHARPNESS (dynamic k and
+    alignment: Ge et al., "YOLOX", 2021; Feng et al., "TOOD", 2021). A prediction that wins two objects is assigned to
+        its better
+    match.
 
     Args:
-        boxes, objectness, logits: as `split` gives them, of a grid of height x width cells.
+        boxes, objectness, logits: outputs of `split`, for a grid of height x width cells.
         targets: the true boxes.
 
     Returns:
@@ -223,22 +227,22 @@ def assign(
     wins = overlap.topk(min(MOST, overlap.shape[1]), dim=1).values.sum(1).round().clamp(min=1)  # (G,)
     rank = match.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     chosen = (rank < wins[:, None]) & inside
-    place = image * boxes.shape[1] + index
+    flat = image * boxes.shape[1] + index
     best = torch.zeros(boxes.shape[:2], dtype=match.dtype, device=match.device).flatten()
-    best.scatter_reduce_(0, place[chosen], match[chosen], "amax")
-    row, which = (chosen & (match == best[place])).nonzero(as_tuple=True)
+    best.scatter_reduce_(0, flat[chosen], match[chosen], "amax")
+    row, which = (chosen & (match == best[flat])).nonzero(as_tuple=True)
     return image[row, 0], index[row, which], rows[row]
 
 
 def candidates(centre: Tensor, priors: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """The predictions whose cell can reach a centre: REACH / 2 cells at most between it and the cell's middle.
+    """The predictions whose cell can reach a centre: it is at most REACH / 2 cells from the middle of the cell.
 
     Args:
         centre: (G, 2) in cells.
 
     Returns:
-        (G, A) int64, indices of predictions as in `split`, and (G, A) bool, whether they lie inside the grid; A is
-        four cells times the priors.
+        (G, A) int64, indices of predictions as in `split`, and (G, A) bool, whether they are inside the grid. A is four
+        cells times the priors.
     """
     first = (centre - 0.5).floor()
     steps = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], device=centre.device)
@@ -250,25 +254,25 @@ def candidates(centre: Tensor, priors: int, height: int, width: int) -> tuple[Te
 
 
 def background(boxes: Tensor, logits: Tensor, targets: Targets) -> Tensor:
-    """Which predictions are wrong where no object answers to them, (B, N) bool.
+    """The predictions that count as background if they are not assigned to an object, (B, N) bool.
 
-    Not those that overlap an object by IoU > 0.6 (Darknet's threshold) or an ignored one by 0.4, and not those of a
-    class that is open where their centre lies.
+    Predictions that overlap an object by IoU > 0.6 (Darknet's threshold), or an ignored one by 0.4, do not. Neither do
+    predictions of an open class whose centre is in an open region.
     """
     overlap = _iou(boxes[targets.image], targets.boxes[:, None] / STRIDE)  # (G, N)
     spared = overlap > torch.where(targets.ignore, 0.4, 0.6)[:, None]
     hits = torch.zeros(boxes.shape[:2], dtype=torch.float32, device=boxes.device)
     hits.index_add_(0, targets.image, spared.float())
-    there = boxes[targets.open_image]  # (R, N, 4)
-    centre, part = (there[..., :2] + there[..., 2:]) / 2, targets.open_boxes[:, None] / STRIDE
-    inside = ((centre > part[..., :2]) & (centre < part[..., 2:])).all(-1)  # (R, N)
+    theirs = boxes[targets.open_image]  # (R, N, 4)
+    centre, region = (theirs[..., :2] + theirs[..., 2:]) / 2, targets.open_boxes[:, None] / STRIDE
+    inside = ((centre > region[..., :2]) & (centre < region[..., 2:])).all(-1)  # (R, N)
     unknown = targets.open_classes.gather(1, logits[targets.open_image].argmax(-1))  # (R, N)
     hits.index_add_(0, targets.open_image, (inside & unknown).float())
     return hits == 0
 
 
 def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (..., 4) xyxy that broadcast."""
+    """IoU of boxes (..., 4) xyxy, which broadcast."""
     size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     shared = size.prod(-1)
     union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
@@ -276,7 +280,7 @@ def _iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Complete IoU of boxes pair by pair: IoU less the distance of the centres and the difference of the shapes.
+    """Complete IoU of pairs of boxes: IoU minus the distance of the centres and the difference of the aspect ratios.
 
     Zheng et al., "Distance-IoU Loss" (2020), equations 7 to 11. Args: a, b (P, 4) xyxy. Returns: (P,), at most 1.
     """

@@ -1,15 +1,19 @@
-"""Average precision: how good a detector is, as PASCAL VOC measures it.
+"""Average precision: PASCAL VOC's measure of how good a detector is.
 
 Everingham et al., "The PASCAL Visual Object Classes Challenge: A Retrospective" (2015), section 2.4.3; the lecture's
-"mAP with IoU >= .5". The rules are those of the development kit's `VOCevaldet.m`: detections of a class go best score
-first, and each is judged by the truth of its picture that it overlaps most, the first of equals. From the threshold on
-(`ovmax >= minoverlap`, so 0.5 itself counts) it is a true positive, but a false one if a better detection had that
-truth already, even where another truth would have been free; below, it is false. A detection whose truth is
-`difficult` counts as neither, however many there are, and difficult truths need not be found.
+"mAP with IoU >= .5". The rules are those of the development kit's `VOCevaldet.m`:
 
-One difference: the kit counts pixels from 1 and includes the last one, so its boxes have width xmax - xmin + 1. Ours
-are half-open: the same box is (xmin - 1, ymin - 1, xmax, ymax) here, and the IoU is the same. A reader that takes the
-numbers as they are makes every box one pixel too small.
+- The detections of a class are judged in order of their score, best first. Each is compared with the ground truth of
+  its picture that it overlaps most (the first of equals).
+- At the threshold or above (`ovmax >= minoverlap`, so 0.5 itself counts), it is a true positive. It is a false positive
+  if a better detection has that truth already, even if another truth is still free. Below the threshold, it is a false
+  positive.
+- A detection whose truth is `difficult` counts as neither, and any number of detections may have that truth. Difficult
+  truths need not be found.
+
+One difference: the kit counts pixels from 1 and includes the last one, so its boxes have width xmax - xmin + 1. Our
+boxes are half-open: the same box is (xmin - 1, ymin - 1, xmax, ymax), with the same IoU. Code that reads VOC's numbers
+without this conversion makes every box one pixel too small.
 """
 
 from collections.abc import Sequence
@@ -25,8 +29,8 @@ Rule = Literal["area", "11-point"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a detector found in one picture: boxes (N, 4) xyxy, scores (N,), classes (N,); in any order."""
+class Predictions:
+    """The detections of one picture, in any order: boxes (N, 4) xyxy, scores (N,), classes (N,)."""
 
     boxes: Boxes
     scores: NDArray[np.float32]
@@ -35,7 +39,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is in one picture: boxes (M, 4) xyxy, classes (M,), difficult (M,) bool."""
+    """The ground truth of one picture: boxes (M, 4) xyxy, classes (M,), difficult (M,) bool."""
 
     boxes: Boxes
     classes: NDArray[np.int64]
@@ -43,23 +47,23 @@ class Truth:
 
 
 def average_precision(
-    found: Sequence[Found], truth: Sequence[Truth], classes: int, threshold: float = 0.5, rule: Rule = "area"
+    found: Sequence[Predictions], truth: Sequence[Truth], classes: int, threshold: float = 0.5, rule: Rule = "area"
 ) -> NDArray[np.float64]:
     """Average precision of each class.
 
     Args:
-        found, truth: one of each for every picture, in the same order. Equal scores keep the order of the pictures
-            and of the rows.
-        classes: how many there are.
-        threshold: IoU from which a detection is right, in 0..1 and more than 0.
-        rule: "area" under the whole falling precision-recall curve (VOC 2010 and later), or its mean at "11-point"
-            recalls 0, 0.1, … 1 (VOC 2007 to 2009).
+        found, truth: one of each per picture, in the same order. Equal scores keep the order of the pictures and of
+            the rows.
+        classes: number of classes.
+        threshold: IoU at which a detection counts as correct, more than 0 and at most 1.
+        rule: "area" under the monotonic precision-recall curve (VOC 2010 and later), or the mean of that curve at
+            "11-point" recalls 0, 0.1, … 1 (VOC 2007 to 2009).
 
     Returns:
-        (classes,) in 0..1; NaN for a class that has no truth but difficult ones.
+        (classes,) in 0..1; NaN for a class without truths that count (none, or difficult ones only).
 
     Raises:
-        ValueError: the pictures do not pair up, or there is no such threshold or rule.
+        ValueError: `found` and `truth` have different lengths, or the threshold or rule is not valid.
     """
     if len(found) != len(truth):
         raise ValueError(f"{len(found)} pictures with detections, {len(truth)} with truths: expected the same pictures")
@@ -77,22 +81,23 @@ def average_precision(
 
 
 def mean_average_precision(average_precisions: NDArray[np.float64]) -> float:
-    """Mean over the classes that have truths; NaN if none has."""
+    """Mean over the classes that have truths; NaN if no class has any."""
     counted = average_precisions[~np.isnan(average_precisions)]
     return float(counted.mean()) if len(counted) else float("nan")
 
 
 def judge(
-    found: Sequence[Found], truth: Sequence[Truth], c: int, threshold: float
+    found: Sequence[Predictions], truth: Sequence[Truth], c: int, threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """True and false positives of class `c`, and how many truths count.
+    """True and false positives of class `c`, and the number of truths that count.
 
     Returns:
-        right, wrong: (N,) bool over the class's detections in all pictures, best score first; a detection that is
-            neither overlaps a difficult truth. And the number of truths that are not difficult.
+        right, wrong: (N,) bool over the class's detections in all pictures, best score first. A detection that is
+            neither overlaps a difficult truth.
+        total: number of truths that are not difficult.
     """
     scores, targets, difficult = [np.empty(0, np.float32)], [np.empty(0, np.int64)], [np.empty(0, bool)]
-    known = 0  # truths so far; a truth's number is its place among those of all pictures
+    known = 0  # truths so far; a truth's number is its index among the truths of all pictures
     for seen, real in zip(found, truth, strict=True):
         mine, its = seen.classes == c, real.classes == c
         scores.append(seen.scores[mine])
@@ -111,7 +116,7 @@ def judge(
 
 
 def _best_truth(boxes: Boxes, truths: Boxes, threshold: float, offset: int) -> NDArray[np.int64]:
-    """Number of the truth that each box overlaps most, counted from `offset`; -1 where that is not enough."""
+    """Number of the truth that each box overlaps most, counted from `offset`; -1 if the IoU is below the threshold."""
     if not len(truths):
         return np.full(len(boxes), -1, np.int64)
     overlaps = iou(boxes, truths)
@@ -119,9 +124,9 @@ def _best_truth(boxes: Boxes, truths: Boxes, threshold: float, offset: int) -> N
 
 
 def area_under(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int) -> float:
-    """Area under the precision-recall curve, after precision was made to fall with recall (VOC 2010 and later)."""
+    """Area under the precision-recall curve, with precision made monotonic in recall (VOC 2010 and later)."""
     precision, hits = _curve(right, wrong)
-    # Each true positive raises the recall by 1 / total, at the best precision that holds from there on.
+    # Each true positive raises the recall by 1 / total, at the best precision of this or any higher recall.
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float(best[np.diff(hits, prepend=0) > 0].sum() / total)
 
@@ -129,11 +134,11 @@ def area_under(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int) -
 def eleven_points(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int) -> float:
     """Mean of the best precision at recalls of at least 0, 0.1, … 1 (VOC 2007 to 2009)."""
     precision, hits = _curve(right, wrong)
-    # recall >= k / 10 in whole numbers: a recall of 3 / 10 is not lost to the rounding of 0.1 + 0.1 + 0.1
+    # recall >= k / 10 in integers: 0.1 + 0.1 + 0.1 > 0.3 in floating point would lose a recall of 3 / 10
     return float(np.mean([precision[10 * hits >= k * total].max(initial=0.0) for k in range(11)]))
 
 
 def _curve(right: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Precision, and number of truths found, after each detection (N,); precision is 0 while none has counted."""
+    """Precision, and number of truths found, after each detection, (N,) each; precision is 0 until one has counted."""
     hits, counted = np.cumsum(right, dtype=np.int64), np.cumsum(right | wrong)
     return hits / np.maximum(counted, 1), hits

@@ -1,4 +1,6 @@
-"""COCO's eighty names, as detectors trained on it number them."""
+"""COCO's eighty classes: their names in the order in which detectors number them, their ids, and which are VOC's."""
+
+from watchline.ops.voc import VOC
 
 COCO = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
@@ -9,7 +11,7 @@ COCO = (
     "toaster,sink,refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
 ).split(",")
 
-# A truck counts as a car: VOC has no word for it, and a street detector that is blind to lorries is of no use.
+# COCO names -> VOC names. A truck counts as a car: VOC has no class for it, and a street detector must see lorries.
 RENAMED = {
     "airplane": "aeroplane",
     "motorcycle": "motorbike",
@@ -19,4 +21,15 @@ RENAMED = {
     "tv": "tvmonitor",
     "truck": "car",
 }
-"""Names that VOC has another word for."""
+"""COCO's classes that VOC names differently."""
+
+ID_COUNT = 91
+UNUSED_IDS = (0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+IDS = [number for number in range(ID_COUNT) if number not in UNUSED_IDS]
+"""COCO's own id of each of the eighty classes. Some networks have a column of scores for every id, so 91."""
+
+
+def coco_to_voc() -> dict[int, int]:
+    """COCO class index -> VOC class index, for the classes that VOC has too."""
+    names = {i: RENAMED.get(name, name) for i, name in enumerate(COCO)}
+    return {i: VOC.index(name) for i, name in names.items() if name in VOC}

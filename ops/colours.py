@@ -1,10 +1,15 @@
-"""One colour a class: a label has the same colour in every video, with every model, on every machine."""
+"""One colour per class: a label has the same colour in every video, with every model, on every machine."""
 
 import zlib
+from collections.abc import Callable, Mapping
+from operator import index
+
+from watchline.ops.errors import DrawingError
 
 Colour = tuple[int, int, int]  # blue, green, red; 0..255
+Colours = Colour | Mapping[str, Colour] | None  # one for all classes, or by class; None: that of `colour`
 
-# VOC's classes and the truck, and COCO's spelling of them: what meets on a street is far apart in colour.
+# VOC's classes and the truck. Classes that are seen together in a street have colours that differ strongly.
 _KNOWN = {
     "person": "ff4d6d",
     "bicycle": "2fd65b",
@@ -28,7 +33,7 @@ _KNOWN = {
     "bottle": "0f8f9e",
     "tvmonitor": "d61f9c",
 }
-_SAME = {
+_SAME = {  # COCO's spelling -> VOC's
     "airplane": "aeroplane",
     "motorcycle": "motorbike",
     "couch": "sofa",
@@ -42,7 +47,7 @@ _PALETTE = tuple(_KNOWN.values())
 def colour(label: str) -> Colour:
     """The colour of a class, (blue, green, red).
 
-    VOC's twenty classes and "truck" have a colour each; any other label gets one of these by a checksum of its letters.
+    VOC's twenty classes and "truck" have a colour each. A checksum of any other label chooses one of these colours.
     """
     known = _KNOWN.get(_SAME.get(label, label))
     code = known or _PALETTE[zlib.crc32(label.encode("utf-8", "surrogatepass")) % len(_PALETTE)]
@@ -50,8 +55,41 @@ def colour(label: str) -> Colour:
     return blue, green, red
 
 
+def as_colour(value: Colour) -> Colour:
+    """The colour as three integers.
+
+    Raises:
+        DrawingError: the value is not a colour.
+    """
+    try:
+        blue, green, red = map(index, value)
+    except (TypeError, ValueError):
+        blue = green = red = -1
+    if not all(0 <= channel <= 255 for channel in (blue, green, red)):
+        raise DrawingError(f"{value!r} is not a colour: expected (blue, green, red), whole numbers in 0..255")
+    return blue, green, red
+
+
+def chooser(colours: Colours) -> Callable[[str], Colour]:
+    """The function from a class to its colour.
+
+    Args:
+        colours: one for all classes, or by class; None, and classes that are not named: that of `colour`.
+
+    Raises:
+        DrawingError: a value is not a colour.
+    """
+    if colours is None:
+        return colour
+    if isinstance(colours, Mapping):
+        given = {label: as_colour(value) for label, value in colours.items()}
+        return lambda label: given[label] if label in given else colour(label)
+    one = as_colour(colours)
+    return lambda label: one
+
+
 def ink(background: Colour) -> Colour:
-    """Black or white, whichever can be read better on a background: by contrast of relative luminance (WCAG 2)."""
+    """Black or white, whichever is easier to read on a background: by contrast of relative luminance (WCAG 2)."""
     blue, green, red = (_linear(channel) for channel in background)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     black, white = (luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05)
@@ -59,6 +97,6 @@ def ink(background: Colour) -> Colour:
 
 
 def _linear(channel: int) -> float:
-    """sRGB 0..255 to light 0..1."""
+    """sRGB 0..255 to linear light 0..1."""
     value = channel / 255
     return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)

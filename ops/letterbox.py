@@ -1,12 +1,12 @@
-"""Letterbox: how a picture of any size becomes a network's input, and how boxes come back.
+"""Letterbox: how a picture of any size becomes a network's input, and how boxes are mapped back.
 
-The picture keeps its aspect and grey fills the rest. Ours lies at the top left, so that a box in the network's pixels
-needs only a scale to be a box of the source; networks that were trained on pictures in the middle get them there.
+The picture keeps its aspect ratio, and grey fills the rest. By default the picture is at the top left, so mapping a box
+back needs a scale and no shift. Networks that were trained with the picture in the middle get it there.
 """
 
 import operator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,17 @@ from watchline.ops.boxes import Boxes, clip
 GREY = (114, 114, 114)  # BGR, the padding that YOLO networks are trained with
 Size = tuple[int, int]  # width, height in pixels
 Rule = Literal["letterbox", "letterbox-center", "stretch"]
+RULES: tuple[str, ...] = get_args(Rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A picture's place in a network's input. All sizes are (width, height) in pixels.
+    """Where a picture goes in a network's input. All sizes are (width, height) in pixels.
 
     Attributes:
-        source: of the picture.
-        network: of the input.
-        inner: of the picture inside the input; at least 1 x 1, at most `network`.
+        source: size of the picture.
+        network: size of the input.
+        inner: size of the picture inside the input; at least 1 x 1, at most `network`.
         corner: (x, y) of the picture's top left pixel in the input.
     """
 
@@ -39,11 +40,11 @@ class Fit:
 
         Args:
             pixels: (H, W, 3) uint8, the picture resampled to `inner`.
-            canvas: (H, W, 3) uint8 of the size `network`, e.g. a row of a batch; all of it is written.
-            pad: colour of the padding, in the channels' order.
+            canvas: (H, W, 3) uint8 of size `network`, e.g. a row of a batch; every pixel of it is written.
+            pad: colour of the padding, in the order of the channels.
 
         Raises:
-            ValueError: one of the two has another shape.
+            ValueError: `pixels` or `canvas` has another shape.
         """
         (width, height), (full_width, full_height) = self.inner, self.network
         if pixels.shape != (height, width, 3) or canvas.shape != (full_height, full_width, 3):
@@ -58,10 +59,10 @@ class Fit:
         canvas[y : y + height, x : x + width] = pixels
 
     def to_source(self, boxes: Boxes) -> Boxes:
-        """Boxes (N, 4) xyxy from pixels of the network's input to pixels of the source, cut at its edges.
+        """Boxes (N, 4) xyxy from pixels of the network's input to pixels of the source, clipped to it.
 
-        Each axis has its own scale: a side of `inner` is a whole number of pixels, and a picture 7 wide and 9999
-        high is 1 wide inside.
+        Each axis has its own scale, because the sides of `inner` are whole numbers of pixels: a picture 7 wide and 9999
+        high is 1 wide there.
         """
         inside = boxes.astype(np.float64) - np.array(self.corner * 2)
         scaled = inside * np.array(self.source * 2) / np.array(self.inner * 2)
@@ -69,27 +70,28 @@ class Fit:
 
 
 def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
-    """Where a picture goes in a network's input.
+    """Compute where a picture goes in a network's input.
 
     Args:
         source: (width, height) of the picture.
         network: (width, height) of the input.
-        rule: "letterbox" keeps the aspect (small pictures are enlarged as well) at the top left;
-            "letterbox-center" in the middle, with sides rounded down, as Darknet has it; "stretch" fills the input.
+        rule: "letterbox" keeps the aspect ratio (small pictures are enlarged too) and puts the picture at the top left;
+            "letterbox-center" puts it in the middle and rounds its sides down, as Darknet does; "stretch" fills the
+            input.
 
     Raises:
-        ValueError: a side is less than 1, or there is no such rule.
+        ValueError: a side is less than 1, or the rule is unknown.
     """
     if min(*source, *network) < 1:
         raise ValueError(f"cannot fit {source} into {network}: expected (width, height) of at least 1 pixel each")
     if rule == "stretch":
         return Fit(source, network, network)
-    if rule not in ("letterbox", "letterbox-center"):
-        raise ValueError(f"resize rule {rule!r}: expected 'letterbox', 'letterbox-center' or 'stretch'")
+    if rule not in RULES:
+        raise ValueError(f"resize rule {rule!r}: expected one of {', '.join(RULES)}")
     central = rule == "letterbox-center"
     divide = operator.floordiv if central else _divide
     (width, height), (full_width, full_height) = source, network
-    if width * full_height >= height * full_width:  # the picture is the wider one: its width decides
+    if width * full_height >= height * full_width:  # the picture has the wider aspect: its width decides
         inner = (full_width, max(1, divide(height * full_width, width)))
     else:
         inner = (max(1, divide(width * full_height, height)), full_height)
@@ -99,5 +101,5 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
 
 
 def _divide(a: int, b: int) -> int:
-    """a / b to the nearest whole number, half up; in whole numbers, so that no size depends on rounding errors."""
+    """a / b rounded to the nearest integer, half up. It uses integers, so no size depends on rounding errors."""
     return (2 * a + b) // (2 * b)

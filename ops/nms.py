@@ -1,7 +1,7 @@
-"""Non-maximum suppression: one box an object.
+"""Non-maximum suppression: one box per object.
 
-The lecture's greedy form (R-CNN, "Non-Maximum Suppression"): keep the box with the best score, remove those that
-overlap it too much, go on with the best that remains.
+This is the lecture's greedy form (R-CNN, "Non-Maximum Suppression"): keep the box with the best score, remove the boxes
+that overlap it too much, continue with the best box that remains.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, iou
 
-CHUNK = 128  # boxes compared at once: more wastes work on boxes that are gone, fewer makes more passes
+CHUNK = 128  # boxes that are compared at once; more wastes work on removed boxes, fewer needs more passes
 
 
 def nms(
@@ -20,8 +20,8 @@ def nms(
     Args:
         boxes: (N, 4) xyxy.
         scores: (N,) without NaN; equal scores keep their order, so the result is the same on every machine.
-        threshold: a box goes when its IoU with a kept one is greater than this.
-        max_candidates: only so many boxes, the best, take part, and the others go; None means all.
+        threshold: a box is removed if its IoU with a kept one is greater than this.
+        max_candidates: how many boxes, best first, take part; the others are removed. None means all.
 
     Returns:
         indices of the kept boxes, best score first.
@@ -37,14 +37,14 @@ def nms_per_class(
     threshold: float,
     max_candidates: int | None = 1000,
 ) -> NDArray[np.intp]:
-    """Greedy suppression inside each class; boxes of different classes never suppress one another.
+    """Greedy suppression within each class; boxes of different classes never suppress each other.
 
     Args:
         boxes: (N, 4) xyxy.
         scores, classes: (N,).
         threshold: as in `nms`.
-        max_candidates: only so many boxes, the best over all classes, take part, and the others go, so that a
-            picture full of noise costs a bounded time; None means all.
+        max_candidates: how many boxes, best over all classes first, take part; the others are removed. So a picture
+            full of noise takes a bounded time. None means all.
 
     Returns:
         indices of the kept boxes, best score first over all classes.
@@ -58,7 +58,7 @@ def _best_first(scores: NDArray[np.float32], most: int | None) -> NDArray[np.int
 
 
 def _greedy(boxes: Boxes, classes: NDArray[np.integer] | None, threshold: float) -> NDArray[np.intp]:
-    """Rows that stay of boxes sorted best first. Chunk by chunk: first against all kept, then among themselves."""
+    """Indices of the kept rows of boxes sorted best first. A chunk is compared with all kept boxes, then itself."""
     kept = np.empty(0, np.intp)
     for start in range(0, len(boxes), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(boxes)))
@@ -78,7 +78,7 @@ def _greedy(boxes: Boxes, classes: NDArray[np.integer] | None, threshold: float)
 def _overlaps(
     boxes: Boxes, classes: NDArray[np.integer] | None, a: NDArray[np.intp], b: NDArray[np.intp], threshold: float
 ) -> NDArray[np.bool_]:
-    """Whether rows `a` (N,) and `b` (M,) are boxes of one class that overlap too much: (N, M)."""
+    """Whether rows `a` (N,) and `b` (M,) are boxes of one class with an IoU above the threshold: (N, M)."""
     close = iou(boxes[a], boxes[b]) > threshold
     if classes is not None:
         close &= classes[a][:, None] == classes[b][None]

@@ -1,8 +1,8 @@
-"""Dimension priors: the box sizes a YOLOv2 head starts from, learned from the data.
+"""Dimension priors: the box sizes that a YOLOv2 head starts from, learned from the data.
 
 Redmon and Farhadi, "YOLO9000: Better, Faster, Stronger" (2017), section 2, "Dimension Clusters"; the lecture's
-"dimension priors: learn 5 anchors with k-means, instead of hand-picked ones". The distance is 1 - IoU of boxes laid
-on one another, so that large boxes do not weigh more than small ones.
+"dimension priors: learn 5 anchors with k-means, instead of hand-picked ones". The distance is 1 - IoU of boxes with the
+same centre, so large boxes do not count more than small ones.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def size_iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
-    """IoU of boxes that share their centre: sizes (N, 2) against (M, 2), as (width, height) -> (N, M)."""
+    """IoU of boxes with the same centre: sizes (N, 2) and (M, 2), as (width, height) -> (N, M)."""
     shared = np.minimum(a[:, None], b[None]).prod(-1)
     union = a.prod(-1)[:, None] + b.prod(-1)[None] - shared
     return np.asarray(shared / union, np.float32)
@@ -21,15 +21,15 @@ def dimension_priors(sizes: NDArray[np.float32], count: int, seed: int = 0, roun
 
     Args:
         sizes: (N, 2) width and height of the training boxes, all positive, N >= count.
-        count: how many priors.
-        seed: of the random first centres.
-        rounds: the most rounds; it stops earlier once no box changes its cluster.
+        count: number of priors.
+        seed: seed of the random first centres.
+        rounds: largest number of rounds; k-means stops earlier when no box changes its cluster.
 
     Returns:
         (count, 2) priors in the unit of `sizes`, smallest area first. A prior is the median of the boxes nearest to it.
 
     Raises:
-        ValueError: fewer boxes than priors, or one without area.
+        ValueError: there are fewer boxes than priors, or a box has no area.
     """
     if not 1 <= count <= len(sizes) or sizes.min() <= 0:
         raise ValueError(

@@ -11,12 +11,12 @@ import threading
 import time
 from dataclasses import replace
 
+from watchline.pipeline.admission import Put
 from watchline.pipeline.backoff import Backoff
-from watchline.pipeline.errors import one_line
-from watchline.pipeline.gate import Put
+from watchline.pipeline.errors import StageError, one_line
 from watchline.pipeline.link import Stopped
-from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Message, State, StateName
-from watchline.pipeline.meter import DECODER, Meter
+from watchline.pipeline.message import DECODER, Begin, Dropped, End, Failure, Item, Message, State, StateName
+from watchline.pipeline.meter import Meter
 from watchline.streams.errors import SourceDenied, SourceUnsupported, StreamError
 from watchline.streams.frame import Frame
 from watchline.streams.source import LIVE_TIME_BASE, About, LiveSource, Missed
@@ -29,6 +29,10 @@ LATER = Backoff(first=120.0, ceiling=900.0)
 STEADY = 10.0  # seconds that a connection has to last before the next wait is a short one again
 STALLED = 1.5  # seconds without a frame, or five frames' time if that is longer
 GRACE = 1.0  # seconds that a reader has to answer when the run is stopped
+
+
+class EpochOver(StageError):
+    """A stage has lost what it knew of the epoch."""
 
 
 class Camera:
@@ -57,6 +61,7 @@ class Camera:
         self._began = self._last = 0.0  # arrival of the epoch's first and newest frames
         self._patience = STALLED
         self._notes: tuple[str, ...] = ()  # of the last connection that ended well
+        self._renewal: EpochOver | None = None  # why a new epoch has to begin
 
     @property
     def stream(self) -> str:
@@ -68,6 +73,11 @@ class Camera:
         self._halted = time.monotonic()
         self._halt.set()
 
+    def renew(self, epoch: int, why: str) -> None:
+        """Have a new epoch begin in place of this one: connect again at the next frame. For any thread."""
+        if epoch == self._epoch:
+            self._renewal = EpochOver(why)
+
     def run(self, put: Put) -> None:
         """Read until it is stopped, or the source has come to its end. Args: put, where the messages go."""
         self._put = put
@@ -76,6 +86,7 @@ class Camera:
         while not self._halt.is_set():
             self._epoch += 1
             self._began = self._last = 0.0
+            self._renewal = None
             error = self._connect()
             if self._halt.is_set() or self._source.ends:
                 break
@@ -110,9 +121,9 @@ class Camera:
             failed = self._why(error) if error and self._source.ends and not cut else None
             self._say_locked("ended", failed)
             if failed:
-                self._send(Failure(self.stream, 0, DECODER, failed))
+                self._send(Failure(self.stream, DECODER, failed))
             else:
-                self._send(End(self.stream, 0, whole=not cut, notes=self._notes))
+                self._send(End(self.stream, whole=not cut, notes=self._notes))
             self._put = None
 
     def _connect(self) -> Exception | None:
@@ -125,6 +136,8 @@ class Camera:
                 for got in reader:
                     if self._halt.is_set():
                         return None
+                    if self._renewal is not None:
+                        return self._renewal
                     if isinstance(got, Missed):
                         self._miss(got)
                         continue
@@ -148,7 +161,7 @@ class Camera:
     def _begin(self, about: About) -> None:
         with self._lock:
             self._patience = max(STALLED, 5 / float(about.rate)) if about.rate else STALLED
-            self._send(Begin(self.stream, 0, about))
+            self._send(Begin(self.stream, about, self._epoch))
 
     def _take(self, frame: Frame, base: int) -> None:
         self._meter.worked(DECODER, 1, [], time.monotonic() - frame.arrival)
@@ -158,16 +171,16 @@ class Camera:
                 self._say_locked("live")
             self._pts = base + frame.pts
             mine = replace(frame, stream=self.stream, index=self._index, pts=self._pts, epoch=self._epoch)
-            self._send(Item(0, mine, deadline=frame.arrival + self._budget))
+            self._send(Item(mine, deadline=frame.arrival + self._budget))
             self._index += 1
 
     def _miss(self, missed: Missed) -> None:
         with self._lock:
-            self._send(Dropped(self.stream, 0, missed.cause, missed.frames, self._epoch))
+            self._send(Dropped(self.stream, missed.cause, missed.frames, self._epoch))
             self._index += missed.frames
 
     def _why(self, error: Exception) -> str:
-        """What the error says, without the stream's name, which stands beside it wherever it is shown."""
+        """What the error says, without the stream's name, which is shown next to it anyway."""
         return one_line(error).removeprefix(f"{self.stream}: ")
 
     def _say(self, state: StateName, why: str | None = None, retry_in: float | None = None) -> None:
@@ -176,7 +189,7 @@ class Camera:
 
     def _say_locked(self, state: StateName, why: str | None = None, retry_in: float | None = None) -> None:
         self._state = state
-        self._send(State(self.stream, 0, state, max(self._epoch, 0), why, retry_in))
+        self._send(State(self.stream, state, max(self._epoch, 0), why, retry_in))
 
     def _send(self, message: Message) -> None:
         """Unless the stream has ended; the lock is held."""

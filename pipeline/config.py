@@ -16,6 +16,12 @@
     [video]
     preset = "veryfast"
 
+    [streams.gate.detector]         # over the common table
+    every = 2
+
+    [stages.crowds]                 # a stage of your own
+    use = "my_module:Crowds"
+
     [place]
     detector = "tcp://gpu.local:5555"
     key = "here.key"
@@ -26,54 +32,50 @@ Paths are relative to the folder the program runs in. A time is "500ms", "10m", 
 seconds, of `latency_budget` milliseconds. Every mistake is named, one a line.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from watchline.errors import unknown
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.remote.table import Places
+from watchline.pipeline.remote.places import KEYS, WHERE, Places
 from watchline.pipeline.settings.duration import Milliseconds, Seconds
-from watchline.pipeline.settings.environment import Interpolated, interpolate
-from watchline.pipeline.settings.schema import REQUIRED, Checked, check_field, fields_of
+from watchline.pipeline.settings.environment import conceal, interpolate
+from watchline.pipeline.settings.schema import fields_of
+from watchline.pipeline.settings.tables import Flag, Tables, shown
+from watchline.pipeline.sinks.registry import SINKS
+from watchline.pipeline.sinks.sink import Sink
 from watchline.pipeline.stages.annotator import Annotator
-from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.registry import BY_NAME, STAGES, chain_of, imported
+from watchline.pipeline.stages.stage import Stage
 from watchline.pipeline.streams import FOR_FILES, Stream
-from watchline.settings import settings
+from watchline.settings import flag, settings
 from watchline.streams import address
 from watchline.streams.live.words import is_live
 from watchline.streams.write.mp4 import Mp4Sink
 
-TABLES = {"detector": Detector, "annotator": Annotator, "video": Mp4Sink, "place": Places}
-SHORTEST_SECRET = 4  # letters
-LONGEST_VALUE = 60  # letters of a wrong value that an error shows
+FIXED = ("streams", "stages", "sinks", "video", "place")  # tables that are not a stage's
 
 
 @settings
 class Run:
     """What stands above all tables."""
 
-    out: str | None = Field(None, description="folder for the outputs")
-    split: Seconds = Field(3600, ge=1, description="outputs of cameras begin anew after so long, e.g. 10m")
-    latency_budget: Milliseconds = Field(500, gt=0, description="a live frame must be through by then, e.g. 500ms")
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A setting from the command line, stronger than the file's: `Flag("--conf", "detector", "conf", 0.4)`.
-
-    Its table is "" for what stands above all tables, and "streams" for a setting of every stream that can have it.
-    """
-
-    name: str
-    table: str
-    key: str
-    value: Any
+    out: str | None = Field(
+        None,
+        description="folder for the outputs, without it `annotated`; of `annotate`, also the .mp4 of a single video",
+        json_schema_extra=flag("DIR"),
+    )
+    split: Seconds = Field(
+        3600, ge=1, description="begin new files after so long, by the clock", json_schema_extra=flag("TIME")
+    )
+    latency_budget: Milliseconds = Field(
+        500, gt=0, description="drop a camera's frame that is older", json_schema_extra=flag("TIME")
+    )
 
 
 @dataclass(frozen=True)
@@ -82,57 +84,66 @@ class Config:
 
     Attributes:
         streams: settings of each stream, by name.
-        detector, annotator, video: settings of the stages and of the written video.
+        stages: of the chain, in its order, each with what is different for some streams.
+        sinks: those of [sinks], in addition to the files.
+        video: settings of the written video.
         place: where the stages run.
         out: folder for the outputs.
         split: seconds after which outputs of cameras begin anew.
         latency_budget: seconds until which a live frame must be through.
         given: what the file sets above all tables.
+        inputs: addresses from the command line.
         secrets: values of the environment variables that were put in, by name.
     """
 
     streams: Mapping[str, Stream]
-    detector: Detector
-    annotator: Annotator
+    stages: Sequence[Stage]
+    sinks: Sequence[Sink]
     video: Mp4Sink
     place: Places
     out: Path | None
     split: float
     latency_budget: float
     given: frozenset[str]
+    inputs: Sequence[str] = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+
+    def chain(self, sinks: Sequence[Sink]) -> list[Stage]:
+        """The stages, each where it shall run; nothing is drawn that no sink writes.
+
+        Raises:
+            ConfigError: a stage cannot run where it shall.
+        """
+        is_drawn = any(sink.needs_picture for sink in sinks)
+        return self.place.put([stage for stage in self.stages if is_drawn or not isinstance(stage, Annotator)])
 
     def conceal(self, text: str) -> str:
         """The text with `${NAME}` in place of every secret in it, and without what addresses hold of passwords."""
-        return address.conceal_all(conceal(text, self.secrets), [stream.source for stream in self.streams.values()])
+        sources = [stream.source for stream in self.streams.values()]
+        return address.conceal_all(conceal(text, self.secrets), [*self.inputs, *sources])
 
 
-def conceal(text: str, secrets: Mapping[str, str]) -> str:
-    """The text with `${NAME}` in place of the value of every variable in it, the longest first.
-
-    Values of less than four letters stay: they are numbers and the like, and would be found everywhere.
-    """
-    for name, value in sorted(secrets.items(), key=lambda item: -len(item[1])):
-        if len(value) >= SHORTEST_SECRET:
-            text = text.replace(value, f"${{{name}}}")
-    return text
-
-
-def load(path: Path | None, flags: Sequence[Flag] = ()) -> Config:
+def load(
+    path: Path | None, flags: Sequence[Flag] = (), stages: Sequence[str] = (), inputs: Sequence[str] = ()
+) -> Config:
     """Read a config; without a path, what the flags say and defaults.
 
+    Args:
+        stages: more stages of your own, `module:Class`, with their default settings.
+        inputs: sources from the command line, which may hold secrets.
+
     Raises:
-        ConfigError: every mistake in the file and the flags, one a line.
+        ConfigError: every mistake in the file and the flags, one per line.
     """
-    reading = _Reading("", {}) if path is None else _Reading(str(path), _parse(path))
-    config = reading.config(flags)
+    reading = _Reading("", {}, flags) if path is None else _Reading(str(path), _parse(path), flags)
+    config = reading.config(stages, inputs)
     if reading.mistakes or config is None:
         raise ConfigError("\n".join(reading.mistakes))
     return config
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    """Raises ConfigError: there is no such file, or it is no TOML."""
+    """Raises ConfigError: there is no such file, or it is not TOML."""
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
@@ -140,116 +151,165 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: it cannot be read ({error.strerror}); expected a TOML file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is no UTF-8; expected a TOML file") from None
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: no TOML: {error}") from None
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """A value as it is used, and as an error shows it: `watchline.toml: [detector] conf = 7`."""
-
-    value: Interpolated
-    written: str
-
-
 class _Reading:
-    """Goes through a file's tables and collects mistakes."""
+    """Goes through a file's tables; the stages' come from the registry and from the file itself."""
 
-    def __init__(self, place: str, tables: dict[str, Any]) -> None:
-        self.mistakes: list[str] = []
-        self._place = place
-        self._tables = tables
-        self._secrets: dict[str, str] = {}
+    def __init__(self, file: str, tables: dict[str, Any], flags: Sequence[Flag]) -> None:
+        self._file = file
+        self._given = tables
+        self._flags = flags
+        self._tables = Tables(file)
+        self._read: dict[str, dict[str, Any]] = {}
 
-    def config(self, flags: Sequence[Flag]) -> Config | None:
-        """None: there are mistakes."""
-        self._known("table or setting", self._tables, (*fields_of(Run), "streams", *TABLES), self._place)
-        streams = {
-            name: self._build(Stream, f"streams.{name}", table, _flags_of_stream(table, flags))
-            for name, table in self._table("streams", self._tables.get("streams", {})).items()
-            if self._fit_for_a_file(name)
-        }
-        tables = {
-            name: self._build(kind, name, self._tables.get(name, {}), [f for f in flags if f.table == name])
-            for name, kind in TABLES.items()
-        }
-        above = {key: value for key, value in self._tables.items() if key in fields_of(Run)}
-        run = self._build(Run, "", above, [f for f in flags if f.table == ""])
+    @property
+    def mistakes(self) -> list[str]:
+        return self._tables.mistakes
+
+    def config(self, more: Sequence[str], inputs: Sequence[str]) -> Config | None:
+        """None: there are mistakes. (Until they are counted, what could not be made is None.)"""
+        self._tables.known("table or setting", self._given, (*fields_of(Run), *FIXED, *BY_NAME), self._file)
+        kinds = self._kinds(more)
+        if inputs:  # they replace the streams, and the flags are for them
+            self._tables.values(Stream, "", {}, (), self._of("streams"))
+            self._flags = [flag for flag in self._flags if flag.table != "streams"]
+        tables = {name: table for name, table in self._table("streams").items() if self._fit_for_a_file(name)}
+        streams: dict[str, Any] = {name: self._stream(name, table, kinds) for name, table in tables.items()}
+        stages: list[Any] = [self._stage(name, kind) for name, kind in kinds.items()]
+        sinks: list[Any] = [self._sink(name, table) for name, table in self._table("sinks").items()]
+        video = self._tables.build(Mp4Sink, "video", self._given.get("video", {}), self._of("video"))
+        place = self._places(kinds)
+        above = {key: value for key, value in self._given.items() if key in fields_of(Run)}
+        run = self._tables.build(Run, "", above, self._of(""))
         if self.mistakes:
             return None
-        out = None if run.out is None else Path(run.out)
         return Config(
             streams,
-            **tables,
-            out=out,
+            chain_of(stages),
+            sinks,
+            video,
+            place,
+            out=None if run.out is None else Path(run.out),
             split=run.split,
             latency_budget=run.latency_budget / 1000,
             given=frozenset(above),
-            secrets=self._secrets,
+            inputs=inputs,
+            secrets=self._tables.secrets,
         )
 
-    def _build(self, kind: type, table: str, given: Any, flags: Sequence[Flag]) -> Any:
-        """The stage that a table and the flags describe; None if it has mistakes."""
-        before = len(self.mistakes)
-        fields = fields_of(kind)
-        where = f"{self._place}: [{table}]" if table else f"{self._place}:"
-        settings: dict[str, _Setting] = {}
-        for key, value in self._known("key", self._table(table, given), fields, where):
-            replaced = interpolate(value)
-            self._secrets |= replaced.secrets
-            written = f"{where} {key} = {_shown(value)}"
-            self.mistakes += [f"{written}: {mistake}" for mistake in replaced.mistakes]
-            if not replaced.mistakes:
-                settings[key] = _Setting(replaced, written)
-        for flag in flags:
-            settings[flag.key] = _Setting(Interpolated(flag.value), f"{flag.name} {_typed(flag.value)}")
-        present = {*settings, *given} if isinstance(given, dict) else {*fields}
-        missing = [key for key, about in fields.items() if about.default is REQUIRED and key not in present]
-        self.mistakes += [f"{where} {key} is missing: expected {fields[key].description}" for key in missing]
-        values = {}
-        for key, setting in settings.items():
-            checked = check_field(fields[key], setting.value)
-            values[key] = checked.value
-            self._note(setting.written, checked)
-        return None if len(self.mistakes) > before else self._construct(kind, values, where)
+    def _table(self, name: str) -> dict[str, Any]:
+        if name not in self._read:  # a mistake is named once
+            self._read[name] = self._tables.table(name, self._given.get(name, {}))
+        return self._read[name]
 
-    def _construct(self, kind: type, values: dict[str, Any], where: str) -> Any:
-        """Make the stage, which may have rules over several of its fields."""
+    def _of(self, table: str) -> list[Flag]:
+        return [flag for flag in self._flags if flag.table == table]
+
+    def _kinds(self, more: Sequence[str]) -> dict[str, type[Stage]]:
+        """The stages of the chain: ours that always run or have a table, and those of your own."""
+        kinds = {stage.name: stage for stage in STAGES if stage.is_always or stage.name in self._given}
+        for name, table in self._table("stages").items():
+            kind = self._imported(f"stages.{name}", table, Stage)
+            if kind is not None and kind.name != name:
+                self.mistakes.append(f"{self._file}: [stages.{name}] is {kind.name!r}: expected [stages.{kind.name}]")
+            elif kind is not None:
+                self._add(kinds, kind, f"{self._file}: [stages.{name}]")
+        for word in more:
+            try:
+                self._add(kinds, imported(word, Stage), f"--stage {word}")
+            except ConfigError as error:
+                self.mistakes.append(f"--stage {word}: {error}")
+        return kinds
+
+    def _add(self, kinds: dict[str, type[Stage]], kind: type[Stage], where: str) -> None:
+        if kinds.setdefault(kind.name, kind) is not kind or kind.name in BY_NAME:
+            self.mistakes.append(f"{where}: there is a stage {kind.name!r} already: name yours otherwise")
+
+    def _imported(self, name: str, table: Any, base: type) -> Any:
+        """The class that a table's `use` names; None if there is none."""
+        use = self._tables.table(name, table).get("use")
+        if not isinstance(use, str):
+            self.mistakes.append(f'{self._file}: [{name}] use is missing: expected "module:Class", one of your own')
+            return None
         try:
-            return kind(**values)
-        except ValidationError as error:
-            for detail in error.errors():
-                text = detail["msg"].removeprefix("Value error, ")
-                self.mistakes.append(f"{where} {conceal(text, self._secrets)}")
-        return None
+            return imported(use, base)
+        except ConfigError as error:
+            self.mistakes.append(f"{self._file}: [{name}] use = {shown(use)}: {error}")
+            return None
 
-    def _note(self, written: str, checked: Checked) -> None:
-        if checked.mistake:
-            self.mistakes.append(f"{written}: {conceal(checked.mistake, self._secrets)}")
+    def _stage(self, name: str, kind: type[Stage]) -> Stage | None:
+        own = self._table("stages").get(name)
+        table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
+        stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, self._of(name))
+        where = self._tables.where(name)
+        streams = self._for_streams(name, kind)
+        if stage is None or not streams:
+            return stage
+        made: Stage | None = self._tables.construct(partial(replace, stage), {"streams": streams}, where)
+        return made
 
-    def _table(self, name: str, given: Any) -> dict[str, Any]:
-        if isinstance(given, dict):
-            return given
-        self.mistakes.append(f"{self._place}: {name} = {_shown(given)}: must be a table, [{name}]")
-        return {}
+    def _for_streams(self, name: str, kind: type[Stage]) -> dict[str, dict[str, Any]]:
+        """What is different for some streams: `[streams.gate.detector]`; a flag is stronger for all of them."""
+        tables = {stream: table[name] for stream, table in self._table("streams").items() if _has(table, name)}
+        flags = {flag.key for flag in self._of(name)}
+        values = {
+            stream: self._tables.values(kind, f"streams.{stream}.{name}", table, kind.per_stream)
+            for stream, table in tables.items()
+        }
+        return {stream: {k: v for k, v in own.items() if k not in flags} for stream, own in values.items()}
 
-    def _known(
-        self, what: str, given: dict[str, Any], known: Mapping[str, Any] | Sequence[str], where: str
-    ) -> list[tuple[str, Any]]:
-        wrong = [key for key in given if key not in known]
-        self.mistakes += [f"{where.removesuffix(':')}: {unknown(what, key, known)}" for key in wrong]
-        return [(key, value) for key, value in given.items() if key in known]
+    def _stream(self, name: str, table: Any, kinds: Mapping[str, type[Stage]]) -> Stream | None:
+        own = table
+        if isinstance(table, dict):
+            where = self._tables.where(f"streams.{name}")
+            known = self._tables.known("key", table, (*fields_of(Stream), *kinds), where)
+            own = {key: value for key, value in known if key not in kinds}
+        stream: Stream | None = self._tables.build(Stream, f"streams.{name}", own, _flags_of_stream(table, self._flags))
+        return stream
+
+    def _sink(self, name: str, table: Any) -> Sink | None:
+        kind = SINKS.get(name)
+        if kind is None or _has(table, "use"):
+            kind = self._imported(f"sinks.{name}", table, Sink)
+        if kind is None:
+            return None
+        sink: Sink | None = self._tables.build(
+            kind, f"sinks.{name}", {key: table[key] for key in self._tables.table(name, table) if key != "use"}
+        )
+        return sink
+
+    def _places(self, kinds: Mapping[str, type[Stage]]) -> Places:
+        given = {flag.key: flag.value for flag in self._of("place")}
+        for key, value in self._tables.known("key", self._table("place"), (*kinds, *KEYS), self._tables.where("place")):
+            replaced = interpolate(value)
+            self._tables.secrets.update(replaced.secrets)
+            written = f"{self._tables.where('place')} {key} = {shown(value)}"
+            self.mistakes.extend(f"{written}: {mistake}" for mistake in replaced.mistakes)
+            if not isinstance(value, str):
+                self.mistakes.append(f"{written}: must be text, {KEYS.get(key, WHERE)}")
+            given.setdefault(key, replaced.value)
+        words = {key: value for key, value in given.items() if key not in KEYS}
+        wrong = [name for name in words if name not in kinds]
+        self.mistakes.extend(f"--place {name}=…: expected one of {', '.join(kinds)}" for name in wrong)
+        return Places(words, *(Path(given[key]) if isinstance(given.get(key), str) else None for key in KEYS))
 
     def _fit_for_a_file(self, stream: str) -> bool:
         """Outputs are called after their stream."""
         if stream and stream not in (".", "..") and not set(stream) & set("/\\\0"):
             return True
         self.mistakes.append(
-            f"{self._place}: [streams.{_shown(stream)}]: outputs are called after their stream: "
+            f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: "
             "expected a name without slashes"
         )
         return False
+
+
+def _has(table: Any, key: str) -> bool:
+    return isinstance(table, dict) and key in table
 
 
 def _flags_of_stream(table: Any, flags: Sequence[Flag]) -> list[Flag]:
@@ -257,16 +317,3 @@ def _flags_of_stream(table: Any, flags: Sequence[Flag]) -> list[Flag]:
     source = interpolate(table.get("source")).value if isinstance(table, dict) else None
     left_out = FOR_FILES if isinstance(source, str) and is_live(source) else ()
     return [flag for flag in flags if flag.table == "streams" and flag.key not in left_out]
-
-
-def _shown(value: Any) -> str:
-    """As it stands in the file, shortened; `${NAME}` is not replaced."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    words = value if isinstance(value, list) else [value]
-    text = address.conceal_all(text, [word for word in words if isinstance(word, str)])
-    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
-
-
-def _typed(value: Any) -> str:
-    """As it was typed on the command line."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

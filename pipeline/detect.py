@@ -1,70 +1,121 @@
 """Detection as a loop: frames in, frames with what was found in them out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from watchline.ops.detections import Detections
-from watchline.pipeline.errors import StageError
-from watchline.pipeline.message import Failure, Item
+from watchline.pipeline.errors import ConfigError, NoDetector, StageError
+from watchline.pipeline.message import Begin, Failure, Item, State
 from watchline.pipeline.runner import Runner
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Frame
-from watchline.streams.inputs import find_sources
-from watchline.streams.iterator import IteratorSource
-from watchline.streams.source import Source
+from watchline.streams.given import Given, sources_of
+from watchline.streams.source import LiveSource, Source
 
-Pictures = Iterable[NDArray[np.uint8]] | Iterable[tuple[NDArray[np.uint8], float]]
+log = logging.getLogger(__name__)
+
+
+class DetectorSettings(TypedDict, total=False):
+    """The fields of Detector, which says what they mean."""
+
+    model: str | Path
+    runtime: str | None
+    imgsz: int | tuple[int, int] | None
+    conf: float
+    iou: float
+    classes: Sequence[str]
+    every: int
+    workers: int
+    threads: int
+    batch: int
 
 
 def detect(
-    source: str | Path | Source | Pictures, detector: Detector | None = None
-) -> Iterator[tuple[Frame, Detections]]:
+    source: Given,
+    detector: Detector | None = None,
+    *,
+    latency_budget: float = 0.5,
+    **settings: Unpack[DetectorSettings],
+) -> Generator[tuple[Frame, Detections]]:
     """Run a detector over a source, decoding and detecting in threads of their own.
+
+        for frame, detections in watchline.detect("clip.mp4", conf=0.4, classes=["person"]):
+            print(frame.seconds, detections.names, detections.xyxy)
 
     Leaving the loop early, or closing the iterator, ends the threads.
 
+    A camera gives its newest frames, in order: while one is looked at, and while the loop's body works, older ones give
+    way. A camera that is lost is connected again, with a warning in the log, until the loop is left. That none of the
+    sources can be opened in the beginning is an error.
+
     Args:
-        source: a file, folder or glob; an iterable of BGR pictures (H, W, 3) uint8, or of pairs (picture, seconds);
-            or any Source.
-        detector: its settings; the default ones without.
+        source: a file, a folder or a pattern; a camera ("rtsp://…", 0, "/dev/video0"); a list of these; an array
+            (H, W, 3) uint8 BGR, a list of arrays, an iterator of arrays or of pairs (array, seconds); any Source, or a
+            list of Sources. Files come one after another; if one of them is a camera, all come at once:
+            `frame.stream` tells whose a frame is.
+        detector: its settings, in place of single ones.
+        latency_budget: seconds after which a camera's frame is too old; more for a model that takes longer.
+        settings: of the detector, e.g. `conf`, `classes`, `imgsz`, `model`: the fields of Detector.
 
     Returns:
-        an iterator over the frames that were looked at, in order, each with its detections.
+        an iterator over the frames that were looked at, each with its detections.
 
     Raises:
-        SourceNotFound: at once, if there is nothing at the path.
-        TypeError: at once, if `source` is none of the above.
-        EngineError, ConfigError: on the first frame; the model or the runtime is not to be had, or a setting cannot be.
+        NoSource, NoDetector (both TypeErrors), SourceNotFound (a FileNotFoundError), SettingsError, ConfigError (both
+            ValueErrors): at once; an argument cannot be, or nothing is at the path.
+        EngineError, ConfigError: on the first frame; the model or the runtime is not to be had, or a class is unknown.
         StageError: on any frame; the stream or the detector broke. What was yielded before is good.
     """
-    return _detect(_sources(source), detector or Detector())
+    if not latency_budget > 0:
+        raise ConfigError(f"latency_budget is {latency_budget}: expected more than 0 seconds")
+    return _detect(sources_of(source), _detector(detector, settings), latency_budget)
 
 
-def _detect(sources: Sequence[Source], detector: Detector) -> Iterator[tuple[Frame, Detections]]:
-    with closing(Runner([detector], last="caller").run(sources)) as messages:
+def _detect(
+    sources: Sequence[Source | LiveSource], detector: Detector, latency_budget: float
+) -> Generator[tuple[Frame, Detections]]:
+    silent = {source.stream: "" for source in sources}  # why nothing has come of it yet
+    with closing(Runner([detector], latency_budget=latency_budget).run(sources)) as messages:
         for message in messages:
-            if isinstance(message, Failure):
-                raise StageError(f"{message.stream}: {message.where}: {message.why}")
-            if isinstance(message, Item) and message.detections is not None:
-                yield message.frame, message.detections
+            match message:
+                case Item(frame=frame, detections=Detections() as found):
+                    yield frame, found
+                case Begin():
+                    silent = {}
+                case State(stream=stream, state="retrying", why=why, retry_in=wait):
+                    if stream in silent:
+                        silent[stream] = f"{stream}: {why}"
+                        if all(silent.values()):
+                            raise StageError("; ".join(silent.values()))
+                    log.warning("%s: %s; it is tried again in %.0f s", stream, why, wait)
+                case Failure(stream=stream, where=where, why=why):
+                    raise StageError(f"{stream}: {where}: {why}")
 
 
-def _sources(source: str | Path | Source | Pictures) -> Sequence[Source]:
-    if isinstance(source, str | Path):
-        found = find_sources([source])
-        for problem in found.problems:
-            raise problem
-        return found.sources
-    if hasattr(source, "open") and hasattr(source, "stream"):
-        return [cast(Source, source)]
-    if isinstance(source, Iterable):
-        return [IteratorSource(source)]
-    raise TypeError(
-        f"source is of type {type(source).__name__}: expected a path, an iterable of pictures, or a Source "
-        "(it has `stream` and `open()`)"
-    )
+def _detector(detector: Detector | None, settings: DetectorSettings) -> Detector:
+    if detector is not None:
+        if not isinstance(detector, Detector):
+            raise NoDetector(
+                f"detector is of type {type(detector).__name__}: expected a Detector, or settings by name (model=…)"
+            )
+        if settings:
+            raise NoDetector(f"detector and {', '.join(settings)}: expected either a Detector or its settings by name")
+        return detector
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    try:
+        return Detector(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        mistakes: dict[str, list[str]] = {}
+        for each in error.errors():
+            mistakes.setdefault(str(each["loc"][0]), []).append(each["msg"].removeprefix("Input should be "))
+        lines = [
+            f"{name} is {given[name]!r}: expected {' or '.join(said)}"
+            for name, said in mistakes.items()
+            if name in given  # not what follows from another mistake
+        ]
+        raise ConfigError("; ".join(lines)) from None

@@ -11,6 +11,10 @@ class ConfigError(PipelineError, ValueError):
     """Settings that cannot be: every mistake is named, one a line, with what is allowed."""
 
 
+class NoDetector(PipelineError, TypeError):
+    """What was given as a detector is not one, or was given together with settings of another."""
+
+
 class StageError(PipelineError, RuntimeError):
     """A stage failed on a frame, or could not start. The message names the stage."""
 
@@ -29,6 +33,16 @@ class FrameLost(PipelineError, RuntimeError):
     def __init__(self, message: str, cause: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class StateLost(FrameLost):
+    """A stage that kept something of the frame's stream has died and begun anew: what it knew is gone. The stream, or
+    its epoch, has to begin anew as well.
+    """
+
+
+class SinkFailed(PipelineError, RuntimeError):
+    """A sink that must have a stream cannot write it: the stream ends. The message says which, or what it wrote."""
 
 
 class LedgerError(PipelineError, AssertionError):

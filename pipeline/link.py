@@ -30,10 +30,17 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Delivery(Generic[T]):
-    """A message that arrived, and when (`time.monotonic()`) its sender had it ready."""
+    """A message that arrived.
+
+    Attributes:
+        ready: `time.monotonic()` when its sender had it ready.
+        sequence: its number in its stream, from 0 without gaps, given by the admission. So a stage may work on several
+            frames at once, and whoever needs order can restore it (order.py).
+    """
 
     message: T
     ready: float
+    sequence: int = 0
 
 
 class Link(Generic[T]):
@@ -128,12 +135,12 @@ class Sender(Generic[T]):
     ) -> None:
         self._socket.close(linger=0 if self._link.stop.is_set() else -1)
 
-    def send(self, message: T) -> None:
-        """Hand a message over; waits while the link is full.
+    def send(self, message: T, sequence: int = 0) -> None:
+        """Hand a message over, which has this number in its stream; waits while the link is full.
 
         Raises:
             Stopped: the run was stopped; the message was not handed over.
         """
-        handle = self._link._put(Delivery(message, ready=time.monotonic()))
+        handle = self._link._put(Delivery(message, time.monotonic(), sequence))
         self._link._wait(self._socket, zmq.POLLOUT)
         self._socket.send(handle)

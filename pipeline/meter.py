@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-DECODER = "decoder"  # the name under which sources are metered
 LOWEST, DECADES, BINS_A_DECADE = 1e-6, 10, 50  # 1 microsecond to 10 000 seconds in steps of 4.7 %
 BINS = DECADES * BINS_A_DECADE
 
@@ -54,6 +53,10 @@ class Meter:
     def stage(self, name: str, workers: int) -> None:
         """Announce a stage."""
         self.stages[name] = StageMeter(workers)
+
+    def use(self, name: str, workers: int) -> None:
+        """A stage has so many workers now; the most that it has had are counted."""
+        self.stages[name].workers = max(self.stages[name].workers, workers)
 
     def worked(self, stage: str, frames: int, queue: list[float], work: float) -> None:
         """A stage has worked `work` seconds on `frames` frames that had waited `queue` seconds each."""

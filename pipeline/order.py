@@ -1,7 +1,7 @@
 """Putting messages back in the order of their streams, after several workers have overtaken one another."""
 
 from watchline.pipeline.link import Delivery
-from watchline.pipeline.message import Message
+from watchline.pipeline.message import Message, is_last
 
 
 class Reorder:
@@ -13,13 +13,15 @@ class Reorder:
 
     def push(self, delivery: Delivery[Message]) -> list[Delivery[Message]]:
         """Add a message; returns those that are now due, in order."""
-        message = delivery.message
-        early = self._early.setdefault(message.stream, {})
-        early[message.sequence] = delivery
+        stream = delivery.message.stream
+        early = self._early.setdefault(stream, {})
+        early[delivery.sequence] = delivery
         due: list[Delivery[Message]] = []
-        place = self._next.get(message.stream, 0)
+        place = self._next.get(stream, 0)
         while place in early:
             due.append(early.pop(place))
             place += 1
-        self._next[message.stream] = place
+        self._next[stream] = place
+        if due and is_last(due[-1].message):  # nothing is remembered of it; its name may come again
+            del self._early[stream], self._next[stream]
         return due

@@ -1,19 +1,16 @@
 """The report of a run: what was done, how fast, which stage limits, and that no frame was lost."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from watchline.pipeline.ledger import Account, Ledger
-from watchline.pipeline.meter import DECODER, Histogram, Meter
+from watchline.pipeline.message import DECODER
+from watchline.pipeline.meter import Histogram, Meter
 
 BUSY = 0.6  # share of the time from which a stage is said to limit
 
-ADVICE = {
-    DECODER: "more decode threads, or a smaller video, would help",
-    "detector": "a smaller --imgsz, --every 2, another --runtime or a GPU would help",
-    "annotator": "a smaller video would help",
-    "encoder": "--no-video, or the video preset 'ultrafast', would help",
-}
+DECODER_ADVICE = "more decode threads, or a smaller video, would help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,12 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run. fps: frames that reached the sinks a second of wall time, decoding to writing."""
+    """A whole run.
+
+    Attributes:
+        fps: frames per second of wall time that reached the sinks, decoding to writing.
+        advice: what to do where a stage or a sink is the slowest, by its name.
+    """
 
     seconds: float
     frames: int
@@ -38,10 +40,11 @@ class Report:
     latency_ms: tuple[float, float, float]
     stages: list[StageReport]
     streams: dict[str, Account]
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ledger: Ledger, meter: Meter, seconds: float) -> "Report":
-        """Args: ledger and meter of a run; seconds of wall time it took."""
+    def of(cls, ledger: Ledger, meter: Meter, seconds: float, advice: Mapping[str, str]) -> "Report":
+        """Args: ledger and meter of a run; seconds of wall time it took; advice of its stages and sinks."""
         accounts = ledger.accounts()
         frames = sum(a.annotated for a in accounts.values())
         seconds = max(seconds, 1e-9)
@@ -49,7 +52,9 @@ class Report:
             StageReport(name, m.workers, m.count, _ms(m.queue), _ms(m.work), m.work.total / (m.workers * seconds))
             for name, m in meter.stages.items()
         ]
-        return cls(seconds, frames, frames / seconds, _ms(meter.latency), stages, accounts)
+        return cls(
+            seconds, frames, frames / seconds, _ms(meter.latency), stages, accounts, {DECODER: DECODER_ADVICE, **advice}
+        )
 
     @property
     def verdict(self) -> str:
@@ -60,7 +65,7 @@ class Report:
         share = f"{min(slowest.busy, 1):.0%}"
         if slowest.busy < BUSY:
             return f"No stage limits: the busiest, the {slowest.name}, worked {share} of the time."
-        advice = ADVICE.get(slowest.name, "making it faster would help")
+        advice = self.advice.get(slowest.name, "making it faster would help")
         return f"The {slowest.name} limits: it worked {share} of the time; {advice}."
 
     def as_dict(self) -> dict[str, Any]:

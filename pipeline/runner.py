@@ -4,48 +4,39 @@
     for message in runner.run(sources):     # Begin, Item, Item, …, End (or Failure), stream after stream
         …
 
-Whoever iterates is the last stage: sinks are written in the caller's thread.
+A frame that is handed out has reached its end: it is booked as annotated. Whoever writes frames in threads of their
+own takes the deliveries instead, and says of each frame what became of it (lanes.py).
 """
 
+import itertools
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
-from watchline.pipeline.camera import Camera
-from watchline.pipeline.errors import ConfigError, FrameLost, StageError, StageGone, one_line
-from watchline.pipeline.gate import LATE, WAIT, Gate, Put
+from watchline.pipeline.causes import FAILED, LATE, STOPPED
+from watchline.pipeline.control import Control
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.intake import FILES_AT_ONCE, Intake, is_live
 from watchline.pipeline.ledger import Ledger
-from watchline.pipeline.link import Delivery, Link, Stopped
-from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, Message
-from watchline.pipeline.meter import DECODER, Meter
+from watchline.pipeline.link import Delivery, Link, Sender, Stopped
+from watchline.pipeline.message import DECODER, Failure, Item, Message, is_last
+from watchline.pipeline.meter import Meter
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.order import Reorder
-from watchline.pipeline.remote.placed import Placed
-from watchline.pipeline.stages.stage import Process, Stage
-from watchline.streams.frame import Frame
-from watchline.streams.source import LiveSource, Reader, Source
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
+from watchline.pipeline.stages.registry import events_of, kinds_of
+from watchline.pipeline.stages.stage import Stage, work_of
+from watchline.pipeline.worker import Inbox, Worker
+from watchline.streams.source import LiveSource, Source
 
 log = logging.getLogger(__name__)
 
-FAILED, STOPPED = "failed", "stopped"  # causes of drops
-PATIENCE = 2.0  # seconds that a source has to answer when a run is stopped or left
 SPARE_FRAMES = 2  # let in beyond those being worked on: enough that no stage waits for want of frames
-FILES_AT_ONCE = 4  # that are read beside cameras, or beside one another
-LOOK = 0.25  # seconds between looks at the cameras
+LANE = 4  # frames of a file that may wait for their sinks, beyond those in the stages
 LATENCY_BUDGET = 0.5  # seconds
-SILENCE = 60.0  # seconds between log lines about a stage that fails on a stream
-
-
-class Inbox(Protocol):
-    """Where a stage gets its messages from: a link, or the gate."""
-
-    def receive(self, limit: int = 1) -> list[Delivery[Message]]: ...
 
 
 class Runner:
@@ -53,54 +44,93 @@ class Runner:
 
     Args:
         stages: in the order of the chain.
-        last: what the caller does with the messages, as the report shall name it.
+        sinks: what the report calls those who write the frames, if the run has any.
         latency_budget: seconds after its arrival until which a live frame must be through, or be dropped.
 
     Attributes:
         ledger, meter: of this run; may be read while it runs.
+        about: what runs in each stage, by its name, once it is open.
     """
 
-    def __init__(self, stages: Sequence[Stage], last: str = "writer", latency_budget: float = LATENCY_BUDGET) -> None:
-        self.ledger = Ledger()
+    def __init__(
+        self, stages: Sequence[Stage], sinks: Sequence[str] = (), latency_budget: float = LATENCY_BUDGET
+    ) -> None:
         self.meter = Meter()
+        self.about: dict[str, Mapping[str, Any]] = {}
         self._stages = stages
-        self._last = last
+        self._sinks = sinks
+        self.control = Control(self.meter)
         self._budget = latency_budget
-        self._halt = threading.Event()
-        self._halted = 0.0
-        self._abort = threading.Event()
-        self._cut: dict[str, int] = {}  # stream -> sequence from which on its frames are not wanted
         self._crash: BaseException | None = None
-        self._started = False
-        self._refusal: str | None = None
-        self._complained: dict[str, float] = {}  # stream -> when the log was told of a failure
-        self._cameras: dict[str, Camera] = {}
-        for name, count in ((DECODER, 1), *((s.name, s.workers) for s in stages), (last, 1)):
-            self.meter.stage(name, count)
+        self._lock = threading.RLock()  # a signal handler may come in between
+        self._intake: Intake | None = None
+        self._threads: list[threading.Thread] = []
+        self._open: deque[str] = deque()  # streams, in the order in which they were added
+        self._early: list[Source | LiveSource] = []  # added before the run has begun
+        self._is_over = self._is_kept = False
+        for name in (DECODER, *(stage.name for stage in stages), *sinks):
+            self.meter.stage(name, 1)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.control.ledger
 
     def stop(self) -> None:
         """Read no further: what was decoded goes through the chain, streams end properly, `run` ends."""
-        if not self._halt.is_set():
-            self._halted = time.monotonic()
-        self._halt.set()
-        for camera in self._cameras.values():
-            camera.stop()
+        self.control.halt.set()
+        with self._lock:
+            self._is_kept = False
+            intake, idle = self._intake, not self._open
+        if intake is not None:
+            intake.stop()
+            if idle:
+                self.control.abort.set()
         for stage in self._stages:
-            if isinstance(stage, Placed):
-                stage.hurry()
+            stage.hurry()
 
-    def abandon(self, stream: str, sequence: int = 0) -> None:
-        """Go on without this stream from a sequence number on; its frames under way are booked as dropped."""
-        self._cut[stream] = min(sequence, self._cut.get(stream, sequence))
-        if stream in self._cameras:
-            self._cameras[stream].stop()
+    def leave(self) -> None:
+        """Leave everything as it is; `run` ends at once. For any thread."""
+        self.stop()
+        self.control.abort.set()
+        for stage in self._stages:
+            stage.cancel()
 
-    def refuse(self, cause: str) -> None:
-        """Book the frame that was just yielded as dropped. For whoever iterates, before the next message."""
-        self._refusal = cause
+    def settle(self) -> None:
+        """`deliveries` has ended, and nothing more will be written: the frames that are still under way are dropped."""
+        self.ledger.drop_in_flight(STOPPED)
 
-    def _unwanted(self, message: Message) -> bool:
-        return message.sequence >= self._cut.get(message.stream, message.sequence + 1)
+    def abandon(self, stream: str) -> None:
+        """Go on without this stream; its frames under way are booked as dropped."""
+        self.control.abandon(stream)
+
+    def add(self, source: Source | LiveSource) -> None:
+        """Take a source on, while the run is going on or before. For any thread.
+
+        Raises:
+            ConfigError: there is a stream of this name, or the run is over.
+        """
+        with self._lock:
+            if self._is_over or self.control.halt.is_set():
+                raise ConfigError(f"{source.stream} cannot be added: the run is over, or is being stopped")
+            if source.stream in (*self._open, *(each.stream for each in self._early)):
+                raise ConfigError(f"there is a stream {source.stream!r} already: remove it before, or name them apart")
+            if self._intake is None:
+                self._early.append(source)
+                return
+            self._open.append(source.stream)
+            self._count_workers()
+            self._intake.add(source)
+
+    def remove(self, stream: str) -> None:
+        """End a stream: what was decoded of it goes through the chain. For any thread.
+
+        Raises:
+            ConfigError: there is no such stream.
+        """
+        with self._lock:
+            if self._intake is None or stream not in self._open:
+                raise ConfigError(f"there is no stream {stream!r}: expected one of {', '.join(self._open) or 'none'}")
+            self.control.close(stream)
 
     def run(self, sources: Sequence[Source | LiveSource], together: bool = False) -> Generator[Message]:
         """Read the sources: one after another, or `together`, as they are if one of them is live.
@@ -110,210 +140,111 @@ class Runner:
             place of any of them is the last message of its stream. One stream comes after another, or all mixed.
 
         Raises:
-            ConfigError: two sources or stages have one name; or this runner has run before.
+            ConfigError: two sources or stages, or what stages give, have one name; or this runner has run before.
             EngineError, StageError, …: a stage could not start.
         """
-        names = [source.stream for source in sources]
-        self._check(names)
-        live = [source for source in sources if is_live(source)]
-        self._cameras = {source.stream: Camera(source, self._budget, self.meter) for source in live}
-        if self._halt.is_set():
-            self.stop()
-        together = together or bool(self._cameras)
-        workers = sum(stage.workers * stage.batch for stage in self._stages)
-        # A file beside cameras has one frame waiting, as each of them: so all have the same share of the detector.
-        self._gate = Gate(self.ledger, 1 if self._cameras else 2, 2 * workers + SPARE_FRAMES, self._abort)
-        links: list[Link[Message]] = [Link(stage.name, self._abort) for stage in self._stages]
-        threads, decoders = self._threads(sources, together, links)
-        with single_threaded():
-            try:
-                for thread in threads:
-                    thread.start()
-                yield from self._deliver(links[-1] if links else self._gate, names, together)
-            finally:
-                self.stop()
-                self._abort.set()
-                for stage in self._stages:
-                    if isinstance(stage, Placed):
-                        stage.cancel()
-                self._leave_threads(threads, decoders)
-                for link in links:
-                    link.close()
-                self.ledger.drop_in_flight(STOPPED)
+        try:
+            for delivery in self.deliveries(sources, together):
+                if isinstance(delivery.message, Item):
+                    self.control.end(delivery.message)
+                yield delivery.message
+        finally:
+            self.settle()
 
-    def _threads(
-        self, sources: Sequence[Source | LiveSource], together: bool, links: Sequence[Link[Message]]
-    ) -> tuple[list[threading.Thread], int]:
-        """Those of the sources first, and how many they are; then those of the stages."""
-        live = [source for source in sources if is_live(source)]
-        files = [source for source in sources if not is_live(source)]
-        at_once = min(FILES_AT_ONCE if together else 1, len(files))
-        groups = [*([source] for source in live), *(files[first::at_once] for first in range(at_once))]
-        self.meter.stages[DECODER].workers = len(groups)
-        jobs: list[tuple[str, Callable[..., None], tuple[object, ...]]] = [
-            (DECODER, self._decode, (group,)) for group in groups
-        ]
-        inboxes: list[Inbox] = [self._gate, *links]
-        for stage, inbox, outbox in zip(self._stages, inboxes, links, strict=False):
-            jobs += [(f"{stage.name}-{n}", self._work, (stage, inbox, outbox)) for n in range(stage.workers)]
-        if self._cameras:
-            jobs.append(("watchdog", self._watch, ()))
-        threads = [
-            threading.Thread(target=self._guard, args=(job, args), name=name, daemon=True) for name, job, args in jobs
-        ]
-        return threads, len(groups)
+    def deliveries(
+        self, sources: Sequence[Source | LiveSource], together: bool = False, kept: bool = False
+    ) -> Generator[Delivery[Message]]:
+        """What `run` yields, with the time at which it was ready. Who takes an item calls `control.end` when it is
+        written, or could not be.
 
-    def _leave_threads(self, threads: Sequence[threading.Thread], decoders: int) -> None:
-        """Wait for them; for a source that does not answer no longer than PATIENCE."""
-        for thread in threads[decoders:]:
-            if thread.ident is not None:  # it was started
-                thread.join()
-        until = max(self._halted + PATIENCE, time.monotonic() + 2 * WAIT)  # who waits at the gate notices by then
-        for thread in threads[:decoders]:
-            if thread.ident is not None:
-                thread.join(max(0.0, until - time.monotonic()))
-        stuck = [thread for thread in threads[:decoders] if thread.is_alive()]
-        if not stuck:
-            self._gate.close()
+        Args:
+            kept: go on while there is no stream, until `stop`: more may be added.
+        """
+        with self._lock:
+            sources, self._early = [*sources, *self._early], []
+            self._check([source.stream for source in sources])
+            together = together or kept or any(is_live(source) for source in sources)
+            room = 2 * sum(stage.workers * stage.batch for stage in self._stages) + SPARE_FRAMES
+            self.control.open(room, room + LANE)
+            links = self._links()
+            halted = self.control.halt.is_set()
+            self._is_kept = kept and not halted
+            intake = Intake(self.control, self._budget, FILES_AT_ONCE if together else 1, self._guard)
+            self._open.extend(source.stream for source in sources)
+            self._count_workers()
+            self._intake = intake
+        with single_threaded(), ExitStack() as leaving:
+            leaving.callback(self._leave, links)
+            self._start(intake, links)
+            if halted:
+                intake.stop()
+            for source in sources:
+                intake.add(source)
+            yield from self._deliver(links[-1][0] if links else self.control.admission, together)
+
+    def _links(self) -> list[list[Link[Message]]]:
+        """Behind each stage the links to the next one: one for all of its workers, or one for each, if each has
+        streams of its own. Behind the last stage there is one.
+        """
+        return [
+            [Link(f"{stage.name}-{n}", self.control.abort) for n in range(_inboxes(follower))]
+            for stage, follower in itertools.zip_longest(self._stages, self._stages[1:])
+        ]
+
+    def _start(self, intake: Intake, links: Sequence[Sequence[Link[Message]]]) -> None:
+        inboxes: list[Sequence[Inbox]] = [[self.control.admission], *links]
+        self._threads = [
+            _thread(f"{stage.name}-0", self._guard, partial(self._run_stage, stage, inbox, outbox))
+            for stage, inbox, outbox in zip(self._stages, inboxes, links, strict=False)
+        ]
+        self._threads.append(_thread("watchdog", self._guard, intake.watch))
+        for thread in self._threads:
+            thread.start()
+
+    def _run_stage(self, stage: Stage, inboxes: Sequence[Inbox], links: Sequence[Link[Message]]) -> None:
+        """Open a stage and run its workers, the first in this thread."""
+        if self.control.abort.is_set():
             return
-        log.warning("%d sources do not answer; their threads end when they do", len(stuck))
-        threading.Thread(target=_close_after, args=(stuck, self._gate), daemon=True).start()
+        count = len(inboxes) if stage.order == "stream" else stage.workers
+        with stage.open() as opened:
+            work = work_of(opened)
+            self.about[stage.name] = work.about
 
-    def _check(self, streams: Sequence[str]) -> None:
-        if self._started:
-            raise ConfigError("this Runner has run: make a new one for each run")
-        self._started = True
-        stages = [DECODER, *(stage.name for stage in self._stages), self._last]
-        for what, names in (("streams", streams), ("stages", stages)):
-            if len(set(names)) < len(names):
-                raise ConfigError(f"two {what} have the same name in {', '.join(names)}: name them apart")
+            jobs = [
+                partial(self._run_worker, Worker(stage, work, self.control), inboxes[n % len(inboxes)], links)
+                for n in range(count)
+            ]
+            others = [_thread(f"{stage.name}-{n}", self._guard, jobs[n]) for n in range(1, count)]
+            try:
+                for thread in others:
+                    thread.start()
+                self._guard(jobs[0])
+            finally:
+                self.control.abort.set()  # no worker goes on without the others
+                _join(others)
 
-    def _guard(self, job: Callable[..., None], args: tuple[object, ...]) -> None:
+    def _run_worker(self, worker: Worker, inbox: Inbox, links: Sequence[Link[Message]]) -> None:
+        with ExitStack() as senders:
+            worker.run(inbox, _Outlets([senders.enter_context(link.sender()) for link in links], self.control))
+
+    def _guard(self, job: Callable[[], None]) -> None:
         """Run a thread's job; an error that is no frame's fault ends the run and is raised where it is iterated."""
         try:
-            job(*args)
+            job()
         except Stopped:
             log.debug("%s stopped", threading.current_thread().name)
         except BaseException as error:
             self._crash = self._crash or error
-            self._abort.set()
+            self.control.abort.set()
 
-    def _decode(self, sources: Sequence[Source | LiveSource]) -> None:
-        for source in sources:
-            with self._gate.entrance(source.stream, is_live(source)) as put:
-                if is_live(source):
-                    self._cameras[source.stream].run(put)
-                else:
-                    self._decode_one(source, put)
-
-    def _watch(self) -> None:
-        """Look at the cameras, whose readers may be stuck."""
-        while not self._abort.wait(LOOK):
-            for camera in self._cameras.values():
-                camera.look()
-
-    def _decode_one(self, source: Source, put: Put) -> None:
-        stream = source.stream
-        if self._halt.is_set():
-            put(End(stream, 0, whole=False))
-            return
-        try:
-            with source.open() as reader:
-                put(Begin(stream, 0, reader.about))
-                for frame in self._read(reader, stream):
-                    put(Item(0, frame))
-                end = End(stream, 0, not self._halt.is_set(), tuple(getattr(reader, "notes", ())))
-        except Stopped:
-            raise
-        except Exception as error:  # whatever a source raises ends its own stream only
-            log.debug("%s failed", stream, exc_info=True)
-            put(Failure(stream, 0, DECODER, one_line(error)))
-        else:
-            put(end)
-
-    def _read(self, reader: Reader, stream: str) -> Iterator[Frame]:
-        """The frames of a reader as long as they are wanted; the meter sees how long each took."""
-        frames = iter(reader)
-        while not self._halt.is_set() and stream not in self._cut:
-            started = time.monotonic()
-            frame = next(frames, None)
-            if frame is None:
-                return
-            self.meter.worked(DECODER, 1, [], time.monotonic() - started)
-            if frame.stream != stream:
-                raise ValueError(f"the source {stream!r} gave a frame of {frame.stream!r}: expected its own stream")
-            yield frame
-
-    def _work(self, stage: Stage, inbox: Inbox, outbox: Link[Message]) -> None:
-        order = Reorder() if stage.workers == 1 else None
-        with stage.open() as process, outbox.sender() as sender:
-            while True:
-                deliveries = inbox.receive(stage.batch)
-                if order:
-                    deliveries = [due for early in deliveries for due in order.push(early)]
-                for message in self._process(stage, process, deliveries):
-                    sender.send(message)
-
-    def _process(self, stage: Stage, process: Process, deliveries: list[Delivery[Message]]) -> list[Message]:
-        """The stage's results for what was delivered; whatever is no frame passes through in its place."""
-        deliveries = [Delivery(self._in_time(d.message), d.ready) for d in deliveries]
-        messages = [d.message for d in deliveries]
-        work = [m for m in messages if isinstance(m, Item) and not self._unwanted(m)]
-        if not work:
-            return messages
-        started = time.monotonic()
-        try:
-            done = {_place(item): item for item in process(work)}
-            if done.keys() != {_place(item) for item in work}:
-                raise StageError(
-                    f"the stage gave {len(done)} items for {len(work)}: expected one for each, in its place"
-                )
-        except StageGone:
-            raise
-        except Exception as error:
-            if len(work) > 1:  # find the frame that is to blame
-                return [m for d in deliveries for m in self._process(stage, process, [d])]
-            return [self._lost(stage, work[0], error) if m is work[0] else m for m in messages]
-        waited = [started - d.ready for d in deliveries if isinstance(d.message, Item)]
-        self.meter.worked(stage.name, len(work), waited, time.monotonic() - started)
-        return [done.get(_place(m), m) for m in messages]
-
-    def _in_time(self, message: Message) -> Message:
-        """A frame that is too late becomes a line about its loss."""
-        return self._drop(message, LATE) if isinstance(message, Item) and message.late else message
-
-    def _drop(self, item: Item, cause: str) -> Dropped:
-        """A live frame goes no further."""
-        self._leave(item, cause)
-        return Dropped(item.stream, item.sequence, cause, 1, item.frame.epoch or 0)
-
-    def _lost(self, stage: Stage, item: Item, error: Exception) -> Message:
-        """A stage has failed on a frame: a live stream goes on without it, a file ends there."""
-        log.debug("%s failed", stage.name, exc_info=error)
-        if item.deadline is not None:
-            if not isinstance(error, FrameLost):
-                self._complain(stage.name, item, error)
-            return self._drop(item, error.cause if isinstance(error, FrameLost) else FAILED)
-        self.abandon(item.stream, item.sequence)
-        self._leave(item, FAILED)
-        return Failure(item.stream, item.sequence, stage.name, f"frame {item.frame.index}: {one_line(error)}")
-
-    def _complain(self, stage: str, item: Item, error: Exception) -> None:
-        """Once a minute for each stream: a stage that fails on every frame would fill the log."""
-        now = time.monotonic()
-        if now - self._complained.get(item.stream, -SILENCE) >= SILENCE:
-            self._complained[item.stream] = now
-            log.warning("%s: the %s failed on frame %d: %s", item.stream, stage, item.frame.index, one_line(error))
-
-    def _deliver(self, inbox: Inbox, streams: Sequence[str], together: bool) -> Iterator[Message]:
+    def _deliver(self, inbox: Inbox, together: bool) -> Iterator[Delivery[Message]]:
         """What comes out of the last stage, each stream in its own order up to its end or failure; stream after stream
         in the order of the sources, unless they run together.
         """
         order = Reorder()
-        turns = deque(streams)
-        waiting: dict[str, deque[Delivery[Message]]] = {stream: deque() for stream in streams}
+        waiting: dict[str, deque[Delivery[Message]]] = {}
         failed: set[str] = set()
-        while turns:
+        while self._goes_on():
             try:
                 arrived = inbox.receive()
             except Stopped:
@@ -321,59 +252,104 @@ class Runner:
                     raise self._crash from None
                 return
             for delivery in (due for early in arrived for due in order.push(early)):
-                waiting[delivery.message.stream].append(delivery)
-            for stream in list(turns):
-                if not together and stream != turns[0]:
-                    break
-                while waiting[stream]:
-                    delivery = waiting[stream].popleft()
-                    message = delivery.message
-                    if isinstance(message, Item):
-                        yield from self._hand_out(message, delivery.ready)
-                        continue
-                    if stream not in failed:
-                        yield message
-                    if isinstance(message, Failure):
-                        failed.add(stream)
-                    if isinstance(message, End) or (isinstance(message, Failure) and message.where == DECODER):
-                        turns.remove(stream)
+                waiting.setdefault(delivery.message.stream, deque()).append(delivery)
+            for stream in list(waiting) if together else self._in_turn(waiting):
+                yield from self._given_out(waiting[stream], failed)
+                if not waiting[stream]:
+                    del waiting[stream]
 
-    def _hand_out(self, item: Item, ready: float) -> Iterator[Message]:
-        if self._unwanted(item):
-            self._leave(item, FAILED)
-            return
-        if item.late:
-            yield self._drop(item, LATE)
-            return
-        started = time.monotonic()
-        yield item
-        now = time.monotonic()
-        self.meter.worked(self._last, 1, [started - ready], now - started)
-        refusal, self._refusal = self._refusal, None
-        if refusal or self._unwanted(item):  # the caller could not use it
-            self._leave(item, refusal or FAILED)
-            return
-        self.meter.finished(now - item.frame.arrival)
-        self._leave(item, None)
+    def _in_turn(self, waiting: Mapping[str, object]) -> Iterator[str]:
+        """The stream whose turn it is, as long as it has something to say; then the next."""
+        while self._open and self._open[0] in waiting:
+            stream = self._open[0]
+            yield stream
+            if self._open and self._open[0] == stream:
+                return
 
-    def _leave(self, item: Item, cause: str | None) -> None:
-        if cause is None:
-            self.ledger.annotated(item.stream, item.frame.index)
+    def _given_out(self, waiting: deque[Delivery[Message]], failed: set[str]) -> Iterator[Delivery[Message]]:
+        while waiting:
+            delivery = waiting.popleft()
+            message, stream = delivery.message, delivery.message.stream
+            if isinstance(message, Item):
+                yield from self._handed_over(message, delivery)
+                continue
+            is_told = stream not in failed
+            if isinstance(message, Failure):
+                failed.add(stream)
+            if is_last(message):
+                failed.discard(stream)
+                self._forget(stream)  # its name may come again as soon as anybody hears of its end
+            if is_told:
+                yield delivery
+
+    def _handed_over(self, item: Item, delivery: Delivery[Message]) -> Iterator[Delivery[Message]]:
+        if self.control.is_unwanted(delivery):
+            self.control.drop(item, FAILED)
+        elif item.late:
+            yield Delivery(self.control.drop(item, LATE), delivery.ready, delivery.sequence)
         else:
-            self.ledger.dropped(item.stream, item.frame.index, cause)
-        self._gate.leave()
+            self.control.hand_over(item)
+            yield delivery
+
+    def _forget(self, stream: str) -> None:
+        with self._lock:
+            self._open.remove(stream)
+        self.control.forget(stream)
+
+    def _goes_on(self) -> bool:
+        with self._lock:
+            self._is_over = not self._open and not self._is_kept
+            return not self._is_over
+
+    def _leave(self, links: Sequence[Sequence[Link[Message]]]) -> None:
+        with self._lock:
+            self._is_over = True
+        self.leave()
+        _join(self._threads)
+        if self._intake is not None:
+            self._intake.leave()
+        for link in itertools.chain(*links):
+            link.close()
+
+    def _count_workers(self) -> None:
+        """A stage whose workers have streams of their own uses no more of them than there are streams."""
+        for stage in self._stages:
+            most = len(self._open) if stage.order == "stream" else stage.workers
+            self.meter.use(stage.name, min(stage.workers, most))
+
+    def _check(self, streams: Sequence[str]) -> None:
+        if self._intake is not None:
+            raise ConfigError("this Runner has run: make a new one for each run")
+        stages = [DECODER, *(stage.name for stage in self._stages), *self._sinks]
+        for what, names in (("streams", streams), ("stages or sinks", stages)):
+            if len(set(names)) < len(names):
+                raise ConfigError(f"two {what} have the same name in {', '.join(names)}: name them apart")
+        kinds_of(self._stages)
+        events_of(self._stages)
 
 
-def is_live(source: Source | LiveSource) -> "TypeIs[LiveSource]":
-    """Whether its frames come when they come."""
-    return getattr(source, "live", False)
+class _Outlets:
+    """Sends a stream's messages always the same way."""
+
+    def __init__(self, senders: Sequence[Sender[Message]], control: Control) -> None:
+        self._senders = senders
+        self._control = control
+
+    def send(self, message: Message, sequence: int) -> None:
+        number = self._control.number_of(message.stream) if len(self._senders) > 1 else 0
+        self._senders[number % len(self._senders)].send(message, sequence)
 
 
-def _close_after(threads: Sequence[threading.Thread], gate: Gate) -> None:
+def _inboxes(stage: Stage | None) -> int:
+    """How many links lead to a stage that is not the first."""
+    return stage.workers if stage is not None and stage.order == "stream" else 1
+
+
+def _join(threads: Sequence[threading.Thread]) -> None:
     for thread in threads:
-        thread.join()
-    gate.close()
+        if thread.ident is not None:  # it was started
+            thread.join()
 
 
-def _place(message: Message) -> tuple[str, int]:
-    return message.stream, message.sequence
+def _thread(name: str, target: Callable[[Callable[[], None]], None], job: Callable[[], None]) -> threading.Thread:
+    return threading.Thread(target=target, args=(job,), name=name, daemon=True)

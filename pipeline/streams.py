@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.settings.duration import Seconds
-from watchline.settings import settings
+from watchline.settings import flag, settings
 from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.inputs import find_sources
 from watchline.streams.live.paced import PacedSource
 from watchline.streams.live.words import is_live, live_source
+from watchline.streams.names import named_apart
 from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
@@ -32,10 +33,16 @@ class Stream:
     source: str = Field(
         repr=False, description="an address (rtsp://…), a camera (0, /dev/video0), a video file, or photos"
     )
-    transport: Transport = Field(default="tcp", description="what RTSP brings the pictures by")
+    transport: Transport = Field(
+        default="tcp", description="what RTSP brings the pictures by, tcp or udp", json_schema_extra=flag("tcp|udp")
+    )
     timeout: Seconds = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
-    realtime: bool = Field(default=False, description="play a file at its own speed, as if it were a camera")
-    loop: bool = Field(default=False, description="begin such a file anew at its end, for ever")
+    realtime: bool = Field(
+        default=False, description="play files at their own speed, as if they were cameras", json_schema_extra=flag()
+    )
+    loop: bool = Field(
+        default=False, description="begin such files anew at their end, for ever", json_schema_extra=flag()
+    )
 
     def __post_init__(self) -> None:
         if self.loop and not self.realtime:
@@ -88,7 +95,7 @@ def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = F
             sources.append(_played(source, realtime, loop))
         except ConfigError as problem:
             problems.append(str(problem))
-    return Gathered(_named_apart(sources), problems)
+    return Gathered(named_apart(sources), problems)
 
 
 def find_source(name: str, settings: Stream) -> Source | LiveSource:
@@ -117,24 +124,3 @@ def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool) -> So
     if not isinstance(source, FileSource):
         raise ConfigError(f"{source.stream}: photos have no speed to be played at: expected a video file")
     return PacedSource(source, loop)
-
-
-def _named_apart(sources: Sequence[Source | LiveSource]) -> list[Source | LiveSource]:
-    """Renames streams so that no two have the same name, not even where case does not count: gate, gate-2."""
-    apart: list[Source | LiveSource] = []
-    taken: set[str] = set()
-    for source in sources:
-        name, number = source.stream, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{source.stream}-{number}"
-        taken.add(name.casefold())
-        apart.append(source if name == source.stream else _renamed(source, name))
-    return apart
-
-
-def _renamed(source: Any, name: str) -> Source | LiveSource:
-    if isinstance(source, PacedSource):
-        return replace(source, file=replace(source.file, stream=name))
-    renamed: Source | LiveSource = replace(source, stream=name)
-    return renamed

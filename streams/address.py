@@ -1,10 +1,10 @@
-"""What a user types as a camera: an address with its credentials, which are used, and never shown.
+"""Addresses of cameras, as a user types them. Their credentials are used, but never shown.
 
     rtsp://user:password@host:554/path?query     also rtsps, http, https
-    0 or /dev/video0                             a camera at this machine (V4L2)
+    0 or /dev/video0                             a camera of this machine (V4L2)
 
-A password may be written as it is, or percent-encoded (RFC 3986). Where it has a slash, that is only told from the end
-of the host if no second reading makes sense; the error says what to write instead.
+A password may be written as it is, or percent-encoded (RFC 3986). If a password contains a slash, the address is read
+correctly only if no other reading makes sense. Otherwise the error says what to write instead.
 """
 
 import re
@@ -16,8 +16,8 @@ from watchline.streams.errors import SourceUnreadable
 
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 HIDDEN = "***"
-# Query values of one to five letters ("1", "main") are hidden beside their key only: they stand in any text.
-TELLING = 6
+# Query values of one to five letters ("1", "main") are hidden only next to their key, because they occur in any text.
+SHORTEST_SECRET = 6
 NAME_LENGTH = 80
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -29,13 +29,13 @@ _LOGIN_IN_PATH = re.compile(r"\b((?:user(?:name)?|pass(?:word|wd)?|pwd|token|key
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A network address in its parts; user, password and query as they are meant, no longer percent-encoded.
+    """A network address in its parts. User and password are decoded, no longer percent-encoded.
 
     Attributes:
-        scheme: of SCHEMES, in lower case.
+        scheme: one of SCHEMES, in lower case.
         host: a name, an IPv4 address, or an IPv6 address in brackets.
-        port: None for the scheme's own.
-        path: with its slash, as it was written; may be empty.
+        port: None for the scheme's default port.
+        path: with its leading slash, as it was written; may be empty.
     """
 
     scheme: str
@@ -48,12 +48,12 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """scheme://host:port/path, fit to be read by anybody."""
+        """scheme://host:port/path, without credentials: safe to show."""
         return f"{self.scheme}://{self._place}{without_login(self.path)}"
 
     @property
     def url(self) -> str:
-        """The whole address with its credentials, encoded so that it can be read in one way only."""
+        """The complete address with its credentials, encoded so that only one reading is possible."""
         login = "" if self.user is None else quote(self.user, safe="")
         if self.password is not None:
             login += ":" + quote(self.password, safe="")
@@ -62,7 +62,7 @@ class Address:
 
     @property
     def stream(self) -> str:
-        """A name for the stream that can be a file's: host and path, without what is hidden."""
+        """A name for the stream that is also valid as a file name: host and path, without credentials."""
         bare = _LOGIN_IN_PATH.sub("", unquote(self.path))
         return re.sub(r"[^\w.-]+", "-", f"{self.host}{bare}").strip("-._")[:NAME_LENGTH] or "camera"
 
@@ -71,22 +71,22 @@ class Address:
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
-def is_live(word: str) -> bool:
-    """Whether a word that a user typed means a camera or a network stream, and no file."""
-    return bool(_SCHEME.match(word) or _DEVICE.fullmatch(word))
+def is_live(text: str) -> bool:
+    """Whether a text that a user typed names a camera or a network stream, not a file."""
+    return bool(_SCHEME.match(text) or _DEVICE.fullmatch(text))
 
 
-def device_of(word: str) -> str | None:
-    """The path of the device that a word means, e.g. "/dev/video0" for "0"; None if it means none."""
-    found = _DEVICE.fullmatch(word)
+def device_of(text: str) -> str | None:
+    """The path of the device that a text names, e.g. "/dev/video0" for "0"; None if it names no device."""
+    found = _DEVICE.fullmatch(text)
     return f"/dev/video{int(found[1])}" if found else None
 
 
 def parse(url: str) -> Address:
-    """The parts of an address.
+    """Split an address into its parts.
 
     Raises:
-        SourceUnreadable: it cannot be an address, or can be read in two ways. Nothing of it but its scheme is shown.
+        SourceUnreadable: the text is not an address, or can be read in two ways. The error shows only its scheme.
     """
     scheme = _SCHEME.match(url)
     if scheme is None:
@@ -96,17 +96,17 @@ def parse(url: str) -> Address:
         raise SourceUnreadable(f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}")
     login, rest = _split_login(kind, url[scheme.end() :])
     head, tail = _cut(rest)
-    place = _HOST.fullmatch(head)
-    if place is None or not 0 < int(place["port"] or 1) < 65536:
+    server = _HOST.fullmatch(head)
+    if server is None or not 0 < int(server["port"] or 1) < 65536:
         raise SourceUnreadable(
-            f"the {kind}:// address has no host, or a port that is none: expected {kind}://user:password@host:port/path"
+            f"the {kind}:// address has no host, or its port is not valid: expected {kind}://user:password@host:port/path"
         )
     path, _, query = tail.partition("#")[0].partition("?")
     user, colon, password = login.partition(":") if login is not None else (None, "", "")
     return Address(
         scheme=kind,
-        host=place["host"],
-        port=int(place["port"]) if place["port"] else None,
+        host=server["host"],
+        port=int(server["port"]) if server["port"] else None,
         path=path,
         query=query,
         user=None if user is None else unquote(user),
@@ -115,16 +115,16 @@ def parse(url: str) -> Address:
 
 
 def without_login(path: str) -> str:
-    """The path of an address, without the password that some recorders take in it."""
+    """The path of an address, without the password that it contains for some recorders."""
     return _LOGIN_IN_PATH.sub(rf"\g<1>{HIDDEN}", path)
 
 
 def conceal(text: str, url: str) -> str:
-    """The text without any credential of the address: login, password and values of the query, encoded or not.
+    """Remove every credential of an address from a text: login, password and values of the query, encoded or not.
 
     Args:
-        text: any, e.g. an error of a library that has the address in it.
-        url: as it was typed; one that cannot be parsed is hidden as a whole.
+        text: any text, e.g. an error message of a library that contains the address.
+        url: the address as it was typed. If it cannot be parsed, all of it is hidden.
     """
     try:
         address = parse(url)
@@ -138,8 +138,8 @@ def conceal(text: str, url: str) -> str:
     for pair in re.split("[&;]", address.query):
         key, equals, value = pair.partition("=")
         secrets |= {pair, unquote(pair)} if equals and value else set()
-        secrets |= {value, unquote(value)} if len(value) >= TELLING else set()
-        secrets |= {key, unquote(key)} if not equals and len(key) >= TELLING else set()
+        secrets |= {value, unquote(value)} if len(value) >= SHORTEST_SECRET else set()
+        secrets |= {key, unquote(key)} if not equals and len(key) >= SHORTEST_SECRET else set()
     for found in _LOGIN_IN_PATH.finditer(address.path):
         secrets |= {found[0], unquote(found[0])}
     for secret in sorted(secrets - {""}, key=len, reverse=True):
@@ -147,24 +147,24 @@ def conceal(text: str, url: str) -> str:
     return text
 
 
-def conceal_all(text: str, words: Iterable[str]) -> str:
-    """The text without any credential of those of the words that are addresses."""
-    for word in words:
-        if _SCHEME.match(word):
-            text = conceal(text, word)
+def conceal_all(text: str, arguments: Iterable[str]) -> str:
+    """Remove from a text every credential of the addresses among the arguments."""
+    for argument in arguments:
+        if _SCHEME.match(argument):
+            text = conceal(text, argument)
     return text
 
 
 def _split_login(kind: str, rest: str) -> tuple[str | None, str]:
-    """What stands before the @ of an address, None if nothing does, and what follows it."""
+    """The login before the @ of an address (None if there is none), and the text after it."""
     head, tail = _cut(rest)
     login, at, host = head.rpartition("@")
     if "@" not in tail:
         return (login if at else None), host + tail
     if ":" not in head:
-        return None, rest  # there is no password, and the @ is one of the path
+        return None, rest  # there is no password, and the @ belongs to the path
     if not _HOST.fullmatch(host):
-        login, _, rest = rest.rpartition("@")  # what looks like a port is none, but a part of a password with a slash
+        login, _, rest = rest.rpartition("@")  # what looks like a port is part of a password with a slash
         return login, rest
     raise SourceUnreadable(
         f"the {kind}:// address can be read in two ways: in a password write / as %2F, after the host write @ as %40"
@@ -172,7 +172,7 @@ def _split_login(kind: str, rest: str) -> tuple[str | None, str]:
 
 
 def _cut(rest: str) -> tuple[str, str]:
-    """Before and from the first of / ? #."""
+    """The text before the first of / ? #, and the text from there on."""
     end = re.search(r"[/?#]|$", rest)
     assert end is not None, "$ always matches"
     return rest[: end.start()], rest[end.start() :]

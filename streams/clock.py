@@ -1,18 +1,20 @@
-"""Presentation times as the container gives them, mended only where they cannot be."""
+"""Presentation times from the container, corrected only where they are impossible."""
 
 from fractions import Fraction
 
-# Packets are in order of decoding, so their clock never runs back by itself. Back by more than this is a new recording.
+# Seconds. Packets are in decoding order, so their times never decrease within a recording. If they decrease by more
+# than this, a new recording begins.
 JOINT = Fraction(1, 5)
 
 
 class Joints:
-    """Finds where recordings were joined and the clock of the packets starts anew, as in `cat a.ts b.ts > c.ts`.
+    """Finds the joints of concatenated recordings (`cat a.ts b.ts > c.ts`), where the packets' clock starts again.
 
-    One packet with a wrong time (a damaged header) is no joint: the next one goes on from the packet before it.
+    A single packet with a wrong time (a damaged header) is not a joint: the packet after it continues from the one
+    before it.
 
     Attributes:
-        shift: what to add to the times of packets from here on, so that the new recording follows the old one.
+        shift: added to the times of packets from here on, so that the new recording follows the old one.
     """
 
     def __init__(self, time_base: Fraction) -> None:
@@ -22,7 +24,7 @@ class Joints:
         self._before: int | None = None
 
     def see(self, dts: int | None, step: int) -> int:
-        """Args: a packet's decoding time and duration, in stream units. Returns: `shift` for this packet."""
+        """Args: a packet's decoding time and duration, in stream units. Returns: the `shift` of this packet."""
         if dts is None:
             return self.shift
         dts += self.shift
@@ -37,27 +39,27 @@ class Joints:
 
 
 class Clock:
-    """Gives every frame a time after that of the frame before it; good times pass unchanged.
+    """Gives every frame a time after that of the frame before it. Valid times stay unchanged.
 
-    - A time that is missing, or later than the next frame's while that one fits, is filled in: the last good time plus
-      the frames since then at the stream's rate.
-    - A time that is not after the last one becomes the last one plus one unit. No frame is dropped for its time.
+    - A time that is missing is filled in: the last valid time plus the frames since then at the stream's rate. So is a
+      time that is not before the next frame's, if the next frame's time is after the last one.
+    - A time that is not after the last one becomes the last one plus one unit. No frame is dropped because of its time.
 
     Attributes:
-        mended: how many times were changed.
-        end: where the last frame ends if it lasts as long as the rate says; None before the first frame.
+        corrected: how many times were changed.
+        end: when the last frame ends, if it lasts as long as the rate says; None before the first frame.
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction) -> None:
-        """Args: time_base in seconds per unit; rate in frames per second, for the times that are missing."""
-        self.mended = 0
+        """Args: time_base in seconds per unit; rate in frames per second, which fills in missing times."""
+        self.corrected = 0
         self.end: int | None = None
         self._step = 1 / (rate * time_base)
         self._last: int | None = None
         self._good = Fraction(0)
 
     def next(self, pts: int | None, following: int | None = None) -> int:
-        """Args: the container's times of this frame and of the next, None where it has none. Returns: this frame's."""
+        """Args: the container's times of this frame and of the next, None if missing. Returns: this frame's time."""
         last = self._last
         slipped = (
             pts is not None and following is not None and pts >= following and (last is not None and following > last)
@@ -71,7 +73,7 @@ class Clock:
         if last is not None and time <= last:
             time = last + 1
             self._good = max(self._good, Fraction(time))
-        self.mended += time != pts
+        self.corrected += time != pts
         self._last = time
         self.end = time + round(self._step)
         return time

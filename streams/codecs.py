@@ -1,4 +1,4 @@
-"""What this build of FFmpeg can decode and encode, and which of it the machine has the hardware for."""
+"""What this build of FFmpeg can decode and encode."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ def decoders() -> dict[str, bool]:
 
 
 def encoders() -> dict[str, bool]:
-    """Which of the usual video encoders are built in; those of NVIDIA need its driver and a GPU to do anything."""
+    """Which of the usual video encoders are built in. NVIDIA's also need its driver and a GPU."""
     return {name: _built_in(name, "w") for name in ENCODERS}
 
 

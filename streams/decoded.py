@@ -1,8 +1,8 @@
-"""A decoded picture: the decoder's planes, turned to BGR when somebody asks, in the thread that asks.
+"""A decoded picture: the decoder's planes, converted to BGR on request, in the thread that asks.
 
 Measured on one thread, 720p and 1080p, YUV 4:2:0:
 
-    whole picture   swscale 0.40 and 1.0 ms, OpenCV's I420 -> BGR 0.59 and 1.6 ms (and it knows only BT.601)
+    full size       swscale 0.40 and 1.0 ms, OpenCV's I420 -> BGR 0.59 and 1.6 ms (and it knows only BT.601)
     416 x 234       planes resized by OpenCV, then one 3 x 4 matrix: 0.60 and 0.8 ms; swscale bilinear 0.67 and 1.7 ms;
                     swscale fast bilinear 0.45 and 0.65 ms, but it samples off centre by up to half a source pixel
 """
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from watchline.streams.frame import Image
 from watchline.streams.planes import PLANAR, Planes, is_plain, rows_of
 
-UNSPECIFIED = 2  # of matrix, transfer and primaries alike, in ITU-T H.273
+UNSPECIFIED = 2  # the code for matrix, transfer and primaries in ITU-T H.273
 RGB = 0
 Orientation = tuple[bool, int | None]
 UPRIGHT: Orientation = (False, None)
-KR_KB = {
+KR_KB = {  # H.273 matrix code -> (Kr, Kb)
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
     5: (0.299, 0.114),
@@ -35,7 +35,7 @@ KR_KB = {
 
 
 class _Reformatters(threading.local):
-    """Two a thread, so that each keeps its tables between frames: one for whole pictures, one for scaled ones."""
+    """Two per thread, for full-size and for scaled pictures, so that each keeps its tables between frames."""
 
     def __init__(self) -> None:
         self.whole = VideoReformatter()
@@ -46,21 +46,21 @@ _reformatters = _Reformatters()
 
 
 class DecodedPicture:
-    """A Picture over a decoded `av.VideoFrame`, shown upright: the display matrix (turned, mirrored) is applied.
+    """A Picture over a decoded `av.VideoFrame`, shown upright: the display matrix (rotated, mirrored) is applied.
 
-    Colour matrix and range are those of the stream. Where it names no matrix, it is BT.709 for pictures wider than
-    1279 or higher than 576, else BT.601, as players do. Alpha is dropped, 10 bits and more are cut to 8, grey becomes
-    three equal channels; HDR is not tone-mapped. Its pixels follow from its planes, matrix, range and orientation
-    alone, so that they are the same wherever the picture is taken.
+    Colour matrix and range are those of the stream. If the stream names no matrix, it is BT.709 for pictures wider than
+    1279 or higher than 576, and BT.601 otherwise, as in players. Alpha is dropped, 10 bits and more are cut to 8, grey
+    becomes three equal channels, and HDR is not tone-mapped. The pixels depend only on planes, matrix, range and
+    orientation, so they are the same in every process and on every host.
     """
 
     __slots__ = ("_bgr", "_flip", "_frame", "_planes", "_transposed", "height", "width")
 
     def __init__(self, frame: av.VideoFrame, orientation: Orientation | None = None) -> None:
-        """Args: frame as decoded; its `orientation_of`, if that is known already."""
+        """Args: the decoded frame; its `orientation_of`, if known already."""
         if frame.colorspace not in KR_KB and frame.colorspace != RGB:
             frame.colorspace = Colorspace.ITU709 if frame.width > 1279 or frame.height > 576 else Colorspace.ITU601
-        # swscale refuses some reserved values here, and nothing below converts transfer or primaries.
+        # swscale refuses some reserved values of these, and nothing below converts transfer or primaries.
         frame.color_trc = frame.color_primaries = UNSPECIFIED
         self._frame: av.VideoFrame | None = frame
         self._planes: Planes | None = None
@@ -68,10 +68,10 @@ class DecodedPicture:
 
     @classmethod
     def of_planes(cls, planes: Planes, orientation: Orientation) -> "DecodedPicture":
-        """The picture whose `planes` and `orientation` these are; the planes are not copied.
+        """The picture with these `planes` and this `orientation`. The planes are not copied.
 
         Raises:
-            ValueError: its matrix is none that a picture has.
+            ValueError: the planes' matrix is unknown.
         """
         if planes.colorspace not in KR_KB and planes.colorspace != RGB:
             raise ValueError(f"matrix {planes.colorspace}: expected one of {sorted(KR_KB)} or {RGB}")
@@ -87,12 +87,12 @@ class DecodedPicture:
 
     @property
     def turned(self) -> bool:
-        """Whether rows of the decoder's picture are shown as columns."""
+        """Whether rows of the decoded picture are shown as columns."""
         return self._transposed
 
     @property
     def orientation(self) -> Orientation:
-        """How the decoder's picture is shown, as `orientation_of` says it."""
+        """How the decoded picture is shown, in the form of `orientation_of`."""
         return self._transposed, self._flip
 
     @property
@@ -104,15 +104,15 @@ class DecodedPicture:
         return self._planes
 
     def bgr(self) -> Image:
-        """The whole picture (H, W, 3), read-only, contiguous; converted at the first call, kept for the next."""
+        """The full-size picture (H, W, 3), read-only, contiguous. It is converted at the first call and then kept."""
         if self._bgr is None:
             pixels = _pixels(_reformatters.whole.reformat(self._plain(), format="bgr24", threads=1))
             self._bgr = self._upright(pixels)
         return self._bgr
 
     def scaled(self, width: int, height: int) -> Image:
-        """The picture resampled bilinearly to (height, width, 3), read-only. Never by way of `bgr()`, so a detector
-        sees the same pixels whether or not anybody drew on the frame before.
+        """The picture resampled bilinearly to (height, width, 3), read-only. It is not made from `bgr()`, so a
+        detector sees the same pixels whether or not the full-size picture was asked for before.
         """
         if (width, height) == (self.width, self.height):
             return self.bgr()
@@ -125,7 +125,7 @@ class DecodedPicture:
         return self._upright(_pixels(_reformatters.scaled.reformat(frame, width, height, format="bgr24", threads=1)))
 
     def _plain(self) -> av.VideoFrame:
-        """What swscale is given: the frame as decoded, or a copy without what it must not look at."""
+        """The frame for swscale: the decoded one, or a copy without the fields that swscale must not use."""
         if self._frame is not None and is_plain(self._frame):
             return self._frame
         return self.planes.frame()
@@ -141,13 +141,13 @@ class DecodedPicture:
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:
-    """How to show the frame: transpose first, then `cv2.flip` by this code (0 rows, 1 columns, -1 both, None not).
+    """How to show the frame: whether to transpose, then the code for `cv2.flip` (0 rows, 1 columns, -1 both, None not).
 
-    A frame whose side data was looked at is in a cycle with it, and its pixels stay until the garbage collector comes:
-    ask once a stream, not once a frame.
+    Reading the side data of a frame creates a reference cycle, which keeps its pixels until the garbage collector runs.
+    So call this once per stream, not once per frame.
 
     The display matrix is [[a, b, u], [c, d, v], [x, y, w]] and maps a point by x' = a x + c y, y' = b x + d y. Its
-    signs hold all eight ways to turn and mirror a picture; other angles are taken as the nearest of them.
+    signs distinguish the eight ways to rotate and mirror a picture. Any other angle counts as the nearest of them.
     """
     side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
@@ -167,7 +167,7 @@ def _pixels(frame: av.VideoFrame) -> Image:
 
 
 def _scaled_planes(planes: Planes, width: int, height: int) -> Image:
-    """Y, U and V resized one by one to the asked size, then turned to BGR there."""
+    """Y, U and V resized one by one to the requested size, then converted to BGR."""
     yuv = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes.arrays[:3]]
     full = planes.color_range == ColorRange.JPEG or planes.format.startswith("yuvj")
     return np.asarray(cv2.transform(cv2.merge(yuv), _bgr_of_yuv(planes.colorspace, full)), np.uint8)

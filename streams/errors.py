@@ -1,18 +1,22 @@
-"""What can go wrong between a file or camera and a picture, and back. Each is also the builtin that fits."""
+"""The errors of sources and sinks. Each is also the builtin that fits."""
 
 from watchline.errors import WatchlineError
 
 
 class StreamError(WatchlineError):
-    """Root of all errors of sources and sinks. The message says what, what was expected, and what to do."""
+    """Root of all errors of sources and sinks. The message says what is wrong, what was expected, and what to do."""
+
+
+class NoSource(StreamError, TypeError):
+    """The argument is not something that frames can be read from."""
 
 
 class SourceNotFound(StreamError, FileNotFoundError):
-    """There is nothing at the path, or nothing in it that a source could read."""
+    """The path does not exist, or contains nothing that a source can read."""
 
 
 class SourceUnreadable(StreamError, OSError):
-    """The path is there, but it cannot be opened or is no video or picture."""
+    """The path exists, but it cannot be opened, or it is not a video or picture."""
 
 
 class SourceTruncated(StreamError, EOFError):
@@ -20,24 +24,24 @@ class SourceTruncated(StreamError, EOFError):
 
 
 class SourceDenied(StreamError, PermissionError):
-    """User name or password are wrong or missing. Trying again soon may lock the account."""
+    """User name or password is wrong or missing. A retry soon may lock the account."""
 
 
 class SourceRefused(StreamError, ConnectionError):
-    """Nobody answers at the address: no such host, no way to it, or nothing listens there."""
+    """No server answers at the address: the host is unknown or unreachable, or nothing listens there."""
 
 
 class SourceUnsupported(StreamError, OSError):
-    """The stream is there, but nothing in it that can be decoded here."""
+    """The stream exists, but contains nothing that can be decoded here."""
 
 
 class SourceTimeout(StreamError, TimeoutError):
-    """The stream said nothing for too long."""
+    """The stream sent nothing for too long."""
 
 
 class SourceLost(StreamError, ConnectionError):
-    """The connection broke off, or what came over it made no sense any more."""
+    """The connection broke, or sent data that makes no sense."""
 
 
 class SinkError(StreamError, OSError):
-    """An output cannot be written: folder, rights, space, or it is an input."""
+    """An output cannot be written: its folder, rights or disk space, or because it is also an input."""

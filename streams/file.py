@@ -1,4 +1,4 @@
-"""A video file as a source: every frame, in order, with the container's own times."""
+"""A video file as a source: every frame, in order, with the container's times."""
 
 import gc
 import time
@@ -23,9 +23,9 @@ from watchline.streams.rational import fraction
 from watchline.streams.source import About
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
-# So many reading errors in a row, without one packet between them, are the end of what can be read.
+# After this many reading errors in a row, without a packet between them, nothing more can be read.
 HOPELESS = 100
-# A file with damage in it that ends this much earlier than it says (in seconds) was not read to its end.
+# A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
 # FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
 NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
@@ -57,14 +57,14 @@ class FileSource:
 
         Raises:
             SourceNotFound: there is no such file.
-            SourceUnreadable: it is a folder, empty, may not be read, is no video, or no frame of it can be decoded.
+            SourceUnreadable: it is a folder, empty, without read permission, not a video, or no frame can be decoded.
         """
         _check(self.path)
         try:
             with _open_container(self.path) as container:
                 yield FileReader(self, container)
         finally:
-            gc.collect()  # the frame whose orientation was looked up: see `orientation_of`
+            gc.collect()  # frees the frame whose orientation was read: see `orientation_of`
 
 
 class FileReader:
@@ -72,7 +72,7 @@ class FileReader:
 
     Attributes:
         about: the stream, with the size of its first frame as shown.
-        corrupt: packets so far that could not be read or decoded, and frames that the decoder had to patch up.
+        corrupt: packets so far that could not be read or decoded, and frames that the decoder had to repair.
     """
 
     def __init__(self, source: FileSource, container: InputContainer) -> None:
@@ -97,20 +97,23 @@ class FileReader:
 
     @property
     def notes(self) -> list[str]:
-        """What was odd so far: corrupt packets, times that were mended."""
-        odd = ((self.corrupt, "corrupt packets or frames"), (self.mended, "times of frames that had to be mended"))
-        return [f"{self.about.name}: {count} {what}" for count, what in odd if count]
+        """Problems so far, one line each: corrupt packets, corrected times."""
+        problems = (
+            (self.corrupt, "corrupt packets or frames"),
+            (self.corrected, "frame times that had to be corrected"),
+        )
+        return [f"{self.about.name}: {count} {what}" for count, what in problems if count]
 
     @property
-    def mended(self) -> int:
-        """How many times of frames so far were missing or not after the one before: see `clock.Clock`."""
-        return self._clock.mended
+    def corrected(self) -> int:
+        """How many frame times so far were missing or not after the one before: see `clock.Clock`."""
+        return self._clock.corrected
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in order of presentation, once.
 
         Raises:
-            SourceTruncated: after the last frame, if the file ends before its container says.
+            SourceTruncated: after the last frame, if the file is shorter than its container says.
         """
         index = 0
         frame, self._first = self._first, None
@@ -129,16 +132,16 @@ class FileReader:
         self._check_end(index)
 
     def _orientation(self, frame: av.VideoFrame) -> Orientation:
-        """As the display matrix says, which is looked at again only where the angle changes."""
+        """The orientation by the display matrix, which is read again only when the angle changes."""
         if frame.rotation not in self._orientations:
             self._orientations[frame.rotation] = orientation_of(frame)
         return self._orientations[frame.rotation]
 
     def _time(self, frame: av.VideoFrame) -> int | None:
-        """The frame's time as the container has it, in stream units.
+        """The frame's time in the container, in stream units.
 
-        AVI has no presentation times, and what FFmpeg makes up for its B-frames is not in order: there the times of
-        decoding count, from 0.
+        AVI has no presentation times, and the times that FFmpeg invents for its B-frames are not in order. For AVI, the
+        decoding times are used instead, starting at 0.
         """
         if not self._is_avi:
             return frame.pts
@@ -167,12 +170,12 @@ class FileReader:
         )
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames as the decoder gives them. A packet that it refuses is counted, and the next one tried."""
+        """Frames from the decoder. A packet that it refuses is counted, and the next one is tried."""
         joints = Joints(fraction(self._video.time_base) or GUESSED_BASE)
         for packet in self._packets():
             if packet is not None and packet.is_corrupt:
                 self.corrupt += 1
-                if self._missing:  # this is the packet that the end of the file cuts through
+                if self._missing:  # the file ends inside this packet
                     continue
             if packet is not None and packet.pts is not None and joints.see(packet.dts, packet.duration or 0):
                 packet.pts += joints.shift
@@ -186,7 +189,7 @@ class FileReader:
                 yield frame
 
     def _packets(self) -> "Iterator[av.Packet[VideoStream] | None]":
-        """Packets of the video, None last, which makes the decoder give what it still holds."""
+        """Packets of the video, then None, which makes the decoder output the frames that it still holds."""
         errors = 0
         while errors < HOPELESS:
             try:
@@ -203,11 +206,11 @@ class FileReader:
         yield None
 
     def _declared_duration(self) -> Fraction | None:
-        """Seconds from the first frame to the end of the last, as the container says; None if it does not say."""
+        """Seconds from the first frame to the end of the last, by the container; None if it does not say."""
         video = self._video
         rate, unit = fraction(video.average_rate), fraction(video.time_base)
         if self._is_avi and video.frames and rate:
-            return video.frames / rate  # FFmpeg shortens the duration to what a cut file holds
+            return video.frames / rate  # FFmpeg shortens the duration to what a truncated file contains
         if video.duration and unit:
             return video.duration * unit
         if self._container.duration:
@@ -215,7 +218,7 @@ class FileReader:
         return None
 
     def _check_end(self, frames: int) -> None:
-        """Raises SourceTruncated if frames are lacking: bytes are missing, damaged, or cannot be read."""
+        """Raises SourceTruncated if frames are missing: bytes are missing, damaged, or cannot be read."""
         if self._failure and not self._missing:
             raise SourceTruncated(
                 f"{self._source.path} cannot be read any further: {self._failure.strerror}; check the disk it is on"
@@ -224,13 +227,13 @@ class FileReader:
         start = (self._video.start_time or 0) * self.about.time_base
         end = (self._clock.end or 0) * self.about.time_base - start
         if self._missing and is_fragmented(self._source.path):
-            declared = None  # FFmpeg counts what is there
+            declared = None  # FFmpeg counts only the fragments in the file
         if self._missing:
             half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
             all_there = declared and (0 < self._video.frames <= frames or end > declared - half_a_frame)
             short, reason = not all_there, f"{self._missing} bytes are missing"
         else:
-            # AVI counts packets for time, so those lost in the middle look lost at the end.
+            # AVI's times are packet counts, so packets that are lost in the middle look lost at the end.
             damaged = self.corrupt and not self._is_avi
             short = bool(damaged and declared and end < declared - DAMAGED_END)
             reason = "what follows is damaged"
@@ -242,7 +245,7 @@ class FileReader:
 
 
 def _check(path: Path) -> None:
-    """What can be said of the path before FFmpeg sees it."""
+    """Check the path before FFmpeg opens it. Raises SourceNotFound or SourceUnreadable."""
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -261,10 +264,10 @@ def _check(path: Path) -> None:
 
 def _open_container(path: Path) -> InputContainer:
     try:
-        # "file:" keeps FFmpeg from taking a name with a colon for a protocol.
+        # "file:" keeps FFmpeg from reading a name with a colon as a protocol.
         return av.open(f"file:{path}")
     except (av.error.FFmpegError, ValueError) as error:
-        # An MP4 in fragments whose last index is cut: FFmpeg refuses the whole, so it is given what comes before.
+        # FFmpeg refuses a fragmented MP4 whose last index is cut off, so it gets only the complete boxes.
         end = whole_boxes_end(path)
         if 0 < end < path.stat().st_size:
             with suppress(av.error.FFmpegError):
@@ -277,11 +280,11 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     if missing:
         return f"{path} is cut off: {missing} bytes are missing, and its index with them; copy or download it again"
     reason = getattr(error, "strerror", None) or str(error)
-    return f"{path} is no video that can be read ({reason}); expected a file that a video player plays"
+    return f"{path} is not a video that can be read ({reason}); expected a file that a video player plays"
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The video to decode: the container's first that is no cover picture."""
+    """The video to decode: the container's first video stream that is not a cover picture."""
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if container.format.name in NO_VIDEO_FORMATS:
         raise SourceUnreadable(f"{path} is a text file: expected a video")

@@ -1,6 +1,6 @@
-"""A frame: one picture of a stream and its time. The one currency between sources, stages and sinks.
+"""A frame: one picture of a stream, and its time. Sources, stages and sinks exchange frames.
 
-Pixels are BGR, uint8, (H, W, 3), everywhere in Watchline; RGB appears only at the border of what asks for it.
+Pixels are BGR, uint8, (H, W, 3), everywhere in Watchline. RGB is used only at the border to code that needs it.
 """
 
 import time
@@ -16,10 +16,10 @@ Image = NDArray[np.uint8]
 
 
 class Picture(Protocol):
-    """Pixels that are converted when somebody asks, in the thread that asks, and for the size that is asked for.
+    """Pixels that are converted on request, in the thread that asks, to the size that is asked for.
 
-    A decoded picture is made from YUV straight to the size of the network, so that the full-size BGR picture is paid
-    for only where it is drawn on or handed out.
+    A decoded picture is scaled from YUV directly to the network's size. The full-size BGR picture is computed only if
+    somebody draws on it or takes it.
     """
 
     @property
@@ -29,7 +29,7 @@ class Picture(Protocol):
     def height(self) -> int: ...
 
     def bgr(self) -> Image:
-        """The whole picture (H, W, 3), read-only; whoever draws, copies."""
+        """The full-size picture (H, W, 3), read-only. Code that draws on it makes a copy."""
         ...
 
     def scaled(self, width: int, height: int) -> Image:
@@ -39,7 +39,7 @@ class Picture(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArrayPicture:
-    """A picture that is an array already: (H, W, 3) uint8 BGR. The array is frozen, not copied."""
+    """A picture that is an array already: (H, W, 3) uint8 BGR. The array becomes read-only; it is not copied."""
 
     pixels: Image
 
@@ -73,14 +73,14 @@ class Frame:
 
     Attributes:
         stream: name of the stream.
-        index: 0, 1, 2, … of the frames decoded from the stream, without gaps.
-        pts: presentation time in units of `time_base`, as the container says.
+        index: number of the frame in its stream: 0, 1, 2, …, without gaps.
+        pts: presentation time in units of `time_base`, from the container.
         time_base: seconds per unit of `pts`.
         picture: its pixels.
-        arrival: `time.monotonic()` when the source delivered it; now, if it is not given.
-        file: name of the picture's file, for streams made of photos.
-        epoch: of a live stream, how often it was connected again before; None for a file.
-        time: of a live stream, when the frame arrived, in seconds since 1970 (UTC); None for a file.
+        arrival: `time.monotonic()` when the source delivered it; the current time by default.
+        file: name of the photo's file, for streams of photos.
+        epoch: number of the live stream's connection, from 0; None for a file.
+        time: when the frame of a live stream arrived, in seconds since 1970 (UTC); None for a file.
     """
 
     stream: str
@@ -92,6 +92,11 @@ class Frame:
     file: str | None = None
     epoch: int | None = None
     time: float | None = field(default=None, compare=False)
+
+    @property
+    def image(self) -> Image:
+        """The full-size picture (H, W, 3) uint8 BGR, read-only. Draw on `frame.image.copy()`."""
+        return self.picture.bgr()
 
     @property
     def seconds(self) -> float:

@@ -1,16 +1,17 @@
-"""What a user types (files, folders, globs) as sources."""
+"""Finds the sources that a user names by files, folders and globs."""
 
 import glob
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from watchline.streams import photos
 from watchline.streams.errors import SourceNotFound, SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
+from watchline.streams.names import named_apart
 from watchline.streams.photos import PhotosSource
 
-# What a folder is searched for. A file that is named, or that a glob leads to, may be called anything.
+# The files that are taken from a folder. A file that is named, or matches a glob, may have any suffix.
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .h264 .264 .h265 "
     ".hevc .265 .y4m .ivf .mjpeg .mjpg".split()
@@ -18,33 +19,37 @@ VIDEO_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Attributes:
-    sources: in the order of the words, folders and globs by name; no two streams have the same name.
-    problems: one for each word that leads nowhere or to what may not be read; the sources are good without them.
+class Inputs:
+    """The sources that were found.
+
+    Attributes:
+        sources: in the order of the arguments, within folders and globs by name; all streams have different names.
+        problems: one error per argument that matches nothing, or that cannot be read. The sources are valid without
+            these.
     """
 
     sources: list[FileSource | PhotosSource]
     problems: list[StreamError]
 
 
-def find_sources(words: Sequence[str | Path]) -> Found:
-    """Finds the videos and photos that words lead to.
+def find_sources(arguments: Sequence[str | Path]) -> Inputs:
+    """Find the videos and photos that the arguments name.
 
-    A file is a photo by its suffix, else a video, whatever its name (opening it tells). A folder gives each of its
-    videos and one source of all its photos; folders inside it are left alone. Single photos that are named are gathered
-    by their folder. A file that two words lead to is taken once. Names that would clash get a number: clip, clip-2.
+    The suffix decides whether a file is a photo. Every other file counts as a video, until opening it shows that it is
+    not one. A folder gives one source per video and one source of all its photos; its subfolders are ignored. Photos
+    that are named one by one are grouped by their folder. A file that two arguments name is taken once. Streams that
+    would have the same name get a number: clip, clip-2.
     """
     problems: list[StreamError] = []
     videos: dict[Path, Path] = {}
     albums: dict[Path, dict[Path, Path]] = {}
     order: dict[Path, None] = {}
-    folders: set[Path] = set()  # an album is called after its folder if that was named, however few photos it has
-    for word in words:
+    folders: set[Path] = set()  # an album has the name of its folder if that was named, even with a single photo
+    for argument in arguments:
         try:
-            if Path(word).is_dir():
-                folders.add(Path(word).resolve())
-            for file in _files(word):
+            if Path(argument).is_dir():
+                folders.add(Path(argument).resolve())
+            for file in _files(argument):
                 true = file.resolve()
                 if _is_photo(file):
                     albums.setdefault(true.parent, {}).setdefault(true, file)
@@ -56,32 +61,32 @@ def find_sources(words: Sequence[str | Path]) -> Found:
             problems.append(error)
         except OSError as error:
             problems.append(
-                SourceUnreadable(f"{word} cannot be read: {error.strerror}; check its name, owner and rights")
+                SourceUnreadable(f"{argument} cannot be read: {error.strerror}; check its name, owner and rights")
             )
     sources = [
-        PhotosSource(tuple(albums[place].values()), place.name if place in folders else "")
-        if place in albums
-        else FileSource(videos[place])
-        for place in order
+        PhotosSource(tuple(albums[path].values()), path.name if path in folders else "")
+        if path in albums
+        else FileSource(videos[path])
+        for path in order
     ]
-    return Found(list(_named_apart(sources)), problems)
+    return Inputs(named_apart(sources), problems)
 
 
-def _files(word: str | Path) -> list[Path]:
-    path = Path(word)
+def _files(argument: str | Path) -> list[Path]:
+    path = Path(argument)
     if path.is_dir():
         found = [file for file in sorted(path.iterdir()) if _is_wanted(file)]
         if not found:
-            raise SourceNotFound(f"{word}: there are no videos or photos in this folder; name another, or a file")
+            raise SourceNotFound(f"{argument}: there are no videos or photos in this folder; name another, or a file")
         return found
     if path.exists():
         return [path]
-    if glob.has_magic(str(word)):
+    if glob.has_magic(str(argument)):
         found = photos.matches(path)
         if not found:
-            raise SourceNotFound(f"{word}: no file matches this pattern; check it with ls")
+            raise SourceNotFound(f"{argument}: no file matches this pattern; check it with ls")
         return found
-    raise SourceNotFound(f"{word}: there is no such file or folder; check the spelling")
+    raise SourceNotFound(f"{argument}: there is no such file or folder; check the spelling")
 
 
 def _is_wanted(file: Path) -> bool:
@@ -91,16 +96,3 @@ def _is_wanted(file: Path) -> bool:
 
 def _is_photo(file: Path) -> bool:
     return file.suffix.lower() in photos.SUFFIXES
-
-
-def _named_apart(sources: Sequence[FileSource | PhotosSource]) -> Iterator[FileSource | PhotosSource]:
-    """Renames streams so that no two have the same name, not even where case does not count."""
-    taken = {source.stream.casefold() for source in sources}
-    seen: set[str] = set()
-    for source in sources:
-        name, number = source.stream, 2
-        if name.casefold() in seen:
-            while (name := f"{source.stream}-{number}").casefold() in taken | seen:
-                number += 1
-        seen.add(name.casefold())
-        yield source if name == source.stream else replace(source, stream=name)

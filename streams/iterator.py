@@ -1,4 +1,4 @@
-"""Frames from anything that can be iterated: NumPy arrays, with or without their times."""
+"""Frames from any iterable of NumPy arrays, with or without times."""
 
 import math
 import time
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+
+import numpy as np
 
 from watchline.settings import closed
 from watchline.streams.errors import SourceUnreadable
@@ -21,10 +23,10 @@ MICROSECOND = Fraction(1, 1_000_000)
 class IteratorSource:
     """Arrays (H, W, 3) uint8 BGR, or pairs (array, seconds).
 
-    An array that can be written to is copied, so its owner may fill it anew for the next frame.
+    A writable array is copied, so its owner may reuse it for the next frame.
 
     Attributes:
-        frames: the arrays or pairs; a generator can be opened once.
+        frames: the arrays or pairs. A generator can be opened once.
         stream: its name in every output.
         rate: frames per second of arrays without times.
     """
@@ -42,13 +44,13 @@ class IteratorSource:
         """Takes the first frame.
 
         Raises:
-            SourceUnreadable: there is none, or it is no picture.
+            SourceUnreadable: there is no frame, or the first is not a picture.
         """
         yield IteratorReader(self)
 
 
 class IteratorReader:
-    """Arrays being read; whether they have times is what the first says."""
+    """Reads the arrays. The first one decides whether frames have times."""
 
     notes: tuple[str, ...] = ()
 
@@ -72,10 +74,10 @@ class IteratorReader:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames, once; times are kept to the microsecond.
+        """The frames, once. Times are kept to the microsecond.
 
         Raises:
-            SourceUnreadable: an item is no picture, lacks its time, or its time is not after the one before.
+            SourceUnreadable: a frame is not a picture, has no time, or its time is not after the one before.
         """
         last = None
         for index, item in enumerate(self._frames):
@@ -96,7 +98,7 @@ class IteratorReader:
             return item, None
         array, given = item
         try:
-            seconds = float(given)  # Fraction takes no np.float32
+            seconds = float(given)  # Fraction does not accept np.float32
         except (TypeError, ValueError):
             seconds = math.nan
         if not math.isfinite(seconds):
@@ -104,12 +106,17 @@ class IteratorReader:
         return array, seconds
 
     def _picture(self, index: int, array: Image) -> ArrayPicture:
+        if not isinstance(array, np.ndarray):
+            raise SourceUnreadable(
+                f"{self._stream}: frame {index} is of type {type(array).__name__}: "
+                "expected an array, uint8 (height, width, 3), BGR"
+            )
         try:
             return ArrayPicture(array.copy() if array.flags.writeable else array)
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise SourceUnreadable(f"{self._stream}: frame {index}: {error}") from error
 
 
 def _length(frames: Iterable[object]) -> int | None:
-    """How many, where that can be known without taking them."""
+    """Number of frames, if it is known without taking them."""
     return len(frames) if isinstance(frames, Sized) else None

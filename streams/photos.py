@@ -1,4 +1,4 @@
-"""Photos as a source: a folder, a file or a glob, in order of their names."""
+"""Photos as a source: folders, files and globs, in order of their names."""
 
 import glob
 import os
@@ -23,11 +23,11 @@ SECOND = Fraction(1)
 
 @settings
 class PhotosSource:
-    """Photos, one a second on the stream's clock.
+    """Photos, one per second of the stream's time.
 
     Attributes:
-        paths: folders (their photos, not those of folders inside), files and globs (`**` for any depth).
-        stream: its name in every output; if empty, the name of the first folder, or the stem of the only file.
+        paths: folders (their photos, not those of subfolders), files and globs (`**` for any depth).
+        stream: its name in every output; by default the name of the first folder, or the stem of the only file.
     """
 
     paths: tuple[Path, ...] = Field(min_length=1)
@@ -38,34 +38,34 @@ class PhotosSource:
             object.__setattr__(self, "stream", _name(self.paths))
 
     def files(self) -> list[Path]:
-        """The photos that `paths` lead to, by name within each path, each once.
+        """The photos of `paths`, sorted by name within each path, each once.
 
         Raises:
-            SourceNotFound: a path leads to no photo.
+            SourceNotFound: there is no photo at a path.
         """
         found = {photo: None for path in self.paths for photo in _expand(path)}
         return list(found)
 
     @contextmanager
     def open(self) -> Iterator["PhotosReader"]:
-        """Reads up to the first photo that can be read.
+        """Opens the stream, and reads the first photo that can be read.
 
         Raises:
-            SourceNotFound: a path leads to no photo.
+            SourceNotFound: there is no photo at a path.
             SourceUnreadable: none of the photos can be read.
         """
         yield PhotosReader(self, self.files())
 
 
 class PhotosReader:
-    """Photos being read. One that cannot be read is left out, and does not stop the rest.
+    """Reads the photos. A photo that cannot be read is skipped, and does not stop the others.
 
-    `Frame.file` is the photo's name; with photos of several folders, its path from the folder that holds them all.
+    `Frame.file` is the photo's name. With photos of several folders, it is the path from their common folder.
 
     Attributes:
-        about: with the size of the first photo that can be read.
-        skipped: one line for each photo so far that was left out: which, and why.
-        notes: nothing; a photo that was left out is an error, raised after the last one.
+        about: the stream, with the size of the first photo that can be read.
+        skipped: one line per photo that was skipped so far: which, and why.
+        notes: always empty, because a skipped photo is an error, raised after the last photo.
     """
 
     notes: tuple[str, ...] = ()
@@ -90,10 +90,10 @@ class PhotosReader:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        """The photos, once. The index counts those that could be read, and is the time in seconds.
+        """The photos, once. The index counts the photos that could be read; it is also the time in seconds.
 
         Raises:
-            SourceUnreadable: after the last photo, if some were left out.
+            SourceUnreadable: after the last photo, if some were skipped.
         """
         index = 0
         photo, self._first = self._first, None
@@ -115,10 +115,12 @@ class PhotosReader:
 
 
 def read_photo(path: Path) -> Image:
-    """A photo (H, W, 3) uint8 BGR, turned as its EXIF orientation says; alpha dropped, grey and 16 bit converted.
+    """Read a photo (H, W, 3) uint8 BGR, rotated by its EXIF orientation.
+
+    Alpha is dropped; grey and 16 bit are converted.
 
     Raises:
-        SourceUnreadable: it may not be read, or is no whole picture.
+        SourceUnreadable: the file cannot be read, or is not a complete picture.
     """
     try:
         data = np.frombuffer(path.read_bytes(), np.uint8)
@@ -131,18 +133,18 @@ def read_photo(path: Path) -> Image:
     except cv2.error as error:
         raise SourceUnreadable(f"{path} cannot be decoded: {error.err}; expected a picture") from error
     if image is None:
-        raise SourceUnreadable(f"{path} is no picture, or a damaged one: expected {', '.join(sorted(SUFFIXES))}")
+        raise SourceUnreadable(f"{path} is not a picture, or is damaged: expected {', '.join(sorted(SUFFIXES))}")
     return np.asarray(image, np.uint8)
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, by name; hidden files and folders inside are left alone."""
+    """The photos of a folder, by name. Hidden files and subfolders are ignored."""
     return sorted(file for file in folder.iterdir() if _is_photo(file))
 
 
 def matches(pattern: Path) -> list[Path]:
-    """The files that a glob leads to, by name; `**` stands for folders of any depth."""
-    # Path.glob takes no pattern that is absolute.
+    """The files that match a glob, by name; `**` matches folders of any depth."""
+    # Path.glob does not accept absolute patterns.
     return sorted(file for name in glob.glob(str(pattern), recursive=True) if (file := Path(name)).is_file())  # noqa: PTH207
 
 

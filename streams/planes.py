@@ -1,5 +1,7 @@
-"""The planes of a decoded picture as arrays: what a converter needs to know of it, and all that has to cross to another
-process or host. Half the bytes of BGR for YUV 4:2:0, and no conversion before it is known what is wanted.
+"""The planes of a decoded picture as arrays: everything that a conversion needs, and that is sent to other processes.
+
+In YUV 4:2:0 they have half the bytes of BGR. A picture that is sent as planes is converted later, to the size that is
+needed.
 """
 
 from dataclasses import dataclass
@@ -10,11 +12,11 @@ from av.video.format import VideoFormatComponent
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
-# Formats whose first three planes are Y, U and V of one byte a sample.
+# Formats whose first three planes are Y, U and V, with one byte per sample.
 PLANAR = frozenset(
     f"{kind}{sampling}p" for kind in ("yuv", "yuvj", "yuva") for sampling in ("420", "422", "444", "440", "411")
 )
-# Formats for which swscale has a converter of its own to BGR, if the sides are even.
+# Formats that swscale converts to BGR directly, if the sides are even.
 DIRECT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p"})
 LONGEST_SIDE = 32_768  # pixels
 PALETTE = (1, 4 * 256)
@@ -22,14 +24,15 @@ PALETTE = (1, 4 * 256)
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """A decoded picture, before it is turned upright.
+    """A decoded picture, before it is rotated upright.
 
     Attributes:
-        format: of the pixels, by FFmpeg's name.
+        format: FFmpeg's name of the pixel format.
         width, height: of the picture in pixels.
-        colorspace, color_range: ITU-T H.273 matrix; 1 limited, 2 full, 0 unspecified.
-        arrays: a plane each, (rows, bytes) uint8. Those of a PLANAR format are as wide as their samples; rows of others
-            may have more at their end than belongs to the picture.
+        colorspace: ITU-T H.273 matrix.
+        color_range: 1 limited, 2 full, 0 unspecified.
+        arrays: one per plane, (rows, bytes) uint8. In a PLANAR format, a row has exactly its samples. In other formats,
+            rows may end with padding.
     """
 
     format: str
@@ -41,7 +44,7 @@ class Planes:
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> "Planes":
-        """Views of a frame's planes; a frame whose rows go upwards is turned to BGR first."""
+        """Views of a frame's planes. A frame with rows from bottom to top is converted to BGR first."""
         if any(plane.line_size < 0 for plane in frame.planes):
             frame = frame.reformat(format="bgr24")
         name = frame.format.name
@@ -49,7 +52,7 @@ class Planes:
         return cls(name, frame.width, frame.height, int(frame.colorspace), int(frame.color_range), arrays)
 
     def frame(self) -> av.VideoFrame:
-        """A frame with a copy of the planes. It is progressive and says nothing of where its chroma samples lie."""
+        """A frame with a copy of the planes. It is progressive; the position of its chroma samples is unspecified."""
         frame = av.VideoFrame(self.width, self.height, self.format)
         for array, plane in zip(self.arrays, frame.planes, strict=True):
             rows = rows_of(plane)
@@ -65,10 +68,10 @@ def rows_of(plane: VideoPlane) -> NDArray[np.uint8]:
 
 
 def is_plain(frame: av.VideoFrame) -> bool:
-    """Whether swscale turns the frame to BGR by its planes, matrix and range alone.
+    """Whether swscale converts the frame to BGR by its planes, matrix and range alone.
 
-    Otherwise it also looks at what a copy of the planes cannot have, and what older versions of it did not look at:
-    where the chroma samples lie, and whether the picture is interlaced.
+    Otherwise the result also depends on properties that a copy of the planes does not have, and that older versions of
+    swscale did not use: where the chroma samples are, and whether the picture is interlaced.
     """
     width, height = frame.width, frame.height
     if frame.interlaced_frame or any(plane.line_size < 0 for plane in frame.planes):
@@ -79,20 +82,22 @@ def is_plain(frame: av.VideoFrame) -> bool:
 
 
 def least_shapes(name: str, width: int, height: int, size: int) -> tuple[tuple[int, int], ...]:
-    """The (rows, bytes) of each plane of such a picture; rows may have more bytes unless the format is PLANAR.
+    """The least (rows, bytes) of each plane of a picture. Rows may have more bytes, unless the format is PLANAR.
 
     Args:
-        size: bytes that all planes have together. They are counted before anything is made of such a picture's size.
+        name: FFmpeg's name of the pixel format.
+        width, height: of the picture in pixels.
+        size: bytes of all planes together. It is checked before memory for such a picture is allocated.
 
     Raises:
-        ValueError: there is no such format, or `size` is too little for such a picture.
+        ValueError: the format is unknown, or `size` is too small for the picture.
     """
     if not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE):
         raise ValueError(f"{width} x {height}: expected sides of 1 to {LONGEST_SIDE} pixels")
     layout = av.VideoFormat(name, width, height)
     bits = layout.padded_bits_per_pixel
     if not bits or 8 * size < width * height * bits:
-        raise ValueError(f"{size} bytes are no {width} x {height} {name} picture")
+        raise ValueError(f"{size} bytes are not a {width} x {height} {name} picture")
     planes: dict[int, list[VideoFormatComponent]] = {}
     for part in layout.components:
         planes.setdefault(part.plane, []).append(part)

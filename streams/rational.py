@@ -1,7 +1,7 @@
 """FFmpeg's rational numbers as Python's exact fractions.
 
-PyAV gives a `Fraction`, or None where FFmpeg knows nothing; from 19 on a type of its own, which rounds products to 32
-bits and is 0 or 1/0 where nothing is known.
+PyAV returns a `Fraction`, or None for an unknown value. From version 19 on, it returns a type of its own, which rounds
+products to 32 bits and is 0 or 1/0 for an unknown value.
 """
 
 from fractions import Fraction
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Rational(Protocol):
-    """What both have. False if it is 0, or not known."""
+    """The common interface of both types. It is false for 0 and for unknown values."""
 
     @property
     def numerator(self) -> int: ...
@@ -21,5 +21,5 @@ class Rational(Protocol):
 
 
 def fraction(value: Rational | None) -> Fraction | None:
-    """The same number; None for 0 and for what is not known, neither of which a rate or a unit of time can be."""
+    """The same number; None for 0 and for unknown values, because neither is a rate or a unit of time."""
     return Fraction(value.numerator, value.denominator) if value else None

@@ -9,22 +9,22 @@ from typing import Literal, Protocol
 
 from watchline.streams.frame import Frame
 
-LIVE_TIME_BASE = Fraction(1, 90_000)  # as RTP has it for video
+LIVE_TIME_BASE = Fraction(1, 90_000)  # seconds per unit, as in RTP for video
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a source knows about its stream before the first frame.
+    """What a reader knows about its stream before the first frame.
 
     Attributes:
-        name: what the source reads, to show and to record: no credentials, no folder.
+        name: name of the source, for display and for the header, without credentials and folder.
         width, height: of the first picture as shown (rotation applied), in pixels.
-        time_base: of the frames' pts, seconds per unit.
+        time_base: seconds per unit of the frames' pts.
         rate: average frames per second, None if unknown.
-        frames: how many are expected, None if unknown; for progress only.
+        frames: expected number of frames, None if unknown; for progress only.
         codec: of the pictures, e.g. "h264", "jpeg".
-        path: the local file whose audio an output may carry over, None if there is none.
-        pixel_aspect: width of a pixel as shown divided by its height.
+        path: the local file whose audio a sink may copy, None if there is none.
+        pixel_aspect: width of a pixel as shown, divided by its height.
     """
 
     name: str
@@ -40,17 +40,21 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """Frames of a live stream that arrived and cannot be given, and why, in a word or two ("damaged", "behind")."""
+    """Frames of a live stream that arrived but could not be decoded.
+
+    Attributes:
+        cause: the reason, in a word or two ("damaged", "behind").
+    """
 
     frames: int
     cause: str
 
 
 class Reader(Protocol):
-    """An open source: `about` it, and its frames in order, once.
+    """An open source. It yields the frames in order, once.
 
-    A reader may have `notes`, a sequence of lines on what was odd in the stream, which are asked for at its end.
-    Iterating raises a StreamError when the stream breaks off; what was yielded before stays valid.
+    A reader may have `notes`: lines about problems in the stream, which are read at its end. Iteration raises a
+    StreamError if the stream breaks; the frames before it stay valid.
     """
 
     @property
@@ -62,22 +66,22 @@ class Reader(Protocol):
 class Source(Protocol):
     """Settings of a source (frozen, picklable). `stream` names it in every output.
 
-    A source with `live = True` is one whose frames come when they come: see LiveSource.
+    A source with `live = True` is a LiveSource: its frames arrive in real time.
     """
 
     @property
     def stream(self) -> str: ...
 
     def open(self) -> AbstractContextManager[Reader]:
-        """Raises StreamError: what is at the path cannot be read."""
+        """Open the source. Raises StreamError: it cannot be read."""
         ...
 
 
 class LiveReader(Protocol):
-    """An open live source. Its frames have `time`, and pts from 0 in units of LIVE_TIME_BASE, each after the last one.
+    """An open live source. Its frames have a `time`, and a pts in units of LIVE_TIME_BASE, from 0 and increasing.
 
-    Iterating ends where the stream ends, and raises a StreamError where it breaks off. No call waits for ever: a stream
-    that says nothing for `read_timeout` seconds raises SourceTimeout.
+    Iteration ends when the stream ends, and raises a StreamError if it breaks. No call waits for ever: a stream that
+    sends nothing for `read_timeout` seconds raises SourceTimeout.
     """
 
     @property
@@ -87,12 +91,12 @@ class LiveReader(Protocol):
 
 
 class LiveSource(Protocol):
-    """A source of frames that come when they come: a camera, or a file that is played as if it were one.
+    """A source whose frames arrive in real time: a camera, or a file that is played as if it were one.
 
     Attributes:
         live: True.
-        ends: whether the end of its stream is the end (a file); False where it means that the connection was lost.
-        name: what it reads, to show and to record: no credentials.
+        ends: whether the stream has an end (a file). If False, the end of the stream means a lost connection.
+        name: name of the source, for display and for the header, without credentials.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""A test pattern: boxes of known places that move over a grey ramp. The same settings give the same pixels."""
+"""A test pattern: boxes at known positions move over a grey ramp. The same settings give the same pixels."""
 
 import time
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ class SyntheticSource:
 
     Attributes:
         width, height: of the picture in pixels.
-        frames: how many.
+        frames: number of frames.
         rate: frames per second.
-        boxes: how many boxes.
+        boxes: number of boxes.
         stream: its name in every output.
     """
 
@@ -37,14 +37,14 @@ class SyntheticSource:
 
     @contextmanager
     def open(self) -> Iterator["SyntheticReader"]:
-        """Nothing can go wrong here."""
+        """Open the pattern. It raises no errors."""
         yield SyntheticReader(self)
 
     def boxes_at(self, index: int) -> NDArray[np.float32]:
-        """Where the boxes are in a frame: (boxes, 4) float32 xyxy in pixels, half-open, whole numbers.
+        """Positions of the boxes in a frame: (boxes, 4) float32 xyxy in pixels, half-open, integers.
 
-        Box k is 1/4 of the picture's sides (at least a pixel) and moves k + 1 and k + 2 pixels a frame; a later box
-        covers an earlier one.
+        The sides of a box are 1/4 of the picture's (at least a pixel). Box k moves k + 1 pixels per frame in x, and
+        k + 2 in y. A later box covers an earlier one.
         """
         w, h = max(1, self.width // 4), max(1, self.height // 4)
         rows = []
@@ -64,7 +64,7 @@ class SyntheticSource:
 
 
 class SyntheticReader:
-    """The pattern being made."""
+    """Generates the pattern."""
 
     notes: tuple[str, ...] = ()
 
@@ -87,7 +87,7 @@ class SyntheticReader:
 
 
 def _bounce(distance: int, room: int) -> int:
-    """A position in 0..room after a way that turns round at both ends."""
+    """The position in 0..room of a point that has moved `distance` and bounced at both ends."""
     if room == 0:
         return 0
     distance %= 2 * room

@@ -1,7 +1,8 @@
-"""Whether a file holds all the bytes that its container says it has. Exact: no guess by duration.
+"""Whether a file has all the bytes that its container declares. This is exact, not a guess by duration.
 
-MP4 and MOV are a row of boxes, AVI a row of RIFF chunks, Matroska one segment; each says its size before its content.
-What was never finished (a live Matroska of unknown size) and what has no such sizes (MPEG-TS, raw H.264) says nothing.
+MP4 and MOV are a sequence of boxes, AVI is a sequence of RIFF chunks, Matroska is one segment. Each of these has its
+size in front of its content. Nothing can be said of files that were never finished (a live Matroska of unknown size),
+and of formats without such sizes (MPEG-TS, raw H.264).
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ OTHER_BOXES = frozenset(
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes the container declares beyond the end of the file; 0 if it is whole, or does not say."""
+    """How many bytes the container declares beyond the end of the file; 0 if the file is complete, or unknown."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -29,20 +30,20 @@ def missing_bytes(path: Path) -> int:
 
 
 def is_fragmented(path: Path) -> bool:
-    """Whether it is an MP4 in fragments: none of them knows how many more were to come."""
+    """Whether it is a fragmented MP4. No fragment says how many follow it."""
     with path.open("rb") as file:
         return any(kind == b"moof" for kind, _ in mp4_boxes(file, path.stat().st_size))
 
 
 def whole_boxes_end(path: Path) -> int:
-    """Where the last whole top-level box of an MP4 ends; 0 if the file is none."""
+    """Offset of the end of the last complete top-level box of an MP4; 0 if the file is not an MP4."""
     size = path.stat().st_size
     with path.open("rb") as file:
         return max((end for _, end in mp4_boxes(file, size) if end <= size), default=0)
 
 
 def mp4_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int]]:
-    """The kind and the declared end of each top-level box, up to the first that is unknown or reaches past `size`."""
+    """The type and the declared end of each top-level box, up to the first that is unknown or ends after `size`."""
     start = 0
     while start + 8 <= size:
         file.seek(start)
@@ -70,7 +71,7 @@ def _riff_end(file: BinaryIO, size: int) -> int:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """The end of the first segment, 0 if it is of unknown size."""
+    """The end of the first segment; 0 if its size is unknown."""
     file.seek(4)
     header = _vint(file)
     if header is None:
@@ -83,7 +84,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _vint(file: BinaryIO) -> int | None:
-    """EBML's integer: as many bytes as the first has leading zeros, plus one. All ones means unknown: None."""
+    """An EBML integer. Its length in bytes is its number of leading zero bits plus one. All ones: unknown, None."""
     first = file.read(1)
     if not first or not first[0]:
         return None

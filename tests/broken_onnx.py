@@ -1,4 +1,4 @@
-"""Models with a mistake in one place, for tests that must find it."""
+"""Models with one mistake, for tests that must find it."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def scaled(source: Path, target: Path, weight: str, factor: float) -> Path:
 
 
 def said_otherwise(source: Path, target: Path, **properties: str) -> Path:
-    """A copy of a model that says something else of itself."""
+    """A copy of a model with other metadata."""
     model = onnx.load(source)
     for prop in model.metadata_props:
         prop.value = properties.get(prop.key.removeprefix("watchline."), prop.value)
@@ -39,7 +39,7 @@ def renamed(source: Path, target: Path) -> Path:
 
 
 def noise(count: int, side: int, seed: int = 0) -> list[np.ndarray]:
-    """Pictures (side, side, 3) uint8 BGR of coarse noise, which random networks see something in."""
+    """Pictures (side, side, 3) uint8 BGR of coarse noise, in which random networks detect something."""
     rng = np.random.default_rng(seed)
     return [
         np.kron(rng.integers(0, 256, (side // 8, side // 8, 3)), np.ones((8, 8, 1))).astype(np.uint8)

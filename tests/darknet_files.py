@@ -1,4 +1,4 @@
-"""A tiny YOLOv2 in Darknet's files: four convolutions whose random numbers find some boxes of three classes."""
+"""A tiny YOLOv2 as Darknet files: four convolutions with random weights, which find some boxes of three classes."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ REGION = "[region]\nanchors={anchors}\nclasses={classes}\ncoords=4\nnum=2\nsoftm
 
 
 def write(folder: Path, seed: int = 0) -> list[Path]:
-    """The .cfg and the .weights."""
+    """Write the .cfg and the .weights. Returns their paths."""
     rng = np.random.default_rng(seed)
     rows = 2 * (5 + CLASSES)
     text = CFG.format(side=SIDE)

@@ -1,4 +1,4 @@
-"""Small Darknet networks for tests: Debian's own .cfg files made thin, odd ones by hand, seeded weights."""
+"""Small Darknet networks for tests: Debian's .cfg files with fewer filters, and special ones, with seeded weights."""
 
 import re
 import struct
@@ -11,8 +11,8 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from watchline.export.darknet import cfg as darknet_cfg
-from watchline.export.darknet import layout as darknet_plan
-from watchline.export.darknet.cfg import Convolutional, Head, Shortcut
+from watchline.export.darknet import layout as darknet_layout
+from watchline.export.darknet.cfg import Convolutional, DetectionHead, Shortcut
 
 REGION = "[region]\nanchors=1,1.5,3,2\nnum=2\nclasses=3\ncoords=4\nsoftmax=1\n"
 YOLO = "[yolo]\nmask=1,2\nanchors=4,5,10,14,30,20\nnum=3\nclasses=3\n"
@@ -26,7 +26,7 @@ def cfg(body, head=REGION, width=64, height=64):
 
 
 def conv(filters, size=3, **options):
-    """A [convolutional] section: padded, leaky and normalised unless told otherwise."""
+    """A [convolutional] section: padded, leaky and normalised by default."""
     values = {"filters": filters, "size": size, "stride": 1, "pad": 1, "activation": "leaky", "batch_normalize": 1}
     return section("convolutional", **(values | options))
 
@@ -37,7 +37,7 @@ def section(kind, **options):
 
 
 def thin(text, divisor, width, height):
-    """A real .cfg with its filters divided, but for those that a head counts, and another input."""
+    """A real .cfg with another input and with its filters divided, except for those before a head."""
     sections = re.split(r"(?m)^(?=\[)", text)
     for i, (part, after) in enumerate(pairwise(sections)):
         if part.startswith("[convolutional]") and not re.match(r"\[(region|yolo)\]", after):
@@ -49,7 +49,7 @@ def thin(text, divisor, width, height):
 
 
 def write(folder, text, seed=0, version=(0, 2, 0)):
-    """The two files of a network whose activations stay alive through many layers. Returns: .cfg, .weights."""
+    """Write the two files of a network whose activations do not vanish in many layers. Returns: .cfg, .weights."""
     config, weights = Path(folder, "net.cfg"), Path(folder, "net.weights")
     config.write_text(text)
     with weights.open("wb") as file:
@@ -65,21 +65,21 @@ def header(major=0, minor=2, revision=0, seen=12345):
 
 
 def numbers(config, seed=0):
-    """Seeded biases, scales, means, variances and kernels of each convolution, as a .weights file has them."""
+    """Seeded biases, scales, means, variances and kernels of each convolution, in the order of a .weights file."""
     rng = np.random.default_rng(seed)
-    steps = darknet_plan.plan(darknet_cfg.read(config)).steps
+    steps = darknet_layout.plan(darknet_cfg.read(config)).steps
     for step, after in pairwise(steps):
         if not isinstance(step.layer, Convolutional):
             continue
         n, inputs, area = step.layer.filters, step.inputs[0].channels // step.layer.groups, step.layer.size**2
         yield rng.normal(0, 0.1, n)
         if step.layer.batch_normalize:
-            small = 0.3 if isinstance(after.layer, Shortcut) else 1  # else each of 23 shortcuts doubles the numbers
+            small = 0.3 if isinstance(after.layer, Shortcut) else 1  # or 23 shortcuts would each double them
             yield rng.uniform(0.5, 1.5, n) * small
             yield rng.normal(0, 0.1, n)
             yield rng.uniform(0.5, 1.5, n)
         spread = np.float32(
-            (2 / (inputs * area)) ** 0.5 / (8 if isinstance(after.layer, Head) else 1)
+            (2 / (inputs * area)) ** 0.5 / (8 if isinstance(after.layer, DetectionHead) else 1)
         )  # logits of 1 or so
         for _ in range(n):  # a filter at a time: the full YOLOv2 has 200 MB of them
             yield rng.standard_normal(inputs * area, np.float32) * spread
@@ -106,17 +106,17 @@ def values(model, pictures, names):
 def heads(config):
     """Numbers of the layers that are heads."""
     layers = darknet_cfg.read(config).layers
-    return [number for number, layer in enumerate(layers) if isinstance(layer, Head)]
+    return [number for number, layer in enumerate(layers) if isinstance(layer, DetectionHead)]
 
 
 def head_values(model, pictures, config):
-    """What Darknet calls the output of each head: {layer: (B, anchors * (5 + classes), h, w)}."""
-    plan = darknet_plan.plan(darknet_cfg.read(config))
+    """The outputs of each head in Darknet's order: {layer: (B, anchors * (5 + classes), h, w)}."""
+    plan = darknet_layout.plan(darknet_cfg.read(config))
     result = {}
     for number in heads(config):
         step = plan.steps[number]
         name = f"{number}.{type(step.layer).__name__.lower()}"
-        names = [f"{name}.{part}" for part in ("offset", "wh", "p_object", "p_class")]
+        names = [f"{name}/{part}" for part in ("offset", "wh", "p_object", "p_class")]
         parts = values(model, pictures, names).values()  # (B, A, h·w, 2 | 2 | 1 | C)
         rows = np.concatenate(list(parts), axis=-1).transpose(0, 1, 3, 2)
         result[number] = rows.reshape(len(pictures), -1, step.inputs[0].height, step.inputs[0].width)

@@ -1,4 +1,4 @@
-"""Fixtures: a disk that is full soon, and a user who may not do everything."""
+"""Fixtures: a disk that is soon full, and a user without rights."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ NOBODY = 65534
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mounts a tmpfs of the size that is asked for, e.g. "64k"."""
+    """Mount a tmpfs of a given size, e.g. "64k"."""
     mounted = []
 
     def mount(size: str) -> Path:
@@ -42,7 +42,7 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture
 def as_nobody() -> Callable[[], AbstractContextManager[None]]:
-    """Runs a block as a user without rights; root gives them up for it, others never had them."""
+    """Run a block as a user without rights. Root gives up its rights for the block."""
 
     @contextmanager
     def drop() -> Iterator[None]:

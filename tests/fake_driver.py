@@ -1,4 +1,4 @@
-"""A CUDA driver for tests: a library of C's calls that answers as if there were one GPU, or none, or an error."""
+"""A CUDA driver for tests: a C library that reports one GPU, none, or an error."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C com
 
 
 def driver(folder: Path, *, init: int = 0, count: int = 1) -> str:
-    """Path of the library. init: what cuInit answers; count: of GPUs."""
+    """Build the library. Args: init, what cuInit returns; count of GPUs. Returns: its path."""
     library = folder / "libcuda.so.1"
     subprocess.run(
         ["cc", "-shared", "-fPIC", "-w", "-x", "c", "-", "-o", str(library)],

@@ -1,10 +1,10 @@
-"""The shipped fake of ONNX Runtime's CUDA provider: sessions that compute on the CPU and insist on the GPU's rules.
+"""A fake of ONNX Runtime's CUDA provider: sessions that compute on the CPU and enforce the GPU's rules.
 
     engine = OnnxCudaEngine(Path("model.onnx"), device=fake_device())
 
-It is for tests of what is around a session: buffers, copies, graphs, cleaning up. It says nothing about speed. A run
-that is not waited for is done when its stream is, and a graph runs with the buffers that it was recorded with, or it
-raises BrokenRule (fake_gpu.py).
+It is for tests of everything around a session: buffers, copies, graphs, clean-up. It says nothing about speed. A run
+that does not wait is done when its stream is synchronised. A graph that runs with other buffers than the ones that it
+was recorded with raises BrokenRule (fake_gpu.py).
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ MEMORY = "cpu"  # the fake's device memory is the host's
 
 
 def fake_device(name: str = "Fake GPU", memory: int = 1 << 30, opens: bool = True, captures: bool = True) -> Device:
-    """A device to run sessions on.
+    """Make a device to run sessions on.
 
     Args:
         name: of the GPU.
         memory: bytes of the device.
-        opens: whether a session that shall record graphs can be opened.
+        opens: whether a session that records graphs can be opened.
         captures: whether the runs of such a session can be recorded.
     """
     cuda = FakeCuda(memory)
@@ -43,8 +43,8 @@ class FakeSession:
     """A session on a stream.
 
     Args:
-        session: that computes.
-        cuda, stream: whose work its runs are.
+        session: the real session, which computes.
+        cuda, stream: where its runs are put.
         graphs, captures: see `fake_device`.
     """
 
@@ -56,15 +56,15 @@ class FakeSession:
         self._recorded: dict[str, ort.IOBinding] = {}
 
     def get_providers(self) -> list[str]:
-        """Those that run."""
+        """The providers that run."""
         return list(self._session.get_providers())
 
     def io_binding(self) -> ort.IOBinding:
-        """A binding of real memory."""
+        """A binding for real memory."""
         return self._session.io_binding()
 
     def run_with_iobinding(self, binding: ort.IOBinding, options: ort.RunOptions) -> None:
-        """Puts the run on the stream; done at once if it is to be waited for."""
+        """Put the run on the stream, and wait for it if the options say so."""
         graph = options.get_run_config_entry("gpu_graph_id")
         wait = options.get_run_config_entry("disable_synchronize_execution_providers") == "0"
         if self._graphs and graph != "-1":
@@ -77,4 +77,4 @@ class FakeSession:
         if not self._captures:
             raise RuntimeError("CUDA failure 900: operation not permitted when stream is capturing")
         if self._recorded.setdefault(graph, binding) is not binding:
-            raise BrokenRule(f"graph {graph} was recorded with other buffers than it is run with")
+            raise BrokenRule(f"graph {graph} runs with other buffers than it was recorded with")

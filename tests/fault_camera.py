@@ -1,10 +1,10 @@
-"""A camera with bad days: a proxy before a real RTSP server that does what a script says, the same for the same seed.
+"""A faulty camera: a proxy in front of a real RTSP server that follows a script. Equal seeds give equal faults.
 
     with RtspServer() as server, FaultCamera(server.port, [Act(2.0, freeze, 3.0), Act(8.0, flip, 2.0)]) as camera:
         NetworkSource(server.url(port=camera.port))
 
-A fault is a function from the pieces that the server sends (RTSP over TCP: answers and packets) to what becomes of
-them: bytes are sent on, numbers are seconds in which nothing happens, and an exception ends the connection.
+A fault is a function over the pieces that the server sends (RTSP over TCP: answers and packets). It yields bytes to
+send and numbers of seconds to wait; an exception ends the connection.
 """
 
 import logging
@@ -32,7 +32,7 @@ ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: a close resets the connection
 
 @dataclass(frozen=True)
 class Piece:
-    """What a server sends in one piece.
+    """A piece of a server's output.
 
     Attributes:
         data: all its bytes.
@@ -52,7 +52,7 @@ class Piece:
 
     @property
     def packet(self) -> bytes:
-        """The RTP packet, without what stands around it."""
+        """The RTP packet without its framing."""
         return self.data[4:]
 
 
@@ -70,7 +70,7 @@ Fault = Callable[[Pieces, random.Random], Acts]
 
 
 def framed(packet: bytes) -> bytes:
-    """A packet of video as it goes over the wire."""
+    """A packet of video with its framing."""
     return b"$\0" + len(packet).to_bytes(2, "big") + packet
 
 
@@ -84,39 +84,39 @@ def fine(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def refused(pieces: Pieces, seed: random.Random) -> Acts:
-    """Nothing listens, and connections are cut."""
+    """No server listens, and connections are cut."""
     raise Reset
     yield
 
 
 def reset(pieces: Pieces, seed: random.Random) -> Acts:
-    """Connections are taken and reset at their first piece."""
+    """Connections are accepted, and reset at their first piece."""
     for _ in pieces:
         raise Reset
     yield 0.0
 
 
 def closed(pieces: Pieces, seed: random.Random) -> Acts:
-    """Connections are taken and closed at their first piece."""
+    """Connections are accepted, and closed at their first piece."""
     for _ in pieces:
         raise Close
     yield 0.0
 
 
 def half_open(pieces: Pieces, seed: random.Random) -> Acts:
-    """Connections are taken, and no answer comes."""
+    """Connections are accepted, and no answer comes."""
     yield EVER
     raise Close
 
 
 def freeze(pieces: Pieces, seed: random.Random) -> Acts:
-    """Silence; then everything that was held back."""
+    """Silence, then everything that was held back."""
     yield EVER
     yield from fine(pieces, seed)
 
 
 def delay(pieces: Pieces, seed: random.Random) -> Acts:
-    """Now and then nothing for up to half a second, then all at once."""
+    """Random pauses of up to half a second, then everything at once."""
     for piece in pieces:
         if seed.random() < 0.1:
             yield seed.uniform(0.1, 0.5)
@@ -124,7 +124,7 @@ def delay(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def trickle(pieces: Pieces, seed: random.Random) -> Acts:
-    """400 bytes a second."""
+    """400 bytes per second."""
     for piece in pieces:
         for start in range(0, len(piece.data), 20):
             yield 0.05
@@ -132,7 +132,7 @@ def trickle(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def shred(pieces: Pieces, seed: random.Random) -> Acts:
-    """Everything comes, in small bits."""
+    """Everything comes, in small pieces."""
     for piece in pieces:
         start = 0
         while start < len(piece.data):
@@ -153,7 +153,7 @@ def lose_packets(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def lose_bytes(pieces: Pieces, seed: random.Random) -> Acts:
-    """Some bytes are lost now and then: what stands behind them is not where it should be."""
+    """Some bytes are lost at random, so that the bytes after them are shifted."""
     for piece in pieces:
         start = seed.randrange(len(piece.data)) if piece.is_video and seed.random() < 0.1 else len(piece.data)
         yield piece.data[:start] + piece.data[start + seed.randrange(1, 9) :]
@@ -187,7 +187,7 @@ def truncate(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def flip(pieces: Pieces, seed: random.Random) -> Acts:
-    """One in ten packets of the video has wrong bits behind its header."""
+    """One in ten packets of the video has wrong bits after its header."""
     for piece in pieces:
         damaged = bytearray(piece.packet)
         if piece.is_video and seed.random() < 0.1 and len(damaged) > HEADER:
@@ -199,24 +199,24 @@ def flip(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def noise(pieces: Pieces, seed: random.Random) -> Acts:
-    """Between the packets there are bytes that mean nothing."""
+    """Between the packets there are random bytes."""
     for piece in pieces:
         yield piece.data
         if piece.is_video and seed.random() < 0.1:
             yield seed.randbytes(seed.randrange(1, 100))
 
 
-# What happens to answers: connections are cut, so that there are some.
+# What happens to answers. Connections are cut first, so that there are answers.
 
 
 def garbage(pieces: Pieces, seed: random.Random) -> Acts:
-    """Answers are bytes that mean nothing."""
+    """Answers are random bytes."""
     for piece in pieces:
         yield seed.randbytes(len(piece.data)) if piece.is_answer else piece.data
 
 
 def slow_handshake(pieces: Pieces, seed: random.Random) -> Acts:
-    """Each answer takes its time."""
+    """Each answer is delayed."""
     for piece in pieces:
         if piece.is_answer:
             yield 0.2
@@ -224,7 +224,7 @@ def slow_handshake(pieces: Pieces, seed: random.Random) -> Acts:
 
 
 def close_after_play(pieces: Pieces, seed: random.Random) -> Acts:
-    """The server promises to play, and closes."""
+    """The server accepts PLAY, and closes."""
     for piece in pieces:
         yield piece.data
         if b"RTP-Info:" in piece.data:
@@ -279,9 +279,9 @@ CUT_AT_FIRST = (
 @dataclass(frozen=True)
 class Act:
     """Attributes:
-    at: seconds from the first packet of video on.
-    fault: what happens then.
-    seconds: how long.
+    at: seconds after the first packet of video.
+    fault: the fault that begins then.
+    seconds: its length.
     """
 
     at: float
@@ -290,14 +290,14 @@ class Act:
 
 
 class FaultCamera(BadWire):
-    """The proxy; a `with` block opens and closes it.
+    """The proxy. A `with` block opens and closes it.
 
     Attributes:
         began: `time.monotonic()` of the first packet of video; None before.
     """
 
     def __init__(self, port: int, script: Sequence[Act], seed: int = 0) -> None:
-        """Args: port of the server; script in the order of time; seed of all that is random."""
+        """Args: port of the server; script in order of time; seed of all random numbers."""
         super().__init__(port)
         self.began: float | None = None
         self._script = script
@@ -321,7 +321,7 @@ class FaultCamera(BadWire):
         return begin, begin + act.seconds
 
     def _act(self) -> Act | None:
-        """What is on."""
+        """The current act."""
         now = time.monotonic()
         for act in self._script:
             begin, end = self.when(act)
@@ -330,7 +330,7 @@ class FaultCamera(BadWire):
         return None
 
     def _direct(self) -> None:
-        """Cuts the connections, and closes the door, where an act wants it."""
+        """Cut the connections and stop listening, as the acts require."""
         for act in self._script:
             while time.monotonic() < self.when(act)[0]:
                 if self._closed.wait(0.01):
@@ -363,7 +363,7 @@ class FaultCamera(BadWire):
                 self._answer(server, client)
             except Reset:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-                how = socket.SHUT_RD  # wakes the other thread, and says nothing
+                how = socket.SHUT_RD  # it wakes the other thread, and sends nothing
             except (Close, OSError) as end:
                 log.debug("%r", end)
             _shut(client, how)
@@ -389,17 +389,17 @@ class FaultCamera(BadWire):
             self.began = time.monotonic()
 
     def _wait(self, seconds: float, act: Act | None) -> None:
-        """No longer than the act is on."""
+        """Wait, but no longer than the act lasts."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._act() is act and not self._closed.wait(min(left, 0.02)):
             continue
 
 
 class _Reading:
-    """The pieces that come from a server.
+    """The pieces from a server.
 
     Attributes:
-        next: the one that was not given yet; None at the end.
+        next: the next piece; None at the end.
     """
 
     def __init__(self, stream: BinaryIO, see: Callable[[Piece], None]) -> None:
@@ -408,7 +408,7 @@ class _Reading:
         self.next = self._read()
 
     def until(self, over: Callable[[], bool]) -> Iterator[Piece]:
-        """Gives pieces as they come, until it is over."""
+        """Yield pieces as they come, until `over` returns true."""
         while self.next is not None and not over():
             piece = self.next
             self._see(piece)

@@ -1,4 +1,4 @@
-"""Every file of the program with the first line of its docstring: `python tests/file_list.py` writes docs/files.md."""
+"""Lists every file with the first line of its docstring: `python tests/file_list.py` writes docs/files.md."""
 
 import ast
 from pathlib import Path
@@ -12,16 +12,16 @@ Every file with the first line of its docstring (`python tests/file_list.py` wri
 
 
 def page() -> str:
-    """The page as it should be. Links to folders are not followed, since these stand at the top."""
+    """The content of the page. Links to folders are not followed, because the folders are at the top level."""
     text = HEAD
     for folder in FOLDERS:
         files = [file for file in sorted((ROOT / folder).rglob("*.py")) if not _behind_link(file)]
-        told = [(file, ast.get_docstring(ast.parse(file.read_text()))) for file in files]
-        for parent in dict.fromkeys(file.parent for file, docstring in told if docstring):
+        documented = [(file, ast.get_docstring(ast.parse(file.read_text()))) for file in files]
+        for parent in dict.fromkeys(file.parent for file, docstring in documented if docstring):
             text += f"\n## {parent.relative_to(ROOT)}/\n\n"
             text += "".join(
                 f"- `{file.name}`: {docstring.splitlines()[0]}\n"
-                for file, docstring in told
+                for file, docstring in documented
                 if file.parent == parent and docstring
             )
     return text

@@ -1,9 +1,9 @@
-"""A real HTTP server of one file that does what servers do: gives it, breaks off, freezes, lies, redirects.
+"""A real HTTP server of one file, with the faults of servers: it can cut, freeze, lie and redirect.
 
     with serve() as web:
-        web.url("/good"), web.asked  # its address; what was asked for, and how many bytes of the body were sent
+        web.url("/good"), web.asked  # its address; the requests, and how many bytes of the body were sent
 
-Every path is a behaviour; `/good` knows ranges and tags.
+Every path is a behaviour. `/good` supports ranges and tags.
 """
 
 import random
@@ -19,7 +19,7 @@ BODY = random.Random(0).randbytes(600_000)
 OTHER = random.Random(1).randbytes(len(BODY))
 HALF = len(BODY) // 2
 PAGE = b"<!DOCTYPE html><html><body>It has moved</body></html>"
-SLOW = 150_000  # bytes a second of /slow
+SLOW = 150_000  # bytes per second of /slow
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A behaviour a path."""
+    """One behaviour per path."""
 
     server: Server
 

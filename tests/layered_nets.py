@@ -1,4 +1,4 @@
-"""Small detectors whose layers are told one by one, for what FP16 and INT8 make of each kind."""
+"""Small detectors with chosen layers, for tests of FP16 and INT8 on each kind of layer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,19 +23,19 @@ class Net(Graph):
         self._random = np.random.default_rng(seed)
 
     def numbers(self, *shape: int) -> NDArray[np.float32]:
-        """Such that a layer's output is about as large as its input."""
+        """Weights with which a layer's output is about as large as its input."""
         fan_in = np.prod(shape[1:])
         return self._random.normal(0, fan_in**-0.5, shape).astype(np.float32)
 
     def conv(self, x: Value, inputs: int, outputs: int, groups: int = 1, bias: bool = True, **more: Any) -> Value:
-        """3 x 3."""
+        """A convolution of 3 x 3."""
         weight = self.numbers(outputs, inputs // groups, 3, 3)
         biases = [self.numbers(outputs, 9)[:, 0]] if bias else []
         return self.add("Conv", x, weight, *biases, pads=[1, 1, 1, 1], group=groups, **more)
 
 
 def build(body: Body, seed: int = 0) -> onnx.ModelProto:
-    """A detector of three classes: `body` makes 16 channels of 8, a last convolution and a little decoding follow."""
+    """A detector of three classes: `body` makes 16 channels from 8; a last convolution and simple decoding follow."""
     net = Net(seed)
     images = net.input("images", np.uint8, ("batch", SIDE, SIDE, 3))
     x = net.conv(images.cast(np.float32).transpose(0, 3, 1, 2) / 255, 3, 8)
@@ -49,5 +49,5 @@ def build(body: Body, seed: int = 0) -> onnx.ModelProto:
 
 
 def pictures(count: int) -> list[NDArray[np.uint8]]:
-    """Batches of one, coloured noise."""
+    """Batches of one picture of coloured noise."""
     return list(np.random.default_rng(1).integers(0, 256, (count, 1, SIDE, SIDE, 3), np.uint8))

@@ -1,8 +1,8 @@
-"""Whether every frame of a run is accounted for, from its files of events alone: python tests/ledger_of.py out/*.jsonl
+"""Checks that every frame of a run is accounted for in its events files: python tests/ledger_of.py out/*.jsonl
 
-Takes the files of one run: of several streams, each whole or in segments, or of all of them together. At each frame's
-line, its index + 1 = the frames' lines so far + the frames dropped so far; so a frame that was lost stands before the
-next one that was not. With the setting `every` most frames have no line, and the sum is no more than index + 1.
+It takes the events files of one run: of several streams, each complete or in segments, or of all streams together. At
+each frame's event, its index + 1 = frame events so far + frames dropped so far. So the event of a lost frame is before
+that of the next frame. With the setting `every`, most frames have no event, and the sum is at most index + 1.
 """
 
 import json
@@ -18,7 +18,7 @@ SEGMENT = re.compile(r"(.*-\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
 class Unaccounted(AssertionError):
-    """Frames are missing, or there are too many. The message says where."""
+    """Frames are missing, or there are too many of them. The message says where."""
 
 
 @dataclass
@@ -26,12 +26,13 @@ class Account:
     """One stream.
 
     Attributes:
-        frames: lines of frames.
-        dropped: frames that were lost, by cause.
-        last: index of the last frame that has a line, -1 if there is none.
+        frames: number of frame events.
+        dropped: number of dropped frames, by cause.
+        last: index of the last frame with an event, -1 if there is none.
         every: the setting of the run.
         epochs: of the lines, each once, in their order.
         states: in their order, one after another.
+        seen: what stages have seen to happen, by name.
     """
 
     frames: int = 0
@@ -40,14 +41,15 @@ class Account:
     every: int = 1
     epochs: list[int] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
+    seen: Counter[str] = field(default_factory=Counter)
 
     @property
     def decoded(self) -> int:
-        """How many frames came in all."""
+        """The number of all frames."""
         return self.frames + self.dropped.total()
 
     def book(self, event: dict[str, Any]) -> None:
-        """Raises Unaccounted."""
+        """Count an event. Raises Unaccounted: it does not fit the earlier ones."""
         epoch = event.get("epoch")
         if epoch is not None and (not self.epochs or epoch > self.epochs[-1]):
             self.epochs.append(epoch)
@@ -57,6 +59,8 @@ class Account:
             self.states.append(event["state"])
         elif event.get("event") == "dropped":
             self.dropped[event["cause"]] += event["frames"]
+        elif "event" in event:
+            self.seen[event["event"]] += 1
         else:
             self._frame(event["frame"])
 
@@ -76,26 +80,26 @@ def ledger_of(paths: Iterable[Path]) -> dict[str, Account]:
     """The accounts of all streams, by name.
 
     Raises:
-        Unaccounted: they do not balance, or a file has lines without their header; with file and line.
+        Unaccounted: they do not balance, or events have no header; the error has file and line.
     """
     accounts: dict[str, Account] = {}
-    for place, event in _events(in_order(paths)):
+    for line, event in _events(in_order(paths)):
         try:
             if "header" in event:
                 header = event["header"]
                 account = accounts.setdefault(header["stream"], Account())
-                account.every = header["config"].get("every", 1)
+                account.every = header.get("config", {}).get("every", 1)
             elif event["stream"] not in accounts:
                 raise Unaccounted(f"{event['stream']} has no header")
             else:
                 accounts[event["stream"]].book(event)
         except Unaccounted as error:
-            raise Unaccounted(f"{place}: {event.get('stream')}: {error}") from None
+            raise Unaccounted(f"{line}: {event.get('stream')}: {error}") from None
     return accounts
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Segments in the order of time."""
+    """Segments in order of time."""
 
     def key(path: Path) -> tuple[str, int]:
         found = SEGMENT.fullmatch(path.stem)
@@ -108,13 +112,13 @@ def _events(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path in paths:
         data = path.read_bytes()
         if not data.endswith(b"\n"):
-            raise Unaccounted(f"{path}: the last line is cut")
+            raise Unaccounted(f"{path}: the last line is incomplete")
         for number, line in enumerate(data.splitlines(), 1):
             yield f"{path}:{number}", json.loads(line)
 
 
 def main() -> int:
-    """Prints the accounts; 1 if they do not balance."""
+    """Print the accounts. Returns 1 if they do not balance."""
     try:
         accounts = ledger_of(map(Path, sys.argv[1:]))
     except Unaccounted as error:

@@ -1,4 +1,4 @@
-"""What a test may leave behind in its process, to be compared before and after."""
+"""Resources that a test may leave in its process, to be compared before and after."""
 
 import gc
 import re
@@ -10,25 +10,25 @@ OWN = Path("/proc/self")
 
 
 def descriptors() -> list[str]:
-    """What files, sockets and pipes this process has open."""
+    """The files, sockets and pipes that this process has open."""
     found = []
     for entry in (OWN / "fd").iterdir():
-        with suppress(FileNotFoundError):  # what lists the folder is in it itself
+        with suppress(FileNotFoundError):  # the descriptor that lists the folder is listed too
             found.append(re.sub(r"\[\d+\]", "", str(entry.readlink())))
     return sorted(found)
 
 
 def children() -> list[str]:
-    """Ids of the processes that this one has started, dead ones that nobody waited for too."""
+    """Ids of the child processes, including zombies."""
     return [child for task in (OWN / "task").iterdir() for child in (task / "children").read_text().split()]
 
 
 def shared_memory() -> int:
-    """How many pieces of shared memory without a name are mapped here."""
+    """The number of mapped pieces of shared memory without a name."""
     return (OWN / "maps").read_text().count("memfd:watchline")
 
 
 def everything() -> tuple[int, list[str], list[str], int]:
-    """Threads, descriptors, children, shared memory; without what only waits for the garbage collector."""
+    """Threads, descriptors, children and shared memory, after a garbage collection."""
     gc.collect()
     return threading.active_count(), descriptors(), children(), shared_memory()

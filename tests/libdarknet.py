@@ -1,4 +1,4 @@
-"""Debian's Darknet as the truth: runs a network on a picture, in a process of its own since it exits on errors.
+"""Debian's Darknet as the reference: it runs a network on a picture, in its own process, because it exits on errors.
 
 with Darknet() as truth:
     result = truth.run(cfg, weights, picture, classes=20, layers=[15])
@@ -41,7 +41,7 @@ class _Detection(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Result:
-    """What Darknet makes of a picture.
+    """Darknet's outputs for a picture.
 
     Attributes:
         layers: outputs (C, H, W) float32 by the layers' numbers.

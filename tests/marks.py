@@ -1,9 +1,9 @@
-"""Marks: a number and a time drawn into a picture as black and white blocks, so that who sees it knows which it is.
+"""Marks: a number and a time, drawn into a picture as black and white blocks, so that a test can identify it.
 
     row by row, most significant bit first: 16 bits counter, 48 bits microseconds of CLOCK_MONOTONIC, 16 bits checksum
 
-Blocks are so large that they come through a video encoder whole. Needs nothing installed: the test server, which draws
-them, runs under the system's Python.
+Blocks are large enough to survive a video encoder. This file imports no packages, because the test server, which draws
+the marks, runs under the system's Python.
 """
 
 import binascii
@@ -30,10 +30,10 @@ def block_size(width: int) -> int:
 
 
 def bits_of(counter: int, monotonic_ns: int) -> list[int]:
-    """The 80 bits of a mark, as they stand in the picture."""
+    """The 80 bits of a mark, in the order of its blocks."""
     body = (counter % (1 << COUNTER_BITS)) << TIME_BITS | (monotonic_ns // 1000) % (1 << TIME_BITS)
     whole = body << CHECK_BITS | _checksum(body)
-    return [whole >> place & 1 for place in reversed(range(COLUMNS * ROWS))]
+    return [whole >> index & 1 for index in reversed(range(COLUMNS * ROWS))]
 
 
 def read_mark(bgr: Any) -> Mark | None:
@@ -41,8 +41,8 @@ def read_mark(bgr: Any) -> Mark | None:
     size = block_size(bgr.shape[1])
     inset = size // 4
     whole = 0
-    for place in range(COLUMNS * ROWS):
-        y, x = place // COLUMNS * size, place % COLUMNS * size
+    for index in range(COLUMNS * ROWS):
+        y, x = index // COLUMNS * size, index % COLUMNS * size
         light = bgr[y + inset : y + size - inset, x + inset : x + size - inset].mean()
         whole = whole << 1 | int(light > (BLACK + WHITE) / 2)
     body, checksum = whole >> CHECK_BITS, whole % (1 << CHECK_BITS)

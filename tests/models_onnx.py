@@ -1,8 +1,8 @@
-"""Tiny real detectors as ONNX, sound and broken, and what they must give in NumPy.
+"""Tiny real detectors as ONNX, valid and broken, and their expected outputs in NumPy.
 
-One convolution whose kernel is its stride looks at each cell of `stride` pixels: four numbers place a box near the
-cell, one number a label gives its score. The first label answers to pure red cells, the second to green, the third to
-blue, with 0.99995; other cells give less than 0.01.
+One convolution, whose kernel is as large as its stride, reads each cell of `stride` pixels. Four numbers are a box near
+the cell, one number per label is its score. The first label detects pure red cells, the second green, the third blue,
+with 0.99995; other cells give less than 0.01.
 """
 
 from collections.abc import Sequence
@@ -107,7 +107,7 @@ def tiny_detector(
 
 
 def tiny_segmenter(colours: int = 3) -> onnx.ModelProto:
-    """Calls each pixel by its strongest channel: blue, green or red; `colours` of them have a label."""
+    """Classifies each pixel by its strongest channel: blue, green or red. `colours` of them have a label."""
     node = helper.make_node
     nodes = [
         node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
@@ -123,8 +123,44 @@ def tiny_segmenter(colours: int = 3) -> onnx.ModelProto:
     return model
 
 
+def tiny_asker(words: int | str = 4, batch: int | str = "batch") -> onnx.ModelProto:
+    """Answers a question of so many words about each picture by one number for each label: see `answered`.
+
+    Its task is "ask", which tests add.
+    """
+    node = helper.make_node
+    constants = {"unit": np.float32(1 / 255), "axes": np.array([1, 2]), "axis": np.array([1])}
+    nodes = [
+        node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["float", "axes"], ["colours"], keepdims=0),
+        node("Mul", ["colours", "unit"], ["bright"]),
+        node("ReduceSum", ["question", "axis"], ["asked"], keepdims=1),
+        node("Cast", ["asked"], ["number"], to=TensorProto.FLOAT),
+        node("Add", ["bright", "number"], ["answer"]),
+    ]
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            tensor("images", TensorProto.UINT8, [batch, "height", "width", 3]),
+            tensor("question", TensorProto.INT64, [batch, words]),
+        ],
+        [tensor("answer", TensorProto.FLOAT, [batch, 3])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    metadata.write(model, Metadata("tiny", "ask", ("blue", "green", "red"), IMGSZ, STRIDE, "stretch", "0" * 64, {}))
+    return model
+
+
+def answered(images: NDArray[np.uint8], question: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What `tiny_asker` must give: how much of each colour there is, and the sum of the words."""
+    return (images.sum((1, 2)) / 255 + question.sum(1, keepdims=True)).astype(np.float32)
+
+
 def expected(batch: NDArray[np.uint8], classes: int = len(LABELS)) -> dict[str, NDArray[np.float32]]:
-    """What `tiny_detector` must give for a batch, computed by NumPy alone."""
+    """The expected outputs of `tiny_detector` for a batch, computed by NumPy."""
     weight, bias = _weights(classes)
     b, h, w = batch.shape[0], batch.shape[1] // STRIDE, batch.shape[2] // STRIDE
     patches = (batch / 255.0).reshape(b, h, STRIDE, w, STRIDE, 3)
@@ -155,7 +191,7 @@ def save(model: onnx.ModelProto, folder: Path, name: str = "tiny.onnx") -> Path:
 
 
 def without_metadata(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as a stranger's: the same graph, no properties."""
+    """The model without metadata, like a third-party one."""
     del model.metadata_props[:]
     return model
 
@@ -173,7 +209,7 @@ def _weights(classes: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _poisoned(
     name: str, nan: bool, fails: bool, constants: dict[str, NDArray[np.generic] | np.generic]
 ) -> list[onnx.NodeProto]:
-    """Nodes from `plain_NAME` to the output NAME: with nothing added, NaN for white, or a look past an array's end."""
+    """Nodes from `plain_NAME` to the output NAME: nothing added, NaN for white, or an index past an array's end."""
     node = helper.make_node
     if nan:
         constants |= {"white": np.float32(255), "nan": np.float32("nan"), "zero": np.float32(0)}

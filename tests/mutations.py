@@ -1,4 +1,4 @@
-"""Messages that are nearly right: seeded mutations of real ones."""
+"""Nearly valid messages: seeded mutations of real ones."""
 
 import json
 import random
@@ -28,7 +28,7 @@ ODD = (
 
 
 def mutations(messages: Sequence[Sequence[bytes]], count: int, seed: int) -> Iterator[list[bytes]]:
-    """`count` messages, each a list of parts: one of the real ones with one to three things changed in it."""
+    """`count` messages, each a list of parts: a real one with one to three changes."""
     rng = random.Random(seed)
     for _ in range(count):
         parts = list(rng.choice(messages))
@@ -38,12 +38,12 @@ def mutations(messages: Sequence[Sequence[bytes]], count: int, seed: int) -> Ite
 
 
 def _change_value(parts: list[bytes], rng: random.Random) -> None:
-    """A value anywhere in the header becomes an odd one, or a key or a value goes, or comes twice."""
+    """Replace a value in the header by an odd one, or remove or duplicate a key or a value."""
     try:
         header = json.loads(parts[0])
     except (ValueError, IndexError, RecursionError):
         return _change_bytes(parts, rng)
-    places = list(_places(header))
+    places = _places(header) if isinstance(header, dict | list) else []
     if places:
         inside, key = rng.choice(places)
         kind = rng.randrange(4)
@@ -61,15 +61,18 @@ def _change_value(parts: list[bytes], rng: random.Random) -> None:
     return None
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from _places(value[key])
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Each dictionary or list inside a value, with each of its keys."""
+    places: list[tuple[Any, Any]] = []
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        places.append((value, key))
+        if isinstance(value[key], dict | list):
+            places += _places(value[key])
+    return places
 
 
 def _change_bytes(parts: list[bytes], rng: random.Random) -> None:
-    """A byte is flipped, or a piece goes, comes twice, or is noise."""
+    """Flip a byte, or remove, duplicate or randomise a piece."""
     if not parts:
         return
     at = rng.randrange(len(parts))
@@ -90,7 +93,7 @@ def _change_bytes(parts: list[bytes], rng: random.Random) -> None:
 
 
 def _change_parts(parts: list[bytes], rng: random.Random) -> None:
-    """A part goes, comes twice, changes its place, or a new one comes."""
+    """Remove, duplicate or move a part, or insert a new one."""
     at = rng.randrange(len(parts) + 1)
     kind = rng.randrange(4)
     if kind == 0 and at < len(parts) and len(parts) > 1:

@@ -1,6 +1,6 @@
-"""The project's own builder of plans, over tensorrt_rtx in place of tensorrt: run as a script, see nvidia_builder.py.
+"""Runs plan_builder.py with tensorrt_rtx in place of tensorrt, as a script: see nvidia_builder.py.
 
-The two have one API. tensorrt_rtx also builds where there is no GPU, when it is told for which ones.
+The two have the same API. tensorrt_rtx also builds without a GPU, if the compute capabilities are set.
 """
 
 import os
@@ -26,7 +26,7 @@ class Builder(rtx.Builder):
 tensorrt = ModuleType("tensorrt")
 tensorrt.__dict__.update(rtx.__dict__ | {"Builder": Builder})
 sys.modules["tensorrt"] = tensorrt
-warnings.simplefilter("ignore", DeprecationWarning)  # of the bindings, when a subclass of theirs is deleted
+warnings.simplefilter("ignore", DeprecationWarning)  # the bindings warn when a subclass of theirs is deleted
 
 if __name__ == "__main__":
     from watchline.engines.nvidia.plan_builder import serve

@@ -1,53 +1,56 @@
-"""Stages that another process can import: one that does nothing, one that is slow, fails, dies or hangs when told."""
+"""Stages that another process can import: one that does nothing, and one that can be slow, fail, die or hang."""
 
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 
 from watchline.ops.detections import Detections
+from watchline.pipeline.kinds.detections import DETECTIONS
+from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.stage import Process
+from watchline.pipeline.stages.stage import Plain, Process, Stage, Work
+from watchline.settings import settings
 
 
-@dataclass(frozen=True)
-class Echo:
-    """Gives back what it gets; with `draw`, the picture as drawn. It needs its frames in order: one worker."""
+@settings
+class Echo(Stage):
+    """Returns its items; with `draw`, with the picture as drawn. It needs its frames in order: one worker."""
 
     name = "echo"
-    workers = 1
     batch = 4
+    gives = (DRAWN,)
 
     draw: bool = False
 
     @contextmanager
     def open(self) -> Iterator[Process]:
         def process(items: Sequence[Item]) -> list[Item]:
-            return [replace(i, drawn=i.frame.picture.bgr().copy()) for i in items] if self.draw else list(items)
+            return [i.with_result(DRAWN, i.frame.picture.bgr().copy()) for i in items] if self.draw else list(items)
 
         yield process
 
 
-@dataclass(frozen=True)
-class Clumsy:
-    """Says its process's id as the label of its detections. Frames are named by their index.
+@settings
+class Clumsy(Stage):
+    """A stage with faults. The label of its detections is the id of its process.
 
     Attributes:
-        dies_at: frames at which it dies of SIGKILL; with `once`, a folder, only the first time.
-        fails_at, hangs_at: frames at which it raises, or never ends.
-        slow: seconds a frame.
-        broken: what `open` raises.
+        dies_at: indices of frames at which it dies of SIGKILL; with `once`, a folder, only the first time.
+        fails_at, hangs_at: indices of frames at which it raises, or never ends.
+        slow: seconds per frame.
+        broken: text of the error that `open` raises.
     """
 
     name = "clumsy"
+    order = "any"
     batch = 4
+    gives = (DETECTIONS,)
 
     workers: int = Field(default=1, ge=1)
     dies_at: tuple[int, ...] = ()
@@ -73,7 +76,7 @@ class Clumsy:
         while index in self.hangs_at:
             time.sleep(0.05)
         box, score, kind = np.array([[index, 0, 4, 4]], np.float32), np.ones(1, np.float32), np.zeros(1, np.int64)
-        return replace(item, detections=Detections(box, score, kind, (str(os.getpid()),)))
+        return item.with_result(DETECTIONS, Detections(box, score, kind, (str(os.getpid()),)))
 
     def _first(self, index: int) -> bool:
         if self.once is None:
@@ -82,3 +85,23 @@ class Clumsy:
         first = not mark.exists()
         mark.touch()
         return first
+
+
+@settings
+class Odd(Stage):
+    """Is open, and says of what runs there what is not JSON, or ends its thread.
+
+    Attributes:
+        how: "about", "exit".
+    """
+
+    name = "odd"
+    order = "any"
+
+    how: str = "about"
+
+    @contextmanager
+    def open(self) -> Iterator[Work]:
+        if self.how == "exit":
+            raise SystemExit("no licence")
+        yield Plain(list, {"when": {1, 2}})

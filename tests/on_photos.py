@@ -1,4 +1,4 @@
-"""Average precision of a stranger's detector on real photos: used as its authors do, and as our engine."""
+"""Average precision of a third-party detector on real photos: by its authors' decoding, and as our engine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ from watchline.ops.nms import nms_per_class
 from watchline.pipeline.stages.detector import Detector
 
 EVERY = 4  # of 479 photos
-CLASSES = ("cat", "cow", "dog", "horse", "person", "sheep")  # of the others there are less than ten
+CLASSES = ("cat", "cow", "dog", "horse", "person", "sheep")  # of the others, there are fewer than ten
 Official = Callable[[ort.InferenceSession, NDArray[np.uint8]], tuple[NDArray[Any], NDArray[Any]]]
 """(session, picture (H, W, 3) BGR) -> boxes (N, 4) in pixels of the picture, scores (N, C)."""
 
 
 def scores_of_both(official: Official, file: Path, ours: Path, shared: Path) -> tuple[float, float]:
-    """Mean average precision of the authors' way and of our engine, with the same choice of class and suppression."""
+    """Mean average precision by the authors' decoding and by our engine, with the same suppression and classes."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1

@@ -1,9 +1,9 @@
-"""Labelled pictures of coloured blots, as a training packs them."""
+"""Labelled pictures of coloured blots, in the form for training."""
 
 import cv2
 import numpy as np
 
-from watchline.train.pictures import Picture
+from watchline.train.pictures import LabelledPicture
 
 
 def picture(seed=0, height=60, width=80, boxes=((10, 20, 50, 45),), opened=(), **more):
@@ -11,7 +11,7 @@ def picture(seed=0, height=60, width=80, boxes=((10, 20, 50, 45),), opened=(), *
     image = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     count = len(boxes)
-    return Picture(
+    return LabelledPicture(
         cv2.imencode(".jpg", image)[1].reshape(-1),
         boxes,
         np.arange(count) % 20,

@@ -8,15 +8,17 @@ from fractions import Fraction
 
 import numpy as np
 
+from watchline.pipeline.kinds.detections import DETECTIONS
+from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.stage import Process
+from watchline.pipeline.stages.stage import Process, Stage
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A source of 4 x 4 frames that carry their index as grey; breaks after `breaks_after` frames, if given."""
+    """A source of 4 x 4 frames whose grey is their index. It breaks after `breaks_after` frames, if given."""
 
     stream: str
     frames: int
@@ -47,14 +49,23 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Step:
-    """A stage that calls a function on each item; `work` may raise, wait, or change it."""
+class Step(Stage):
+    """A stage that calls `work` on each item, which may raise, wait, or change the item.
+
+    With several workers, its frames need no order.
+    """
+
+    gives = (DETECTIONS, DRAWN)
 
     name: str
     work: Callable[[Item], Item]
     workers: int = 1
     batch: int = 1
-    sizes: list[int] = field(default_factory=list)  # of the batches it was given
+    sizes: list[int] = field(default_factory=list)  # of its batches
+
+    @property
+    def order(self) -> str:
+        return "any" if self.workers > 1 else "stream"
 
     @contextmanager
     def open(self) -> Iterator[Process]:
@@ -66,20 +77,21 @@ class Step:
 
 
 def numbered(count: int, stream: str = "a") -> list[Item]:
-    """Items 1, 2, … of a stream."""
+    """The first items of a stream."""
     with Numbers(stream, count).open() as reader:
-        return [Item(i, frame) for i, frame in enumerate(reader, 1)]
+        return [Item(frame) for frame in reader]
 
 
-SILENCE = 4.0  # seconds, longer than anybody has the patience to wait for it
+SILENCE = 4.0  # seconds, longer than every time-out in the tests
 
 
 @dataclass(frozen=True)
 class Script:
-    """A live source that does what it is told, epoch after epoch, and is silent after the last.
+    """A live source that follows a script, epoch after epoch, and is silent after the last one.
 
-    Each epoch is a list of: a number (frames, one after another), a float (seconds to wait), a Missed to give, or an
-    exception to raise; one that comes first is raised while opening.
+    Each epoch is a list of: an integer (number of frames), a float (seconds to wait), a Missed to yield, or an
+        exception
+    to raise. An exception that comes first is raised by `open`.
     """
 
     stream: str

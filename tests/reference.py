@@ -1,4 +1,4 @@
-"""Slow oracles: each says in plain loops over Python numbers what a fast function of `ops/` must give."""
+"""Slow reference functions: each computes in plain Python loops what a fast function of `ops/` must return."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def nms(
     threshold: float,
     max_candidates: int | None = None,
 ) -> list[int]:
-    """The lecture's greedy suppression, word for word, inside each class: indices of the kept, best first."""
+    """The lecture's greedy suppression, literally, within each class: indices of the kept boxes, best first."""
     remaining = sorted(range(len(boxes)), key=lambda i: (-scores[i], i))[:max_candidates]
     kept = []
     while remaining:
@@ -76,5 +76,5 @@ def average_precision(
 
 
 def vpmaddubsw(x: Sequence[int], w: Sequence[int]) -> list[int]:
-    """x86's instruction: products of uint8 and int8, added up in pairs, each sum saturating at 16 bits."""
+    """The x86 instruction: products of uint8 and int8, summed in pairs; each sum saturates at 16 bits."""
     return [min(max(x[i] * w[i] + x[i + 1] * w[i + 1], -(2**15)), 2**15 - 1) for i in range(0, len(x) - 1, 2)]

@@ -1,4 +1,4 @@
-"""A real RTSP server for tests and benchmarks (rtsp_server.py, a process of its own), and a wire to it that can be bad.
+"""A real RTSP server for tests and benchmarks (rtsp_server.py, a process of its own), and a faulty proxy to it.
 
 with RtspServer("--codec", "h265") as server:
     NetworkSource(server.url())
@@ -33,7 +33,7 @@ NEEDS = (
 
 
 def need_rtsp_server() -> None:
-    """Skips the test, or fails it in continuous integration, if the server cannot run here."""
+    """Skip the test if the server cannot run on this machine; in continuous integration, fail it."""
     try:
         done = subprocess.run([PYTHON, "-c", NEEDS], capture_output=True, text=True)
         why = done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
@@ -45,10 +45,10 @@ def need_rtsp_server() -> None:
 
 
 class RtspServer:
-    """A server that runs from `start` to `stop`; a `with` block does both.
+    """A server that runs from `start` to `stop`. A `with` block does both.
 
     Attributes:
-        port: where it listens; the same again after a restart.
+        port: where it listens, the same after a restart.
     """
 
     def __init__(self, *options: str, login: str | None = None) -> None:
@@ -68,7 +68,7 @@ class RtspServer:
         self.kill()
 
     def start(self) -> None:
-        """Starts it, on the port that it had before, and waits until it listens."""
+        """Start it, on the port that it had before, and wait until it listens."""
         command = [PYTHON, str(PROGRAM), "--port", str(self.port), *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -80,23 +80,23 @@ class RtspServer:
     def url(self, path: str = "/live", login: str | None = None, port: int | None = None) -> str:
         """The address of a path; `login` user:password instead of the right one, "" for none."""
         user, _, password = (self._login or "" if login is None else login).partition(":")
-        place = f"127.0.0.1:{port or self.port}{path}"
-        return f"rtsp://{quote(user, safe='')}:{quote(password, safe='')}@{place}" if user else f"rtsp://{place}"
+        rest = f"127.0.0.1:{port or self.port}{path}"
+        return f"rtsp://{quote(user, safe='')}:{quote(password, safe='')}@{rest}" if user else f"rtsp://{rest}"
 
     def stop(self) -> None:
-        """Ends it as a shutdown would."""
+        """End it, as a shutdown would."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it as a power cut would, but for the kernel closing its connections."""
+        """End it, as a power cut would, except that the kernel closes its connections."""
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """It says nothing any more; its connections stay."""
+        """Make it silent. Its connections stay."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It goes on."""
+        """Let it continue."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -114,11 +114,11 @@ class RtspServer:
 
 
 class BadWire:
-    """A proxy for RTSP over TCP that may change or lose the packets of the video; a `with` block opens and closes it.
+    """A proxy for RTSP over TCP that may change or lose packets of the video. A `with` block opens and closes it.
 
     Attributes:
         port: where it listens.
-        requests: the first line of every request that went through, and of its Authorization header.
+        requests: the first line of every request, and its Authorization header.
     """
 
     def __init__(self, port: int, change: Callable[[int, bytes], bytes | None] = lambda number, packet: packet) -> None:

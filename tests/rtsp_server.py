@@ -1,16 +1,16 @@
-"""A real RTSP server of test pictures on loopback, by GStreamer. Runs under the system's Python (rtsp.py starts it):
+"""A real RTSP server of test pictures on loopback, by GStreamer. It runs under the system's Python; rtsp.py starts it:
 
     apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-{base,good,bad,ugly}
     /usr/bin/python3 rtsp_server.py --port 0 --codec h264 --size 640x360 --fps 25
 
-Prints one JSON line when it serves: {"port": 34567}. What it serves:
+It prints one JSON line when it serves: {"port": 34567}. Its paths:
 
-    /live      pictures with a mark (marks.py) that says their number and when they were drawn
-    /resize    the same, in half the size and in the whole one by turns, two seconds each
+    /live      pictures with a mark (marks.py): their number, and when they were drawn
+    /resize    the same, alternating between half and full size every two seconds
     /audio     sound only
     /strange   data that no decoder knows
 
-Every client of a path gets the same pictures; the number goes on while nobody looks.
+Every client of a path gets the same pictures. The number increases also without clients.
 """
 
 import argparse
@@ -46,7 +46,7 @@ Size = tuple[int, int]
 
 
 def picture(counter: int, size: Size, noise: bool) -> bytes:
-    """A picture in I420: the mark above, below a grey ramp with a moving bar, or noise, which takes many packets."""
+    """A picture in I420: the mark at the top, below it a grey ramp with a moving bar, or noise (many packets)."""
     width, height = size
     side = block_size(width)
     bits = bits_of(counter, time.monotonic_ns())
@@ -55,15 +55,15 @@ def picture(counter: int, size: Size, noise: bool) -> bytes:
         blocks = (bytes([WHITE if bit else BLACK]) * side for bit in bits[row * COLUMNS : (row + 1) * COLUMNS])
         rows.append(b"".join(blocks).ljust(width, bytes([BLACK])) * side)
     ramp = bytearray(64 + 128 * x // width for x in range(width))
-    place = counter * 8 % (width - 16)
-    ramp[place : place + 16] = bytes([WHITE]) * 16
+    bar = counter * 8 % (width - 16)
+    ramp[bar : bar + 16] = bytes([WHITE]) * 16
     below = height - ROWS * side
     luma = b"".join(rows) + (os.urandom(width * below) if noise else bytes(ramp) * below)
     return luma + bytes([128]) * (width // 2 * (height // 2) * 2)
 
 
 class Pictures:
-    """Feeds the appsrc of a path with pictures, each when it is due."""
+    """Feeds pictures to the appsrc of a path, each when it is due."""
 
     def __init__(self, fps: float, size_at: Callable[[int], Size], noise: bool) -> None:
         self._fps = fps
@@ -72,7 +72,7 @@ class Pictures:
         self._start = time.monotonic()
 
     def configure(self, _: GstRtspServer.RTSPMediaFactory, media: GstRtspServer.RTSPMedia) -> None:
-        """Called by GStreamer when the first client of a path comes."""
+        """GStreamer calls it when the first client of a path connects."""
         source = media.get_element().get_by_name_recurse_up("pictures")
         over = threading.Event()
         media.connect("unprepared", lambda _: over.set())
@@ -100,7 +100,7 @@ class Pictures:
 
 
 def factory_of(launch: str, transport: str) -> GstRtspServer.RTSPMediaFactory:
-    """A path that all its clients share."""
+    """A path whose pictures all clients share."""
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch(launch)
     factory.set_shared(True)
@@ -111,7 +111,7 @@ def factory_of(launch: str, transport: str) -> GstRtspServer.RTSPMediaFactory:
 
 
 def guard(server: GstRtspServer.RTSPServer, login: str, method: str, paths: list) -> None:
-    """Lets only the one user in whose `name:password` is given."""
+    """Admit only the user with this `name:password`."""
     user, password = login.split(":", 1)
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")
@@ -131,7 +131,7 @@ def guard(server: GstRtspServer.RTSPServer, login: str, method: str, paths: list
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0 takes any")
     parser.add_argument("--codec", choices=ENCODERS, default="h264")

@@ -1,4 +1,4 @@
-"""Strangers' networks of every form that a family of detectors has: their weights are random, their outputs in form."""
+"""Third-party networks in every form of the families of detectors, with random weights."""
 
 import numpy as np
 import onnx

@@ -1,7 +1,7 @@
-"""Tiny ONNX detectors as strangers export them: random convolutions whose outputs have the form of a family.
+"""Tiny third-party ONNX detectors: random convolutions whose outputs have the form of a family.
 
-A map of stride s is one convolution of kernel and stride s, reshaped with a batch of one written into the graph, as
-exporters do. `raw` runs such a file for one picture, so that a test can decode its outputs by hand.
+A map of stride s is one convolution of kernel and stride s. It is reshaped with a batch of one in the graph, as
+exporters do. `raw` runs such a file on one picture, so a test can decode its outputs itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,11 @@ Truth = tuple[NDArray[Any], NDArray[Any]]  # boxes (N, 4), scores (N, C) of one 
 
 
 class Stranger:
-    """A network under construction.
+    """A third-party network under construction.
 
     Args:
         size: (width, height), None for free sides and batch.
-        scale: of the pixels, so that outputs are about 1 whatever they are multiplied with.
+        scale: of the pixels, so that outputs are about 1 for any range of the pixels.
         dtype: of the input.
         name: of the input.
     """

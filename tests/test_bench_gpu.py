@@ -1,4 +1,4 @@
-"""bench/gpu.py without a GPU: its dry run goes through, and a section that fails or has no time left says so."""
+"""bench/gpu.py without a GPU: its dry run completes, and a section that fails or has no time left says so."""
 
 import json
 import subprocess
@@ -44,8 +44,8 @@ def test_a_section_that_fails_says_so_and_the_others_go_on(tmp_path: Path) -> No
     assert tables["machine"]["rows"]
 
 
-def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
+def test_without_time_nothing_is_started(tmp_path: Path) -> None:
     tables = dry_run(tmp_path, "--seconds", "0", "--only", *ENGINE_ALONE)
     for table in tables.values():
-        assert table["notes"] == ["Not all of it was run: 0 s were over."]
+        assert table["notes"] == ["Not everything was run: the time of 0 s was over."]
         assert table["rows"] == []

@@ -64,7 +64,7 @@ def test_what_is_right_balances(tmp_path: Path, files: list[bytes]) -> None:
         ([header() + frames(0, 1), header() + frames(3)], r"01Z.jsonl:2: gate: frame 3: expected 4"),
         ([header() + frames(0, epoch=1) + frames(1, epoch=0)], "epoch 0 after epoch 1"),
         ([frames(0)], "gate has no header"),
-        ([header() + frames(0)[:-1]], "the last line is cut"),
+        ([header() + frames(0)[:-1]], "the last line is incomplete"),
         ([header(every=2) + lost(2) + frames(0)], "expected 1 frames"),
     ],
 )

@@ -10,7 +10,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import watchline
 from watchline.errors import SettingsError, WatchlineError
-from watchline.pipeline.config import TABLES, Run
+from watchline.pipeline.config import Run
+from watchline.pipeline.sinks.files import Files
+from watchline.pipeline.sinks.jsonl import Jsonl
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.registry import STAGES
@@ -30,6 +32,7 @@ from watchline.streams.write.segments import SegmentsSink
 
 ROOT = Path(__file__).parents[1]
 NEEDED = {  # what has no default
+    Files: {"out": "out"},
     FileSource: {"path": "a.mp4"},
     IteratorSource: {"frames": []},
     NetworkSource: {"url": "rtsp://me:swordfish@gate/1"},
@@ -37,7 +40,7 @@ NEEDED = {  # what has no default
     PhotosSource: {"paths": ["photos"]},
     Stream: {"source": "a.mp4"},
 }
-KINDS = [*TABLES.values(), Run, Stream, *STAGES.values()]
+KINDS = [Files, Jsonl, Run, Stream, *STAGES]
 KINDS += [DeviceSource, FileSource, IteratorSource, JsonlSink, Mp4Sink, NetworkSource, PacedSource, PhotoFilesSink]
 KINDS += [PhotosSource, SegmentsSink, SyntheticSource]
 KINDS = list(dict.fromkeys(KINDS))
@@ -115,4 +118,4 @@ def test_no_stage_source_or_sink_of_ours_is_forgotten():
                 ours = inspect.isclass(kind) and kind.__module__ == f"watchline.{module}"
                 if ours and hasattr(kind, "open") and hasattr(kind, "__dataclass_fields__"):
                     opened.add(kind.__name__)
-    assert opened - {kind.__name__ for kind in KINDS} == {"Placed"}  # which nobody configures
+    assert opened - {kind.__name__ for kind in KINDS} == {"Placed", "Sink", "Stage"}  # which nobody configures

@@ -57,7 +57,7 @@ def seen(model, bikes):
     """In how many of every fifth of the clip's frames each class is."""
     found = Counter()
     for _, detections in islice(watchline.detect(bikes, watchline.Detector(model=model, every=5)), 50):
-        found.update(set(detections.names))
+        found.update(detections.names.tolist())
     return found
 
 

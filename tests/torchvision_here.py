@@ -1,10 +1,10 @@
-"""torchvision's own networks as the truth, also where its compiled operators do not load beside the installed torch.
+"""torchvision's networks as the reference, even if its compiled operators do not load with the installed torch.
 
     import torchvision_here  # before anything of torchvision
 
-Its wheel is built for one release of torch. Where another is installed, `import torchvision` fails since operators are
-not declared; they are declared here, and the two that detectors use run as slow, plain code. Where they load, nothing
-is done.
+Its wheel is built for one release of torch. With another one, `import torchvision` fails because operators are not
+declared. Then this module declares them, and implements the two that detectors use in slow, plain code. If the
+operators load, it does nothing.
 """
 
 import importlib
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 BOXES = "Tensor dets, Tensor scores, float iou_threshold"
 NMS = f"nms({BOXES}) -> Tensor"
-NMS_OF_INTEGERS = f"qnms({BOXES}) -> Tensor"  # asked for by the import alone
+NMS_OF_INTEGERS = f"qnms({BOXES}) -> Tensor"  # needed only for the import
 ROI_ALIGN = (
     "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
     "int sampling_ratio, bool aligned) -> Tensor"
@@ -31,7 +31,7 @@ ROI_ALIGN = (
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """The kept rows of boxes (N, 4) xyxy, best score first; one box after the other, as torchvision's C++ has it."""
+    """The kept rows of boxes (N, 4) xyxy, best score first; one box after another, as in torchvision's C++."""
     order = scores.sort(stable=True, descending=True).indices
     x1, y1, x2, y2 = boxes[order].T.unsqueeze(2)  # (N, 1) each
     width = (torch.minimum(x2, x2.T) - torch.maximum(x1, x1.T)).clamp(min=0)
@@ -102,23 +102,24 @@ def photos(clip: Path, width: int, height: int, count: int = 2) -> NDArray[np.ui
 
 
 def tensor_of(bgr: NDArray[np.uint8]) -> Tensor:
-    """(B, H, W, 3) uint8 BGR -> (B, 3, H, W) RGB in 0..1, as torchvision takes it."""
+    """(B, H, W, 3) uint8 BGR -> (B, 3, H, W) RGB in 0..1, torchvision's input."""
     return torch.from_numpy(bgr[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
 
 
-RESIDUAL = 0.2  # of what a block adds to its input
+RESIDUAL = 0.2  # factor of a residual branch
 
 
 def lived_in(network: nn.Module, pictures: Tensor, spread: Mapping[str, float]) -> nn.Module:
-    """A network with random weights made to behave like a trained one; in eval mode.
+    """A network with random weights that behaves like a trained one, in eval mode.
 
-    Batch normalisation gets the pictures' own statistics, so that no map explodes or dies on the way, and the branches
-    of residual blocks count for little, since random ones make much of every rounding error. Then the layers that
-    `spread` names are scaled so that their outputs have that standard deviation, since random ones answer the same to
-    everything and their order would be decided by rounding.
+    Batch normalisation gets the statistics of the pictures, so activations neither explode nor vanish. Residual
+    branches get a small factor, because random ones amplify every rounding error. Then the layers in `spread` are
+    scaled to that standard deviation of their outputs, because random layers give nearly equal outputs, and rounding
+    would decide their order.
 
     Args:
-        network: as torchvision builds it. pictures: (B, 3, H, W) as it takes them.
+        network: as torchvision builds it.
+        pictures: (B, 3, H, W), the network's input.
         spread: the last layers, e.g. {"rpn.head.cls_logits": 2.0}.
     """
     for module in network.eval().modules():
@@ -134,13 +135,13 @@ def lived_in(network: nn.Module, pictures: Tensor, spread: Mapping[str, float]) 
     for hook in hooks:
         hook.remove()
     for module in network.eval().modules():
-        if isinstance(module, nn.BatchNorm2d):  # where a map is one cell, a channel may not have varied at all
+        if isinstance(module, nn.BatchNorm2d):  # in a map of one cell, a channel may not vary at all
             module.running_var.clamp_(min=float(module.running_var.mean()) / 10)
     return network
 
 
 def _scaled(std: float) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | None]:
-    """A hook that scales its layer's weights once, when it is first used."""
+    """A hook that scales its layer's weights once, at the first use."""
     done = []
 
     def scale(layer: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> Tensor | None:
@@ -175,13 +176,13 @@ SPREAD = {
     "ssd300_vgg16": _READERS,
     "ssdlite320_mobilenet_v3_large": {f"{name}.1": std for name, std in _READERS.items()},
 }
-"""The layers that `seeded` spreads, and how far."""
+"""The layers that `seeded` scales, and the standard deviations of their outputs."""
 
 
 def seeded(arch: str, bgr: NDArray[np.uint8], **settings: Any) -> nn.Module:
-    """torchvision's own network of this name, with random weights that have lived in these pictures (B, H, W, 3).
+    """torchvision's network of this name, with random weights adapted to these pictures (B, H, W, 3).
 
-    Its detectors leave pictures of this size alone: they are neither resized nor padded.
+    Its detectors neither resize nor pad pictures of this size.
     """
     torch.manual_seed(0)
     height, width = bgr.shape[1:3]
@@ -192,9 +193,9 @@ def seeded(arch: str, bgr: NDArray[np.uint8], **settings: Any) -> nn.Module:
 
 
 def detections(network: nn.Module, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
-    """What is left of (N, 4) boxes and their (N, C) scores by the rules that torchvision's detector ends with.
+    """Filter (N, 4) boxes and their (N, C) scores by the last rules of torchvision's detector.
 
-    Returns: boxes (M, 4), scores and labels (M,), the best first; and rows (M,), where in the boxes they were.
+    Returns: boxes (M, 4), scores and labels (M,), best first; and rows (M,), their indices in the boxes.
     """
     rules = getattr(network, "roi_heads", network)
     rows, labels = (scores > rules.score_thresh).nonzero(as_tuple=True)

@@ -1,4 +1,4 @@
-"""Tiny data sets in VOC's layout, written by the tests that read them: cells of pure colours on a grey picture."""
+"""Tiny data sets in VOC's layout: cells of pure colours on a grey picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,14 @@ import numpy as np
 from models_onnx import STRIDE
 from numpy.typing import NDArray
 
-COLOURS = {"person": (0, 0, 255), "bicycle": (0, 255, 0), "car": (255, 0, 0)}  # BGR that the tiny detector answers to
+COLOURS = {"person": (0, 0, 255), "bicycle": (0, 255, 0), "car": (255, 0, 0)}  # BGR that the tiny detector detects
 
 Cell = tuple[str, int, int]
 """A class name, and the column and row of its cell."""
 
 
 def picture(cells: Sequence[Cell], width: int = 64, height: int = 64) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 BGR; a name without a colour of its own is left grey."""
+    """(height, width, 3) uint8 BGR. A name without a colour is grey."""
     image = np.full((height, width, 3), 114, np.uint8)
     for name, column, row in cells:
         image[row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE] = COLOURS.get(name, 114)
@@ -31,10 +31,10 @@ def thing(name: str, column: int, row: int, difficult: str = "0") -> str:
 
 
 def add(folder: Path, name: str, cells: Sequence[Cell], truth: Sequence[str] | None = None) -> None:
-    """A photo and its XML; `truth` are its objects where they are not what is seen."""
+    """Write a photo and its XML. `truth` are the objects in the XML if they differ from the cells."""
     for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    # A PNG under a photo's name: pure colours stay pure, and readers look at what a file holds.
+    # A PNG with a photo's name keeps pure colours, and readers recognise a format by its content.
     _, data = cv2.imencode(".png", picture(cells))
     (folder / "JPEGImages" / f"{name}.jpg").write_bytes(data.tobytes())
     objects = "".join(truth if truth is not None else [thing(*cell) for cell in cells])

@@ -1,12 +1,13 @@
-"""How `yolov2-slim` is trained, step by step, so that a GPU elsewhere can do the training.
+"""Trains `yolov2-slim` step by step, so that a GPU on another machine can do the training.
 
-    python -m watchline.train pack --data DIR --cache DIR --out DIR             # pictures and labels into parts
-    python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # half the channels, to begin with
-    python -m watchline.train try --parts P.npz … --start S.pt                  # how fast would it be here?
+    python -m watchline.train pack --data DIR --cache DIR --out DIR             # pack pictures and labels into files
+    python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # half the channels, to start from
+    python -m watchline.train try --parts P.npz … --start S.pt                  # measure the speed of this machine
     python -m watchline.train run --parts P.npz … --start S.pt --out DIR --minutes 7
 
-The GPU's machine needs the parts, the network and this package. The last one's `average.pt` is for `watchline export`.
-With the data sets at hand, `watchline train yolov2` packs nothing: it reads them, trains and exports in one command.
+The machine with the GPU needs the packed files, the network and this package. `watchline export` takes the `average.pt`
+of the last step. On a machine with the data sets, `watchline train yolov2` needs no packed files: it reads the data
+sets, trains and exports in one command.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from watchline.train.views import Store
 
 
 def main() -> None:
-    """Do one step."""
+    """Run one step."""
     parser = argparse.ArgumentParser(
         "python -m watchline.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -32,13 +33,13 @@ def main() -> None:
         one.set_defaults(run=command)
         if name == "pack":
             one.add_argument("--data", type=Path, required=True)
-            one.add_argument("--cache", type=Path, required=True, help="folder for what the teachers saw")
-            one.add_argument("--mebibytes", type=int, default=48, help="most in a part (default: 48)")
+            one.add_argument("--cache", type=Path, required=True, help="folder for the teachers' outputs")
+            one.add_argument("--mebibytes", type=int, default=48, help="largest size of a packed file (default: 48)")
         else:
             one.add_argument("--parts", type=Path, nargs="+", required=True)
         if name == "slim":
             one.add_argument(
-                "--model", type=Path, required=True, help="whole network, .onnx that `watchline export` made"
+                "--model", type=Path, required=True, help="complete network, an .onnx of `watchline export`"
             )
         if name != "try":
             one.add_argument("--out", type=Path, required=True)
@@ -50,14 +51,14 @@ def main() -> None:
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--start", type=Path, help="network to begin with, .pt or exported .onnx; without it, ImageNet's"
+        "--start", type=Path, help="network to start from, .pt or exported .onnx; without it, ImageNet's"
     )
     parser.add_argument("--device", choices=list(yolov2.RECIPES), default=yolov2.best_device())
-    parser.add_argument("--minutes", type=float, help="wall-clock time of the steps, in place of their number")
+    parser.add_argument("--minutes", type=float, help="wall-clock time of the steps, instead of their number")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
     parser.add_argument(
-        "--sizes", type=int, nargs="+", help="of the views; each costs a GPU some 20 s, in which cuDNN searches"
+        "--sizes", type=int, nargs="+", help="of the views; each costs a GPU some 20 s for cuDNN's search"
     )
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the recipe's learning rates")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(default: all cores)")
@@ -65,7 +66,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack(options: argparse.Namespace) -> None:
-    from watchline.train.mixture import gather  # whoever reads parts needs no teachers
+    from watchline.train.mixture import gather  # only this step needs the teachers
 
     for file in pack.write(gather(options.data, options.cache), options.out, options.mebibytes << 20):
         print(file, f"{file.stat().st_size / 2**20:.1f} MiB", flush=True)
@@ -94,8 +95,8 @@ def _run(options: argparse.Namespace) -> None:
     for figures in yolov2.train(
         pictures, options.out, _recipe(options), options.threads, options.device, options.start, options.every
     ):
-        told = (f"{name} {value:.4g}" for name, value in figures.items())
-        print(f"{time.perf_counter() - began:6.1f} s", *told, flush=True)
+        shown = (f"{name} {value:.4g}" for name, value in figures.items())
+        print(f"{time.perf_counter() - began:6.1f} s", *shown, flush=True)
     print(f"{options.out / yolov2.AVERAGE}: done, {time.perf_counter() - began:.1f} s", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The file that a training goes on from: weights, optimizer and step."""
+"""The file that a training resumes from: weights, optimizer and step."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from watchline.engines.checked import first_line
+from watchline.files import replacing
 from watchline.models.errors import CheckpointError
 
 
 def make_folder(out: Path) -> None:
-    """Raises CheckpointError: it cannot be."""
+    """Create the folder. Raises CheckpointError: it cannot be created."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -19,18 +20,18 @@ def make_folder(out: Path) -> None:
 
 
 def read(file: Path, instead: str = "move it away, or name another --out") -> dict[str, Any]:
-    """What was written. Raises CheckpointError: the file is broken or something else; `instead`, what to do then."""
+    """Read a checkpoint. Raises CheckpointError: the file is not one; `instead` says what to do then."""
     try:
         saved = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # there is no telling what a broken file makes of the loader
-        raise CheckpointError(f"{file} is broken or no checkpoint: {instead}") from error
+    except Exception as error:  # the loader may raise anything on a broken file
+        raise CheckpointError(f"{file} is broken or not a checkpoint: {instead}") from error
     if not isinstance(saved, dict):
-        raise CheckpointError(f"{file} holds a {type(saved).__name__} and no checkpoint: {instead}")
+        raise CheckpointError(f"{file} holds a {type(saved).__name__}, not a checkpoint: {instead}")
     return saved
 
 
 def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
-    """Raises CheckpointError, naming what differs: the run was begun with another recipe (both are JSON)."""
+    """Raises CheckpointError: the run was started with another recipe (both are JSON); the error names what differs."""
     if saved.get("recipe") == recipe:
         return
     now = json.loads(recipe)
@@ -41,22 +42,20 @@ def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
     names = sorted(name for name in begun.keys() | now.keys() if begun.get(name) != now.get(name))
     differ = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
     raise CheckpointError(
-        f"{file} was begun with another recipe: {differ}; a run keeps its schedule to the end: "
-        "go on with that one, or name another --out"
+        f"{file} was started with another recipe: {differ}; a run keeps its schedule to the end: "
+        "continue with that recipe, or name another --out"
     )
 
 
 def write(file: Path, state: dict[str, Any]) -> None:
-    """Write beside the file, then rename: a stop in the middle leaves the old checkpoint whole.
+    """An interrupted write leaves the old checkpoint intact.
 
     Raises CheckpointError: it cannot be written.
     """
-    fresh = file.with_suffix(".new")
     try:
-        torch.save(state, fresh)
-        fresh.replace(file)
-    except (OSError, RuntimeError) as error:  # torch has the latter for a full disk
-        fresh.unlink(missing_ok=True)
+        with replacing(file) as part:
+            torch.save(state, part)
+    except (OSError, RuntimeError) as error:  # torch raises a RuntimeError when the disk is full
         raise CheckpointError(
-            f"{file} cannot be written: {first_line(error)}; what was there before is left"
+            f"{file} cannot be written: {first_line(error)}; the earlier checkpoint is kept"
         ) from error

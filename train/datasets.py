@@ -1,20 +1,22 @@
-"""Training and test pictures with boxes, from the layouts in which people keep them.
+"""Reads training and test pictures with boxes, in the layouts in which they are published.
 
-Every reader gives the same `Sample`: a picture and boxes in VOC's twenty classes, in pixels, xyxy, half-open.
+Every reader yields `Sample`s: a picture, and boxes in VOC's twenty classes, in pixels, xyxy, half-open.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.errors import unknown
 from watchline.models.errors import DatasetError
+from watchline.ops.coco import coco_to_voc
+from watchline.ops.errors import AnnotationRefused
 from watchline.ops.voc import VOC
-from watchline.train.coco import coco_to_voc
+from watchline.ops.voc_annotation import parse
 
 Image = NDArray[np.uint8]
 
@@ -27,7 +29,7 @@ class Sample:
         image: (H, W, 3) uint8, BGR.
         boxes: (N, 4) float32 xyxy in pixels.
         classes: (N,) int64, VOC's alphabetical order.
-        ignore: (N,) bool: neither object nor background (`difficult` in VOC, unsure teachers).
+        ignore: (N,) bool: counts neither as object nor as background (`difficult` in VOC, uncertain teachers).
     """
 
     image: Image
@@ -37,27 +39,18 @@ class Sample:
 
 
 def voc(folder: Path, split: str) -> Iterator[Sample]:
-    """A folder in VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/{split}.txt`.
-
-    VOC counts pixels from 1 and includes the last one, so a box is (xmin - 1, ymin - 1, xmax, ymax) here.
-    """
+    """A folder in VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/{split}.txt`."""
     listing = existing(folder / "ImageSets" / "Main" / f"{split}.txt")
     for name in listing.read_text().split():
         file = existing(folder / "Annotations" / f"{name}.xml")
         try:
-            rows, ignore = _voc_objects(ElementTree.parse(file).getroot())
-        except (ElementTree.ParseError, ValueError) as error:
-            raise DatasetError(f"{file}: {error}; expected an annotation of VOC's twenty classes") from error
-        yield _sample(_read(folder / "JPEGImages" / f"{name}.jpg"), rows, ignore)
-
-
-def _voc_objects(root: ElementTree.Element) -> tuple[list[list[float]], list[bool]]:
-    rows, ignore = [], []
-    for item in root.iter("object"):
-        box = [float(item.findtext(f"bndbox/{k}", "")) for k in ("xmin", "ymin", "xmax", "ymax")]
-        rows.append([box[0] - 1, box[1] - 1, box[2], box[3], VOC.index(item.findtext("name", ""))])
-        ignore.append(item.findtext("difficult") == "1")
-    return rows, ignore
+            found = parse(file.read_bytes())
+        except AnnotationRefused as error:
+            raise DatasetError(f"{file} {error}") from error
+        if wrong := [unknown("class", name, VOC) for name in found.names if name not in VOC]:
+            raise DatasetError(f"{file}: {wrong[0]}; expected VOC's twenty classes")
+        classes = np.array([VOC.index(name) for name in found.names], np.int64)
+        yield Sample(_read(folder / "JPEGImages" / f"{name}.jpg"), found.boxes, classes, found.difficult)
 
 
 def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
@@ -77,7 +70,7 @@ def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
 
 
 def pennfudan(folder: Path) -> Iterator[Sample]:
-    """Street photos with pedestrian masks (pixel = number of the pedestrian); a box is the extent of a mask."""
+    """Street photos with pedestrian masks (pixel = number of the pedestrian). A box is the extent of a mask."""
     for path in _images(folder / "images"):
         mask = _read(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
         rows: list[list[float]] = []
@@ -103,16 +96,15 @@ def video_frames(path: Path, every: int) -> Iterator[Sample]:
         index += 1
 
 
-def _sample(image: Image, rows: list[list[float]], ignore: list[bool] | None = None) -> Sample:
+def _sample(image: Image, rows: list[list[float]]) -> Sample:
     table = np.array(rows, np.float32).reshape(-1, 5)
-    flags = np.zeros(len(table), bool) if ignore is None else np.array(ignore, bool)
-    return Sample(image, table[:, :4], table[:, 4].astype(np.int64), flags)
+    return Sample(image, table[:, :4], table[:, 4].astype(np.int64), np.zeros(len(table), bool))
 
 
 def existing(path: Path) -> Path:
-    """The path. Raises DatasetError: there is no such file or folder."""
+    """Returns the path. Raises DatasetError: there is no such file or folder."""
     if not path.exists():
-        raise DatasetError(f"{path} is missing: expected a whole data set, laid out as it is published")
+        raise DatasetError(f"{path} is missing: expected a complete data set, laid out as it is published")
     return path
 
 
@@ -123,5 +115,5 @@ def _images(folder: Path) -> list[Path]:
 def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
     image = cv2.imread(str(path), flags)
     if image is None:
-        raise DatasetError(f"{path} is missing or no picture that OpenCV reads")
+        raise DatasetError(f"{path} is missing, or not a picture that OpenCV can read")
     return np.asarray(image, np.uint8)

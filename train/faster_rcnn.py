@@ -1,9 +1,9 @@
 """The recipe of Faster R-CNN: `watchline train faster-rcnn --data VOCDIR --out DIR`.
 
 Ren et al. (2015), sections 3.2 and 3.3: SGD with momentum, end to end with all four losses ("approximate joint
-training"), a tenth of the rate in the last quarter, pictures scaled and mirrored, the first layers left alone. A
-picture lies in a square as it does when the network is used. Each step draws from (seed, step) alone, so a run that
-was stopped goes on as if it had not been.
+training"), a tenth of the rate in the last quarter, pictures scaled and mirrored, the first layers frozen. A picture is
+placed in a square as in use. Random numbers of a step depend only on the seed and the step, so a run that was stopped
+continues as if it had not been stopped.
 """
 
 import json
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from watchline.models.errors import CheckpointError, DatasetError
-from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, Settings, Trunk, Truth
+from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings, TrueBoxes, Trunk
 from watchline.ops.letterbox import fit
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint, datasets
@@ -31,15 +31,20 @@ SMALLEST = 4.0  # pixels: a box with a shorter side is ignored
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training run; the checkpoint carries them. The defaults are the paper's, for VGG-16.
+    """Settings of a training run, which are saved in the checkpoint. The defaults are the paper's, for VGG-16.
 
     Attributes:
-        steps: optimizer steps. batch: pictures a step. size: side of the square input, a multiple of 32.
-        zoom: least share of the input that a picture's longer side takes, drawn log-uniformly up to 1.
-        rate, momentum, decay: of SGD; `decay` for kernels only. warmup: steps of linear rise.
-        drop: share of the steps after which the rate is a tenth. clip: of the gradient's norm.
+        steps: optimizer steps.
+        batch: pictures per step.
+        size: side of the square input, a multiple of 32.
+        zoom: smallest share of the input that a picture's longer side takes, drawn log-uniformly up to 1.
+        rate, momentum, decay: of SGD; `decay` applies to kernels only.
+        warmup: steps in which the rate rises linearly.
+        drop: share of the steps after which the rate is a tenth.
+        clip: limit of the gradient's norm.
         before, proposals, regions: of the network's Settings.
-        save_every: steps between checkpoints. seed: of everything random.
+        save_every: steps between checkpoints.
+        seed: of all random numbers.
     """
 
     steps: int = 80_000
@@ -71,16 +76,16 @@ LITE = Recipe(
     regions=64,
     save_every=100,
 )
-"""For EfficientNet-Lite0 on two cores: smaller pictures and mini-batches, more pictures a step."""
+"""For EfficientNet-Lite0 on two cores: smaller pictures and mini-batches, more pictures per step."""
 
 RECIPES = {"vgg16": Recipe(), "efficientnet-lite0": LITE}
 
 
 def read(folders: Sequence[Path], split: str) -> list[Sample]:
-    """Labelled pictures, all in memory: folders in VOC's layout, of which `split` is read, or in Penn-Fudan's.
+    """Read labelled pictures into memory: `split` of folders in VOC's layout, or folders in Penn-Fudan's.
 
     Raises:
-        DatasetError: a folder is in neither layout, a file of it is broken, or there is no picture.
+        DatasetError: a folder is in neither layout, one of its files is broken, or there are no pictures.
     """
     samples: list[Sample] = []
     for folder in folders:
@@ -90,7 +95,7 @@ def read(folders: Sequence[Path], split: str) -> list[Sample]:
             samples += datasets.pennfudan(folder)
         else:
             raise DatasetError(
-                f"{folder}: no data set; expected VOC's layout (JPEGImages, Annotations, ImageSets/Main) "
+                f"{folder}: not a data set; expected VOC's layout (JPEGImages, Annotations, ImageSets/Main) "
                 "or Penn-Fudan's (images, masks)"
             )
     if not samples:
@@ -101,8 +106,8 @@ def read(folders: Sequence[Path], split: str) -> list[Sample]:
 
 
 def build(trunk: Trunk, recipe: Recipe, classes: int) -> FasterRCNN:
-    """The network that a recipe trains, its anchors in proportion to the input."""
-    settings = Settings(
+    """The network that a recipe trains, with anchors in proportion to the input."""
+    settings = RegionSettings(
         scales=tuple(scale * recipe.size / SIDE for scale in SCALES),
         before=recipe.before,
         proposals=recipe.proposals,
@@ -113,23 +118,23 @@ def build(trunk: Trunk, recipe: Recipe, classes: int) -> FasterRCNN:
 
 def batch_of(
     samples: Sequence[Sample], recipe: Recipe, step: int, pad: tuple[int, int, int]
-) -> tuple[Tensor, list[Truth]]:
-    """The batch of a step: images (B, 3, S, S) uint8 RGB and what is in them; the same for the same seed and step.
+) -> tuple[Tensor, list[TrueBoxes]]:
+    """The batch of a step: images (B, 3, S, S) uint8 RGB and their boxes; equal for equal seed and step.
 
-    Every epoch shows each picture once, in an order of its own.
+    Every epoch shows each picture once, in a new order.
     """
     views = []
-    for place in range(step * recipe.batch, (step + 1) * recipe.batch):
-        epoch, index = divmod(place, len(samples))
+    for number in range(step * recipe.batch, (step + 1) * recipe.batch):
+        epoch, index = divmod(number, len(samples))
         order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(samples))
-        views.append(view(samples[order[index]], recipe, np.random.default_rng([recipe.seed, 1, place]), pad))
+        views.append(view(samples[order[index]], recipe, np.random.default_rng([recipe.seed, 1, number]), pad))
     images = np.stack([v.image[..., ::-1].transpose(2, 0, 1) for v in views])
-    truths = [Truth(*(torch.from_numpy(part) for part in (v.boxes, v.classes, v.ignore))) for v in views]
+    truths = [TrueBoxes(*(torch.from_numpy(part) for part in (v.boxes, v.classes, v.ignore))) for v in views]
     return torch.from_numpy(images), truths
 
 
 def view(sample: Sample, recipe: Recipe, rng: np.random.Generator, pad: tuple[int, int, int]) -> Sample:
-    """The picture at the top left of the square input, zoomed, half of the time mirrored. Args: pad, RGB."""
+    """The picture at the top left of the square input, zoomed, and mirrored half of the time. Args: pad, RGB."""
     side = max(1, round(recipe.size * float(np.exp(rng.uniform(np.log(recipe.zoom), 0.0)))))
     height, width = sample.image.shape[:2]
     inner = fit((width, height), (side, side)).inner
@@ -142,18 +147,20 @@ def view(sample: Sample, recipe: Recipe, rng: np.random.Generator, pad: tuple[in
         boxes[:, [0, 2]] = inner[0] - boxes[:, [2, 0]]
     canvas[: inner[1], : inner[0]] = picture
     sides = boxes[:, 2:] - boxes[:, :2]
-    there = (sides > 0).all(1)
+    valid = (sides > 0).all(1)
     ignore = sample.ignore | (sides < SMALLEST).any(1)
-    return Sample(canvas, boxes[there], sample.classes[there], ignore[there])
+    return Sample(canvas, boxes[valid], sample.classes[valid], ignore[valid])
 
 
 def train(
     samples: Sequence[Sample], out: Path, trunk: Trunk, name: str, recipe: Recipe, threads: int
 ) -> Iterator[dict[str, float]]:
-    """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step.
+    """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
     Args:
-        samples: labelled with VOC's classes. trunk: with its ImageNet weights. name: of it, in models' TRUNKS.
+        samples: labelled with VOC's classes.
+        trunk: with its ImageNet weights.
+        name: of the trunk, in models' TRUNKS.
 
     Raises:
         CheckpointError: `out` holds a checkpoint of another recipe or trunk, or a broken one.
@@ -177,7 +184,7 @@ def train(
             started = time.perf_counter()
             images, truths = coming.result()
             coming = ahead.submit(batch_of, samples, recipe, step + 1, trunk.pad)
-            torch.manual_seed(_seed(recipe, step))  # of the mini-batches and of dropout
+            torch.manual_seed(_seed(recipe, step))  # for the mini-batches and dropout
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate * schedule(step, recipe)
             losses = model.losses(images, truths)
@@ -194,7 +201,7 @@ def train(
 
 
 def freeze(model: FasterRCNN) -> None:
-    """Hold the first layers; batch statistics stay ImageNet's, as a step sees too few pictures for its own."""
+    """Freeze the first layers, and all batch statistics: a step has too few pictures for statistics of its own."""
     model.train()
     for part in model.trunk.early():
         part.requires_grad_(False)
@@ -204,7 +211,7 @@ def freeze(model: FasterRCNN) -> None:
 
 
 def schedule(step: int, recipe: Recipe) -> float:
-    """The share of the learning rate at a step: a linear rise, then 1, then a tenth."""
+    """The factor on the learning rate at a step: it rises linearly, then is 1, then a tenth."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     return 1.0 if step < recipe.steps * recipe.drop else 0.1
@@ -222,12 +229,12 @@ def _seed(recipe: Recipe, step: int) -> int:
 
 
 def _resume(file: Path, about: dict[str, str], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
-    """Load a checkpoint; returns its step."""
+    """Load a checkpoint. Returns its step."""
     saved = checkpoint.read(file)
     for key in ("network", "trunk"):
         if saved.get(key) != about[key]:
             raise CheckpointError(
-                f"{file} was begun with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
+                f"{file} was started with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
                 "or another --out"
             )
     checkpoint.check_recipe(file, saved, about["recipe"])

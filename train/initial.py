@@ -1,8 +1,9 @@
-"""The network that a training begins with: ImageNet's backbone, a checkpoint's network, or one read back from its ONNX.
+"""The network that a training starts from: ImageNet's backbone, a checkpoint's network, or an exported ONNX.
 
-An exported network has its batch normalisations in its convolutions. They come back as ones that do nothing (`read`);
-in training those would bring every channel to variance 1, and what the network knows would be gone with the first step.
-So they are given the statistics of real views, and the factors that undo them (`calibrate`).
+In an exported network, batch normalisations are folded into the convolutions. `read` adds batch normalisations that
+only add a bias. In training, these would normalise every channel to variance 1, and the first step would destroy what
+the network has learned. So `calibrate` gives them the statistics of real views, and factors that undo the
+normalisation.
 """
 
 from pathlib import Path
@@ -19,26 +20,26 @@ from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import SCALE, YOLOv2, like, normalise
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint
-from watchline.train.views import Plan, Store, draw
+from watchline.train.views import Store, ViewSettings, draw
 
 ONNX = ".onnx"
-VIEWS, SIZE = 48, 320  # that statistics are taken of
-PREFIX = "model."  # of the network's weights in its ONNX
+VIEWS, SIZE = 48, 320  # number and size of the views for the statistics
+PREFIX = "model."  # of the weights' names in the ONNX
 STEM = "backbone.stem.0.weight"
 NAME_ANOTHER = "name another --start"
 
 
 def network(start: Path | None, priors: Tensor) -> YOLOv2:
-    """The network to begin with; its priors change to the new ones, and its answers stay what they were.
+    """The network to start from. Its priors are replaced by the new ones, without changing its predictions.
 
     Args:
-        start: a checkpoint (.pt) of `watchline.train.slim` or of a training, or an .onnx that `watchline export` made
-            of one; None means ImageNet's weights in a whole EfficientNet-Lite0.
+        start: a checkpoint (.pt) of `watchline.train.slim` or of a training, or an .onnx that was exported from one by
+            `watchline export`; None means ImageNet's weights in a complete EfficientNet-Lite0.
         priors: (K, 2) in cells.
 
     Raises:
-        ModelNotFound, ModelRefused: `start` is no ONNX of ours.
-        CheckpointError: it is missing, something else, or has another number of priors or classes.
+        ModelNotFound, ModelRefused: `start` is not a model of Watchline.
+        CheckpointError: it is missing, not such a network, or has another number of priors or classes.
     """
     if start is None:
         return YOLOv2(priors, backbone=EfficientNetLite0.pretrained())
@@ -57,22 +58,22 @@ def network(start: Path | None, priors: Tensor) -> YOLOv2:
 
 def _of_checkpoint(file: Path) -> YOLOv2:
     if not file.is_file():
-        raise CheckpointError(f"no network {file} to begin with: expected a .pt of a training, or an exported .onnx")
+        raise CheckpointError(f"no network {file} to start from: expected a .pt of a training, or an exported .onnx")
     saved = checkpoint.read(file, NAME_ANOTHER)
     try:
         model = like(saved["model"])
         model.load_state_dict(saved["model"])
     except (KeyError, IndexError, AttributeError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{file} holds no network of `watchline train yolov2`: {NAME_ANOTHER}") from error
+        raise CheckpointError(f"{file} is not a network of `watchline train yolov2`: {NAME_ANOTHER}") from error
     return model
 
 
 def read(file: Path) -> YOLOv2:
-    """The network of an ONNX that `watchline export` made of one; its batch normalisations do nothing but add.
+    """Read a network from an ONNX file of `watchline export`. Its batch normalisations only add a bias.
 
     Raises:
-        ModelNotFound, ModelRefused: no such file, or no ONNX of ours.
-        CheckpointError: another network, or its weights are not as they were exported.
+        ModelNotFound, ModelRefused: there is no such file, or it is not a model of Watchline.
+        CheckpointError: it is another network, or its weights are not as exported.
     """
     graph = metadata.parse(file).graph
     try:
@@ -88,7 +89,7 @@ def read(file: Path) -> YOLOv2:
         divided = _is_divided(graph)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"{file} holds no YOLOv2 in FP32 that `watchline export` made of `watchline train yolov2`: {NAME_ANOTHER}"
+            f"{file} is not a YOLOv2 of `watchline train yolov2` that was exported in FP32: {NAME_ANOTHER}"
         ) from error
     stem = cast(nn.Conv2d, model.backbone.stem[0])
     stem.weight.data = stem.weight.data[:, [2, 1, 0]] * (1.0 if divided else SCALE)  # BGR -> RGB
@@ -96,20 +97,20 @@ def read(file: Path) -> YOLOv2:
 
 
 def _is_divided(graph: onnx.GraphProto) -> bool:
-    """Whether pictures are divided by SCALE before the stem, as `normalise` does it; else the stem's weights were."""
+    """Whether the graph divides pictures by SCALE before the stem, as `normalise` does; else the weights contain it."""
     [stem] = [node for node in graph.node if PREFIX + STEM in node.input]
     return any(node.op_type == "Div" and stem.input[0] in node.output for node in graph.node)
 
 
 def views(store: Store) -> Tensor:
-    """Normalised views (VIEWS, 3, SIZE, SIZE), of which statistics are taken."""
-    images, _ = draw(store, VIEWS, SIZE, Plan(), torch.Generator(store.device).manual_seed(0))
+    """Normalised views (VIEWS, 3, SIZE, SIZE) for the statistics."""
+    images, _ = draw(store, VIEWS, SIZE, ViewSettings(), torch.Generator(store.device).manual_seed(0))
     return normalise(images).contiguous()
 
 
 @torch.no_grad()
 def calibrate(model: YOLOv2, x: Tensor) -> None:
-    """Give batch normalisations that do nothing the statistics of `x`, and the factors that undo them."""
+    """Give the batch normalisations the statistics of `x`, and the factors that undo the normalisation."""
     seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -131,9 +132,9 @@ def calibrate(model: YOLOv2, x: Tensor) -> None:
 
 
 def set_conv(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
-    """A convolution's weight, and its bias in the batch norm behind it, which else does nothing.
+    """Set a convolution's weight, and its bias in the batch normalisation after it, which does nothing else.
 
-    Raises ValueError: they have other shapes.
+    Raises ValueError: the shapes differ.
     """
     conv = cast(nn.Conv2d, model.get_submodule(name))
     if conv.weight.shape != weight.shape or bias.shape != weight.shape[:1]:
@@ -150,6 +151,6 @@ def set_conv(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
 
 
 def norm_of(model: YOLOv2, name: str) -> nn.BatchNorm2d:
-    """The batch normalisation behind a convolution."""
+    """The batch normalisation after a convolution."""
     parent, _, last = name.rpartition(".")
     return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))

@@ -1,8 +1,8 @@
-"""KITTI's street pictures with cyclists, whose boxes hold rider and bicycle as one.
+"""KITTI's street pictures with cyclists, whose boxes contain rider and bicycle together.
 
-VOC has a word for each: the person is what a teacher sees as one there, else the box less its lowest part; the
-bicycle is what a teacher sees, else the lower 60 % of the box. Parked bicycles and far objects have no boxes, so
-nothing outside the boxes is background for what stands in streets.
+VOC has a class for each. The person is the teachers' box of a person there, or else the box without its lowest part.
+The bicycle is the teachers' box of a bicycle, or else the lower 60 % of the box. Parked bicycles and far objects have
+no boxes, so outside of the boxes nothing counts as background for the classes of streets.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,19 +27,19 @@ NAMES = {
 }
 OPEN = ("bicycle", "person", "car", "motorbike")
 PERSON, BICYCLE = VOC.index("person"), VOC.index("bicycle")
-LOWER, LEGS = 0.6, 0.12  # shares of a cyclist's height: of the bicycle, and of what lies under the feet
-TRUSTED = 0.2  # score from which a teacher's box inside a cyclist's is taken
+LOWER, LEGS = 0.6, 0.12  # shares of a cyclist's height: the bicycle, and the part under the feet
+TRUSTED = 0.2  # score from which a teacher's box inside a cyclist's is used
 
 
 def kitti_cyclists(
     folder: Path, split: str, seen: Callable[[Image], Labels]
 ) -> Iterator[tuple[Sample, NDArray[np.bool_]]]:
-    """The pictures of `split`.txt, and which classes are open in them.
+    """The pictures of `split`.txt, and the classes that are open in them (see `LabelledPicture.open`).
 
     Args:
-        folder: with `images`, `labels` (YOLO text), `names.txt` and the lists.
+        folder: with `images`, `labels` (YOLO text), `names.txt` and the split files.
         split: "train" or "test".
-        seen: what the teachers see in a picture.
+        seen: returns the teachers' labels of a picture.
     """
     names = datasets.existing(folder / "names.txt").read_text().split()
     opened = np.isin(VOC, OPEN)
@@ -53,7 +53,7 @@ def kitti_cyclists(
             box = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2], np.float32)
             box = box * np.array([width, height] * 2, np.float32)
             if name == "Cyclist":
-                person, bicycle = parted(box, labels)
+                person, bicycle = split_cyclist(box, labels)
                 rows += [(person, PERSON, False), (bicycle, BICYCLE, False)]
             else:
                 rows.append((box, VOC.index(NAMES.get(name, "car")), name not in NAMES))
@@ -62,8 +62,8 @@ def kitti_cyclists(
         yield Sample(sample.image, boxes, classes, ignore), opened
 
 
-def parted(cyclist: NDArray[np.float32], seen: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The person's and the bicycle's box of a cyclist's (4,)."""
+def split_cyclist(cyclist: NDArray[np.float32], seen: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The boxes of the person and of the bicycle in a cyclist's box (4,)."""
     inside = intersection(seen.boxes, cyclist[None])[:, 0] / np.maximum(area(seen.boxes), 1e-6) > 0.7
     sure = inside & (seen.scores >= TRUSTED)
     x1, y1, x2, y2 = cyclist
@@ -76,6 +76,6 @@ def parted(cyclist: NDArray[np.float32], seen: Labels) -> tuple[NDArray[np.float
 
 
 def _like(guess: NDArray[np.float32], seen: Labels, which: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """The teacher's box most like the guess, or the guess if none is."""
+    """The teachers' box that overlaps the guess most; the guess if no overlap is more than 0.4."""
     overlap = np.where(which, iou(seen.boxes, guess[None])[:, 0], 0)
     return seen.boxes[overlap.argmax()] if overlap.max(initial=0) > 0.4 else guess

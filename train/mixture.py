@@ -1,7 +1,7 @@
-"""The pictures that `yolov2-slim` learned from: what people labelled, and what teachers see in the rest.
+"""The training pictures of `yolov2-slim`, with the labels of people and, for all other objects, those of teachers.
 
 Folders are those of the data sets as published: voc2012-animals, coco128, pennfudan, camvid, kitti-cyclists, flickr8k,
-videos. Only training splits are read; pictures that are measured on are never opened here.
+videos. Only training splits are read; the pictures for measurements are never opened here.
 """
 
 import hashlib
@@ -13,46 +13,46 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.files import replacing
 from watchline.ops.boxes import iou
 from watchline.ops.voc import VOC
 from watchline.train import datasets
 from watchline.train.datasets import Image, Sample
 from watchline.train.kitti import kitti_cyclists
-from watchline.train.pictures import GROUPS, Picture
+from watchline.train.pictures import GROUPS, LabelledPicture
 from watchline.train.teachers import Labels, Looks, Teachers, fuse
 
 SETS = ("voc2012-animals", "coco128", "kitti-cyclists", "camvid/train", "pennfudan", "videos", "flickr8k")
 PHOTOS, STREET, EVERYDAY = range(len(GROUPS))
-KEEP, IGNORE = 0.30, 0.18  # a teacher's box at KEEP or above is a label, between the two it is ignored
+KEEP, IGNORE = 0.30, 0.18  # a teacher's box at KEEP or above is a label; between the two, it is ignored
 CERTAIN = 0.6  # score from which a teacher's label counts as much as a person's
-OVERLOOKED = 0.5  # score from which a box that people did not draw may be right all the same
-TAKEN = 0.4  # IoU from which a teacher's box is that of a label
-LONGEST, QUALITY = 576, 85  # side in pixels and JPEG quality of the pictures as they are kept
-SQUASHED = math.log(4 / 3)  # Flickr8k here is squares that were 4:3 or 3:4
+OVERLOOKED = 0.5  # score from which a box that people did not draw may still be right
+TAKEN = 0.4  # IoU above which a teacher's box is the same object as a label
+LONGEST, QUALITY = 576, 85  # longest side in pixels and JPEG quality of the stored pictures
+SQUASHED = math.log(4 / 3)  # this copy of Flickr8k has squares that were 4:3 or 3:4
 
 
-def gather(data: Path, cache: Path) -> Iterator[Picture]:
-    """Everything under `data`; teachers under `data/weights/onnx` label what people did not.
+def gather(data: Path, cache: Path) -> Iterator[LabelledPicture]:
+    """All pictures under `data`. Teachers under `data/weights/onnx` label what people did not.
 
     Args:
         data: folder of the data sets.
-        cache: folder in which what the teachers saw is kept, by the picture's hash.
+        cache: folder for the teachers' outputs, named by the picture's hash.
 
     Raises:
         DatasetError: a teacher or a data set is missing.
     """
     cache.mkdir(parents=True, exist_ok=True)
     teachers = Teachers.load(data / "weights" / "onnx")
-    for name in SETS:  # before the first of them is looked at for half an hour
+    for name in SETS:  # before the teachers spend half an hour on the first one
         datasets.existing(data / name)
 
     def seen(image: Image, closely: bool) -> Labels:
         file = cache / f"{hashlib.sha256(image.tobytes()).hexdigest()[:24]}.npz"
         if not file.is_file():
             looks = teachers.look(image, closely)
-            fresh = file.with_suffix(".new.npz")  # a stop in the middle leaves no half of a file
-            np.savez(fresh, **vars(looks))
-            fresh.replace(file)
+            with replacing(file) as part, part.open("wb") as complete:
+                np.savez(complete, **vars(looks))
         with np.load(file) as found:
             looks = Looks(**{name: found[name] for name in ("windows", "boxes", "scores", "classes", "look")})
         return fuse(looks, IGNORE)
@@ -82,7 +82,7 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 
 def _added(sample: Sample, seen: Labels) -> tuple[Sample, NDArray[np.float32]]:
-    """The teachers' boxes beside the sample's own: labels that count by their scores, and unsure ones to ignore."""
+    """The sample with the teachers' boxes added: labels that count by their scores, and uncertain ones to ignore."""
     new = iou(seen.boxes, sample.boxes).max(axis=1, initial=0) <= TAKEN
     added = Sample(
         sample.image,
@@ -95,7 +95,7 @@ def _added(sample: Sample, seen: Labels) -> tuple[Sample, NDArray[np.float32]]:
 
 
 def _overlooked(sample: Sample, seen: Labels) -> tuple[Sample, NDArray[np.float32]]:
-    """Of a picture that people labelled: what teachers are certain of beside, to ignore."""
+    """A picture that people labelled, with the boxes that only teachers are certain of added, to be ignored."""
     certain = seen.scores >= OVERLOOKED
     both, sure = _added(sample, Labels(seen.boxes[certain], seen.scores[certain], seen.classes[certain]))
     ignore = both.ignore.copy()
@@ -109,7 +109,7 @@ def _picture(
     opened: NDArray[np.bool_] | None = None,
     squashed: float = 0.0,
     often: float = 1.0,
-) -> Picture:
+) -> LabelledPicture:
     sample, sure = labelled
     image, scale = sample.image, min(1.0, LONGEST / max(sample.image.shape[:2]))
     if scale < 1:
@@ -117,4 +117,4 @@ def _picture(
     jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].reshape(-1)
     opened = np.zeros(len(VOC), bool) if opened is None else opened
     boxes = (sample.boxes * scale).astype(np.float32)
-    return Picture(jpeg, boxes, sample.classes, sure, sample.ignore, opened, group, squashed, often)
+    return LabelledPicture(jpeg, boxes, sample.classes, sure, sample.ignore, opened, group, squashed, often)

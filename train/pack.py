@@ -1,6 +1,6 @@
-"""Labelled pictures in a few files, small enough to send: everything a training needs where the data sets are not.
+"""Packs labelled pictures into a few files, for training on a machine without the data sets.
 
-A part is an .npz without pickles: JPEGs one after the other, and the boxes of all pictures in one table.
+A packed file is an .npz without pickles: the JPEGs one after another, and the boxes of all pictures in one table.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,59 +9,59 @@ from pathlib import Path
 import numpy as np
 
 from watchline.models.errors import DatasetError
-from watchline.train.pictures import Picture
+from watchline.train.pictures import LabelledPicture
 
 
-def write(pictures: Iterable[Picture], folder: Path, most: int) -> Iterator[Path]:
-    """Write parts of at most `most` bytes; names each when it is written."""
+def write(pictures: Iterable[LabelledPicture], folder: Path, most: int) -> Iterator[Path]:
+    """Write packed files of at most `most` bytes. Yields the path of each."""
     folder.mkdir(parents=True, exist_ok=True)
-    part: list[Picture] = []
+    packed: list[LabelledPicture] = []
     size = number = 0
     for picture in pictures:
         mine = picture.jpeg.nbytes + 64 + 32 * len(picture.boxes)
-        if part and size + mine > most - 4096:
-            yield _write(part, folder / f"part-{number:02}.npz")
-            part, size, number = [], 0, number + 1
-        part.append(picture)
+        if packed and size + mine > most - 4096:
+            yield _write(packed, folder / f"part-{number:02}.npz")
+            packed, size, number = [], 0, number + 1
+        packed.append(picture)
         size += mine
-    if part:
-        yield _write(part, folder / f"part-{number:02}.npz")
+    if packed:
+        yield _write(packed, folder / f"part-{number:02}.npz")
 
 
-def _write(part: Sequence[Picture], file: Path) -> Path:
+def _write(packed: Sequence[LabelledPicture], file: Path) -> Path:
     np.savez(
         file,
-        jpeg=np.concatenate([p.jpeg for p in part]),
-        bytes=np.array([len(p.jpeg) for p in part]),
-        count=np.array([len(p.boxes) for p in part]),
-        boxes=np.concatenate([p.boxes for p in part]),
-        classes=np.concatenate([p.classes for p in part]).astype(np.uint8),
-        sure=np.concatenate([p.sure for p in part]),
-        ignore=np.concatenate([p.ignore for p in part]),
-        open=np.stack([p.open for p in part]),
-        group=np.array([p.group for p in part], np.uint8),
-        squashed=np.array([p.squashed for p in part], np.float32),
-        often=np.array([p.often for p in part], np.float32),
+        jpeg=np.concatenate([p.jpeg for p in packed]),
+        bytes=np.array([len(p.jpeg) for p in packed]),
+        count=np.array([len(p.boxes) for p in packed]),
+        boxes=np.concatenate([p.boxes for p in packed]),
+        classes=np.concatenate([p.classes for p in packed]).astype(np.uint8),
+        sure=np.concatenate([p.sure for p in packed]),
+        ignore=np.concatenate([p.ignore for p in packed]),
+        open=np.stack([p.open for p in packed]),
+        group=np.array([p.group for p in packed], np.uint8),
+        squashed=np.array([p.squashed for p in packed], np.float32),
+        often=np.array([p.often for p in packed], np.float32),
     )
     return file
 
 
-def read(files: Iterable[Path]) -> list[Picture]:
-    """The pictures of all parts. Raises DatasetError: a file is no part."""
+def read(files: Iterable[Path]) -> list[LabelledPicture]:
+    """The pictures of all packed files. Raises DatasetError: a file is not a packed one."""
     pictures = []
     for file in files:
         try:
             with np.load(file, allow_pickle=False) as found:
-                part = {name: found[name] for name in found.files}
-            jpegs = np.split(part["jpeg"], np.cumsum(part["bytes"])[:-1])
-            ends = np.cumsum(part["count"])[:-1]
-            columns = [np.split(part[name], ends) for name in ("boxes", "classes", "sure", "ignore")]
-            about = (part[name] for name in ("open", "group", "squashed", "often"))
+                arrays = {name: found[name] for name in found.files}
+            jpegs = np.split(arrays["jpeg"], np.cumsum(arrays["bytes"])[:-1])
+            ends = np.cumsum(arrays["count"])[:-1]
+            columns = [np.split(arrays[name], ends) for name in ("boxes", "classes", "sure", "ignore")]
+            about = (arrays[name] for name in ("open", "group", "squashed", "often"))
             for jpeg, boxes, classes, sure, ignore, opened, group, squashed, often in zip(
                 jpegs, *columns, *about, strict=True
             ):
                 pictures.append(
-                    Picture(
+                    LabelledPicture(
                         jpeg,
                         boxes,
                         classes.astype(np.int64),
@@ -74,5 +74,5 @@ def read(files: Iterable[Path]) -> list[Picture]:
                     )
                 )
         except (OSError, KeyError, ValueError) as error:
-            raise DatasetError(f"{file} is missing or no part that `watchline.train.pack` wrote: {error}") from error
+            raise DatasetError(f"{file} is missing, or not a file of `watchline.train pack`: {error}") from error
     return pictures

@@ -1,4 +1,4 @@
-"""Labelled pictures in groups that are drawn with fixed shares.
+"""Labelled pictures in groups. Training draws each group with a fixed share.
 
 Within a group, pictures of rare classes are drawn more often: repeat factor sampling (Gupta, Dollar and Girshick,
 "LVIS", 2019, section 5).
@@ -13,22 +13,24 @@ from numpy.typing import NDArray
 
 GROUPS = ("photos", "street", "everyday")
 SHARES = (0.40, 0.28, 0.32)  # of the groups
-COMMON = 0.2  # share of the pictures from which a class counts as common
-MOST = 8.0  # times that a picture of the rarest class is as likely as others
+COMMON = 0.2  # a class in at least this share of the pictures is common
+MOST = 8.0  # largest factor by which a picture of a rare class is more likely than others
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One labelled picture, as it is kept and sent.
+class LabelledPicture:
+    """A labelled picture in the form in which it is stored and sent.
 
     Attributes:
         jpeg: (bytes,) uint8.
-        boxes: (N, 4) float32 xyxy in pixels. classes: (N,) int64, VOC's.
-        sure: (N,) float32 in 0..1. ignore: (N,) bool: neither object nor background.
+        boxes: (N, 4) float32 xyxy in pixels.
+        classes: (N,) int64, VOC's.
+        sure: (N,) float32 in 0..1, the weight of the label.
+        ignore: (N,) bool: counts neither as object nor as background.
         open: (20,) bool: classes of which not every object has a box.
-        group: row of GROUPS.
-        squashed: log of the aspect that the picture may have lost; 0 for one that is as it was taken.
-        often: how much more often than others of its group it is drawn, beside its classes.
+        group: index into GROUPS.
+        squashed: log of the factor by which the aspect ratio may have been changed; 0 if it was not.
+        often: factor on the probability within its group, in addition to the factor of its classes.
     """
 
     jpeg: NDArray[np.uint8]
@@ -42,8 +44,8 @@ class Picture:
     often: float = 1.0
 
 
-def weights(pictures: Sequence[Picture]) -> NDArray[np.float64]:
-    """The probability of each picture: its group's share, parted by repeat factors and `often`."""
+def weights(pictures: Sequence[LabelledPicture]) -> NDArray[np.float64]:
+    """The probability of each picture: the share of its group, divided by repeat factors and `often`."""
     factors = repeat_factors([set(p.classes[~p.ignore].tolist()) for p in pictures])
     factors = factors * np.array([p.often for p in pictures])
     groups = np.array([p.group for p in pictures])
@@ -53,13 +55,13 @@ def weights(pictures: Sequence[Picture]) -> NDArray[np.float64]:
 
 
 def repeat_factors(classes: Sequence[set[int]]) -> NDArray[np.float64]:
-    """How much more often than others each picture is to be drawn.
+    """The factor by which each picture is drawn more often than others.
 
     Args:
         classes: the classes in each picture.
 
     Returns:
-        (N,) max over a picture's classes c of sqrt(COMMON / f(c)), f the share of pictures that hold c; 1 to MOST.
+        (N,) max over a picture's classes c of sqrt(COMMON / f(c)), with f(c) the share of pictures with c; 1 to MOST.
     """
     counts = Counter(c for found in classes for c in found)
     factor = {c: (COMMON * len(classes) / count) ** 0.5 for c, count in counts.items()}

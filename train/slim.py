@@ -1,8 +1,8 @@
-"""A trained detector made slim: fewer channels inside its blocks, fewer blocks, nearly the same answers.
+"""Makes a trained detector slim: fewer channels inside its blocks, fewer blocks, nearly the same outputs.
 
-Block by block, from the picture on: those channels are kept from which the block's true output is best rebuilt, and
-their last convolution is the least-squares solution (He, Zhang and Sun, "Channel Pruning", 2017; which channel matters
-least: Hassibi and Stork, "Optimal Brain Surgeon", 1993). Training goes on from there.
+It works block by block, from the input on. The kept channels are those that reconstruct the block's original output
+best, and the block's last convolution is the least-squares solution (He, Zhang and Sun, "Channel Pruning", 2017; the
+choice of channels: Hassibi and Stork, "Optimal Brain Surgeon", 1993). Training continues from the slim network.
 """
 
 from collections.abc import Sequence
@@ -13,36 +13,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.efficientnet_lite import WHOLE, Bottleneck, EfficientNetLite0
+from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0, InvertedBottleneck
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
 from watchline.train import initial
 from watchline.train.initial import calibrate, norm_of, set_conv
-from watchline.train.pictures import Picture
+from watchline.train.pictures import LabelledPicture
 from watchline.train.views import Store
 
-FROM = 600  # pictures that the views show on which channels are chosen
-PLACES = 200  # places of each view that count, drawn at random
-RIDGE = 1e-3  # share of the mean diagonal that is added to it
-ROUND = 0.1  # share of the channels that go at once
+FROM = 600  # number of pictures from which the views are made
+POSITIONS = 200  # positions of each view that are used, drawn at random
+RIDGE = 1e-3  # ridge regression: this share of the mean diagonal is added to the diagonal
+ROUND = 0.1  # share of the channels that are removed per round
 
 
-def views(pictures: Sequence[Picture]) -> Tensor:
-    """Normalised views of some of the pictures, on which a network is made slim."""
+def views(pictures: Sequence[LabelledPicture]) -> Tensor:
+    """Normalised views of some of the pictures, to make a network slim with."""
     chosen = np.random.default_rng(0).choice(len(pictures), min(FROM, len(pictures)), replace=False)
     return initial.views(Store.of([pictures[i] for i in chosen], torch.device("cpu"), 1))
 
 
 @torch.no_grad()
 def slim(full: YOLOv2, x: Tensor) -> YOLOv2:
-    """The slim network that answers like `full` on the normalised views `x`; its batch norms hold their statistics.
+    """The slim network whose outputs are like those of `full` on the normalised views `x`, with their batch statistics.
 
-    Raises CheckpointError: it is not the whole network.
+    Raises CheckpointError: `full` is not a complete network.
     """
     if full.backbone.widths != WHOLE:
-        raise CheckpointError(
-            f"blocks of {full.backbone.widths} channels: only a whole EfficientNet-Lite0 is made slim"
-        )
+        raise CheckpointError(f"blocks of {full.backbone.widths} channels: expected a complete EfficientNet-Lite0")
     small = YOLOv2(full.priors, full.classes, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN).eval()
     wanted = _stages(full, x)
     y = _stem(full, small, x, wanted[0])
@@ -60,7 +58,7 @@ def slim(full: YOLOv2, x: Tensor) -> YOLOv2:
 
 
 def _stages(full: YOLOv2, x: Tensor) -> list[list[Tensor]]:
-    """Of each stage, what its blocks give; of the last, what the coarse branch makes of it before its ReLU."""
+    """The outputs of the blocks of each stage; for the last stage, the output of the coarse branch before its ReLU."""
     x = full.backbone.stem(x)
     outputs, n = [], 0
     for stage in WHOLE:
@@ -72,7 +70,7 @@ def _stages(full: YOLOv2, x: Tensor) -> list[list[Tensor]]:
 
 def _stem(full: YOLOv2, small: YOLOv2, x: Tensor, wanted: list[Tensor]) -> Tensor:
     """The stem and the first block, which has no expansion: its channels are the stem's."""
-    block = cast(Bottleneck, full.backbone.blocks[0])
+    block = cast(InvertedBottleneck, full.backbone.blocks[0])
     keep, weight, bias = rebuild(block.depthwise(full.backbone.stem(x)), wanted[0], SLIM[0][0])
     _copy(full, small, "backbone.stem.0", "backbone.stem.0", keep)
     _copy(full, small, "backbone.blocks.0.depthwise.0", "backbone.blocks.0.depthwise.0", keep)
@@ -81,7 +79,10 @@ def _stem(full: YOLOv2, small: YOLOv2, x: Tensor, wanted: list[Tensor]) -> Tenso
 
 
 def _block(full: YOLOv2, small: YOLOv2, old: int, new: int, x: Tensor, wanted: Tensor) -> Tensor:
-    theirs, mine = cast(Bottleneck, full.backbone.blocks[old]), cast(Bottleneck, small.backbone.blocks[new])
+    theirs, mine = (
+        cast(InvertedBottleneck, full.backbone.blocks[old]),
+        cast(InvertedBottleneck, small.backbone.blocks[new]),
+    )
     inside = theirs.depthwise(theirs.expand(x))
     count = cast(nn.Conv2d, mine.depthwise[0]).in_channels
     keep, weight, bias = rebuild(inside, wanted - x if mine.shortcut else wanted, count)
@@ -112,16 +113,16 @@ def _head(full: YOLOv2, small: YOLOv2, shallow: Tensor, fine: Tensor, coarse: Te
 
 
 def rebuild(inside: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The channels from which a linear map best gives what is wanted, and that map.
+    """The channels from which a linear map reconstructs the wanted output best, and that map.
 
     Args:
-        inside: (B, C, h, w). wanted: (B, D, h, w). count: channels to keep.
+        inside: (B, C, h, w). wanted: (B, D, h, w). count: number of channels to keep.
 
     Returns:
         indices (count,), weight (D, count), bias (D,).
     """
-    places = torch.randperm(inside[0, 0].numel(), generator=torch.Generator().manual_seed(0))[:PLACES]
-    a, b = (t.flatten(2)[..., places].transpose(1, 2).flatten(0, 1).double() for t in (inside, wanted))
+    positions = torch.randperm(inside[0, 0].numel(), generator=torch.Generator().manual_seed(0))[:POSITIONS]
+    a, b = (t.flatten(2)[..., positions].transpose(1, 2).flatten(0, 1).double() for t in (inside, wanted))
     mean_a, mean_b = a.mean(0), b.mean(0)
     gram, cross = (a - mean_a).T @ (a - mean_a), (a - mean_a).T @ (b - mean_b)
     gram += RIDGE * gram.diagonal().mean() * torch.eye(len(gram))
@@ -133,7 +134,7 @@ def rebuild(inside: Tensor, wanted: Tensor, count: int) -> tuple[Tensor, Tensor,
         if surplus <= 0:
             bias = mean_b - mean_a[keep] @ weight
             return keep, weight.T.float(), bias.float()
-        price = weight.square().sum(1) / inverse.diagonal()  # what leaving one out would cost
+        price = weight.square().sum(1) / inverse.diagonal()  # the error that removing a channel adds
         gone = price.argsort()[: min(surplus, max(1, int(ROUND * len(keep))))]
         stays = torch.ones(len(keep), dtype=torch.bool)
         stays[gone] = False

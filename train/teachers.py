@@ -1,8 +1,9 @@
-"""Pseudo-labels: what detectors trained on COCO see in a photo that nobody has labelled.
+"""Pseudo-labels: the detections of networks that were trained on COCO, for objects that nobody has labelled.
 
-Two teachers look at a photo, at its mirror image and, on streets, at four enlarged parts of it. What they see is
-kept as they said it (`Teachers.look`) and merged afterwards (`fuse`), so that rules of merging can change without
-looking again. A box's score is the mean over those who could see it (nought from who sees nothing there).
+Two teachers run on a photo, on its mirror image and, for streets, on four enlarged parts of it. Each of these runs is a
+look. The outputs are stored unchanged (`Teachers.look`) and merged afterwards (`fuse`), so the rules of merging can
+change without running the teachers again. A box's score is the mean over all looks that could see the object; a look
+that does not find it counts as 0.
 
 Weighted box fusion: Solovyev, Wang and Gabruseva (2021).
 """
@@ -19,31 +20,33 @@ from numpy.typing import NDArray
 
 from watchline.engines import load
 from watchline.engines.engine import Engine
-from watchline.export.detectors import export as foreign
+from watchline.export.detectors import export as third_party
 from watchline.export.request import Request
 from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes, iou
+from watchline.ops.coco import coco_to_voc
 from watchline.ops.letterbox import Rule, fit
-from watchline.ops.nms import nms_per_class
-from watchline.train.coco import coco_to_voc
+from watchline.ops.select import Selected, select
 
 Image = NDArray[np.uint8]
 
-SAME_OBJECT = 0.55  # IoU from which two looks speak of one object
-SEEN = 0.05  # score from which a box is spoken of at all
+SAME_OBJECT = 0.55  # IoU above which boxes of two looks are one object
+SEEN = 0.05  # boxes with a lower score are left out
 QUARTER = 0.6  # side of an enlarged part, as a share of the picture's
-EDGE = 3.0  # pixels: a box this near to a cut is of an object that may go on behind it
-SMALL = 0.35  # side, as a share of an enlarged part's, up to which the part's word counts as the whole picture's does
+EDGE = 3.0  # pixels: an object whose box is this close to a cut may continue beyond it
+SMALL = 0.35  # an object up to this share of an enlarged part's side may take its score from the enlarged parts
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What was seen in a picture, look by look.
+    """The outputs of L looks at a picture.
 
     Attributes:
-        windows: (L, 4) float32 xyxy, the part of the picture that each look was at.
-        boxes: (N, 4) float32 xyxy in pixels of the picture. scores: (N,) float32. classes: (N,) int64, VOC's.
-        look: (N,) int64, row of `windows`.
+        windows: (L, 4) float32 xyxy, the part of the picture that each look has seen.
+        boxes: (N, 4) float32 xyxy in pixels of the picture.
+        scores: (N,) float32.
+        classes: (N,) int64, VOC's.
+        look: (N,) int64, the look of each box: index into `windows`.
     """
 
     windows: NDArray[np.float32]
@@ -64,7 +67,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Teachers:
-    """YOLOX-nano and PicoDet-S, both for COCO at 416 pixels, as their authors export them."""
+    """YOLOX-nano and PicoDet-S, both for COCO at 416 pixels, from their authors' ONNX files."""
 
     yolox: Engine
     picodet: Engine
@@ -75,12 +78,12 @@ class Teachers:
 
         Raises:
             DatasetError: one of the files is missing.
-            ExportError: one of the files is something else.
+            ExportError: one of the files is another model.
         """
         return cls(_engine(folder / "yolox_nano.onnx", "yolox"), _engine(folder / "picodet_s_416_coco.onnx", "picodet"))
 
     def look(self, bgr: Image, closely: bool = False) -> Looks:
-        """What both see in a picture (H, W, 3) and in its mirror image; closely: and in four enlarged parts."""
+        """Run both teachers on a picture (H, W, 3) and its mirror image; closely: on four enlarged parts too."""
         height, width = bgr.shape[:2]
         windows: list[tuple[int, int, int, int]] = []
         found: list[tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]] = []
@@ -111,14 +114,14 @@ def quarters(width: int, height: int) -> list[tuple[int, int, int, int]]:
 
 
 def fuse(looks: Looks, least: float = 0.05) -> Labels:
-    """One box an object.
+    """Merge the looks: one box per object.
 
-    Best score first, a box joins the object of its class that it overlaps by SAME_OBJECT, or opens one. An object's box
-    is the mean of its boxes weighted by score. Its score is the mean over the looks at the whole picture; for a small
-    object, the mean over the enlarged parts that show all of it where that is more.
+    Best score first, a box joins the object of its class that it overlaps by SAME_OBJECT, or starts a new object. An
+    object's box is the mean of its boxes, weighted by their scores. Its score is the mean over the looks at the
+    complete picture. For a small object, it is the mean over the enlarged parts that show all of it, if that is higher.
 
     Args:
-        looks: what was seen. least: score from which an object is told.
+        looks: outputs of the teachers. least: objects with a lower score are left out.
     """
     size = looks.windows[:, 2:].max(axis=0)
     whole = (looks.windows == np.array([0, 0, *size], np.float32)).all(axis=1)
@@ -137,8 +140,8 @@ def fuse(looks: Looks, least: float = 0.05) -> Labels:
             centres = np.concatenate([centres, looks.boxes[i : i + 1]])
             classes.append(int(looks.classes[i]))
     scores = np.array([_score(looks, whole, centre, m) for centre, m in zip(centres, members, strict=True)], np.float32)
-    told = scores >= least
-    return Labels(centres[told], scores[told], np.array(classes, np.int64)[told])
+    kept = scores >= least
+    return Labels(centres[kept], scores[kept], np.array(classes, np.int64)[kept])
 
 
 def _score(looks: Looks, whole: NDArray[np.bool_], box: NDArray[np.float32], members: list[int]) -> float:
@@ -152,7 +155,7 @@ def _score(looks: Looks, whole: NDArray[np.bool_], box: NDArray[np.float32], mem
 
 
 def _touches_a_cut(looks: Looks, size: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Boxes (N,) at an edge of their look that is not one of the picture."""
+    """Whether boxes (N,) touch an edge of their window that is not an edge of the picture."""
     window = looks.windows[looks.look]
     near_start = (looks.boxes[:, :2] - window[:, :2] < EDGE) & (window[:, :2] > 0)
     near_end = (window[:, 2:] - looks.boxes[:, 2:] < EDGE) & (window[:, 2:] < size)
@@ -161,37 +164,29 @@ def _touches_a_cut(looks: Looks, size: NDArray[np.float32]) -> NDArray[np.bool_]
 
 def _engine(file: Path, family: str) -> Engine:
     if not file.is_file():
-        raise DatasetError(f"no teacher {file}: expected the ONNX file as its authors publish it")
+        raise DatasetError(f"no teacher {file}: expected the ONNX file that its authors publish")
     with TemporaryDirectory() as folder:
         model = Path(folder, "teacher.onnx")
-        onnx.save(foreign.export(file, family, Request(file.stem)), model)
+        onnx.save(third_party.export(file, family, Request(file.stem)), model)
         return load(model)
 
 
 def _see(engine: Engine, bgr: Image) -> tuple[Boxes, NDArray[np.float32]]:
     """Boxes (N, 4) in source pixels and scores (N, 80)."""
-    place = fit((bgr.shape[1], bgr.shape[0]), engine.size, cast(Rule, engine.metadata.resize))
+    placement = fit((bgr.shape[1], bgr.shape[0]), engine.size, cast(Rule, engine.metadata.resize))
     batch = np.empty((1, *engine.size[::-1], 3), np.uint8)
-    place.place(np.asarray(cv2.resize(bgr, place.inner), np.uint8), batch[0], engine.metadata.pad)
+    placement.place(np.asarray(cv2.resize(bgr, placement.inner), np.uint8), batch[0], engine.metadata.pad)
     outputs = engine.infer(batch)
-    return place.to_source(outputs["boxes"][0]), outputs["scores"][0]
+    return placement.to_source(outputs["boxes"][0]), outputs["scores"][0]
 
 
 def _mirror(boxes: Boxes, width: int) -> Boxes:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
 
-def _to_voc(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32]
-) -> tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]:
-    """The best VOC class of each box that is worth a look, after suppression."""
+def _to_voc(boxes: Boxes, scores: NDArray[np.float32]) -> Selected:
+    """The best VOC class of each box with a score of at least SEEN, after suppression."""
     ours = coco_to_voc()
-    columns = np.array(sorted(ours))
-    scores = scores[:, columns]
-    best = scores.argmax(1)
-    score = scores[np.arange(len(scores)), best]
-    worth = score >= SEEN
-    boxes, score = boxes[worth], score[worth].astype(np.float32)
-    classes = np.array([ours[c] for c in columns[best[worth]]], np.int64)
-    keep = nms_per_class(boxes, score, classes, SAME_OBJECT)
-    return boxes[keep], score[keep], classes[keep]
+    columns = sorted(ours)
+    class_of = np.array([ours[column] for column in columns], np.int64)
+    return select(boxes, scores[:, columns], conf=SEEN, iou=SAME_OBJECT, class_of=class_of)

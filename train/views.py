@@ -1,11 +1,11 @@
-"""Training views, a batch at once and on any device: one picture, or a mosaic of four or nine, scaled, cut, recoloured.
+"""Makes batches of training views on any device: one picture, or a mosaic of four or nine, scaled, cropped, recoloured.
 
-Every view is a grid of three by three windows, of which one, four or nine have an area, and every window shows a part
-of a picture of its own (mosaics of four: Bochkovskiy et al., "YOLOv4", 2020; of nine: far more small objects). Pictures
-lie in the device's memory as one long row of pixels, so that a batch is a few gathers and no loop over pictures.
+Every view is a grid of three by three windows, of which one, four or nine have an area. Every window shows a part of
+its own picture (mosaics of four: Bochkovskiy et al., "YOLOv4", 2020; of nine: many more small objects). Pictures are
+stored on the device as one long row of pixels, so a batch needs a few gathers, and no loop over pictures.
 
-The canvas is grey 114, as letterboxing has it. What a view cuts away of an object decides about its box: nearly all
-gone, the box goes; much gone or very small, it is ignored; else it is clipped.
+The canvas is grey, as in letterboxing. If the view crops nearly all of an object, its box is dropped. If it crops
+much of it, or if the box is very small, the box is ignored. Otherwise the box is clipped.
 """
 
 import math
@@ -21,24 +21,26 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from watchline.models.yolov2 import Targets
-from watchline.train.pictures import Picture, weights
+from watchline.ops import letterbox
+from watchline.train.pictures import LabelledPicture, weights
 
-GREY = 114.0
-GONE, MUCH_GONE = 0.10, 0.35  # visible share of a box under which it is dropped, or ignored
+GREY = float(letterbox.GREY[0])
+DROPPED, IGNORED = 0.10, 0.35  # a box with a smaller visible share is dropped, or ignored
 SMALLEST = 6.0  # pixels: a box with a shorter side is ignored
-MOST = 80  # boxes of a picture, the largest first
-SIDE = 3  # windows a row
+MOST = 80  # boxes per picture; the largest are kept
+SIDE = 3  # windows per row and column
 STRETCH = 0.15  # log of the largest random change of the aspect, up and down
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How views are drawn.
+class ViewSettings:
+    """The distribution of views.
 
     Attributes:
         shares: of views with one, four and nine pictures.
-        single, mosaic: zoom, log-uniform: of a letterboxed picture, and of one that covers its window.
-        spoilt: share of views that are blurred, as many that are made coarse, as many with noise.
+        single: range of the zoom of a single, letterboxed picture; log-uniform.
+        mosaic: range of the zoom of a picture that covers its window; log-uniform.
+        spoilt: share of views that are blurred; equal shares are made coarse, or get noise.
     """
 
     shares: tuple[float, float, float] = (0.30, 0.40, 0.30)
@@ -54,8 +56,9 @@ class Store:
     Attributes:
         pixels: (P,) int32, four bytes each: red, green, blue and nothing; every picture at full and at half size.
         start, width, height: (N, 2) int64, of the picture at full and at half size.
-        weight: (N,) float, how often a picture is drawn. squashed: (N,) float, log of the aspect it may have lost.
-        boxes (N, M, 4), classes, sure, ignore, there (N, M): its boxes; `there` is false for those that fill the row.
+        weight: (N,) float, probability of a picture.
+        squashed: (N,) float, log of the factor by which the aspect ratio may have been changed.
+        boxes (N, M, 4), classes, sure, ignore, valid (N, M): its boxes; `valid` is false for padding.
         open: (N, C) bool, classes of which not every object has a box.
     """
 
@@ -69,7 +72,7 @@ class Store:
     classes: Tensor
     sure: Tensor
     ignore: Tensor
-    there: Tensor
+    valid: Tensor
     open: Tensor
 
     @property
@@ -77,8 +80,8 @@ class Store:
         return self.pixels.device
 
     @classmethod
-    def of(cls, pictures: Sequence[Picture], device: torch.device, threads: int) -> "Store":
-        """Decode on `threads` threads and lay out on the device."""
+    def of(cls, pictures: Sequence[LabelledPicture], device: torch.device, threads: int) -> "Store":
+        """Decode the pictures on `threads` threads and copy them to the device."""
         with ThreadPoolExecutor(threads) as pool:
             decoded = list(pool.map(_decode, pictures))
         levels = [level for both in decoded for level in both]
@@ -93,7 +96,7 @@ class Store:
                 full[i, : len(row)] = torch.from_numpy(value[row])
             return full.to(device)
 
-        there = torch.arange(most)[None] < torch.tensor([len(row) for row in rows])[:, None]
+        valid = torch.arange(most)[None] < torch.tensor([len(row) for row in rows])[:, None]
         return cls(
             torch.from_numpy(np.concatenate([level.reshape(-1) for level in levels])).to(device),
             (counts.cumsum(0) - counts).view(-1, 2).to(device),
@@ -105,12 +108,12 @@ class Store:
             table([p.classes for p in pictures], torch.int64),
             table([p.sure for p in pictures], torch.float32),
             table([p.ignore for p in pictures], torch.bool),
-            there.to(device),
+            valid.to(device),
             torch.from_numpy(np.stack([p.open for p in pictures])).to(device),
         )
 
 
-def _decode(picture: Picture) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+def _decode(picture: LabelledPicture) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """A picture at full and at half size, (H, W) int32 of four bytes."""
     bgr = cv2.imdecode(picture.jpeg, cv2.IMREAD_COLOR)
     assert bgr is not None, "a picture that was packed is a JPEG"
@@ -123,12 +126,12 @@ def _decode(picture: Picture) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which part of which picture each window of each view shows; W = SIDE * SIDE windows, row by row.
+    """Which part of which picture each window of each view shows. There are W = SIDE * SIDE windows, row by row.
 
     Attributes:
         picture: (B, W) int64.
         x, y: (B, SIDE + 1) int64, edges of the windows.
-        left, top, width, height: (B, W) float, where the whole picture would lie in the view.
+        left, top, width, height: (B, W) float, position and size of the complete picture in the view.
         mirrored: (B, W) bool.
     """
 
@@ -149,26 +152,28 @@ class Layout:
         return torch.stack([x1, y1, x2, y2], dim=-1).flatten(1, 2)
 
 
-def draw(store: Store, batch: int, size: int, plan: Plan, generator: Generator) -> tuple[Tensor, Targets]:
-    """A batch of views: images (B, 3, S, S) float RGB in 0..255, in memory channels last, and their targets."""
-    layout = lay_out(store, batch, size, plan, generator)
-    images = _recolour(sample(store, layout, size), plan, generator)
+def draw(store: Store, batch: int, size: int, settings: ViewSettings, generator: Generator) -> tuple[Tensor, Targets]:
+    """A batch of views: images (B, 3, S, S) float RGB in 0..255, with channels last in memory, and their targets."""
+    layout = lay_out(store, batch, size, settings, generator)
+    images = _recolour(sample(store, layout, size), settings, generator)
     return images, targets(store, layout)
 
 
-def lay_out(store: Store, batch: int, size: int, plan: Plan, generator: Generator) -> Layout:
-    """Draw pictures, windows, places, zooms and mirror images at random."""
+def lay_out(store: Store, batch: int, size: int, settings: ViewSettings, generator: Generator) -> Layout:
+    """Draw pictures, windows, positions, zooms and mirror images at random."""
     device, count = store.device, SIDE * SIDE
 
     def uniform(low: Tensor | float, high: Tensor | float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(*shape, device=device, generator=generator)
 
     picture = torch.multinomial(store.weight, batch * count, replacement=True, generator=generator).view(batch, count)
-    shares = torch.tensor(plan.shares, dtype=torch.float32, device=device)
+    shares = torch.tensor(settings.shares, dtype=torch.float32, device=device)
     kind = torch.multinomial(shares, batch, replacement=True, generator=generator)  # 0, 1, 2: one, four, nine
     x, y = (_edges(kind, size, uniform) for _ in range(2))
     one = (kind == 0)[:, None]
-    low, high = (torch.where(one, math.log(a), math.log(b)) for a, b in zip(plan.single, plan.mosaic, strict=True))
+    low, high = (
+        torch.where(one, math.log(a), math.log(b)) for a, b in zip(settings.single, settings.mosaic, strict=True)
+    )
     zoom = uniform(low, high, batch, count).exp()
     lost = store.squashed[picture] * torch.where(uniform(0.0, 1.0, batch, count) < 0.6, 1.0, -1.0)
     aspect = (lost + uniform(-STRETCH, STRETCH, batch, count)).exp()
@@ -181,12 +186,12 @@ def lay_out(store: Store, batch: int, size: int, plan: Plan, generator: Generato
     scale = torch.where(one, fits, covers) * zoom
     width, height = (wide * scale * aspect.sqrt()).clamp(min=2), (high_ * scale / aspect.sqrt()).clamp(min=2)
     spare = room - torch.stack([width, height], dim=-1)
-    place = window[..., :2] + uniform(spare.clamp(max=0), spare.clamp(min=0), batch, count, 2)
-    return Layout(picture, x, y, place[..., 0], place[..., 1], width, height, layout.mirrored)
+    corner = window[..., :2] + uniform(spare.clamp(max=0), spare.clamp(min=0), batch, count, 2)
+    return Layout(picture, x, y, corner[..., 0], corner[..., 1], width, height, layout.mirrored)
 
 
 def _edges(kind: Tensor, size: int, uniform: Callable[..., Tensor]) -> Tensor:
-    """(B, 4) int64: 0, two cuts, size; a cut at `size` leaves nothing behind it."""
+    """(B, 4) int64: 0, two cuts, size. A cut at `size` leaves no window after it."""
     four, a, b = uniform(0.3, 0.7, len(kind)), uniform(0.25, 0.42, len(kind)), uniform(0.58, 0.75, len(kind))
     first = torch.where(kind == 0, 1.0, torch.where(kind == 1, four, a))
     second = torch.where(kind == 2, b, 1.0)
@@ -194,7 +199,7 @@ def _edges(kind: Tensor, size: int, uniform: Callable[..., Tensor]) -> Tensor:
 
 
 def sample(store: Store, layout: Layout, size: int) -> Tensor:
-    """What the windows show: images (B, 3, S, S) float, bilinear; from the half size where that is the nearer one."""
+    """The images (B, 3, S, S) float of the windows, bilinear, from the half-size picture if its size is closer."""
     dtype = torch.float16 if store.device.type == "cuda" else torch.float32
     level = (layout.width / store.width[layout.picture, 0] < 0.5).long()
     start, wide, high = (t[layout.picture, level] for t in (store.start, store.width, store.height))  # (B, W)
@@ -221,8 +226,8 @@ def sample(store: Store, layout: Layout, size: int) -> Tensor:
     def over_y(q: Tensor) -> Tensor:  # (B, 3, S) by column of windows and y -> (B, y, x)
         return q.gather(1, columns).transpose(1, 2).contiguous()
 
-    def rgb(place: Tensor) -> Tensor:  # (B, y, x, 3)
-        return store.pixels[place].unsqueeze(-1).view(torch.uint8)[..., :3].to(dtype)
+    def rgb(index: Tensor) -> Tensor:  # (B, y, x, 3)
+        return store.pixels[index].unsqueeze(-1).view(torch.uint8)[..., :3].to(dtype)
 
     right, down_ = over_x(fx.to(dtype))[..., None], over_y(fy.to(dtype))[..., None]
     left_x, right_x = over_x(x0), over_x(x1)
@@ -236,16 +241,16 @@ def sample(store: Store, layout: Layout, size: int) -> Tensor:
 
 
 def _neighbours(share: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of places in 0..1 of a side: the two pixels around each, the weight of the second, and whether it is inside."""
-    place = share * length - 0.5
-    first = place.floor()
+    """For positions in 0..1 of a side: the two pixels around it, the weight of the second, and whether it is inside."""
+    position = share * length - 0.5
+    first = position.floor()
     a, b = first.long(), first.long() + 1
     last = length - 1
-    return a.clamp(min=0).minimum(last), b.clamp(min=0).minimum(last), place - first, (share >= 0) & (share < 1)
+    return a.clamp(min=0).minimum(last), b.clamp(min=0).minimum(last), position - first, (share >= 0) & (share < 1)
 
 
 def targets(store: Store, layout: Layout) -> Targets:
-    """The boxes in the views, cut at their windows."""
+    """The boxes in the views, clipped to their windows."""
     window = layout.windows().float()[:, :, None]  # (B, W, 1, 4)
     scale_x = (layout.width / store.width[layout.picture, 0])[..., None]
     scale_y = (layout.height / store.height[layout.picture, 0])[..., None]
@@ -258,16 +263,16 @@ def targets(store: Store, layout: Layout) -> Targets:
     cut = torch.maximum(torch.minimum(full, window[..., 2:].repeat(1, 1, 1, 2)), window[..., :2].repeat(1, 1, 1, 2))
     sides = cut[..., 2:] - cut[..., :2]
     visible = sides.prod(-1) / (full[..., 2:] - full[..., :2]).prod(-1).clamp(min=1e-6)
-    stays = store.there[layout.picture] & (visible > GONE) & (sides.amin(-1) > 1)
-    ignore = store.ignore[layout.picture] | (visible < MUCH_GONE) | (sides.amin(-1) < SMALLEST)
-    view, place, row = stays.nonzero(as_tuple=True)
-    picture = layout.picture[view, place]
+    stays = store.valid[layout.picture] & (visible > DROPPED) & (sides.amin(-1) > 1)
+    ignore = store.ignore[layout.picture] | (visible < IGNORED) | (sides.amin(-1) < SMALLEST)
+    view, cell, row = stays.nonzero(as_tuple=True)
+    picture = layout.picture[view, cell]
     opened = store.open[layout.picture].any(-1).nonzero(as_tuple=True)
     return Targets(
         view,
-        cut[view, place, row],
+        cut[view, cell, row],
         store.classes[picture, row],
-        ignore[view, place, row],
+        ignore[view, cell, row],
         store.sure[picture, row],
         opened[0],
         window[:, :, 0][opened],
@@ -275,8 +280,8 @@ def targets(store: Store, layout: Layout) -> Targets:
     )
 
 
-def _recolour(images: Tensor, plan: Plan, generator: Generator) -> Tensor:
-    """Hue, saturation, brightness and contrast of each view; now and then grey, blurred, coarse or noisy."""
+def _recolour(images: Tensor, settings: ViewSettings, generator: Generator) -> Tensor:
+    """Change hue, saturation, brightness and contrast of each view; make some grey, blurred, coarse or noisy."""
     batch, device = len(images), images.device
     turn, colour, bright, contrast, grey = torch.rand(5, batch, device=device, generator=generator).unbind(0)
     angle, colour, bright = (turn - 0.5) * 0.25, 0.5 + colour, 0.6 + 0.8 * bright
@@ -293,11 +298,11 @@ def _recolour(images: Tensor, plan: Plan, generator: Generator) -> Tensor:
     red, green, blue = images.unbind(1)  # a product with 3 x 3 matrices is slow on tensor cores
     mixed = [matrix[:, c, 0] * red + matrix[:, c, 1] * green + matrix[:, c, 2] * blue + offset for c in range(3)]
     images = torch.stack(mixed, dim=-1).clamp(0, 255).permute(0, 3, 1, 2)
-    return _spoil(images, int(batch * plan.spoilt), generator)
+    return _spoil(images, int(batch * settings.spoilt), generator)
 
 
 def _spoil(images: Tensor, count: int, generator: Generator) -> Tensor:
-    """The first `count` views are blurred, the next made coarse, the next noisy: views are in no order."""
+    """Blur the first `count` views, make the next coarse and the next noisy. The order of views is random anyway."""
     if not count:
         return images
     blurred, coarse, noisy = (images[i * count : (i + 1) * count] for i in range(3))

@@ -1,8 +1,9 @@
 """The recipe of `yolov2-slim`: `watchline train yolov2 --data DIR --out DIR`, and `python -m watchline.train run`.
 
-AdamW with a cosine schedule, an average of the weights, multi-scale training, most of the views mosaics until the last
-part. It runs for a number of steps, or for a number of minutes with the schedule laid over the time. Each step draws
-its pictures from (seed, step) alone, so a run of so many steps that was stopped goes on as if it had not been.
+AdamW with a cosine schedule, an average of the weights, multi-scale training; most views are mosaics until the last
+part of the run. The run has a number of steps, or a number of minutes, and the schedule follows it. The pictures of a
+step depend only on the seed and the step. So a run with a number of steps that was stopped continues as if it had not
+been stopped.
 """
 
 import copy
@@ -22,26 +23,33 @@ from watchline.models.yolov2 import STRIDE, YOLOv2, like, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.train import checkpoint
 from watchline.train.initial import ONNX, calibrate, network, views
-from watchline.train.pictures import Picture
-from watchline.train.views import Plan, Store, draw
+from watchline.train.pictures import LabelledPicture
+from watchline.train.views import Store, ViewSettings, draw
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
 LAYOUTS = (torch.channels_last, torch.contiguous_format)  # the first is the faster one on a CPU
-VIEWS = Plan()
-CALM_VIEWS = Plan(shares=(0.8, 0.2, 0.0), single=(0.5, 1.4))
+VIEWS = ViewSettings()
+CALM_VIEWS = ViewSettings(shares=(0.8, 0.2, 0.0), single=(0.5, 1.4))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training run; the checkpoint carries them.
+    """Settings of a training run, which are saved in the checkpoint.
 
     Attributes:
-        steps: optimizer steps; or minutes: wall-clock time, if not 0. batch: views a step.
-        sizes: input sizes drawn at random, multiples of 32. priors: how many.
-        lr_backbone, lr_head, decay: of AdamW. warmup: steps of linear rise. average: decay of the weights' average.
-        views: how views are drawn. calm: last share of the run, in which `calm_views` and `calm_sizes` are.
-        save_every: steps between checkpoints. seed: of everything random.
+        steps: optimizer steps.
+        minutes: wall-clock time instead of `steps`, if not 0.
+        batch: views per step.
+        sizes: input sizes, drawn at random; multiples of 32.
+        priors: number of priors.
+        lr_backbone, lr_head, decay: of AdamW.
+        warmup: steps in which the rates rise linearly.
+        average: decay of the weights' average.
+        views: how views are drawn.
+        calm: last share of the run, in which `calm_views` and `calm_sizes` are used instead.
+        save_every: steps between checkpoints.
+        seed: of all random numbers.
     """
 
     steps: int = 60000
@@ -54,9 +62,9 @@ class Recipe:
     decay: float = 0.03
     warmup: int = 200
     average: float = 0.999
-    views: Plan = VIEWS
+    views: ViewSettings = VIEWS
     calm: float = 0.15
-    calm_views: Plan = CALM_VIEWS
+    calm_views: ViewSettings = CALM_VIEWS
     calm_sizes: tuple[int, ...] = (352, 416, 416, 480)
     save_every: int = 100
     seed: int = 0
@@ -69,12 +77,12 @@ RECIPES = {
 
 
 def best_device() -> str:
-    """ "cuda" where PyTorch sees a GPU, else "cpu"."""
+    """ "cuda" if PyTorch finds a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def middle(sizes: Sequence[int]) -> int:
-    """The median, the upper of two."""
+    """The median; of two middle ones, the upper."""
     return sorted(sizes)[len(sizes) // 2]
 
 
@@ -92,7 +100,7 @@ def learn_priors(store: Store, recipe: Recipe) -> Tensor:
 
 @dataclass
 class _Run:
-    """What a step changes."""
+    """The state of a run, which every step changes."""
 
     model: YOLOv2
     optimizer: torch.optim.Optimizer
@@ -102,7 +110,7 @@ class _Run:
 
 
 def train(
-    pictures: Sequence[Picture],
+    pictures: Sequence[LabelledPicture],
     out: Path,
     recipe: Recipe,
     threads: int,
@@ -110,22 +118,22 @@ def train(
     start: Path | None = None,
     report: int = 1,
 ) -> Iterator[dict[str, float]]:
-    """Train, or go on where `out/checkpoint.pt` stopped. Yields the figures of each step, or of every `report`-th.
+    """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step, or of every `report`-th.
 
-    The checkpoint holds the averaged weights under "model", and all that the next step needs; `average.pt` holds the
-    averaged weights alone.
+    The checkpoint has the averaged weights under "model", and everything that the next step needs. `average.pt` has
+    only the averaged weights.
 
     Args:
-        pictures: to learn from.
+        pictures: training pictures.
         out: folder of the checkpoint.
         recipe: settings.
         threads: of PyTorch on a CPU, and for decoding the pictures.
         device: "cpu" or "cuda".
-        start: the network that a new run begins with, as in `watchline.train.initial`.
-        report: steps between figures; on a GPU each costs a wait.
+        start: the network that a new run starts from, as in `watchline.train.initial`.
+        report: steps between figures; on a GPU, each report waits for the device.
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe, or a broken one; or `start` does.
+        CheckpointError: `out` has a checkpoint of another recipe, or a broken one; or `start` is not a network.
         ModelRefused: `start` is a broken ONNX.
     """
     torch.set_num_threads(threads)
@@ -136,7 +144,7 @@ def train(
     run = _begin(store, out / CHECKPOINT, recipe, start)
     rates = [group["initial_lr"] for group in run.optimizer.param_groups]
     before, began = run.seconds, time.perf_counter()
-    told = began
+    reported = began
     while (done := progress(run, recipe)) < 1:
         for group, rate in zip(run.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(run.step, done, recipe)
@@ -145,15 +153,15 @@ def train(
         blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
         if run.step % report == 0:
             figures = {name: float(value) for name, value in parts.items()}
-            told, since = time.perf_counter(), told
-            yield {"step": run.step, **figures, "size": size, "seconds": (told - since) / report}
+            reported, since = time.perf_counter(), reported
+            yield {"step": run.step, **figures, "size": size, "seconds": (reported - since) / report}
         run.seconds = time.perf_counter() - began + before
         if run.step % recipe.save_every == 0 or progress(run, recipe) >= 1:
             _save(run, out, recipe)
 
 
 def step(run: _Run, store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
-    """One step of the optimizer, but for a gradient that is no number, which is dropped. Returns size and losses."""
+    """One step of the optimizer. A gradient that is not finite is dropped. Returns the size and the losses."""
     size, images, targets = batch_of(store, recipe, run.step, done)
     with torch.autocast(store.device.type, torch.bfloat16, enabled=store.device.type == "cuda"):
         raw = run.model(normalise(images))
@@ -167,7 +175,7 @@ def step(run: _Run, store: Store, recipe: Recipe, done: float) -> tuple[int, dic
 
 
 def batch_of(store: Store, recipe: Recipe, number: int, done: float) -> tuple[int, Tensor, Any]:
-    """Size, images and targets of a step; the same for the same seed and step."""
+    """Size, images and targets of a step; equal for equal seed and step."""
     rng = np.random.default_rng([recipe.seed, number])
     calm = done >= 1 - recipe.calm
     size = int(rng.choice(recipe.calm_sizes if calm else recipe.sizes))
@@ -177,17 +185,17 @@ def batch_of(store: Store, recipe: Recipe, number: int, done: float) -> tuple[in
 
 
 def progress(run: _Run, recipe: Recipe) -> float:
-    """The share of the run that is done: of its minutes, else of its steps."""
+    """The share of the run that is done: of its minutes, or of its steps."""
     return run.seconds / (60 * recipe.minutes) if recipe.minutes else run.step / recipe.steps
 
 
 def schedule(number: int, done: float, recipe: Recipe) -> float:
-    """The share of the learning rate: linear rise over the first steps, half a cosine to 1 % over the run."""
+    """The factor on the learning rate: a linear rise in the first steps, half a cosine down to 1 % over the run."""
     return min(1.0, (number + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> _Run:
-    """A new run, or the one that `file` holds."""
+    """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
@@ -208,10 +216,10 @@ def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> _Run
 
 
 def _fastest(store: Store, recipe: Recipe, model: YOLOv2) -> torch.memory_format:
-    """The layout in memory to train in. A GPU tries both, as depthwise convolutions differ from one cuDNN to the next.
+    """The memory layout for training. On a GPU both are tried, because depthwise convolutions differ between cuDNNs.
 
-    One H200: 2102 views/s at 416 pixels with channels last, else 1954. cuDNN's search for its fastest algorithms costs
-    20 s there for each size, here and in the run.
+    One H200: 2102 views per second at 416 pixels with channels last, 1954 otherwise. cuDNN's search for its fastest
+    algorithms takes 20 s there for each size, both here and in the run.
     """
     if store.device.type != "cuda":
         return LAYOUTS[0]
@@ -219,7 +227,7 @@ def _fastest(store: Store, recipe: Recipe, model: YOLOv2) -> torch.memory_format
 
 
 def _laid_out(model: YOLOv2, layout: torch.memory_format) -> YOLOv2:
-    return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # not every torch's types know it
+    return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # some versions of torch lack the type
 
 
 def _save(run: _Run, out: Path, recipe: Recipe) -> None:
@@ -249,7 +257,7 @@ def _optimizer(model: YOLOv2, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) -> None:
-    """Move the average towards the live weights by 1 - decay; counters are copied."""
+    """Move the average towards the live weights by 1 - decay. Counters are copied."""
     names = [name for name, value in live.items() if value.is_floating_point()]
     torch._foreach_lerp_([average[n] for n in names], [live[n] for n in names], 1 - decay)
     for name in live.keys() - set(names):
@@ -257,7 +265,7 @@ def blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) -> 
 
 
 def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
-    """A few steps of each size with either layout in memory; yields a line about each."""
+    """Run a few steps of each size with each memory layout. Yields a line about each."""
     priors = learn_priors(store, recipe)
     yield f"priors {(priors * STRIDE).round().int().tolist()}"
     model = network(start, priors)
@@ -274,7 +282,7 @@ def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
 def time_steps(
     store: Store, recipe: Recipe, model: YOLOv2, layout: torch.memory_format, size: int, count: int = 7
 ) -> tuple[float, float]:
-    """Seconds of the first step and the median of the others, of a copy of the network."""
+    """Seconds of the first step, and the median of the others, with a copy of the network."""
     asked = replace(recipe, sizes=(size,))
     model = _laid_out(copy.deepcopy(model).to(store.device), layout).train()
     run = _Run(model, _optimizer(model, asked), {})

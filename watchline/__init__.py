@@ -3,7 +3,7 @@
     import watchline
 
     for frame, detections in watchline.detect("clip.mp4"):
-        print(frame.seconds, detections.names)
+        print(frame.seconds, detections.names, detections.xyxy)
 
 What the classes and functions do is said where they are defined.
 """
@@ -15,14 +15,22 @@ from watchline.version import VERSION
 
 if TYPE_CHECKING:
     from watchline.errors import WatchlineError
-    from watchline.ops.detections import Detections
+    from watchline.ops.canvas import Canvas
+    from watchline.ops.detections import Detection, Detections
+    from watchline.ops.draw import draw
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.detect import detect
-    from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, State
+    from watchline.pipeline.job import Job
+    from watchline.pipeline.kinds.detections import DETECTIONS
+    from watchline.pipeline.kinds.kind import Kind
+    from watchline.pipeline.message import Begin, Dropped, End, Event, Failure, Item, Message, State
     from watchline.pipeline.runner import Runner
+    from watchline.pipeline.sinks.files import Files
+    from watchline.pipeline.sinks.jsonl import Jsonl
+    from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
     from watchline.pipeline.stages.detector import Detector
-    from watchline.pipeline.stages.stage import Process
+    from watchline.pipeline.stages.stage import Process, Stage, Work
     from watchline.pipeline.watch import Watch
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
@@ -36,43 +44,67 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "DETECTIONS",
     "About",
     "Annotate",
     "Annotator",
     "ArrayPicture",
     "Begin",
+    "Canvas",
+    "Detection",
     "Detections",
     "Detector",
     "DeviceSource",
     "Dropped",
     "End",
+    "Event",
     "Failure",
     "FileSource",
+    "Files",
     "Frame",
     "Item",
+    "Job",
+    "Jsonl",
+    "Kind",
+    "Message",
     "Mp4Sink",
     "NetworkSource",
+    "Opening",
     "PacedSource",
     "Process",
     "Runner",
+    "Sink",
+    "Stage",
     "State",
+    "Unwritten",
     "Watch",
     "WatchlineError",
+    "Work",
+    "Writer",
     "__version__",
     "detect",
+    "draw",
     "find_sources",
 ]
 
 _HOMES = {
     "errors": ("WatchlineError",),
-    "ops.detections": ("Detections",),
+    "ops.canvas": ("Canvas",),
+    "ops.detections": ("Detection", "Detections"),
+    "ops.draw": ("draw",),
     "pipeline.annotate": ("Annotate",),
     "pipeline.detect": ("detect",),
-    "pipeline.message": ("Begin", "Dropped", "End", "Failure", "Item", "State"),
+    "pipeline.job": ("Job",),
+    "pipeline.kinds.detections": ("DETECTIONS",),
+    "pipeline.kinds.kind": ("Kind",),
+    "pipeline.message": ("Begin", "Dropped", "End", "Event", "Failure", "Item", "Message", "State"),
     "pipeline.runner": ("Runner",),
     "pipeline.stages.annotator": ("Annotator",),
     "pipeline.stages.detector": ("Detector",),
-    "pipeline.stages.stage": ("Process",),
+    "pipeline.sinks.files": ("Files",),
+    "pipeline.sinks.jsonl": ("Jsonl",),
+    "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
+    "pipeline.stages.stage": ("Process", "Stage", "Work"),
     "pipeline.watch": ("Watch",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),

@@ -5,19 +5,19 @@ from difflib import get_close_matches
 
 
 class WatchlineError(Exception):
-    """What went wrong, in one line: what, got, expected, what to do; a config has a line per mistake.
+    """An error for the user in one line: what, got, expected, what to do; for a config, one line per mistake.
 
-    Every folder has a class of its own below this one, and what it raises is also the builtin exception that fits, so
-    `except FileNotFoundError` works as well. Other exceptions are defects of Watchline, or of a stage of your own.
+    Every folder has its own subclass, and its errors are also the builtin exception that fits, so
+    `except FileNotFoundError` works too. Other exceptions are defects of Watchline, or of your own stage.
     """
 
 
 class SettingsError(WatchlineError, ValueError):
-    """A stage, source or sink was given a setting that it does not have. The message names the nearest."""
+    """A stage, source or sink got an unknown setting. The message names the nearest one."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """One line for a name that is not known, e.g. `unknown class 'persn': did you mean 'person'?`"""
+    """One line for an unknown name, e.g. `unknown class 'persn': did you mean 'person'?`"""
     options = list(known)
     near = get_close_matches(name, options, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(options)}"

@@ -1,4 +1,4 @@
-"""Settings of stages, sources and sinks: frozen, checked field by field, and nothing is taken that nobody knows.
+"""Settings of stages, sources and sinks: frozen, checked field by field; unknown settings are refused.
 
     @settings
     class Blur:
@@ -14,28 +14,33 @@ from functools import wraps
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic.dataclasses
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from watchline.errors import SettingsError, unknown
 
 Kind = TypeVar("Kind", bound=type)
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
-def settings(kind: Kind) -> Kind:
-    """Makes a class of annotated fields a pydantic dataclass. `__pydantic_config__` in it may say more of pydantic.
+def flag(metavar: str = "") -> dict[str, JsonValue]:
+    """Marks a field as a flag of the command line: `Field(…, description="…", json_schema_extra=flag("N"))`."""
+    return {"flag": metavar}
 
-    Its constructor raises SettingsError: a setting that there is not; pydantic's ValidationError: a value that cannot
-    be. Both are ValueErrors.
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field, dataclasses.field))
+def settings(kind: Kind) -> Kind:
+    """Make a class of annotated fields a pydantic dataclass. Its `__pydantic_config__` may configure pydantic.
+
+    The constructor raises SettingsError for an unknown setting, and pydantic's ValidationError for a value that is not
+    valid. Both are ValueErrors.
     """
-    said: ConfigDict = getattr(kind, "__pydantic_config__", ConfigDict())
-    kind.__pydantic_config__ = said | ConfigDict(extra="forbid")  # type: ignore[attr-defined]
+    config: ConfigDict = getattr(kind, "__pydantic_config__", ConfigDict())
+    kind.__pydantic_config__ = config | ConfigDict(extra="forbid")  # type: ignore[attr-defined]
     made: Kind = pydantic.dataclasses.dataclass(frozen=True)(kind)  # type: ignore[assignment]
     return closed(made)
 
 
 def closed(kind: Kind) -> Kind:
-    """Makes a dataclass refuse settings that it does not have in our words."""
+    """Make a dataclass refuse unknown settings with a SettingsError."""
     construct: Any = kind.__init__  # type: ignore[misc]
     known = [field.name for field in dataclasses.fields(kind) if field.init]
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 def _version() -> str:
     try:
         return version("watchline")
-    except PackageNotFoundError:  # a checkout that is not installed; what follows is imported by it alone
+    except PackageNotFoundError:  # a checkout that is not installed: only then are these imported
         import tomllib
         from pathlib import Path
 

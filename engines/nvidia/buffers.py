@@ -1,4 +1,4 @@
-"""Buffers on the device and pinned ones on the host, which a stack gives back when it closes."""
+"""Buffers on the device, and pinned buffers on the host. An ExitStack frees them when it closes."""
 
 import ctypes
 from contextlib import ExitStack
@@ -11,14 +11,14 @@ from watchline.engines.nvidia.interface import Cuda
 
 
 def on_device(cuda: Cuda, stack: ExitStack, size: int) -> int:
-    """The address of `size` bytes on the device. Raises InferenceFailed: it has no room."""
+    """Allocate `size` bytes on the device. Returns the address. Raises InferenceFailed: there is not enough memory."""
     address = cuda.allocate(size)
     stack.callback(cuda.free, address)
     return address
 
 
 def on_host(cuda: Cuda, stack: ExitStack, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array in pinned memory, which the device copies by itself. It is not used once the stack is closed."""
+    """An array in pinned memory, which the device can copy by itself. It must not be used after the stack closes."""
     size = bytes_of(shape, dtype)
     address = cuda.allocate_pinned(size)
     stack.callback(cuda.free_pinned, address)
@@ -27,5 +27,5 @@ def on_host(cuda: Cuda, stack: ExitStack, shape: tuple[int, ...], dtype: np.dtyp
 
 
 def bytes_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """How many bytes an array takes."""
+    """Size of an array in bytes."""
     return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

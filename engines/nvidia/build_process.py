@@ -1,6 +1,6 @@
-"""Has a plan built by a child process, so that the build can be stopped, and a crash of the builder is an error here.
+"""Builds a plan in a child process. So a build can be stopped, and a crash of the builder is an error here.
 
-The builder's memory on the GPU is free again when it is done, and one process has one TensorRT logger.
+The builder's memory on the GPU is free again when the child ends, and each process has one TensorRT logger.
 """
 
 import json
@@ -12,41 +12,43 @@ from pathlib import Path
 from typing import IO
 
 from watchline.engines.errors import InferenceFailed, ModelRefused
-from watchline.engines.nvidia.interface import Order, Progress, Report
+from watchline.engines.nvidia.interface import BuildProgress, BuildRequest, OnProgress
 
 BUILDER = (
     sys.executable,
     "-P",
     "-m",
     "watchline.engines.nvidia.plan_builder",
-)  # -P: nothing is imported from where we stand
+)  # -P: nothing is imported from the current folder
 
 
-def build(order: Order, timing: Path, report: Report, command: tuple[str, ...] = BUILDER) -> bytes:
-    """The plan that a builder makes; `report` hears how far it is.
+def build(request: BuildRequest, timing: Path, report: OnProgress, command: tuple[str, ...] = BUILDER) -> bytes:
+    """Build a plan in a child process.
 
-    Whatever is raised here meanwhile, Ctrl-C too, ends the builder.
+    Any exception here, such as Ctrl-C, ends the child.
 
     Args:
-        timing: the file with what was measured before, and afterwards with what was measured now.
-        command: what to start; the order is appended, as JSON (see plan_builder.py).
+        request: what to build.
+        timing: file with the measurements of earlier builds, to which this build adds its own.
+        report: called with the progress.
+        command: the command to start; the request is appended as JSON (see plan_builder.py).
 
     Raises:
-        ModelRefused: TensorRT does not take the model.
-        InferenceFailed: the builder was stopped or crashed.
+        ModelRefused: TensorRT does not accept the model.
+        InferenceFailed: the child was stopped or crashed.
     """
     with tempfile.TemporaryDirectory(prefix="watchline-") as folder:
         plan = Path(folder, "plan")
         asked = {
-            "model": str(order.model),
+            "model": str(request.model),
             "plan": str(plan),
-            "size": order.size,
-            "batch": order.batch,
+            "size": request.size,
+            "batch": request.batch,
             "timing": str(timing),
         }
         with subprocess.Popen(
             [*command, json.dumps(asked)],
-            stdin=subprocess.PIPE,  # closes when this process ends, however it does; the builder ends then
+            stdin=subprocess.PIPE,  # it closes when this process ends for any reason, and then the child ends
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -54,19 +56,19 @@ def build(order: Order, timing: Path, report: Report, command: tuple[str, ...] =
         ) as child:
             try:
                 assert child.stdout is not None, "it was asked for"
-                words = _follow(child.stdout, report)
+                last = _follow(child.stdout, report)
                 code = child.wait()
             finally:
                 child.kill()
         if code:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-            last = f"; its last words: {words}" if words else ""
-            raise InferenceFailed(f"{order.model}: TensorRT's builder {how}, there is no plan{last}")
+            output = f"; its last lines: {last}" if last else ""
+            raise InferenceFailed(f"{request.model}: TensorRT's builder {how}, there is no plan{output}")
         return plan.read_bytes()
 
 
-def _follow(lines: IO[str], report: Report) -> str:
-    """Pass the builder's progress on until it ends. Returns what else it said last. Raises what it reports."""
+def _follow(lines: IO[str], report: OnProgress) -> str:
+    """OnProgress the child's progress until it ends. Returns its last other lines. Raises the error that it reports."""
     others: deque[str] = deque(maxlen=3)
     for line in lines:
         try:
@@ -75,7 +77,7 @@ def _follow(lines: IO[str], report: Report) -> str:
             said = line
         match said:
             case {"phase": str(phase), "done": int(done), "total": int(total)}:
-                report(Progress(phase, done, total))
+                report(BuildProgress(phase, done, total))
             case {"refused": str(reason)}:
                 raise ModelRefused(reason)
             case {"failed": str(reason)}:

@@ -1,4 +1,4 @@
-"""Ask NVIDIA's driver itself what GPUs there are: no library that wraps it needs to be installed."""
+"""Asks NVIDIA's driver directly which GPUs there are, so no library that wraps it needs to be installed."""
 
 import ctypes
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 
 
 class NoDriver(Exception):
-    """There is no driver, or it answers with an error; the message says which."""
+    """There is no driver, or it returns an error; the message says which."""
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """One GPU, its memory, and which instructions it has, e.g. "8.9"."""
+class GpuInfo:
+    """A GPU: its name, its memory, and its compute capability, e.g. "8.9"."""
 
     name: str
     gibibytes: float
@@ -21,17 +21,17 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the driver says. version: the CUDA that it speaks, e.g. "CUDA 12.8"."""
+    """What the driver reports. version: the newest CUDA that it supports, e.g. "CUDA 12.8"."""
 
     version: str
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[GpuInfo, ...]
 
 
 def ask(library: str = "libcuda.so.1") -> Driver:
-    """What the driver says of itself and its GPUs.
+    """Ask the driver for its version and its GPUs.
 
     Raises:
-        NoDriver: there is none, or it fails.
+        NoDriver: there is no driver, or it fails.
     """
     try:
         driver = ctypes.CDLL(library)
@@ -45,13 +45,13 @@ def ask(library: str = "libcuda.so.1") -> Driver:
     return Driver(version, tuple(_gpu(driver, i) for i in range(count.value)))
 
 
-def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
+def _gpu(driver: ctypes.CDLL, index: int) -> GpuInfo:
     device, name, memory = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_size_t()
     _call(driver, "cuDeviceGet", ctypes.byref(device), index)
     _call(driver, "cuDeviceGetName", name, len(name), device)
     _call(driver, "cuDeviceTotalMem_v2", ctypes.byref(memory), device)
     major, minor = (_attribute(driver, device, number) for number in CAPABILITY)
-    return Gpu(name.value.decode(errors="replace"), memory.value / 2**30, f"{major}.{minor}")
+    return GpuInfo(name.value.decode(errors="replace"), memory.value / 2**30, f"{major}.{minor}")
 
 
 def _attribute(driver: ctypes.CDLL, device: ctypes.c_int, number: int) -> int:

@@ -1,7 +1,7 @@
-"""The GPU of this machine for ONNX Runtime's CUDA provider, or what is missing.
+"""Finds the GPU of this machine for ONNX Runtime's CUDA provider, or says what is missing.
 
-Everything is asked for before a session is opened: without a driver or a library, ONNX Runtime prints a page and then
-computes on the CPU.
+Everything is checked before a session is opened, because without a driver or a library, ONNX Runtime prints a page and
+then computes on the CPU.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ from watchline.engines.nvidia.interface import Cuda
 from watchline.engines.onnx_builds import REPLACE
 
 PROVIDER = "CUDAExecutionProvider"
-LISTENING = threading.Lock()  # two threads that redirect the output of the process would not put it back
+REDIRECTING = threading.Lock()  # two threads that redirect the output of the process would not restore it
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where sessions run.
+    """The device that sessions run on.
 
     Attributes:
         name: of the GPU, e.g. "NVIDIA L4".
-        provider, memory: what ONNX Runtime calls the provider that must run, and its memory.
+        provider, memory: ONNX Runtime's names of the provider that must run, and of its memory.
         cuda: memory and streams.
-        open: makes a session, as `onnxruntime.InferenceSession` does. Tests have a fake one (tests/fake_session.py).
+        open: opens a session, as `onnxruntime.InferenceSession` does. Tests have a fake (tests/fake_session.py).
     """
 
     name: str
@@ -42,11 +42,11 @@ class Device:
 
 
 def find_cuda() -> Device:
-    """The first GPU that the driver shows; CUDA_VISIBLE_DEVICES says from outside which one that is.
+    """The first GPU that the driver shows. CUDA_VISIBLE_DEVICES decides which one that is.
 
     Raises:
-        RuntimeUnavailable: there is no driver, no GPU, a driver that is too old, an ONNX Runtime for CPUs, or a library
-            of CUDA is missing.
+        RuntimeUnavailable: there is no driver or no GPU, the driver is too old, ONNX Runtime is built for CPUs, or a
+            library of CUDA is missing.
     """
     try:
         driver = ask()
@@ -78,13 +78,13 @@ def find_cuda() -> Device:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    """ "CUDA 12.8" -> (12, 8). Within a major version an older driver runs what is newer: only that counts."""
+    """ "CUDA 12.8" -> (12,). Only the major version counts: within it, an older driver runs newer libraries."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:1])
 
 
 def _missing_libraries() -> list[str]:
-    """Load CUDA's libraries from where pip installs them, or else the system. Returns those that are not there."""
+    """Load CUDA's libraries from pip's folders, or else from the system. Returns those that are missing."""
     said = io.StringIO()
-    with LISTENING, contextlib.redirect_stdout(said):
+    with REDIRECTING, contextlib.redirect_stdout(said):
         ort.preload_dlls()
     return sorted(set(re.findall(r"Failed to load (?:\S*/)?(lib[^/:\s]+):", said.getvalue())))

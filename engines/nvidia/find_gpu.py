@@ -1,6 +1,6 @@
-"""The GPU of this machine for TensorRT, or what is missing.
+"""Finds the GPU of this machine for TensorRT, or says what is missing.
 
-The driver is asked before TensorRT is touched: TensorRT without a driver ends the process instead of raising.
+The driver is asked before TensorRT is used: TensorRT without a driver ends the process instead of raising.
 """
 
 from watchline.engines.errors import RuntimeUnavailable
@@ -9,7 +9,7 @@ from watchline.engines.nvidia.interface import Gpu
 
 
 def find_gpu() -> Gpu:
-    """The first GPU that the driver shows; CUDA_VISIBLE_DEVICES says from outside which one that is.
+    """The first GPU that the driver shows. CUDA_VISIBLE_DEVICES decides which one that is.
 
     Raises:
         RuntimeUnavailable: there is no driver or no GPU, or TensorRT or CUDA's bindings are missing or too old.

@@ -1,8 +1,8 @@
-"""What running plans needs of a GPU: memory, streams and graphs of CUDA, and TensorRT's engines and contexts.
+"""The interface to a GPU for running plans: CUDA's memory, streams and graphs, and TensorRT's engines and contexts.
 
-The real one is in real.py and cuda_memory.py; tests have a fake, for machines without a GPU (tests/fake_gpu.py).
-Engines and contexts are TensorRT's own objects under their own names, so that nothing stands between the run loop and
-them. Addresses, streams and graphs are whole numbers, as CUDA's C interface has them.
+real.py and cuda_memory.py implement it; tests have a fake for machines without a GPU (tests/fake_gpu.py). Engines and
+contexts are TensorRT's own objects with their own method names, so the run loop needs no wrapper. Addresses, streams
+and graphs are integers, as in CUDA's C interface.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 
-class Shape(Protocol):
+class Dims(Protocol):
     """TensorRT's `Dims`: -1 is a free dimension."""
 
     def __len__(self) -> int: ...
@@ -22,29 +22,29 @@ class Shape(Protocol):
 
 
 class CudaEngine(Protocol):
-    """What is used of `tensorrt.ICudaEngine`: a loaded plan, which many contexts may share."""
+    """The methods of `tensorrt.ICudaEngine` that are used: a loaded plan, which many contexts may share."""
 
     @property
     def num_io_tensors(self) -> int: ...
 
     @property
     def device_memory_size_v2(self) -> int:
-        """Bytes of device memory that a context works in."""
+        """Bytes of working memory that a context needs on the device."""
         ...
 
     def get_tensor_name(self, index: int) -> str: ...
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Any]:
-        """Of an input: the smallest, the usual and the largest shape."""
+        """The smallest, the usual and the largest shape of an input."""
         ...
 
 
 class Context(Protocol):
-    """What is used of `tensorrt.IExecutionContext`. False means that TensorRT refuses, with a line in its log."""
+    """The methods of `tensorrt.IExecutionContext` that are used. False means that TensorRT refuses, and logs why."""
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool: ...
 
-    def get_tensor_shape(self, name: str) -> Shape: ...
+    def get_tensor_shape(self, name: str) -> Dims: ...
 
     def set_tensor_address(self, name: str, memory: int) -> bool: ...
 
@@ -52,27 +52,27 @@ class Context(Protocol):
 
 
 class Cuda(Protocol):
-    """Memory, streams and graphs. Every call raises InferenceFailed, naming it, when CUDA does.
+    """Memory, streams and graphs. A call that fails in CUDA raises InferenceFailed, which names the call.
 
-    Copies and work on a stream are done later, in their order; `synchronise` waits for them.
+    Copies and work on a stream are done later, in order; `synchronise` waits for them.
     """
 
     def allocate(self, size: int) -> int:
-        """`size` bytes on the device; their address."""
+        """Allocate `size` bytes on the device. Returns their address."""
         ...
 
     def free(self, address: int) -> None: ...
 
     def allocate_pinned(self, size: int) -> int:
-        """`size` bytes of the host that are never paged out: the only ones that the device copies by itself."""
+        """Allocate `size` bytes of the host that are never paged out. Only these are copied by the device itself."""
         ...
 
     def free_pinned(self, address: int) -> None: ...
 
-    def mind_own_captures(self) -> None:
-        """This thread allocates, frees and waits as it likes while another thread captures.
+    def exempt_from_captures(self) -> None:
+        """Allow this thread to allocate, free and wait while another thread captures.
 
-        A capture in CUDA's global mode, such as ONNX Runtime's, forbids that to all threads that have not said so.
+        A capture in CUDA's global mode, such as ONNX Runtime's, forbids that to all threads that have not called this.
         """
         ...
 
@@ -87,11 +87,11 @@ class Cuda(Protocol):
     def synchronise(self, stream: int) -> None: ...
 
     def begin_capture(self, stream: int) -> None:
-        """What this thread puts on the stream from now on is recorded and not done."""
+        """Start recording: work that this thread puts on the stream from now on is recorded, and not done."""
         ...
 
     def end_capture(self, stream: int) -> int:
-        """The recording, ready to be launched. The stream is usable again, also when this raises."""
+        """Stop recording. Returns the graph, ready to be launched. The stream is usable again, even if this raises."""
         ...
 
     def launch(self, graph: int, stream: int) -> None: ...
@@ -100,13 +100,13 @@ class Cuda(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a plan is to be built from.
+class BuildRequest:
+    """What a plan is built from.
 
     Attributes:
         model: path of the ONNX file.
         size: (width, height) of the input in pixels.
-        batch: (smallest, largest) number of pictures at once; it is tuned for the largest.
+        batch: (smallest, largest) number of pictures per batch; the plan is tuned for the largest.
     """
 
     model: Path
@@ -115,52 +115,52 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the building of a plan is: step `done` of `total` of a phase, in TensorRT's words."""
+class BuildProgress:
+    """The progress of a build: step `done` of `total` of a phase, with TensorRT's name of the phase."""
 
     phase: str
     done: int
     total: int
 
 
-Report = Callable[[Progress], None]
+OnProgress = Callable[[BuildProgress], None]
 
 
 class TensorRt(Protocol):
-    """The library. Its own messages go to the log."""
+    """The library. Its messages go to the log."""
 
     @property
     def version(self) -> str: ...
 
-    def build(self, order: Order, timing: Path, report: Report) -> bytes:
-        """Build a plan; `timing` is the file that keeps what was measured for the next build.
+    def build(self, request: BuildRequest, timing: Path, report: OnProgress) -> bytes:
+        """Build a plan. `timing` is the file that keeps measurements for the next build.
 
         Raises:
-            ModelRefused: TensorRT does not take the model.
+            ModelRefused: TensorRT does not accept the model.
             InferenceFailed: the build was stopped, or it failed for another reason.
         """
         ...
 
     def load(self, plan: bytes, where: str) -> CudaEngine:
-        """Raises ModelRefused: TensorRT does not take the plan, a file that errors call `where`."""
+        """Load a plan. Errors name the file `where`. Raises ModelRefused: TensorRT does not accept the plan."""
         ...
 
     def context(self, engine: CudaEngine, memory: int, size: int) -> Context:
-        """A context that works in this device memory. Raises InferenceFailed: there is none to be had."""
+        """Create a context with this working memory. Raises InferenceFailed: TensorRT gives none."""
         ...
 
     def complaint(self) -> str:
-        """TensorRT's last error, for when one of its calls says False."""
+        """TensorRT's last error, after a call that returned False."""
         ...
 
     def dtype(self, engine: CudaEngine, name: str) -> np.dtype[Any]:
-        """The type of a tensor's elements. Raises ModelRefused: NumPy has none such."""
+        """The type of a tensor's elements. Raises ModelRefused: NumPy has no such type."""
         ...
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by its name, e.g. "NVIDIA L4", and what works with it."""
+    """A GPU: its name, e.g. "NVIDIA L4", and the libraries that use it."""
 
     name: str
     cuda: Cuda

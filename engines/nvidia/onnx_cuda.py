@@ -3,10 +3,10 @@
     with OnnxCudaEngine(Path("model.onnx"), batch=8) as engine:
         ...
 
-Pictures and outputs cross the bus between pinned buffers and buffers of the device, on the stream that the network
-runs on. What ONNX Runtime does for a number of pictures it records as a CUDA graph: one launch then, where it else
-launches each kernel by itself. Graphs are made for 1, 2, 4, … pictures, when the engine is warmed up, and another
-number runs as the next larger one: on a live stream no number may come for the first time, as that takes long.
+Pictures and outputs are copied between pinned buffers and buffers of the device, on the network's stream. ONNX Runtime
+records its work for a number of pictures as a CUDA graph: then one launch replaces a launch of every kernel. Graphs are
+recorded for 1, 2, 4, … pictures when the engine warms up, and any other number runs as the next larger one. So no graph
+is recorded later, because that takes long and would delay a live stream.
 """
 
 import logging
@@ -22,34 +22,34 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from watchline.engines import metadata
-from watchline.engines.checked import GREY, CheckedEngine, first_line
+from watchline.engines.checked import CheckedEngine, first_line, in_pieces
 from watchline.engines.contract import check_graph, choose_size
 from watchline.engines.errors import EngineError, InferenceFailed, ModelRefused, RuntimeUnavailable
 from watchline.engines.integers import can_be_floats
 from watchline.engines.nvidia.buffers import bytes_of, on_device, on_host
 from watchline.engines.nvidia.find_cuda import Device, find_cuda
 from watchline.engines.onnx_runtime import CPU, SILENT, session_options, would_saturate
+from watchline.engines.runtimes import for_cpus
+from watchline.engines.tasks import IMAGES, TASKS
 
 log = logging.getLogger(__name__)
 
-INPUT = "images"
-NO_GRAPH = -1  # the number by which ONNX Runtime knows a run that is neither recorded nor replayed
-PIXELS = np.dtype(np.uint8)
-QUIET = threading.RLock()
-"""Held while a session opens or closes and while a graph is recorded. A session that opens waits for the whole device,
-and that spoils what another thread records; replays go on meanwhile."""
+NO_GRAPH = -1  # ONNX Runtime's number for a run that is neither recorded nor replayed
+RECORDING = threading.RLock()
+"""Held while a session opens or closes, and while a graph is recorded. A session that opens waits for all work on the
+device, which invalidates a recording in another thread. Replays need no lock."""
 FAILURE = re.compile(r"CU\w+ failure \d+: [^;]+|Failed to allocate memory[^;]*")
 
 
 @dataclass(frozen=True)
-class Settings:
+class CudaSettings:
     """How the CUDA provider computes.
 
     Attributes:
-        graphs: record CUDA graphs, where the model allows it.
-        tf32: round the inputs of FP32 matrix products and convolutions to 10 bits of mantissa, which is faster.
+        graphs: whether CUDA graphs are recorded, if the model allows it.
+        tf32: whether the inputs of FP32 matrix products and convolutions are rounded to 10 bits of mantissa: faster.
         search: how cuDNN's kernels are chosen: "HEURISTIC" at once, "EXHAUSTIVE" by trying all for each new shape.
-        nhwc: convolutions with channels last.
+        nhwc: whether convolutions have channels last.
     """
 
     graphs: bool = True
@@ -60,7 +60,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Ready:
-    """What a run of one number of pictures needs: its buffers, and the number of its graph."""
+    """A prepared run of one number of pictures: its buffers, and the number of its graph."""
 
     binding: ort.IOBinding
     options: ort.RunOptions
@@ -72,16 +72,16 @@ class OnnxCudaEngine(CheckedEngine):
     Args:
         path: of the ONNX file.
         size: (width, height) in pixels, None for the model's own.
-        batch: the most pictures at once, for which there are buffers; larger batches are run in parts.
+        batch: largest number of pictures per run, which decides the size of the buffers. Larger batches are split.
         settings: of the provider.
-        device: None for the GPU that is there.
+        device: None for this machine's GPU.
 
     Raises:
-        ModelNotFound, ModelRefused: see `metadata.read`; or ONNX Runtime does not take the graph, or its CPU part
-            would not compute integers rightly.
+        ModelNotFound, ModelRefused: see `metadata.read`; or ONNX Runtime does not accept the graph, or its operators on
+            the CPU would compute integers wrongly.
         RequestRefused: see `choose_size`.
-        RuntimeUnavailable: see `find_cuda`; or another provider would be the one that runs.
-        InferenceFailed: the GPU has no room.
+        RuntimeUnavailable: see `find_cuda`; or another provider would run the model.
+        InferenceFailed: the GPU has not enough memory.
     """
 
     def __init__(
@@ -89,67 +89,71 @@ class OnnxCudaEngine(CheckedEngine):
         path: Path,
         size: tuple[int, int] | None = None,
         batch: int = 1,
-        settings: Settings = Settings(),
+        settings: CudaSettings = CudaSettings(),
         device: Device | None = None,
     ) -> None:
         model = metadata.parse(path)
         about = metadata.of(model, str(path))
         shape = check_graph(model.graph, about, str(path))
-        if not can_be_floats(model.graph):  # the provider leaves integer operators to the CPU
+        if not can_be_floats(model.graph):  # the provider runs integer operators on the CPU
             would_saturate(model.graph, str(path))
         size = choose_size(shape, about, size, str(path))
         fixed = shape.batch if isinstance(shape.batch, int) else None
         self._device = device or find_cuda()
-        super().__init__(
-            str(path), about, size, f"onnxruntime {ort.__version__} {self._device.provider} {self._device.name}", fixed
-        )
+        runtime = f"onnxruntime {ort.__version__} {self._device.provider} {self._device.name}"
+        super().__init__(str(path), about, size, runtime, fixed, shape.others)
         self._path, self._settings, self._graphs = path, settings, settings.graphs
         self._options = session_options(shape, size, threads=1)
         self._most = fixed or batch
         self._sizes = [fixed] if fixed else [*_powers_of_two(below=batch), batch]
         self._cuda = self._device.cuda
-        self._cuda.mind_own_captures()
+        self._separate()
+
+    def _separate(self) -> None:
+        """Open a session, a stream and buffers for this engine."""
+        self._cuda.exempt_from_captures()
         self._ready: dict[int, Ready] = {}
         self._buffers: dict[str, int] = {}
         self._pinned: dict[str, NDArray[Any]] = {}
-        with QUIET, ExitStack() as self._held:
+        with RECORDING, ExitStack() as self._held:
             self._stream = self._cuda.create_stream()
             self._held.callback(self._cuda.destroy_stream, self._stream)
-            self._add_buffer(INPUT, (size[1], size[0], 3), PIXELS)
+            for tensor in TASKS[self.metadata.task].inputs:
+                self._add_buffer(tensor.name, self._rows[tensor.name], np.dtype(tensor.dtype))
             self._session = self._open()
             self._held = self._held.pop_all()
 
-    def _run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        self._cuda.mind_own_captures()  # whichever thread this is
+    def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        self._cuda.exempt_from_captures()  # in the thread that calls
         try:
-            parts = [self._run_part(batch[first : first + self._most]) for first in range(0, len(batch), self._most)]
+            pieces = [self._run_piece(piece) for piece in in_pieces(inputs, self._most)]
         except EngineError:
             raise
         except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
             raise InferenceFailed(f"{self._where}: {self.runtime} failed: {_short(error)}") from error
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        if len(pieces) == 1:
+            return pieces[0]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in names}
 
     def warm_up(self) -> None:
-        """Runs each number of pictures that is made ready."""
-        width, height = self.size
+        """Prepare and run each number of pictures that has a graph."""
         for count in self._sizes:
-            self.infer(np.full((count, height, width, 3), GREY, np.uint8))
+            self.infer(self._blank(count))
 
     def _release(self) -> None:
-        with suppress(InferenceFailed):  # after an error of the device every call fails, and the first one was told
-            self._cuda.mind_own_captures()
+        with suppress(InferenceFailed):  # after an error of the device every call fails; the first one was raised
+            self._cuda.exempt_from_captures()
             self._cuda.synchronise(self._stream)
         self._ready.clear()
         self._pinned.clear()
-        with QUIET, suppress(InferenceFailed):
-            del self._session  # before the stream and the buffers that it works with
+        with RECORDING, suppress(InferenceFailed):
+            del self._session  # before the stream and the buffers that it uses
             self._held.close()
 
-    def _run_part(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        count = len(batch)
-        self._pinned[INPUT][:count] = batch
+    def _run_piece(self, inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        count = len(inputs[IMAGES.name])
+        for name, rows in inputs.items():
+            self._pinned[name][:count] = rows
         size = next(size for size in self._sizes if size >= count)
         ready = self._ready.get(size) or self._prepared(size)
         self._copy_in(count)
@@ -161,18 +165,19 @@ class OnnxCudaEngine(CheckedEngine):
         return {name: self._pinned[name][:count].copy() for name in self._names}
 
     def _copy_in(self, count: int) -> None:
-        pinned = self._pinned[INPUT]
-        self._cuda.copy_to_device(self._buffers[INPUT], pinned.ctypes.data, pinned[:count].nbytes, self._stream)
+        for name in self._rows:
+            pinned = self._pinned[name]
+            self._cuda.copy_to_device(self._buffers[name], pinned.ctypes.data, pinned[:count].nbytes, self._stream)
 
     def _prepared(self, count: int) -> Ready:
-        with QUIET:
+        with RECORDING:
             return self._prepare(count)
 
     def _prepare(self, count: int) -> Ready:
-        """Bind the buffers for so many pictures, and record their graph."""
+        """Bind the buffers for `count` pictures, and record their graph."""
         if self._names[0] not in self._buffers:
             self._add_outputs(count)
-        binding = self._bound_input(count)
+        binding = self._bound_inputs(count)
         for name in self._names:
             pinned = self._pinned[name]
             shape = [count, *pinned.shape[1:]]
@@ -188,8 +193,8 @@ class OnnxCudaEngine(CheckedEngine):
         return ready
 
     def _add_outputs(self, count: int) -> None:
-        """Buffers for the outputs, whose shapes show in a run whose outputs ONNX Runtime puts where it likes."""
-        binding = self._bound_input(count)
+        """Add buffers for the outputs. Their shapes are known after a run with outputs that ONNX Runtime allocates."""
+        binding = self._bound_inputs(count)
         for name in self._names:
             binding.bind_output(name, self._device.memory, 0)
         self._copy_in(count)
@@ -197,20 +202,22 @@ class OnnxCudaEngine(CheckedEngine):
         for name, output in zip(self._names, binding.copy_outputs_to_cpu(), strict=True):
             self._add_buffer(name, output.shape[1:], output.dtype)
 
-    def _bound_input(self, count: int) -> ort.IOBinding:
+    def _bound_inputs(self, count: int) -> ort.IOBinding:
         binding = self._session.io_binding()
-        shape = [count, *self._pinned[INPUT].shape[1:]]
-        binding.bind_input(INPUT, self._device.memory, 0, PIXELS, shape, self._buffers[INPUT])
+        for name, row in self._rows.items():
+            binding.bind_input(
+                name, self._device.memory, 0, self._pinned[name].dtype, [count, *row], self._buffers[name]
+            )
         return binding
 
     def _add_buffer(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """For `_most` pictures or their outputs, each of this shape: on the device, and pinned on the host."""
+        """Add buffers for `_most` arrays of this shape: on the device, and pinned on the host."""
         shape = (self._most, *shape)
         self._buffers[name] = on_device(self._cuda, self._held, max(1, bytes_of(shape, dtype)))
         self._pinned[name] = on_host(self._cuda, self._held, shape, dtype)
 
     def _open(self) -> ort.InferenceSession:
-        """A session; without graphs if the model does not allow them."""
+        """Open a session; without graphs if the model does not allow them."""
         try:
             return self._session_with(self._graphs)
         except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
@@ -225,14 +232,14 @@ class OnnxCudaEngine(CheckedEngine):
             return session
 
     def _without_graphs(self, error: Exception) -> None:
-        """Go on in a session that records none, as a run in the old one was spoilt by it."""
+        """Continue in a new session without graphs, because the failed recording has invalidated the old one."""
         self._warn(error)
         self._graphs = False
         self._ready.clear()
         self._session = self._open()
 
     def _session_with(self, graphs: bool) -> ort.InferenceSession:
-        ort.set_default_logger_severity(SILENT)  # of what is not a session's: all of it is raised too
+        ort.set_default_logger_severity(SILENT)  # messages of no session; all of them are raised as errors too
         wanted = {
             "user_compute_stream": str(self._stream),
             "enable_cuda_graph": str(int(graphs)),
@@ -255,12 +262,12 @@ class OnnxCudaEngine(CheckedEngine):
     def _refused(self, error: Exception) -> Exception:
         if isinstance(error, RuntimeUnavailable):
             return error
-        if FAILURE.search(str(error)):  # which says nothing of the model
+        if FAILURE.search(str(error)):  # a failure of the GPU, not of the model
             return InferenceFailed(f"{self._where}: {self.runtime} cannot begin: {_short(error)}")
         return ModelRefused(f"{self._where}: {self.runtime} does not take it: {_short(error)}")
 
     def _warn(self, error: Exception) -> None:
-        log.warning("%s: runs without CUDA graphs, which costs some time a batch: %s", self._where, _short(error))
+        log.warning("%s: runs without CUDA graphs, which costs some time per batch: %s", self._where, _short(error))
 
 
 def _powers_of_two(below: int) -> list[int]:
@@ -268,19 +275,28 @@ def _powers_of_two(below: int) -> list[int]:
 
 
 def _short(error: Exception) -> str:
-    """What CUDA, cuDNN or cuBLAS say, out of the page that ONNX Runtime makes of it; of other errors the first line."""
+    """The message of CUDA, cuDNN or cuBLAS from ONNX Runtime's long text; of other errors, the first line."""
     failure = FAILURE.search(str(error))
     return failure[0].strip() if failure else first_line(error)
 
 
 def _run_options(graph: int, wait: bool) -> ort.RunOptions:
-    """graph: its number, or NO_GRAPH. wait: until all is computed; else the stream is waited for by who asked."""
+    """Args: graph, its number or NO_GRAPH; wait, whether the run waits for its results, or the caller does."""
     options = ort.RunOptions()
     options.add_run_config_entry("gpu_graph_id", str(graph))
     options.add_run_config_entry("disable_synchronize_execution_providers", str(int(not wait)))
     return options
 
 
+def load(path: Path, size: tuple[int, int] | None, threads: int, batch: int) -> OnnxCudaEngine:
+    """The engine of a file, on the GPU of this machine. It has no use for threads."""
+    try:
+        device = find_cuda()
+    except RuntimeUnavailable as error:
+        raise RuntimeUnavailable(f"{path}: {error}; or run it by {for_cpus()}") from error
+    return OnnxCudaEngine(path, size, batch, device=device)
+
+
 def version() -> str:
-    """E.g. "1.31.1, CUDA 13.0 (NVIDIA L4)". Raises RuntimeUnavailable, see `find_cuda`."""
+    """Versions and GPU, e.g. "1.31.1, CUDA 13.0 (NVIDIA L4)". Raises RuntimeUnavailable, see `find_cuda`."""
     return f"{ort.__version__}, CUDA {ort.cuda_version} ({find_cuda().name})"

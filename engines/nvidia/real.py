@@ -1,6 +1,6 @@
-"""The real GPU: TensorRT, 10.12 or later, and CUDA (cuda_memory.py). find_gpu.py gives it, after asking the driver.
+"""The real GPU: TensorRT, 10.12 or later, and CUDA (cuda_memory.py). find_gpu.py returns it, after asking the driver.
 
-Only what 10.12 and 11 have in common is used: strongly typed networks, named tensors, `execute_async_v3`.
+It uses only the API that 10.12 and 11 have in common: strongly typed networks, named tensors, `execute_async_v3`.
 """
 
 import threading
@@ -14,7 +14,7 @@ import tensorrt as trt
 from watchline.engines.errors import InferenceFailed, ModelRefused, RuntimeUnavailable
 from watchline.engines.nvidia import build_process
 from watchline.engines.nvidia.cuda_memory import CudaMemory
-from watchline.engines.nvidia.interface import Context, CudaEngine, Gpu, Order, Report
+from watchline.engines.nvidia.interface import BuildRequest, Context, CudaEngine, Gpu, OnProgress
 from watchline.engines.nvidia.tensor_rt_log import messages
 
 OLDEST = (10, 12)
@@ -22,7 +22,7 @@ OLDEST = (10, 12)
 
 @cache
 def real(name: str) -> Gpu:
-    """The GPU of this name, which is there. Raises RuntimeUnavailable: TensorRT is too old."""
+    """The GPU of this name, which exists. Raises RuntimeUnavailable: TensorRT is too old."""
     if tuple(int(part) for part in trt.__version__.split(".")[:2]) < OLDEST:
         raise RuntimeUnavailable(
             f"TensorRT {trt.__version__} is too old, expected {'.'.join(map(str, OLDEST))} or later: "
@@ -32,16 +32,16 @@ def real(name: str) -> Gpu:
 
 
 class NvidiaTensorRt:
-    """The TensorRt protocol (interface.py)."""
+    """Implements the TensorRt protocol (interface.py)."""
 
     def __init__(self) -> None:
         self.version = trt.__version__
         self._messages = messages()
         self._runtime = trt.Runtime(self._messages)
-        self._lock = threading.Lock()  # workers make their contexts of one engine at the same time
+        self._lock = threading.Lock()  # workers create contexts of one engine at the same time
 
-    def build(self, order: Order, timing: Path, report: Report) -> bytes:
-        return build_process.build(order, timing, report)
+    def build(self, request: BuildRequest, timing: Path, report: OnProgress) -> bytes:
+        return build_process.build(request, timing, report)
 
     def load(self, plan: bytes, where: str) -> CudaEngine:
         engine = self._runtime.deserialize_cuda_engine(plan)
@@ -50,7 +50,7 @@ class NvidiaTensorRt:
         return engine
 
     def context(self, engine: CudaEngine, memory: int, size: int) -> Context:
-        real = cast(trt.ICudaEngine, engine)  # `load` gave it
+        real = cast(trt.ICudaEngine, engine)  # `load` returned it
         with self._lock:
             context = real.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:

@@ -1,4 +1,4 @@
-"""For a process that works for another one: end when that one ends, however it does."""
+"""Ends a child process when its parent ends, for any reason."""
 
 import os
 import sys
@@ -6,12 +6,12 @@ import threading
 
 
 def die_with_the_parent() -> None:
-    """Watch the standard input, whose other end the parent holds until it is gone or done with this process."""
+    """Watch the standard input. The parent holds its other end until it ends or no longer needs this process."""
 
     stdin = sys.stdin.fileno()
 
     def wait() -> None:
-        os.read(stdin, 1)  # sys.stdin has a lock, which a thread that waits would hold when the interpreter ends
+        os.read(stdin, 1)  # not sys.stdin.read: it would hold a lock when the interpreter ends
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

@@ -1,6 +1,6 @@
 """A Darknet .cfg as typed layers: what each section asks for.
 
-Sizes are worked out in darknet_plan, numbers are read in darknet_weights.
+Sizes are worked out in darknet_layout, numbers are read in darknet_weights.
 """
 
 from collections.abc import Callable
@@ -89,7 +89,7 @@ class Ending(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head(Layer):
+class DetectionHead(Layer):
     """`anchors`: (width, height) of each box that a cell guesses."""
 
     anchors: tuple[tuple[float, float], ...]
@@ -97,21 +97,21 @@ class Head(Layer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Region(Head):
+class Region(DetectionHead):
     """YOLOv2's: anchors in cells; class scores by softmax, or each by a sigmoid."""
 
     softmax: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Yolo(Head):
+class Yolo(DetectionHead):
     """YOLOv3's: anchors in pixels of the input; `scale_xy` stretches a cell's reach (YOLOv4)."""
 
     scale_xy: float
 
 
 @dataclass(frozen=True)
-class Network:
+class DarknetNetwork:
     """A whole .cfg. `width` and `height`: of the input in pixels. `name`: of the file, for errors."""
 
     name: str
@@ -120,7 +120,7 @@ class Network:
     layers: tuple[Layer, ...]
 
 
-def read(path: Path) -> Network:
+def read(path: Path) -> DarknetNetwork:
     """Parse a .cfg.
 
     Raises:
@@ -140,7 +140,7 @@ def read(path: Path) -> Network:
             "expected the .cfg of a detector"
         )
     width, height = _net(found[0])
-    return Network(str(path), width, height, tuple(_layer(section) for section in found[1:]))
+    return DarknetNetwork(str(path), width, height, tuple(_layer(section) for section in found[1:]))
 
 
 def _net(section: Section) -> tuple[int, int]:

@@ -3,7 +3,7 @@
     model = darknet.export(Path("yolov2.cfg"), Path("yolov2.weights"), Request("yolov2"))
     onnx.save(model, "yolov2.onnx")
 
-No torch is needed. The way there: darknet_text and darknet_cfg read what the layers are, darknet_plan lays them out,
+No torch is needed. The way there: darknet_text and darknet_cfg read what the layers are, darknet_layout lays them out,
 darknet_weights reads the numbers and darknet_graph writes the graph.
 """
 
@@ -16,7 +16,7 @@ from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.darknet import cfg as darknet_cfg
 from watchline.export.darknet import graph as darknet_graph
-from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet import layout as darknet_layout
 from watchline.export.darknet import weights as darknet_weights
 from watchline.export.digest import sha256
 from watchline.export.request import Request
@@ -42,7 +42,7 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
             part that cannot be exported.
         ExportRefused: the labels or the size that are asked for do not fit.
     """
-    plan = darknet_plan.plan(darknet_cfg.read(cfg), request.size)
+    plan = darknet_layout.plan(darknet_cfg.read(cfg), request.size)
     labels = labels_for(plan.classes, request.labels, {}, plan.name)
     model = darknet_graph.build(plan, darknet_weights.convolutions(weights, plan))
     about = Metadata(

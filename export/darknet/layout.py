@@ -13,12 +13,12 @@ from watchline.engines.contract import MAX_SIDE
 from watchline.export.darknet.cfg import (
     Avgpool,
     Convolutional,
+    DarknetNetwork,
+    DetectionHead,
     Dropout,
     Ending,
-    Head,
     Layer,
     Maxpool,
-    Network,
     Reorg,
     Route,
     Shortcut,
@@ -28,7 +28,7 @@ from watchline.export.errors import CheckpointRefused, ExportRefused
 
 
 @dataclass(frozen=True)
-class Shape:
+class MapShape:
     """Of a feature map in cells. `pixels`: of the input on a cell's side, where layers divide sizes exactly."""
 
     channels: int
@@ -38,7 +38,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Step:
+class LayerStep:
     """A layer in its place. `reads`: layers whose output it takes, by number; -1 is the picture.
 
     `shape`: of what it gives, None for a head or an ending, which no layer can read.
@@ -46,12 +46,12 @@ class Step:
 
     layer: Layer
     reads: tuple[int, ...]
-    inputs: tuple[Shape, ...]
-    shape: Shape | None
+    inputs: tuple[MapShape, ...]
+    shape: MapShape | None
 
 
 @dataclass(frozen=True)
-class Plan:
+class Layout:
     """A network at one size.
 
     Attributes:
@@ -65,13 +65,13 @@ class Plan:
 
     name: str
     size: tuple[int, int]
-    steps: tuple[Step, ...]
+    steps: tuple[LayerStep, ...]
     stride: int
     free: bool
     classes: int
 
 
-def plan(network: Network, size: tuple[int, int] | None = None) -> Plan:
+def plan(network: DarknetNetwork, size: tuple[int, int] | None = None) -> Layout:
     """Lay the network out.
 
     Args:
@@ -85,9 +85,9 @@ def plan(network: Network, size: tuple[int, int] | None = None) -> Plan:
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         error = ExportRefused if size else CheckpointRefused
         raise error(f"{network.name}: the input is {width} x {height}; expected sides of 1..{MAX_SIDE} pixels")
-    picture = Shape(3, height, width, Fraction(1))
+    picture = MapShape(3, height, width, Fraction(1))
     _check_first(network.layers[0])
-    steps: list[Step] = []
+    steps: list[LayerStep] = []
     for index, layer in enumerate(network.layers):
         reads = _reads(layer, index)
         inputs = tuple(picture if i < 0 else _readable(steps[i], i, layer) for i in reads)
@@ -96,13 +96,13 @@ def plan(network: Network, size: tuple[int, int] | None = None) -> Plan:
             raise CheckpointRefused(
                 f"{layer.where}: it gives {shape.width} x {shape.height} cells; expected at most {MAX_SIDE} a side"
             )
-        steps.append(Step(layer, reads, inputs, shape))
+        steps.append(LayerStep(layer, reads, inputs, shape))
     stride = math.lcm(*(step.shape.pixels.numerator for step in steps if step.shape))
     exact = all(_divides(step.layer) for step in steps)
     fits = width % stride == 0 and height % stride == 0
     if size and exact and not fits:
         raise ExportRefused(f"{network.name}: asked for {width} x {height}; expected multiples of {stride} pixels")
-    return Plan(
+    return Layout(
         name=network.name,
         size=(width, height),
         steps=tuple(steps),
@@ -135,7 +135,7 @@ def _reads(layer: Layer, index: int) -> tuple[int, ...]:
     return reads
 
 
-def _readable(step: Step, index: int, reader: Layer) -> Shape:
+def _readable(step: LayerStep, index: int, reader: Layer) -> MapShape:
     if step.shape is None:
         raise CheckpointRefused(
             f"{reader.where}: it reads layer {index}, which gives no feature map ({step.layer.where}); "
@@ -144,7 +144,7 @@ def _readable(step: Step, index: int, reader: Layer) -> Shape:
     return step.shape
 
 
-def _shape(layer: Layer, inputs: tuple[Shape, ...]) -> Shape | None:
+def _shape(layer: Layer, inputs: tuple[MapShape, ...]) -> MapShape | None:
     first = inputs[0]
     match layer:
         case Convolutional():
@@ -157,7 +157,7 @@ def _shape(layer: Layer, inputs: tuple[Shape, ...]) -> Shape | None:
         case Maxpool():
             return _windows(layer, first, first.channels, layer.size - layer.padding)
         case Avgpool():
-            return Shape(first.channels, 1, 1, Fraction(1))
+            return MapShape(first.channels, 1, 1, Fraction(1))
         case Route():
             return _joined(layer, inputs)
         case Reorg():
@@ -167,10 +167,10 @@ def _shape(layer: Layer, inputs: tuple[Shape, ...]) -> Shape | None:
             return first
         case Upsample():
             height, width = first.height * layer.stride, first.width * layer.stride
-            return Shape(first.channels, height, width, first.pixels / layer.stride)
+            return MapShape(first.channels, height, width, first.pixels / layer.stride)
         case Dropout():
             return first
-        case Head():
+        case DetectionHead():
             _check_head(layer, first)
             return None
         case Ending():
@@ -178,7 +178,7 @@ def _shape(layer: Layer, inputs: tuple[Shape, ...]) -> Shape | None:
     raise AssertionError(f"no shape for {type(layer).__name__}")
 
 
-def _windows(layer: Convolutional | Maxpool, before: Shape, channels: int, reach: int) -> Shape:
+def _windows(layer: Convolutional | Maxpool, before: MapShape, channels: int, reach: int) -> MapShape:
     """Where a window of `reach` cells (the kernel less the padding) fits, `stride` cells apart."""
     height, width = ((side - reach) // layer.stride + 1 for side in (before.height, before.width))
     if min(height, width) < 1:
@@ -186,7 +186,7 @@ def _windows(layer: Convolutional | Maxpool, before: Shape, channels: int, reach
             f"{layer.where}: its window of {layer.size} does not fit into {before.width} x {before.height} cells; "
             "expected a larger input or a smaller `size`"
         )
-    return Shape(channels, height, width, before.pixels * layer.stride)
+    return MapShape(channels, height, width, before.pixels * layer.stride)
 
 
 def _divides(layer: Layer) -> bool:
@@ -201,7 +201,7 @@ def _divides(layer: Layer) -> bool:
     return True
 
 
-def _joined(layer: Route, inputs: tuple[Shape, ...]) -> Shape:
+def _joined(layer: Route, inputs: tuple[MapShape, ...]) -> MapShape:
     _same_size(layer, inputs)
     for shape in inputs:
         if shape.channels % layer.groups:
@@ -211,10 +211,10 @@ def _joined(layer: Route, inputs: tuple[Shape, ...]) -> Shape:
             )
     first = inputs[0]
     channels = sum(shape.channels // layer.groups for shape in inputs)
-    return Shape(channels, first.height, first.width, first.pixels)
+    return MapShape(channels, first.height, first.width, first.pixels)
 
 
-def _same_size(layer: Layer, inputs: tuple[Shape, ...]) -> None:
+def _same_size(layer: Layer, inputs: tuple[MapShape, ...]) -> None:
     sizes = [f"{shape.width} x {shape.height}" for shape in inputs]
     if len(set(sizes)) > 1:
         raise CheckpointRefused(
@@ -222,17 +222,17 @@ def _same_size(layer: Layer, inputs: tuple[Shape, ...]) -> None:
         )
 
 
-def _reorganised(layer: Reorg, before: Shape) -> Shape:
+def _reorganised(layer: Reorg, before: MapShape) -> MapShape:
     side = layer.stride
     if before.channels % side**2 or before.height % side or before.width % side:
         raise CheckpointRefused(
             f"{layer.where}: it reads {before.channels} channels of {before.width} x {before.height} cells; expected "
             f"channels that {side**2} divides and sides that stride={side} divides"
         )
-    return Shape(before.channels * side**2, before.height // side, before.width // side, before.pixels * side)
+    return MapShape(before.channels * side**2, before.height // side, before.width // side, before.pixels * side)
 
 
-def _check_head(layer: Head, before: Shape) -> None:
+def _check_head(layer: DetectionHead, before: MapShape) -> None:
     count, numbers = len(layer.anchors), 5 + layer.classes
     if before.channels != count * numbers:
         raise CheckpointRefused(
@@ -241,8 +241,8 @@ def _check_head(layer: Head, before: Shape) -> None:
         )
 
 
-def _classes(network: Network) -> int:
-    heads = [layer for layer in network.layers if isinstance(layer, Head)]
+def _classes(network: DarknetNetwork) -> int:
+    heads = [layer for layer in network.layers if isinstance(layer, DetectionHead)]
     counts = {head.classes for head in heads}
     if len(counts) > 1:
         raise CheckpointRefused(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.export.darknet.cfg import Convolutional
-from watchline.export.darknet.layout import Plan
+from watchline.export.darknet.layout import Layout
 from watchline.export.darknet.text import looks_like
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused
 
@@ -32,7 +32,7 @@ class Convolution:
     bias: NDArray[np.float32]
 
 
-def convolutions(path: Path, plan: Plan) -> Iterator[Convolution]:
+def convolutions(path: Path, plan: Layout) -> Iterator[Convolution]:
     """What each [convolutional] of the plan multiplies with and adds, one at a time so that memory stays small.
 
     Raises (while iterating; what the file's size shows, before anything is read):

@@ -4,12 +4,12 @@ Outputs are logits (B, N, C + 1), the last column "no object", and boxes (B, N, 
 RGB with ImageNet's mean and deviation. The official weights number COCO's classes 0..90; the eighty with names stay.
 """
 
-from watchline.export.class_names import COCO_IDS, COLUMNS
-from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Detections, Family, corners
-from watchline.export.detectors.network import Network, in_unit
+from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs, corners
+from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
+from watchline.ops.coco import ID_COUNT, IDS
 
 
-def _places(network: Network) -> tuple[int, int] | None:
+def _places(network: ThirdPartyNetwork) -> tuple[int, int] | None:
     """Of logits and boxes among the outputs: scores beyond 0..1 and boxes within, as many rows of each."""
     arrays = list(network.tried.values())
     if len(arrays) < 2 or any(array.ndim != 3 or not array.size for array in arrays[:2]):
@@ -21,12 +21,12 @@ def _places(network: Network) -> tuple[int, int] | None:
     return 1 - boxes, boxes
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """Logits and boxes in 0..1."""
     return _places(network) is not None
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """Softmax over the classes and "no object", which goes."""
     places = _places(build.network)
     assert places, "the outputs were found to fit"
@@ -34,10 +34,10 @@ def decode(build: Build) -> Detections:
     logits, boxes = (outputs[place] for place in places)
     classes = build.network.shapes[places[0]][2] - 1
     scores = logits.softmax()[..., :classes]
-    if classes == COCO_IDS and len(build.asked or ()) != COCO_IDS:
-        scores, classes = scores.take(COLUMNS, axis=2), len(COLUMNS)
+    if classes == ID_COUNT and len(build.asked or ()) != ID_COUNT:
+        scores, classes = scores.take(IDS, axis=2), len(IDS)
     found = corners(build.graph, boxes[..., :2], boxes[..., 2:]) * build.sides()
-    return Detections(found, scores, build.labels(classes))
+    return FamilyOutputs(found, scores, build.labels(classes))
 
 
 FAMILY = Family(

@@ -14,13 +14,14 @@ import numpy as np
 import onnx
 
 from watchline.engines import metadata
-from watchline.engines.checked import SLACK, first_line
+from watchline.engines.checked import first_line
 from watchline.engines.contract import check_size
 from watchline.engines.engine import Metadata
 from watchline.engines.errors import ModelRefused, RequestRefused
+from watchline.engines.tasks import SLACK
 from watchline.export.detectors.families import FAMILIES
 from watchline.export.detectors.family import Build, Family
-from watchline.export.detectors.network import Network, open_network, run
+from watchline.export.detectors.network import ThirdPartyNetwork, open_network, run
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
 from watchline.export.surgery import Graph
@@ -93,7 +94,7 @@ def export(path: Path, family: str, request: Request) -> onnx.ModelProto:
     return model
 
 
-def _settled(network: Network, rules: Family) -> tuple[Network, int]:
+def _settled(network: ThirdPartyNetwork, rules: Family) -> tuple[ThirdPartyNetwork, int]:
     """The network with sides that are fixed or free for good, and the stride for the metadata.
 
     A model has one number for its size, so sides that differ are fixed. Raises ExportRefused for a size between
@@ -112,7 +113,7 @@ def _settled(network: Network, rules: Family) -> tuple[Network, int]:
     return fixed, math.gcd(rules.stride, width, height)
 
 
-def _prove(model: onnx.ModelProto, network: Network, family: str) -> None:
+def _prove(model: onnx.ModelProto, network: ThirdPartyNetwork, family: str) -> None:
     """Run the result on a picture of noise. Raises CheckpointRefused for what no detector of the family gives."""
     width, height = network.size
     noise = np.random.default_rng(2).integers(0, 256, (network.batch, height, width, 3), np.uint8)
@@ -126,5 +127,5 @@ def _prove(model: onnx.ModelProto, network: Network, family: str) -> None:
         raise CheckpointRefused(f"{network.where}: its scores lie in {low:.3g}..{high:.3g}; expected 0..1; {remedy}")
 
 
-def _describe(network: Network) -> str:
+def _describe(network: ThirdPartyNetwork) -> str:
     return ", ".join(f"`{name}` {array.shape}" for name, array in network.tried.items())

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.export.class_names import labels_for
-from watchline.export.detectors.network import MASK, Network
+from watchline.export.detectors.network import MASK, ThirdPartyNetwork
 from watchline.export.surgery import Graph, Value
 from watchline.ops.letterbox import GREY
 
@@ -16,7 +16,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
-class Detections:
+class FamilyOutputs:
     """What a family makes of a network.
 
     Attributes:
@@ -41,7 +41,7 @@ class Build:
         asked: the labels that the user gave, if any.
     """
 
-    network: Network
+    network: ThirdPartyNetwork
     graph: Graph
     images: Value
     asked: tuple[str, ...] | None
@@ -110,8 +110,8 @@ class Family:
     """
 
     expects: str
-    fits: Callable[[Network], bool]
-    decode: Callable[[Build], Detections]
+    fits: Callable[[ThirdPartyNetwork], bool]
+    decode: Callable[[Build], FamilyOutputs]
     resize: str
     pad: tuple[int, int, int] = GREY
     stride: int = 32

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Detections, Family
+from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs
 from watchline.export.detectors.grid import cells, count
-from watchline.export.detectors.network import Network, in_unit
+from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
 from watchline.export.surgery import Value
 
 BINS = 8
@@ -20,7 +20,7 @@ SIDES = 4 * BINS
 STRIDES, PLUS = (8, 16, 32), (8, 16, 32, 64)
 
 
-def pairs(network: Network, strides: Sequence[int]) -> list[tuple[int, int]] | None:
+def pairs(network: ThirdPartyNetwork, strides: Sequence[int]) -> list[tuple[int, int]] | None:
     """Places of scores and distributions of each map among the outputs; None where they are not there.
 
     Of two outputs with as many rows, the distributions are the one with 32 columns, or the second if both have.
@@ -61,7 +61,7 @@ def boxes(build: Build, distributions: Value, strides: Sequence[int], offset: fl
     return build.graph.concat([low, high], axis=-1)
 
 
-def _strides(network: Network) -> Sequence[int] | None:
+def _strides(network: ThirdPartyNetwork) -> Sequence[int] | None:
     """Of the network's maps; None if it is none of ours."""
     if network.producer == "PaddlePaddle":  # PicoDet's outputs are those of the Plus, but decoded otherwise
         return None
@@ -76,12 +76,12 @@ def _strides(network: Network) -> Sequence[int] | None:
     return None
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """Scores and distributions of three or four maps, apart or in one."""
     return _strides(network) is not None
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """Scores are in 0..1 already; boxes by `boxes`."""
     strides = _strides(build.network) or STRIDES
     outputs = build.run(rgb=False, mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1])
@@ -93,7 +93,7 @@ def decode(build: Build) -> Detections:
         classes = build.network.shapes[0][2] - SIDES
         scores, sides = outputs[0][..., :classes], outputs[0][..., classes:]
     offset = 0.5 if len(strides) == len(STRIDES) else 0.0
-    return Detections(boxes(build, sides, strides, offset), scores, build.labels(classes))
+    return FamilyOutputs(boxes(build, sides, strides, offset), scores, build.labels(classes))
 
 
 FAMILY = Family(

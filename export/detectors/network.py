@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference, version_converter
 
 from watchline.engines import metadata
-from watchline.engines.checked import SLACK, first_line
+from watchline.engines.checked import first_line
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.errors import ModelNotFound, ModelRefused
+from watchline.engines.tasks import SLACK
 from watchline.export.class_names import read_literal
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
@@ -36,7 +37,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureInput:
     """The input of a network that takes the picture. None is a dimension that the file leaves free.
 
     Attributes:
@@ -60,7 +61,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Network:
+class ThirdPartyNetwork:
     """What is known of a stranger's network.
 
     Attributes:
@@ -77,7 +78,7 @@ class Network:
 
     where: str
     model: onnx.ModelProto
-    picture: Picture
+    picture: PictureInput
     masked: bool
     size: tuple[int, int]
     tried: Arrays
@@ -96,7 +97,7 @@ class Network:
         return self.picture.batch or 1
 
 
-def open_network(path: Path, size: tuple[int, int] | None = None) -> Network:
+def open_network(path: Path, size: tuple[int, int] | None = None) -> ThirdPartyNetwork:
     """Open an ONNX file that is not ours, and run it once.
 
     Args:
@@ -126,7 +127,7 @@ def open_network(path: Path, size: tuple[int, int] | None = None) -> Network:
     _check_numbers(model.graph, where)
     model = _raised(model, feeds, tried, where)
     model, picture = _with_free_batch(model, picture, masked, size, (feeds, tried))
-    return Network(where, model, picture, masked, size, tried, properties, model.producer_name, sha256(path))
+    return ThirdPartyNetwork(where, model, picture, masked, size, tried, properties, model.producer_name, sha256(path))
 
 
 def _check_numbers(graph: onnx.GraphProto, where: str) -> None:
@@ -171,7 +172,7 @@ def _drop_weights_from_inputs(graph: onnx.GraphProto) -> None:
     graph.input.extend(kept)
 
 
-def _inputs(graph: onnx.GraphProto, where: str) -> tuple[Picture, bool]:
+def _inputs(graph: onnx.GraphProto, where: str) -> tuple[PictureInput, bool]:
     """The input that takes the picture, and whether there is a mask. Raises CheckpointRefused for anything else."""
     masks = [value for value in graph.input if value.name == MASK]
     rest = [value for value in graph.input if value.name != MASK]
@@ -180,7 +181,7 @@ def _inputs(graph: onnx.GraphProto, where: str) -> tuple[Picture, bool]:
         dtype = helper.tensor_dtype_to_np_dtype(rest[0].type.tensor_type.elem_type)
         sizes = dict(zip(layout, shapes[0], strict=True))
         if dtype in (*FLOATS, np.uint8):
-            return Picture(rest[0].name, np.dtype(dtype), layout, sizes.get("N", 1), sizes["H"], sizes["W"]), bool(
+            return PictureInput(rest[0].name, np.dtype(dtype), layout, sizes.get("N", 1), sizes["H"], sizes["W"]), bool(
                 masks
             )
     found = ", ".join(f"`{value.name}` {_show(dims)}" for value, dims in zip(rest, shapes, strict=True)) or "none"
@@ -211,7 +212,9 @@ def _show(dims: list[int | None]) -> str:
     return f"({', '.join('any' if dim is None else str(dim) for dim in dims)})"
 
 
-def _size(picture: Picture, asked: tuple[int, int] | None, properties: dict[str, str], where: str) -> tuple[int, int]:
+def _size(
+    picture: PictureInput, asked: tuple[int, int] | None, properties: dict[str, str], where: str
+) -> tuple[int, int]:
     """(width, height) to work with: the file's fixed sides, else what is asked for, else what the file names."""
     named = read_literal(properties.get("imgsz", ""))  # Ultralytics: [height, width]
     if isinstance(named, list) and len(named) == 2 and all(type(n) is int for n in named):
@@ -230,7 +233,9 @@ def _size(picture: Picture, asked: tuple[int, int] | None, properties: dict[str,
     return size[0], size[1]
 
 
-def _feeds(picture: Picture, masked: bool, batch: int, size: tuple[int, int], noise: np.random.Generator) -> Arrays:
+def _feeds(
+    picture: PictureInput, masked: bool, batch: int, size: tuple[int, int], noise: np.random.Generator
+) -> Arrays:
     shape = picture.shape(batch, size)
     if picture.dtype == np.uint8:
         feeds: Arrays = {picture.name: noise.integers(0, 256, shape, np.uint8)}
@@ -284,14 +289,14 @@ def _drop_empty_arguments(graph: onnx.GraphProto) -> None:
 
 
 def _with_free_batch(
-    model: onnx.ModelProto, picture: Picture, masked: bool, size: tuple[int, int], one: tuple[Arrays, Arrays]
-) -> tuple[onnx.ModelProto, Picture]:
+    model: onnx.ModelProto, picture: PictureInput, masked: bool, size: tuple[int, int], one: tuple[Arrays, Arrays]
+) -> tuple[onnx.ModelProto, PictureInput]:
     """The model with a free batch if that works, else fixed at its own; and its input.
 
     Args: one, a batch that the model was fed with, and what came out.
     """
     own = picture.batch or 1
-    fixed = Picture(picture.name, picture.dtype, picture.layout, own, picture.height, picture.width)
+    fixed = PictureInput(picture.name, picture.dtype, picture.layout, own, picture.height, picture.width)
     if "N" not in picture.layout:
         return model, fixed
     free = model
@@ -315,7 +320,7 @@ def _with_free_batch(
     )
     if not right:
         return model, fixed
-    return free, Picture(picture.name, picture.dtype, picture.layout, None, picture.height, picture.width)
+    return free, PictureInput(picture.name, picture.dtype, picture.layout, None, picture.height, picture.width)
 
 
 def _free_batch(model: onnx.ModelProto, own: int) -> None:

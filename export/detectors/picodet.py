@@ -4,26 +4,26 @@ Scores (B, n, C) and distributions (B, n, 32) of four maps, as NanoDet's, seen f
 BGR with ImageNet's mean and deviation; the picture is stretched.
 """
 
-from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Detections, Family
+from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs
 from watchline.export.detectors.nanodet import boxes, joined, pairs
-from watchline.export.detectors.network import Network
+from watchline.export.detectors.network import ThirdPartyNetwork
 
 STRIDES = (8, 16, 32, 64)
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """Scores and distributions of four maps."""
     return pairs(network, STRIDES) is not None
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """Scores are in 0..1 already; boxes as NanoDet's."""
     places = pairs(build.network, STRIDES)
     assert places, "the outputs were found to fit"
     outputs = build.run(rgb=False, mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1])
     scores, sides = joined(build, outputs, places)
     classes = build.network.shapes[places[0][0]][2]
-    return Detections(boxes(build, sides, STRIDES, offset=0.5), scores, build.labels(classes))
+    return FamilyOutputs(boxes(build, sides, STRIDES, offset=0.5), scores, build.labels(classes))
 
 
 FAMILY = Family(

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.export.class_names import COCO_IDS, COLUMNS, KNOWN, own_names
-from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Detections, Family, one_hot
-from watchline.export.detectors.network import Network, in_unit
+from watchline.export.class_names import KNOWN, own_names
+from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs, one_hot
+from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
 from watchline.export.surgery import Value
+from watchline.ops.coco import ID_COUNT, IDS
 
 UNIT = 2.0  # boxes in 0..1 reach over the edge, but not so far; in pixels they do
 UNIT_RANGE = (255.0, 255.0, 255.0)
@@ -35,7 +36,7 @@ class _Form:
     classes: int | None
 
 
-def _form(network: Network) -> _Form | None:
+def _form(network: ThirdPartyNetwork) -> _Form | None:
     names, arrays = list(network.tried), list(network.tried.values())
     boxes = [i for i, a in enumerate(arrays) if a.ndim >= 2 and a.shape[-1] == 4 and a.dtype.kind == "f"]
     boxes.sort(key=lambda i: "box" not in names[i].lower())
@@ -55,12 +56,12 @@ def _form(network: Network) -> _Form | None:
     return None
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """Boxes, scores, and classes or a column for each."""
     return _form(network) is not None
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """By the form, see the table above."""
     form = _form(build.network)
     assert form, "the outputs were found to fit"
@@ -69,7 +70,7 @@ def decode(build: Build) -> Detections:
     return _rows(build, form, form.classes)
 
 
-def _columns(build: Build, form: _Form) -> Detections:
+def _columns(build: Build, form: _Form) -> FamilyOutputs:
     """Every box with a score for each class."""
     tried = list(build.network.tried.values())
     outputs = build.run(rgb=True, mean=(127, 127, 127), std=(128, 128, 128))
@@ -80,13 +81,13 @@ def _columns(build: Build, form: _Form) -> Detections:
     named = build.asked or own_names(build.network.properties, build.network.where)
     expected = {len(named)} if named else set(KNOWN)
     if columns - 1 in expected:
-        return Detections(boxes, scores[..., 1:], build.labels(columns - 1))
-    if columns == COCO_IDS and named is None:
-        return Detections(boxes, scores.take(COLUMNS, axis=2), build.labels(len(COLUMNS)))
-    return Detections(boxes, scores, build.labels(columns))
+        return FamilyOutputs(boxes, scores[..., 1:], build.labels(columns - 1))
+    if columns == ID_COUNT and named is None:
+        return FamilyOutputs(boxes, scores.take(IDS, axis=2), build.labels(len(IDS)))
+    return FamilyOutputs(boxes, scores, build.labels(columns))
 
 
-def _rows(build: Build, form: _Form, classes: int) -> Detections:
+def _rows(build: Build, form: _Form, classes: int) -> FamilyOutputs:
     """Every box with its one class, after suppression."""
     network = build.network
     tensorflow = network.picture.dtype == np.uint8
@@ -104,8 +105,8 @@ def _rows(build: Build, form: _Form, classes: int) -> Detections:
     labels = build.labels(len(names) if names else max(KNOWN))  # the outputs do not tell how many
     numbers = np.arange(1, len(labels) + 1)  # 0 is the background
     if names is None and (tensorflow or torchvision):
-        numbers = np.array(COLUMNS)
-    return Detections(boxes, _spread(outputs[form.scores], outputs[classes], numbers, not torchvision), labels)
+        numbers = np.array(IDS)
+    return FamilyOutputs(boxes, _spread(outputs[form.scores], outputs[classes], numbers, not torchvision), labels)
 
 
 def _spread(scores: Value, classes: Value, numbers: NDArray[np.int64], batched: bool) -> Value:

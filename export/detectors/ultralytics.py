@@ -10,9 +10,9 @@ All are in pixels of the input, scores in 0..1. Pixels are RGB in 0..1, the pict
 import numpy as np
 
 from watchline.export.class_names import KNOWN, own_names
-from watchline.export.detectors.family import Build, Detections, Family, corners, one_hot
+from watchline.export.detectors.family import Build, Family, FamilyOutputs, corners, one_hot
 from watchline.export.detectors.grid import count
-from watchline.export.detectors.network import Network, in_unit
+from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
 from watchline.export.errors import CheckpointRefused
 
 PYRAMIDS = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))  # usual, P6, P2, YOLOv3-tiny
@@ -20,7 +20,7 @@ ANCHORS = 3  # a cell, in YOLOv5
 UNIT = (255.0, 255.0, 255.0)
 
 
-def _form(network: Network) -> str | None:
+def _form(network: ThirdPartyNetwork) -> str | None:
     if len(network.shapes) != 1 or len(network.shapes[0]) != 3:
         return None
     (tried,) = network.tried.values()
@@ -33,12 +33,12 @@ def _form(network: Network) -> str | None:
     return "best" if b == 6 and a not in totals and in_unit(tried[..., 4]) else None
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """One output, in one of the three forms."""
     return _form(network) is not None
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """By the form of the output."""
     network = build.network
     if (task := network.properties.get("task", "detect")) != "detect":
@@ -56,8 +56,8 @@ def decode(build: Build) -> Detections:
         case _:
             names = build.asked or own_names(network.properties, network.where)
             labels = build.labels(len(names) if names else max(KNOWN))  # the output does not tell how many
-            return Detections(out[..., :4], one_hot(out[..., 4:5], out[..., 5:], np.arange(len(labels))), labels)
-    return Detections(corners(build.graph, out[..., :2], out[..., 2:4]), scores, labels)
+            return FamilyOutputs(out[..., :4], one_hot(out[..., 4:5], out[..., 5:], np.arange(len(labels))), labels)
+    return FamilyOutputs(corners(build.graph, out[..., :2], out[..., 2:4]), scores, labels)
 
 
 FAMILY = Family(

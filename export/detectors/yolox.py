@@ -6,15 +6,15 @@ exporter's --decode_in_inference has them in pixels already, which their size te
 
 import numpy as np
 
-from watchline.export.detectors.family import Build, Detections, Family, corners
+from watchline.export.detectors.family import Build, Family, FamilyOutputs, corners
 from watchline.export.detectors.grid import cells, count
-from watchline.export.detectors.network import Network, in_unit
+from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
 
 STRIDES = (8, 16, 32)
 FAR = 8  # cells: raw centres lie around their own cell, those in pixels half a picture from the corner on average
 
 
-def fits(network: Network) -> bool:
+def fits(network: ThirdPartyNetwork) -> bool:
     """One output (B, N, 5 + C), N the cells of three maps, all but the first four columns in 0..1."""
     match list(network.tried.values()):
         case [out] if out.ndim == 3:
@@ -23,7 +23,7 @@ def fits(network: Network) -> bool:
     return False
 
 
-def decode(build: Build) -> Detections:
+def decode(build: Build) -> FamilyOutputs:
     """Centre = (offset + cell) stride, size = e^s stride, score = objectness x class."""
     (out,) = build.run(rgb=False)  # (B, N, 5 + C)
     (tried,) = build.network.tried.values()
@@ -34,7 +34,7 @@ def decode(build: Build) -> Detections:
         centre = (out[..., :2] + places) * strides
         size = out[..., 2:4].exp() * strides
     scores = out[..., 4:5] * out[..., 5:]
-    return Detections(corners(build.graph, centre, size), scores, build.labels(tried.shape[-1] - 5))
+    return FamilyOutputs(corners(build.graph, centre, size), scores, build.labels(tried.shape[-1] - 5))
 
 
 FAMILY = Family(

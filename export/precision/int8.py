@@ -9,7 +9,7 @@ whose steps would show. Layers that rounding hurts most stay as they are (sensit
 products fit 16 bits, as x86 without VNNI needs it; layers whose input channels have no neighbours, the first ones with
 three colours, stay as they are too.
 
-The targets differ in where values are rounded, and in how:
+The forms, called after the runtime that each is for, differ in where values are rounded, and in how:
 
 - "onnxruntime": on every tensor between layers, since it computes in INT8 only what has rounded inputs and outputs, but
   not before a Relu or Clip, which it takes together with the layer before; to uint8 with an offset.
@@ -19,9 +19,10 @@ The targets differ in where values are rounded, and in how:
   to int8 without offset, at opset 19.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,12 +34,15 @@ from watchline.export.errors import ExportFailed, ExportRefused
 from watchline.export.precision import layers, sensitivity
 from watchline.export.precision.layers import CARRIERS, JOINS, Layers, data_inputs
 from watchline.export.precision.ranges import Progress, Range, observe
-from watchline.export.precision.rounding import RoundedWeight, Step, comes_in_pairs, is_depthwise, of_range, of_weight
+from watchline.export.precision.rounding import (
+    QuantStep,
+    RoundedWeight,
+    comes_in_pairs,
+    is_depthwise,
+    of_range,
+    of_weight,
+)
 
-Target = Literal["onnxruntime", "openvino", "tensorrt"]
-
-# 13 is the first with steps for each channel.
-OPSETS: dict[Target, int] = {"onnxruntime": 13, "openvino": 13, "tensorrt": 19}
 IR_VERSION = 9  # that came with opset 19
 ARITHMETIC = JOINS - {"Concat"} | frozenset(
     "Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Softplus Mish Elu Selu Gelu".split()
@@ -51,7 +55,7 @@ FUSED = {"Relu", "Clip"}
 def quantise(
     model: onnx.ModelProto,
     batches: Sequence[NDArray[np.uint8]],
-    target: Target,
+    form: str,
     progress: Progress = lambda done, total: None,
 ) -> onnx.ModelProto:
     """The model with its layers in INT8; same input, outputs and metadata, but for the figures, which were FP32's.
@@ -59,20 +63,20 @@ def quantise(
     Args:
         model: in FP32, under the contract of engines.
         batches: (1, H, W, 3) uint8 BGR, pictures like those that the model is for, fitted as its metadata says.
-        target: the runtime that it is for.
+        form: a key of FORMS.
         progress: called with how many pictures were looked at, and of how many.
 
     Raises:
         ExportRefused: there are no pictures, or nothing in the model that INT8 is for.
         ExportFailed: NaN or infinity comes up in FP32 already, or all layers are hurt by rounding.
     """
-    small = _at_least(OPSETS[target], layers.prepared(model))
+    way = FORMS[form]
+    small = _at_least(way.opset, layers.prepared(model))
     graph = small.graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     weighted = layers.find(graph).weighted
-    on_cpu = target != "tensorrt"
-    alone = _alone(graph, weights) & weighted if on_cpu else frozenset()
-    heavy = [node for node in graph.node if node.output[0] in weighted - alone and _in_int8(node, target)]
+    alone = _alone(graph, weights) & weighted if way.on_cpu else frozenset()
+    heavy = [node for node in graph.node if node.output[0] in weighted - alone and _in_int8(node, way.on_cpu)]
     if not heavy:
         raise ExportRefused(
             "the model has no layer that INT8 is for there, unless it is in FP16 or INT8 already; keep it as it is"
@@ -80,14 +84,15 @@ def quantise(
     found = layers.find(graph, without=alone)
     if (count := graph.input[0].type.tensor_type.shape.dim[0].dim_value) > 1:  # the only batch that it takes
         batches = [np.repeat(batch, count, axis=0) for batch in batches]
-    places = _places(graph, found, target)
+    places = way.places(graph, found, _users(graph))
     convolved = {node.input[0]: None for node in heavy if node.op_type == "Conv"}
     ranges, means = observe(small, list(places), list(convolved), batches, progress)
-    steps = {name: of_range(seen.low, seen.high, not on_cpu) for name, seen in _shared(graph, found, ranges).items()}
-    rounded = {node.output[0]: of_weight(node, weights, means.get(node.input[0]), on_cpu) for node in heavy}
+    seen = _shared(graph, found, ranges)
+    steps = {name: of_range(values.low, values.high, not way.on_cpu) for name, values in seen.items()}
+    rounded = {node.output[0]: of_weight(node, weights, means.get(node.input[0]), way.on_cpu) for node in heavy}
     hurt = sensitivity.hurt(small, heavy, rounded, steps, batches)
     exact: set[str] = set()
-    if on_cpu:
+    if way.on_cpu:
         exact = _exact(graph, found, {node.input[0] for node in heavy if node.output[0] in hurt})
         hurt |= {node.output[0] for node in heavy if node.input[0] in exact}
     if len(hurt) == len(heavy):
@@ -96,7 +101,7 @@ def quantise(
             "calibrate on pictures of what the model is for, or keep FP32 or FP16"
         )
     kept = {key: weight for key, weight in rounded.items() if key not in hurt}
-    places = _places(graph, layers.find(graph, without=hurt | alone), target)
+    places = way.places(graph, layers.find(graph, without=hurt | alone), _users(graph))
     places = {name: users for name, users in places.items() if name in steps and name not in exact}
     _Rewriting(graph).rewrite(kept, places, steps)
     about = metadata.from_properties({prop.key: prop.value for prop in small.metadata_props}, "the model")
@@ -104,15 +109,13 @@ def quantise(
     return small
 
 
-def _in_int8(node: onnx.NodeProto, target: Target) -> bool:
+def _in_int8(node: onnx.NodeProto, on_cpu: bool) -> bool:
     """Whether a weighted layer is computed in INT8: all but ConvTranspose.
 
     And, on CPUs, but for matrix products without a bias: OpenVINO 2026.4 computes nonsense where one's output is
     rounded again.
     """
-    return node.op_type == "Conv" or (
-        node.op_type in ("Gemm", "MatMul") and (len(node.input) > 2 or target == "tensorrt")
-    )
+    return node.op_type == "Conv" or (node.op_type in ("Gemm", "MatMul") and (len(node.input) > 2 or not on_cpu))
 
 
 def _alone(graph: onnx.GraphProto, weights: Mapping[str, NDArray[Any]]) -> frozenset[str]:
@@ -133,14 +136,13 @@ Places = dict[str, set[str]]
 """Tensors to round, each with the nodes that take it rounded, by the name of their first output."""
 
 
-def _places(graph: onnx.GraphProto, found: Layers, target: Target) -> Places:
+def _users(graph: onnx.GraphProto) -> Places:
+    """All tensors."""
     users: Places = {}
     for node in graph.node:
         for name in node.input:
             users.setdefault(name, set()).add(node.output[0])
-    if target == "tensorrt":
-        return _at_weights(graph, found, users)
-    return _everywhere(graph, found, users, whole_activations=target == "openvino")
+    return users
 
 
 def _everywhere(graph: onnx.GraphProto, found: Layers, users: Places, whole_activations: bool) -> Places:
@@ -175,13 +177,35 @@ def _at_weights(graph: onnx.GraphProto, found: Layers, users: Places) -> Places:
     """What goes into weighted layers; and of a sum of two, of which one comes straight from such a layer, the other."""
     places: Places = {}
     for node in (node for node in graph.node if node in found):
-        if node.output[0] in found.weighted and _in_int8(node, "tensorrt"):
+        if node.output[0] in found.weighted and _in_int8(node, on_cpu=False):
             places.setdefault(node.input[0], set()).add(node.output[0])
         elif node.op_type == "Add" and node.input[0] != node.input[1]:
             straight = [name in found.weighted and len(users[name]) == 1 for name in node.input]
             if any(straight):
                 places.setdefault(node.input[1 - straight.index(True)], set()).add(node.output[0])
     return places
+
+
+@dataclass(frozen=True)
+class Form:
+    """How values are rounded for a runtime.
+
+    Attributes:
+        opset: the least that it needs; 13 is the first with steps for each channel.
+        on_cpu: whether sums of two products must fit 16 bits, and activations are uint8.
+        places: of a graph, its layers and who takes its tensors, where values are rounded.
+    """
+
+    opset: int
+    on_cpu: bool
+    places: Callable[[onnx.GraphProto, Layers, Places], Places]
+
+
+FORMS = {
+    "onnxruntime": Form(13, True, partial(_everywhere, whole_activations=False)),
+    "openvino": Form(13, True, partial(_everywhere, whole_activations=True)),
+    "tensorrt": Form(19, False, _at_weights),
+}
 
 
 def _shared(graph: onnx.GraphProto, found: Layers, ranges: dict[str, Range]) -> dict[str, Range]:
@@ -201,7 +225,7 @@ class _Rewriting:
         self._nodes: list[onnx.NodeProto] = []
         self._rounded: dict[str, str] = {}  # a tensor's name, and that of its rounded form
 
-    def rewrite(self, weights: dict[str, RoundedWeight], places: Places, steps: dict[str, Step]) -> None:
+    def rewrite(self, weights: dict[str, RoundedWeight], places: Places, steps: dict[str, QuantStep]) -> None:
         """Round weights, by the first output of their layers, and tensors at their places by their steps."""
         for node in list(self._graph.node):
             key = node.output[0]
@@ -216,7 +240,7 @@ class _Rewriting:
         del self._graph.value_info[:]  # it may speak of the nodes that were there before
         layers.drop_unused(self._graph)
 
-    def _activation(self, name: str, step: Step) -> str:
+    def _activation(self, name: str, step: QuantStep) -> str:
         if name not in self._rounded:
             parameters = self._parameters(name, step.step, step.zero)
             self._nodes.append(helper.make_node("QuantizeLinear", [name, *parameters], [f"{name}/int8"]))

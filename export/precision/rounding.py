@@ -16,7 +16,7 @@ PAIR = 128  # 255 · 128 < 2**15: two neighbours that sum up to more do not fit 
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class QuantStep:
     """How an activation is rounded: number = (integer - zero) · step.
 
     Attributes:
@@ -50,13 +50,13 @@ class RoundedWeight:
         return np.asarray(self.integers * self.step.reshape(shape), np.float32)
 
 
-def of_range(low: float, high: float, symmetric: bool) -> Step:
+def of_range(low: float, high: float, symmetric: bool) -> QuantStep:
     """The finest step with which low..high, and 0, can be told: int8 about 0 if symmetric, else uint8."""
     low, high = min(low, 0.0), max(high, 0.0)
     if symmetric:
-        return Step(_step(np.asarray(max(-low, high) / WIDEST)), np.asarray(0, np.int8))
+        return QuantStep(_step(np.asarray(max(-low, high) / WIDEST)), np.asarray(0, np.int8))
     step = _step(np.asarray((high - low) / 255))
-    return Step(step, np.asarray(np.clip(np.round(-low / step), 0, 255), np.uint8))
+    return QuantStep(step, np.asarray(np.clip(np.round(-low / step), 0, 255), np.uint8))
 
 
 def of_weight(

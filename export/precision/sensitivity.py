@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from watchline.export.precision.ranges import session
-from watchline.export.precision.rounding import RoundedWeight, Step
+from watchline.export.precision.rounding import QuantStep, RoundedWeight
 
 LIMIT = 0.04  # length of a layer's error by the length of its output; 0.035 is the worst where INT8 costs nothing
 PICTURES = 10  # that it is measured on; the ranking hardly changes with more
@@ -22,7 +22,7 @@ def hurt(
     model: onnx.ModelProto,
     heavy: Sequence[onnx.NodeProto],
     weights: Mapping[str, RoundedWeight],
-    steps: Mapping[str, Step],
+    steps: Mapping[str, QuantStep],
     batches: Sequence[NDArray[np.uint8]],
 ) -> frozenset[str]:
     """The layers whose error is above LIMIT, by the name of their first output.
@@ -41,7 +41,7 @@ def errors(
     model: onnx.ModelProto,
     heavy: Sequence[onnx.NodeProto],
     weights: Mapping[str, RoundedWeight],
-    steps: Mapping[str, Step],
+    steps: Mapping[str, QuantStep],
     batches: Sequence[NDArray[np.uint8]],
 ) -> dict[str, float]:
     """By layer, the length (L2) of what rounding its input and its weight changes, by the length of its output."""

@@ -21,7 +21,7 @@ from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, Settings
+from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
 
 MAX_SCALE = 1e5  # pixels: an anchor larger than any picture
 TESTED_BEFORE = 2000  # anchors that go into the suppression of proposals
@@ -98,7 +98,7 @@ def load(path: Path) -> FasterRCNN:
         if outputs < 2 or not scales or not all(0 < scale < MAX_SCALE for scale in scales):
             raise ValueError(f"{outputs - 1} classes, and anchors of {scales} pixels")
         with torch.device("meta"):  # VGG-16 has half a gigabyte of numbers that would be drawn for nothing
-            model = FasterRCNN(TRUNKS[trunk](hidden), outputs - 1, Settings(scales=scales, before=TESTED_BEFORE))
+            model = FasterRCNN(TRUNKS[trunk](hidden), outputs - 1, RegionSettings(scales=scales, before=TESTED_BEFORE))
         model.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: it is no Faster R-CNN on {trunk}: {_reason(error)}") from error

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
+from watchline.engines.tasks import TASKS
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
@@ -29,7 +30,7 @@ from watchline.models.fcn import FCN
 from watchline.models.mask_rcnn import maskrcnn_resnet50_fpn
 from watchline.models.ssd import SSD300
 from watchline.models.ssdlite import SSDLite
-from watchline.ops.coco import COCO
+from watchline.ops.coco import COCO, ID_COUNT, IDS
 from watchline.ops.voc import VOC
 
 Shapes = Mapping[str, Sequence[int]]
@@ -37,8 +38,6 @@ Build = Callable[[int, Shapes, list[int] | None], nn.Module]  # classes, shapes 
 Colour = tuple[float, float, float]  # RGB in 0..1
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
-VOID = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)  # of the 91 columns of COCO's networks, those that are no class
-COCO_COLUMNS = [column for column in range(1, 91) if column not in VOID]
 # Trained when torchvision's frozen normalisation had no epsilon, and run without one there ever since.
 WITHOUT_EPSILON = ("258fb6c6", "bf2d0c1e")  # how the sha256 of its own fasterrcnn_ and maskrcnn_resnet50_fpn begin
 RENAMED = (  # names as they were before torchvision 0.13, and since then
@@ -60,7 +59,9 @@ class _Arch:
         stride: other sides are multiples of it; None if there are none.
         resize: rule of the letterbox.
         mean, std: of its pixels.
-        outputs: of the graph, by name; the dimensions of all but the first are fixed.
+        task: of the graph.
+        more: outputs beside those of the task.
+        background: whether it is a label.
     """
 
     build: Build
@@ -71,12 +72,26 @@ class _Arch:
     rows: int = 1
     mean: Colour = MEAN
     std: Colour = STD
-    outputs: tuple[str, ...] = ("boxes", "scores")
+    task: str = "detect"
+    more: tuple[str, ...] = ()
+    background: bool = False
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Of the graph, by name; the dimensions of all but the first are fixed."""
+        return (*TASKS[self.task].names, *self.more)
 
 
 _ROI_CLASSES = "roi_heads.box_predictor.cls_score.weight"
 _FIRST_READER = "head.classification_head.module_list.0"
 _TAIL = "backbone.features.1.0.3.0.weight"  # of SSDlite: 160 channels, or 80 if the tail is reduced
+
+
+def _fcn(layers: int) -> _Arch:
+    return _Arch(
+        lambda n, *_: FCN(layers, n), "classifier.4.weight", 520, 8, "stretch", task="segment", background=True
+    )
+
 
 _ARCHS = {
     "fasterrcnn_resnet50_fpn": _Arch(
@@ -91,10 +106,10 @@ _ARCHS = {
         800,
         32,
         "letterbox",
-        outputs=("boxes", "scores", "masks"),
+        more=("masks",),
     ),
-    "fcn_resnet50": _Arch(lambda n, *_: FCN(50, n), "classifier.4.weight", 520, 8, "stretch", outputs=("classes",)),
-    "fcn_resnet101": _Arch(lambda n, *_: FCN(101, n), "classifier.4.weight", 520, 8, "stretch", outputs=("classes",)),
+    "fcn_resnet50": _fcn(50),
+    "fcn_resnet101": _fcn(101),
     "ssd300_vgg16": _Arch(
         lambda n, _, told: SSD300(n, told),
         f"{_FIRST_READER}.weight",
@@ -168,7 +183,7 @@ def export(path: Path, arch: str, request: Request) -> onnx.ModelProto:
     model = trace(_Deployed(network, about), size, {name: {0: "batch"} for name in about.outputs}, free=False)
     description = Metadata(
         name=request.name,
-        task="segment" if "classes" in about.outputs else "detect",
+        task=about.task,
         labels=labels,
         imgsz=max(size),
         stride=about.stride or about.size,
@@ -275,10 +290,9 @@ def _labels(
     Raises:
         ExportRefused: there are names for another number of classes, or none for so many.
     """
-    segments = "classes" in about.outputs
-    columns = classes if segments else classes - 1
-    if not segments and classes == 91 and (asked is None or len(asked) == len(COCO)):
-        return asked or tuple(COCO), COCO_COLUMNS
+    columns = classes if about.background else classes - 1
+    if not about.background and classes == ID_COUNT and (asked is None or len(asked) == len(COCO)):
+        return asked or tuple(COCO), IDS
     if asked is None and classes == len(VOC) + 1:
-        return ("background", *VOC) if segments else tuple(VOC), None
+        return ("background", *VOC) if about.background else tuple(VOC), None
     return labels_for(columns, asked, {}, str(path)), None

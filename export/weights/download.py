@@ -43,7 +43,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """Attributes:
     start: where its bytes belong in the file: where they were asked for, or 0.
     total: bytes of the whole file; None if the server does not say.
@@ -58,7 +58,7 @@ class Answer:
 
 
 @contextmanager
-def ask(url: str, start: int, tag: str | None, patience: Patience) -> Iterator[Answer]:
+def ask(url: str, start: int, tag: str | None, patience: Patience) -> Iterator[Response]:
     """Ask for a file from the byte `start` on, if it still has the `tag`; else for all of it.
 
     Raises:
@@ -79,7 +79,7 @@ def ask(url: str, start: int, tag: str | None, patience: Patience) -> Iterator[A
             begin, total = 0, _length(response)
         if begin != start and begin:
             raise Denied("sends other bytes than it was asked for")
-        yield Answer(begin, total, _strong(response.headers.get("ETag")), _chunks(response, patience))
+        yield Response(begin, total, _strong(response.headers.get("ETag")), _chunks(response, patience))
 
 
 def _open(url: str, start: int, tag: str | None, patience: Patience) -> HTTPResponse | None:

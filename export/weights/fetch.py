@@ -6,21 +6,20 @@ The bytes so far are in NAME.part, what they are of in NAME.part.json; NAME itse
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from watchline.export.errors import ExportError
 from watchline.export.weights.catalogue import File
 from watchline.export.weights.download import Denied, Lost, Patience, ask
+from watchline.files import locked
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,9 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         if target.exists():
             return _checked(target, file)
-        with _locked(folder / f"{file.name}.part") as handle:
-            part = _Part(handle, folder / f"{file.name}.part", file.digest)
+        path = folder / f"{file.name}.part"
+        with locked(path, lambda: log.warning("%s: another process downloads it: waiting", path)) as handle:
+            part = _Part(handle, path, file.digest)
             if target.exists():  # another process was faster
                 part.remove()
                 return _checked(target, file)
@@ -128,22 +128,6 @@ class _Part:
         os.fsync(self._handle.fileno())
         self._path.replace(target)
         self._note.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[BinaryIO]:
-    """The file, open for adding; another process that has it is waited for."""
-    while True:
-        with path.open("ab+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.warning("%s: another process downloads it: waiting", path)
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            # Whoever had the lock may have given the file its final name, or removed it.
-            if path.exists() and os.path.samestat(os.fstat(handle.fileno()), path.stat()):
-                yield handle
-                return
 
 
 def _fill(part: _Part, file: File, progress: Progress, patience: Patience) -> None:

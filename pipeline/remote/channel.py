@@ -1,8 +1,8 @@
 """Channels: messages between this process and a stage in another process or on another host, by ZeroMQ.
 
-A hub has a Dialer (DEALER), a stage a Listener (ROUTER), over ipc:// or tcp://. Each belongs to one thread, which polls
-it with `receive`; other threads may only `wake` that thread. A message is a header and raw parts. Nothing here looks
-into them.
+The client has a Dialer (DEALER), the server a Listener (ROUTER), over ipc:// or tcp://. Each belongs to one thread,
+which polls it with `receive`; other threads may only `wake` that thread. A message is a header and raw parts. Nothing
+here looks into them.
 """
 
 import ipaddress
@@ -21,18 +21,15 @@ from zmq.utils.monitor import parse_monitor_message
 
 Bytes = NDArray[np.uint8]
 
-LARGEST_PART = 1 << 29  # bytes; what claims to be larger cuts its connection
+LARGEST_PART = 1 << 29  # bytes; a message that claims more cuts its connection
 LARGEST_HEADER = 1 << 22
 WAITING = 64  # messages that wait in each direction of a connection
-AT_ONCE = 64  # messages that one `receive` returns at most
+AT_ONCE = 64  # the most messages that one `receive` returns
 RECONNECT_MS = 50, 1000  # first and longest wait between attempts, before there is a connection
-CONNECT_MS = 1000  # that one attempt takes at most
-FAREWELL_MS = 200  # that the last messages have to leave
-SILENT_MS = (
-    5_000,
-    15_000,
-)  # how often a listener asks whether a connection still stands; how long it waits for an answer
-ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a key may come in
+CONNECT_MS = 1000  # the most that one attempt takes
+FAREWELL_MS = 200  # that the last messages have to be sent after `close`
+SILENT_MS = 5_000, 15_000  # how often a listener asks for a heartbeat; how long it waits for one
+ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a key is allowed
 _HANDSHAKE_FAILED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH,
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
@@ -47,7 +44,7 @@ class Keys:
 
     Attributes:
         secret: this side's own.
-        peers: public keys of the other side: the stage's, for a hub; those that may come in, for a stage.
+        peers: public keys of the other side: for a client the server's, for a server those of the clients it allows.
     """
 
     secret: bytes = field(repr=False)
@@ -56,10 +53,10 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message that came.
+    """A message that arrived.
 
     Attributes:
-        peer: from whom, as a listener's `send` takes it.
+        peer: the sender, as a listener's `send` takes it.
         header: empty if it was missing or too large.
         parts: (bytes,) uint8 each.
     """
@@ -76,7 +73,7 @@ def new_keys() -> tuple[bytes, bytes]:
 
 
 def public_of(secret: bytes) -> bytes:
-    """The public key that belongs to a secret one."""
+    """The public key of a secret one."""
     return zmq.curve_public(secret)
 
 
@@ -108,11 +105,11 @@ def is_loopback(address: str) -> bool:
 
 
 class Port:
-    """What both ends share: one socket at a time, and a poll that other threads can wake.
+    """What a dialer and a listener share: one socket at a time, and a poll that other threads can wake.
 
     Args:
-        kind: of the socket, as ZeroMQ numbers them.
-        largest: bytes that a part may have.
+        kind: ZeroMQ's number of the socket's kind.
+        largest: the most bytes of a part.
     """
 
     def __init__(self, kind: int, largest: int) -> None:
@@ -131,20 +128,20 @@ class Port:
         try:
             self._waker.send(b"\0")
         except BlockingIOError:
-            return  # it is being woken already
+            return  # a wake-up is waiting already
 
     def watch(self, descriptor: int) -> None:
-        """Make `receive` return when there is something to read, or the end, at a file descriptor."""
+        """Make `receive` return when a file descriptor has something to read, or has reached its end."""
         self._poller.register(descriptor, zmq.POLLIN)
         self._watched.add(descriptor)
 
     def unwatch(self, descriptor: int) -> None:
-        """Watch it no longer; before it is closed."""
+        """Stop watching a descriptor; it has to be called before the descriptor is closed."""
         self._poller.unregister(descriptor)
         self._watched.discard(descriptor)
 
     def receive(self, timeout: float) -> tuple[list[Arrival], set[int]]:
-        """Wait up to `timeout` seconds until something comes, somebody wakes us or a watched descriptor is readable.
+        """Wait up to `timeout` seconds for a message, a `wake` or a watched descriptor that is readable.
 
         Returns:
             the messages, and the watched descriptors that are readable.
@@ -157,7 +154,10 @@ class Port:
         return arrived, self._watched & ready.keys()
 
     def send(self, header: bytes, parts: Sequence[Bytes] = (), peer: bytes = b"") -> bool:
-        """Send a message. Returns whether there was room for it; if not, it was not sent. To nobody there is room."""
+        """Send a message. Returns whether there was room for it; if not, it was not sent.
+
+        A message to a peer that is gone is dropped, and there was room for it.
+        """
         if self._socket is None:
             return False
         address = [peer] if self._kind == zmq.ROUTER else []
@@ -172,14 +172,14 @@ class Port:
         return True
 
     def close(self) -> None:
-        """Free everything; what was sent has a moment to leave."""
+        """Free everything. Messages that were handed over have FAREWELL_MS to be sent."""
         self._drop(FAREWELL_MS)
         self._context.term()
         self._sleeper.close()
         self._waker.close()
 
     def _look(self, ready: dict[Any, int]) -> None:
-        """What else the end of a kind polls for."""
+        """Handle what a subclass polls for besides messages."""
 
     def _open(self, keys: Keys | None, ipv6: bool) -> "zmq.Socket[bytes]":
         socket = self._socket = self._context.socket(self._kind)
@@ -213,11 +213,11 @@ class Port:
 
 
 class Dialer(Port):
-    """The hub's end.
+    """The client's end.
 
     Attributes:
-        refusal: why the last handshake with the other side failed, "" if none did since `connect`.
-        cut: whether a connection broke off since then. ZeroMQ makes a new one, for which the stage does not know us.
+        refusal: why the last handshake with the server failed, "" if none did since `connect`.
+        cut: whether a connection broke off since then. ZeroMQ makes a new one, on which the server does not know us.
     """
 
     def __init__(self, largest: int = LARGEST_PART) -> None:
@@ -227,7 +227,7 @@ class Dialer(Port):
         self._keyed = False
 
     def connect(self, address: str, keys: Keys | None = None) -> None:
-        """Begin anew: what waited to be sent or received is gone. Returns at once, whether or not anybody answers."""
+        """Connect, and forget what waited to be sent or received. Returns at once, whether or not a server answers."""
         self.disconnect()
         self.refusal, self.cut = "", False
         self._keyed = keys is not None
@@ -241,7 +241,7 @@ class Dialer(Port):
         socket.connect(address)
 
     def disconnect(self) -> None:
-        """Leave the other side, if there is one."""
+        """Close the connection, if there is one."""
         self._drop()
 
     def _drop(self, linger: int = 0) -> None:
@@ -262,7 +262,7 @@ class Dialer(Port):
         if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.refusal = "it does not know our key: start it with --allow and our public key"
         elif event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and event["value"] != _OTHER_MECHANISM:
-            self.refusal = "what answers there is no stage of Watchline: check host and port"
+            self.refusal = "what answers there is not a stage of Watchline: check host and port"
         elif self._keyed:
             self.refusal = (
                 "it broke off the handshake: check that the peer key given here is its own, and that it has keys"
@@ -272,10 +272,10 @@ class Dialer(Port):
 
 
 class Listener(Port):
-    """The stage's end.
+    """The server's end.
 
     Attributes:
-        refused: keys that were not let in.
+        refused: how many handshakes with an unknown key were refused.
     """
 
     def __init__(self, largest: int = LARGEST_PART) -> None:
@@ -285,14 +285,14 @@ class Listener(Port):
         self.refused = 0
 
     def listen(self, address: str, keys: Keys | None = None) -> str:
-        """Listen; with keys, to those alone who have one of them. Returns the address with the real port.
+        """Listen; with keys, to those clients alone whose key is one of them. Returns the address with the real port.
 
         Raises:
-            OSError: nobody can listen there: the port is taken, or the host is not this one.
+            OSError: the port is taken, or the host is not this one.
         """
         socket = self._open(keys, ipv6="[" in address)
         socket.heartbeat_ivl, socket.heartbeat_timeout = SILENT_MS
-        socket.router_mandatory = True  # else it drops what finds no room
+        socket.router_mandatory = True  # else it drops messages that find no room
         if keys:
             self._allowed = frozenset(keys.peers)
             self._door = self._context.socket(zmq.REP)
@@ -315,7 +315,7 @@ class Listener(Port):
         super().close()
 
     def _look(self, ready: dict[Any, int]) -> None:
-        """Answer libzmq whether a key may come in (RFC 27, ZAP)."""
+        """Tell libzmq whether a key is allowed (RFC 27, ZAP)."""
         if self._door is None or self._door not in ready:
             return
         version, request, _domain, _address, _identity, mechanism, *credentials = self._door.recv_multipart()

@@ -1,4 +1,4 @@
-"""Where a placed stage is: in a child process that the hub starts, or on a host where somebody else started it."""
+"""The endpoint of a placed stage: a child process that the client starts, or a host where somebody else started it."""
 
 import logging
 import os
@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,61 +16,61 @@ from watchline.pipeline.remote.ring import Ring
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 3.0  # seconds that a child has to end by itself
+PATIENCE = 3.0  # seconds that a child process has to end by itself
 
 
-class Way(Protocol):
-    """How to get at a stage elsewhere."""
+class Endpoint(Protocol):
+    """How the client reaches the server of a stage."""
 
     @property
     def what(self) -> str:
-        """As log lines and errors call it."""
+        """The name of the server in log lines and errors."""
         ...
 
     @property
     def again(self) -> str:
-        """What is done after it was lost, for the log line."""
+        """What the client does after it has lost the server, for the log line."""
         ...
 
     @property
     def silence(self) -> tuple[float, float]:
-        """Seconds without a word after which it is lost: while it opens, and later."""
+        """Seconds without a message after which the server is lost: while it opens, and later."""
         ...
 
     @property
     def keys(self) -> Keys | None:
-        """To talk to it with."""
+        """The keys of the connection; None if it is not encrypted."""
         ...
 
     @property
     def ring(self) -> Ring | None:
-        """Memory that is shared with it."""
+        """Memory that is shared with the server; None if there is none."""
         ...
 
     @property
     def descriptor(self) -> int | None:
-        """Where something is to be read when it ends."""
+        """A file descriptor that becomes readable when the server ends; None if there is none."""
         ...
 
     def start(self) -> str:
-        """Have it ready to be connected to. Returns its address. Raises OSError: that cannot be."""
+        """Start the server, if it is ours. Returns its address. Raises OSError: it cannot be started."""
         ...
 
     def ended(self) -> str:
-        """How it ended, "" while there is no sign of that."""
+        """How the server ended, "" while there is no sign of its end."""
         ...
 
     def opened(self) -> None:
-        """It is open now, and connected."""
+        """The connection is made, and the stage is open."""
         ...
 
     def stop(self, at_once: bool) -> None:
-        """Have it end, if it is ours. For good, once `start` is not called again."""
+        """End the server, if it is ours. `start` may be called again."""
         ...
 
 
 class Host:
-    """Another host, or another process that we did not start."""
+    """A server on another host, or in another process that we did not start."""
 
     again = "connecting again"
     silence = (10.0, 3.0)
@@ -95,37 +96,41 @@ class Host:
 
 
 class Child:
-    """A process of ours: `python -m watchline stage WORD`. It ends when its standard input does: it never outlives us.
+    """A server in a child process: `python -m watchline stage WORD`. It ends with its standard input, so it never
+    outlives us.
 
     Args:
-        name: of the stage, for people.
-        word: of the stage, for the command: see `stages.name_of`.
+        name: of the stage, for log lines and errors.
+        word: of the stage, for the command: see `registry.name_of`.
         slots: how many requests may be under way.
+        chain: names of the stages before it; the child imports those of your own.
     """
 
     again = "starting it again"
-    silence = (60.0, 10.0)  # a library that loads may hold the interpreter's lock for long
+    silence = (60.0, 10.0)  # a library that is being loaded may hold the interpreter's lock for seconds
     keys = None
 
-    def __init__(self, name: str, word: str, slots: int) -> None:
+    def __init__(self, name: str, word: str, slots: int, chain: Sequence[str] = ()) -> None:
         self.what = f"the {name} process"
         self.ring: Ring = Ring(slots)
         self._name, self._word = name, word
+        self._others = [other for other in chain if ":" in other]
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
 
     def start(self) -> str:
         """Raises OSError: there is no memory, or no rights, to start a process."""
-        folder = self._folder = Path(_new_folder())  # nobody else may go in
+        folder = self._folder = Path(_new_folder())  # no other user may enter it
         address = f"ipc://{folder}/link"
         inherited = self.ring.descriptors
         command = [sys.executable, "-P", "-m", "watchline", "stage", self._word, "--listen", address]
+        command += [word for other in self._others for word in ("--stage", other)]
         self._process = subprocess.Popen(
             [*command, "--ring", ",".join(map(str, inherited))],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,  # the standard output is for events; what a child has to say goes to stderr
+            stdout=subprocess.PIPE,  # our standard output is for events; the child logs to stderr
             pass_fds=inherited,
-            process_group=0,  # Ctrl-C in a terminal is for the hub alone
+            process_group=0,  # Ctrl-C in a terminal reaches the client alone
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
         )
         assert self._process.stdout is not None, "asked for"
@@ -141,7 +146,7 @@ class Child:
         process = self._process
         if process is None or process.stdout is None:
             return ""
-        if process.stdout.read() == b"":  # its end; None says that there is nothing yet
+        if process.stdout.read() == b"":  # end of file; None says that there is nothing to read yet
             _reap(process)
         code = process.poll()
         if code is None:
@@ -150,7 +155,7 @@ class Child:
         return f"died of {names.get(-code, -code)}" if code < 0 else f"ended with exit code {code}"
 
     def opened(self) -> None:
-        """Its address is needed no more, and nothing shall stay behind however we end."""
+        """Remove the socket's folder: it is not needed any more, and would stay behind if we were killed."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
@@ -168,7 +173,7 @@ class Child:
 
 
 def _reap(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for its end, kill it if that takes long, and leave it to the kernel if not even that helps."""
+    """Wait for a process to end, kill it after PATIENCE, and leave it to the kernel if that does not help."""
     for last in (False, True):
         try:
             process.wait(PATIENCE)
@@ -179,7 +184,7 @@ def _reap(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _new_folder() -> str:
-    """A folder of ours for a socket, whose path is short enough for one."""
+    """A new folder for a socket, with a path that is short enough for one."""
     folder = tempfile.mkdtemp(prefix="watchline-")
     if len(folder) < 90:
         return folder

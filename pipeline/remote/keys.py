@@ -1,4 +1,4 @@
-"""Key files: a pair for each host, `gpu.key` that stays there, and `gpu.pub` that the others get. Text, Z85."""
+"""Key files: each host has a pair, `gpu.key` that stays there and `gpu.pub` for the others. Text, Z85."""
 
 import logging
 import os
@@ -11,18 +11,18 @@ from watchline.pipeline.remote.channel import Keys, new_keys, public_of
 
 log = logging.getLogger(__name__)
 
-SECRET, PUBLIC = "watchline secret key", "watchline public key"  # how the first line of each kind of file begins
+SECRET, PUBLIC = "watchline secret key", "watchline public key"  # the first words of each kind of file
 _Z85 = re.compile(rb"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 
 
 def write_pair(name: Path) -> tuple[Path, Path]:
-    """Make a pair of keys: NAME.key (nobody else may read it) and NAME.pub. Nothing is ever overwritten.
+    """Make a pair of keys: NAME.key, which only its owner may read, and NAME.pub. Nothing is ever overwritten.
 
     Returns:
         the two files, the secret one first.
 
     Raises:
-        ConfigError: one of them is there already, or cannot be written.
+        ConfigError: one of the files is there already, or cannot be written.
     """
     secret_file, public_file = (name.with_name(f"{name.name}.{end}") for end in ("key", "pub"))
     for path in (secret_file, public_file):
@@ -38,10 +38,10 @@ def write_pair(name: Path) -> tuple[Path, Path]:
 
 
 def read_keys(own: Path, peers: Sequence[Path]) -> Keys:
-    """Keys of one side: its own secret key, and the public keys of the other side.
+    """The keys of one side: its own secret key, and the public keys of the other side.
 
     Raises:
-        ConfigError: a file is no such key, or cannot be read.
+        ConfigError: a file is not such a key, or cannot be read.
     """
     secret = _read(own, SECRET)
     try:
@@ -70,6 +70,6 @@ def _read(path: Path, kind: str) -> bytes:
         return key
     other = {SECRET: "a public one, NAME.pub", PUBLIC: "a secret one, NAME.key"}[kind]
     wrong = title.startswith((PUBLIC if kind == SECRET else SECRET).encode())
-    what = f"is {other}" if wrong else "is no key"
+    what = f"is {other}" if wrong else "is not a key"
     expected = f"{kind.removeprefix('watchline ')}, {'NAME.key' if kind == SECRET else 'NAME.pub'}"
     raise ConfigError(f"{path} {what}: expected a {expected}, as `watchline keys NAME` writes it")

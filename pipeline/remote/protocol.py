@@ -1,33 +1,35 @@
-"""What a hub and a stage elsewhere say to one another: small frozen messages, as JSON.
+"""The messages between a client and the server of a stage: small, frozen, as JSON.
 
-    header = encode(Word("ping"))
+    header = encode(Signal("ping"))
     message = decode(header)
 
-No pickle. Whatever comes is checked field by field, and what is none of these messages raises Malformed. Pixels and
-arrays travel beside the header as raw parts, or in shared memory; `codec.py` knows which belongs to what.
+There is no pickle. Each message is checked field by field; what is not one of these messages raises Malformed. Pixels
+and arrays travel beside the header as raw parts, or in shared memory; `codec.py` knows which part belongs to what.
 
-    hub                                  stage
-    hello: the stage and its settings ->
-                                      <- welcome, or refused: why
-    work: an id, items                ->
-                                      <- done: the id, results; or failed: the id, why
-    ping, once a second               ->
-                                      <- pong; or unknown, to a hub that said no hello
-    bye                               ->
+    client                                              server
+    hello: the stage, its settings, the chain before ->
+                                                     <- welcome: what runs there; or refused: why
+    work: an id, items                               ->
+                                                     <- done: the id, results; or failed: the id, why
+    course: an id, a stream begins or ends           ->     only to stages of order "stream"
+                                                     <- heard: the id, events; or failed
+    ping, once per second                            ->
+                                                     <- pong; or unknown, to a client that said no hello
+    bye                                              ->
 
 SCHEMA is the version of all that: whoever changes a message or a part raises it. Two things are the same in every
 version, so that any two can tell each other that they differ: a header is a JSON object with the whole number `schema`,
 and a refusal has `"kind": "refused"` and `why`, a text that names both versions.
 """
 
+import json
 import string
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote, unquote
 
 from pydantic import (
     ConfigDict,
     Field,
-    JsonValue,
     PlainSerializer,
     PlainValidator,
     TypeAdapter,
@@ -40,17 +42,20 @@ from watchline.pipeline.remote.channel import LARGEST_HEADER
 from watchline.streams.planes import LONGEST_SIDE
 from watchline.version import VERSION
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_ITEMS = 256  # of a request
-MOST_DETECTIONS = 100_000  # of a frame
-MOST_LABELS = 100_000
+MOST_KINDS = 32  # of results of an item
+MOST_ARRAYS = 16  # of a result
+MOST_AXES = 4  # of an array
+MOST_EVENTS = 1000  # of an item, or of a stream's end
+MOST_STAGES = 64  # of a chain
 LONGEST_TEXT = 1 << 16
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Malformed(ValueError):
-    """What came is no message of ours. The text is one short line that may be logged."""
+    """What arrived is not a message of ours. The text is one short line that may be logged."""
 
 
 class OtherVersion(Malformed):
@@ -76,7 +81,25 @@ def _text(value: object, info: ValidationInfo) -> str:
     return unquote(value, errors="surrogatepass") if info.mode == "json" else value
 
 
-# Any text, also a file's name that is no UTF-8, which JSON cannot have: ASCII as it is, the rest as in a URL.
+def _json(value: object, info: ValidationInfo) -> Any:
+    if info.mode != "json":
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected JSON in a text")
+    try:
+        return json.loads(value, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("too deep") from None
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+# A JSON value as a text of ASCII: a name in it may not be UTF-8, and pydantic's JSON has UTF-8 only.
+Json = Annotated[Any, PlainValidator(_json), PlainSerializer(lambda value: json.dumps(value, allow_nan=False))]
+
+# Any text, also a file's name that is not UTF-8, which JSON cannot have: ASCII as it is, the rest as in a URL.
 Text = Annotated[str, PlainValidator(_text), PlainSerializer(_quoted)]
 Natural = Annotated[int, Field(ge=0, lt=1 << 63)]
 Whole = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
@@ -84,6 +107,8 @@ Positive = Annotated[int, Field(ge=1, lt=1 << 63)]
 Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 Shape = tuple[Side, Positive]
 Quality = Annotated[int, Field(ge=1, le=100)]
+Dtype = Literal["|b1", "|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -111,96 +136,160 @@ class PixelsEntry:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
-class DetectionsEntry:
-    """`count` detections in one part: rows of `ROW`."""
+class ArrayEntry:
+    """An array in one part, in C order, little-endian; `jpeg`: a picture, as JPEG."""
 
-    count: Annotated[int, Field(ge=0, le=MOST_DETECTIONS)]
-    labels: Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS)]
+    dtype: Dtype
+    shape: Annotated[tuple[Natural, ...], Field(max_length=MOST_AXES)]
+    jpeg: bool = False
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class KindEntry:
+    """A result: the key of its kind, its JSON value, and a part for each of its arrays."""
+
+    key: Text
+    value: Json
+    arrays: Annotated[tuple[ArrayEntry, ...], Field(max_length=MOST_ARRAYS)]
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class EventEntry:
+    """Something that a stage has seen to happen."""
+
+    name: Text
+    data: Json
+
+
+PictureEntry = Annotated[PlanesEntry | PixelsEntry, Field(discriminator="kind")]
+Kinds = Annotated[tuple[KindEntry, ...], Field(max_length=MOST_KINDS)]
+Events = Annotated[tuple[EventEntry, ...], Field(max_length=MOST_EVENTS)]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class ItemEntry:
-    """An item with all of its frame that a stage may look at."""
+    """An item with all of its frame that a stage may look at, and what the stages before have found and said."""
 
-    sequence: Natural
     stream: Text
     index: Natural
     pts: Whole
     time_base: tuple[Positive, Positive]
-    picture: Annotated[PlanesEntry | PixelsEntry, Field(discriminator="kind")]
+    picture: PictureEntry
     file: Text | None = None
     epoch: Natural | None = None
     time: float | None = None
-    detections: DetectionsEntry | None = None
-    drawn: PixelsEntry | None = None
+    results: Kinds = ()
+    events: Events = ()
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class ResultEntry:
-    """What a stage set in an item; None where it left what was there."""
+    """What a stage changed in an item: its results, the events that it added, and the frame's picture, if it may."""
 
-    detections: DetectionsEntry | None = None
-    drawn: PixelsEntry | None = None
+    results: Kinds = ()
+    events: Events = ()
+    picture: PictureEntry | None = None
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
-class Where:
+class AboutEntry:
+    """What a stage hears of a stream at its beginning: `streams.source.About` without its path, which is local."""
+
+    name: Text
+    width: Natural
+    height: Natural
+    time_base: tuple[Positive, Positive]
+    pixel_aspect: tuple[Positive, Positive]
+    rate: tuple[Positive, Positive] | None = None
+    frames: Natural | None = None
+    codec: Text | None = None
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class PartsInSlot:
     """Parts that lie in a slot of shared memory: offset and length of each."""
 
     slot: Natural
-    places: Annotated[tuple[tuple[Natural, Natural], ...], Field(max_length=8 * MOST_ITEMS)]
+    spans: Annotated[tuple[tuple[Natural, Natural], ...], Field(max_length=64 * MOST_ITEMS)]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Hello:
-    """The stage that a hub needs, and its settings. `hub` is the same each time that a hub connects again."""
+    """The stage that a client needs, its settings, and the stages before it that give results.
 
-    hub: Text
+    `client` is the same each time that a client connects again.
+    """
+
+    client: Text
     stage: Text
-    settings: dict[str, JsonValue] = Field(max_length=256)
+    settings: Json
+    chain: Annotated[tuple[Text, ...], Field(max_length=MOST_STAGES)] = ()
     kind: Literal["hello"] = "hello"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Welcome:
-    """The stage is open, and has so many workers."""
+    """The stage is open, has so many workers, and says what runs there."""
 
     workers: Positive
+    about: Json
     kind: Literal["welcome"] = "welcome"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Refused:
-    """Not this stage, or not now, and why."""
+    """The server does not serve this client, and why."""
 
     why: Text
     kind: Literal["refused"] = "refused"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
-class Work:
-    """Items to be done. The answer has the same id. `quality`: send pixels back as JPEG of this quality."""
+class WorkRequest:
+    """Items for the stage. The answer has the same id. `quality`: the server sends pixels back as JPEG of it."""
 
     id: Natural
     items: Annotated[tuple[ItemEntry, ...], Field(min_length=1, max_length=MOST_ITEMS)]
     quality: Quality | None = None
-    where: Where | None = None
+    where: PartsInSlot | None = None
     kind: Literal["work"] = "work"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Done:
-    """What the stage set, an entry an item, in their order."""
+    """What the stage changed: an entry per item, in their order."""
 
     id: Natural
     results: Annotated[tuple[ResultEntry, ...], Field(min_length=1, max_length=MOST_ITEMS)]
-    where: Where | None = None
+    where: PartsInSlot | None = None
     kind: Literal["done"] = "done"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Course:
+    """A stream begins, or an epoch of it; or, without `about`, it ends."""
+
+    id: Natural
+    stream: Text
+    about: AboutEntry | None = None
+    epoch: Natural | None = None
+    kind: Literal["course"] = "course"
+    schema: Literal[2] = 2
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Heard:
+    """What a stage has to say at the end of a stream."""
+
+    id: Natural
+    events: Events = ()
+    kind: Literal["heard"] = "heard"
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -210,27 +299,27 @@ class Failed:
     id: Natural
     why: Text
     kind: Literal["failed"] = "failed"
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
-class Word:
-    """What needs no more than its kind."""
+class Signal:
+    """A message without content."""
 
     kind: Literal["ping", "bye", "pong", "unknown"]
-    schema: Literal[1] = 1
+    schema: Literal[2] = 2
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="ignore", strict=True))
 class Envelope:
-    """What a header has in every version."""
+    """The part of a header that is the same in every version."""
 
     schema: Natural
     kind: Text = ""
     why: Text = ""
 
 
-Message = Hello | Welcome | Refused | Work | Done | Failed | Word
+Message = Hello | Welcome | Refused | WorkRequest | Done | Course | Heard | Failed | Signal
 _messages: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 _envelopes = TypeAdapter(Envelope)
 
@@ -239,7 +328,7 @@ def encode(message: Message) -> bytes:
     """The header of a message.
 
     Raises:
-        ValueError: there is more in it than a header may have.
+        ValueError: it is longer than a header may be, or has a value that JSON does not have.
     """
     header = _messages.dump_json(message)
     if len(header) > LARGEST_HEADER:
@@ -252,7 +341,7 @@ def decode(header: bytes) -> Message:
 
     Raises:
         OtherVersion: it is of another version of the protocol, whatever else is in it.
-        Malformed: it is no message.
+        Malformed: it is not a message.
     """
     try:
         return _messages.validate_json(header)
@@ -261,26 +350,27 @@ def decode(header: bytes) -> Message:
         if other is not None:
             raise other from None
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        raise Malformed(f"no message: {first['type']} at {'.'.join(map(str, first['loc']))[:80]!a}") from None
+        raise Malformed(f"not a message: {first['type']} at {'.'.join(map(str, first['loc']))[:80]!a}") from None
     except RecursionError:
-        raise Malformed("no message: too deep") from None
+        raise Malformed("not a message: too deep") from None
 
 
-def unlike(stage: int, hub: int) -> str:
-    """Why a stage and a hub of two protocols cannot work together, and what to do; for a refusal and for the log.
+def unlike(server: int, client: int) -> str:
+    """Why a server and a client of two protocols cannot work together, and what to do; for a refusal and for the log.
 
     Args:
-        stage, hub: the protocol of each; one of them is ours.
+        server, client: the protocol of each; one of them is ours.
     """
     here = f" (Watchline {VERSION})"
     return (
-        f"the stage speaks protocol {stage}{here if stage == SCHEMA else ''}, "
-        f"the hub protocol {hub}{here if hub == SCHEMA else ''}: install the same version of Watchline on both hosts"
+        f"the stage speaks protocol {server}{here if server == SCHEMA else ''}, "
+        f"its client protocol {client}{here if client == SCHEMA else ''}: "
+        "install the same version of Watchline on both hosts"
     )
 
 
 def _other_version(header: bytes) -> OtherVersion | None:
-    """What is no message of ours may be one of another version."""
+    """What is not a message of ours may be one of another version."""
     try:
         envelope = _envelopes.validate_json(header)
     except (ValidationError, RecursionError):

@@ -1,60 +1,63 @@
-"""The side that serves: one stage of a pipeline that runs elsewhere, for a hub at a time or for several that want the
-same of it. `watchline stage` runs it.
+"""The server of one stage, for pipelines in other processes or on other hosts. `watchline stage` runs it.
 
     with Server("detector", "tcp://127.0.0.1:5555") as server:
         server.run()        # until `stop`
 
-The hub says which settings it needs; whoever serves may choose how many workers, threads and which runtime. The thread
-that runs the server has the socket and answers pings, while the crew's threads work.
+The client says which settings it needs; the server's own options choose workers, threads and runtime. Clients with
+equal settings share the stage; others are refused until these have left. The thread that runs the server owns the
+socket and answers pings, while the threads of the worker pool work.
 """
 
 import logging
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from watchline.errors import unknown
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.remote.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
 from watchline.pipeline.remote.protocol import (
     SCHEMA,
+    Course,
     Failed,
     Hello,
     Malformed,
     Message,
     OtherVersion,
     Refused,
+    Signal,
     Welcome,
-    Word,
-    Work,
+    WorkRequest,
     decode,
     encode,
     unlike,
 )
 from watchline.pipeline.remote.ring import Inherited
-from watchline.pipeline.remote.workers import Answer, Crew, Job
+from watchline.pipeline.remote.workers import LONGEST_WHY, QueuedRequest, Reply, WorkerPool
 from watchline.pipeline.settings.schema import fields_of
-from watchline.pipeline.stages.registry import build, is_shared, kind_of
+from watchline.pipeline.stages.registry import BY_NAME, build, kind_of, kinds_of
 
 log = logging.getLogger(__name__)
 
-FORGOTTEN = 10.0  # seconds without a word after which a hub is gone
+FORGOTTEN = 10.0  # seconds without a message after which a client is gone
 MOST_WORKERS = 64
-UNDER_WAY = 64  # requests of a hub at once
-LOOK = 1.0  # seconds between looks at who is gone, and between log lines about what makes no sense
-SOON = 0.01  # seconds until an answer that found no room is tried again
+UNDER_WAY = MOST_WORKERS + 1  # the most requests of a client at once: see Placed.workers
+LOOK = 1.0  # seconds between looks at silent clients, and between log lines about messages that make no sense
+SOON = 0.01  # seconds until an answer that found no room is sent again
 PATIENCE = 2.0  # seconds that the workers have to end
 
 
 @dataclass
 class Session:
-    """A hub that said hello: at which address, when it was last heard, how much it has under way."""
+    """A client that said hello, its address, when it was last heard, and how many of its requests are under way."""
 
+    hello: Hello
     peer: bytes
     heard: float
     welcome: bool = False
@@ -67,15 +70,16 @@ class Server:
     Args:
         name: of the stage, as `name_of` gives it.
         address: tcp://HOST:PORT (port 0 for any), or ipc://PATH.
-        keys: this side's secret key, and the public keys of the hubs that may come; needed beyond loopback.
-        overrides: settings that are chosen here, whatever the hub says.
-        ring: memory shared with the hub that has started this process.
+        keys: our secret key, and the public keys of the clients that are allowed; needed beyond loopback.
+        overrides: settings that count more than what the client says.
+        others: names of stages of your own whose results may come with the items.
+        ring: memory shared with the client that has started this process.
 
     Attributes:
-        address: with the real port.
+        address: the same with the real port.
 
     Raises:
-        ConfigError: there is no such stage, it has no such setting, or nobody can listen there.
+        ConfigError: there is no such stage or setting, or the address cannot be listened at.
     """
 
     def __init__(
@@ -85,10 +89,12 @@ class Server:
         keys: Keys | None = None,
         overrides: Mapping[str, Any] | None = None,
         ring: Inherited | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self._refused = 0
-        self._unlike = ""  # why a hub of another version was refused, until the log says it
+        self._unlike = ""  # why a client of another version was refused, until the log says it
         self._name, self._kind = name, kind_of(name)
+        self._others = {**BY_NAME, **{other: kind_of(other) for other in (*others, name)}}
         self._overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
         fields = fields_of(self._kind)
         wrong = [unknown("setting", key, fields) for key in self._overrides if key not in fields]
@@ -100,18 +106,17 @@ class Server:
                 "--allow (`watchline keys` makes the keys), or listen on tcp://127.0.0.1"
             )
         self._ring = ring
-        self._crew: Crew | None = None
-        self._owner = ""  # the hub whose alone the crew is, if it is no shared one
-        self._sessions: dict[str, Session] = {}  # by hub
-        self._hubs: dict[bytes, str] = {}  # by address
-        self._answers: deque[Answer] = deque()
+        self._pool: WorkerPool | None = None
+        self._sessions: dict[str, Session] = {}  # by client
+        self._clients: dict[bytes, str] = {}  # by address
+        self._answers: deque[Reply] = deque()
         self._stopping = False
         self._port = Listener(LARGEST_HEADER if ring else LARGEST_PART)
         try:
             self.address = self._port.listen(address, keys)
         except OSError as error:
             self._port.close()
-            raise ConfigError(f"{address}: nobody can listen there: {error.strerror}; choose another") from None
+            raise ConfigError(f"cannot listen at {address}: {error.strerror}; choose another address") from None
 
     def __enter__(self) -> Self:
         return self
@@ -122,12 +127,12 @@ class Server:
         self.close()
 
     def stop(self) -> None:
-        """Have `run` end. For any thread, and for signal handlers."""
+        """End `run`. For any thread, and for signal handlers."""
         self._stopping = True
         self._port.wake()
 
     def run(self, parent: int | None = None) -> None:
-        """Serve until `stop`, or until there is nothing more to read at the descriptor `parent`: the hub is gone."""
+        """Serve until `stop`, or until the descriptor `parent` is at its end: the client that started us is gone."""
         if parent is not None:
             self._port.watch(parent)
         with single_threaded():
@@ -154,23 +159,23 @@ class Server:
                 said = self._complain(said)
 
     def close(self) -> None:
-        """End the workers and free everything. A worker that takes too long is left behind."""
-        crew = self._crew
+        """End the worker pool and free everything. A worker that does not end within PATIENCE is left behind."""
+        pool = self._pool
         self._dismiss()
-        if crew is not None and not crew.join(PATIENCE):
+        if pool is not None and not pool.join(PATIENCE):
             log.warning("%s: a worker does not end; it is left behind", self._name)
         self._port.close()
 
     @property
     def malformed(self) -> int:
-        """Messages so far that made no sense, and keys that were not let in."""
-        return self._refused + self._port.refused + (self._crew.malformed if self._crew else 0)
+        """How many messages so far made no sense, or had an unknown key."""
+        return self._refused + self._port.refused + (self._pool.malformed if self._pool else 0)
 
     def _hear(self, arrival: Arrival) -> None:
         peer = arrival.peer
         try:
             message = decode(arrival.header)
-            if arrival.parts and not isinstance(message, Work):
+            if arrival.parts and not isinstance(message, WorkRequest):
                 raise Malformed("parts beside a message that has none")
             self._answer(peer, message, arrival)
         except OtherVersion as error:
@@ -181,72 +186,88 @@ class Server:
             log.debug("refused a message: %s", error)
 
     def _answer(self, peer: bytes, message: Message, arrival: Arrival) -> None:
-        hub = self._hubs.get(peer)
-        session = self._sessions[hub] if hub is not None else None
+        client = self._clients.get(peer)
+        session = self._sessions[client] if client is not None else None
         match message:
             case Hello():
                 self._greet(peer, message)
-            case Word("bye"):
-                if hub is not None:
-                    self._leave(hub)
-            case Work() | Word("ping") if session is None:
-                self._reply(peer, Word("unknown"))
-            case Work() if session is not None:
+            case Signal("bye"):
+                if client is not None:
+                    self._leave(client)
+            case WorkRequest() | Course() | Signal("ping") if session is None:
+                self._reply(peer, Signal("unknown"))
+            case WorkRequest() | Course() if session is not None:
                 session.heard = time.monotonic()
                 self._take(session, message, arrival)
-            case Word("ping") if session is not None:
+            case Signal("ping") if session is not None:
                 session.heard = time.monotonic()
-                self._reply(peer, Word("pong"))
+                self._reply(peer, Signal("pong"))
             case _:
-                raise Malformed("a message that only a stage sends")
+                raise Malformed("a message that only a server sends")
 
     def _greet(self, peer: bytes, hello: Hello) -> None:
-        """Take a hub on, or say why not."""
+        """Take a client on, or say why not."""
+        session = self._sessions.get(hello.client)
+        if session is not None and (session.peer, session.hello) == (peer, hello):
+            session.welcome = False  # it said hello again before it got our welcome; the stage goes on
+            return
         why = self._hire(hello)
         if why:
-            self._reply(peer, Refused(why))
+            self._reply(peer, Refused(why[:LONGEST_WHY]))
             return
-        self._leave(hello.hub)
-        self._leave(self._hubs.get(peer, ""))
-        self._sessions[hello.hub] = Session(peer, time.monotonic())
-        self._hubs[peer] = hello.hub
+        self._leave(hello.client)
+        self._leave(self._clients.get(peer, ""))
+        self._sessions[hello.client] = Session(hello, peer, time.monotonic())
+        self._clients[peer] = hello.client
 
     def _hire(self, hello: Hello) -> str:
-        """Have a crew for a hub. Returns why not, if not."""
+        """Provide a worker pool for a client. Returns "", or why that cannot be."""
         if hello.stage != self._name:
             return f"the stage here is {self._name}, not {hello.stage}"
         try:
+            if not isinstance(hello.settings, dict):
+                return "its settings are not a table"
             stage = build(self._kind, hello.settings, self._overrides)
+            kinds = self._kinds(hello)
         except ConfigError as error:
             return str(error)
         if stage.workers > MOST_WORKERS:
             return f"workers must be at most {MOST_WORKERS}"
-        crew, owner = self._crew, "" if is_shared(self._kind) else hello.hub
-        if crew is not None and crew.state != "failed" and (crew.stage, self._owner) == (stage, owner):
+        pool = self._pool
+        is_shared = stage.order == "any"  # else it begins anew: no client sees what it knew of another's streams
+        if is_shared and pool is not None and pool.state != "failed" and (pool.stage, pool.kinds) == (stage, kinds):
             return ""
-        if self._sessions.keys() - {hello.hub}:
-            return "busy: it works for another hub; stop that one, or start another stage for this one"
+        if self._sessions.keys() - {hello.client}:
+            return "busy: it works for another client; stop that one, or start another stage for this one"
         self._dismiss()
-        self._owner = owner
-        self._crew = Crew(stage, self._ring, self._put, self._port.wake)
+        self._pool = WorkerPool(stage, kinds, self._ring, self._put, self._port.wake)
         return ""
 
-    def _take(self, session: Session, work: Work, arrival: Arrival) -> None:
-        if session.under_way >= UNDER_WAY or self._crew is None or self._crew.state != "open":
+    def _kinds(self, hello: Hello) -> dict[str, Kind[Any]]:
+        """The kinds of results that may come. Raises ConfigError: a stage of the chain is not known here."""
+        wrong = next((name for name in hello.chain if name not in self._others), None)
+        if wrong is not None:
+            own = ":" in wrong
+            remedy = f"start it with --stage {wrong}" if own else "install the same version of Watchline on both hosts"
+            raise ConfigError(f"the stage {wrong} of the chain is not known here: {remedy}")
+        return kinds_of([self._others[name] for name in hello.chain])
+
+    def _take(self, session: Session, request: WorkRequest | Course, arrival: Arrival) -> None:
+        if session.under_way >= UNDER_WAY or self._pool is None or self._pool.state != "open":
             why = f"expected at most {UNDER_WAY} requests at once, and none before the welcome"
-            self._reply(session.peer, Failed(work.id, why))
+            self._reply(session.peer, Failed(request.id, why))
             return
         session.under_way += 1
-        self._crew.put(Job(session.peer, work, arrival.parts))
+        self._pool.put(QueuedRequest(session.peer, request, arrival.parts))
 
-    def _put(self, answer: Answer) -> None:
-        """From a worker."""
+    def _put(self, answer: Reply) -> None:
+        """For the workers, with an answer."""
         self._answers.append(answer)
         self._port.wake()
 
-    def _send(self, answer: Answer) -> bool:
-        """Returns whether there was room for it. To a hub that is gone it goes nowhere."""
-        session = self._sessions.get(self._hubs.get(answer.peer, ""))
+    def _send(self, answer: Reply) -> bool:
+        """Send an answer. Returns whether there was room for it. An answer to a client that is gone is dropped."""
+        session = self._sessions.get(self._clients.get(answer.peer, ""))
         if session is None:
             return True
         sent = self._port.send(answer.header, answer.parts, answer.peer)
@@ -257,43 +278,44 @@ class Server:
         self._port.send(encode(message), peer=peer)
 
     def _tend(self) -> None:
-        """Tell the hubs when the stage is open, or that it cannot be."""
-        crew = self._crew
-        if crew is None or crew.state == "opening":
+        """Tell the clients when the stage is open, or that it cannot be."""
+        pool = self._pool
+        if pool is None or pool.state == "opening":
             return
-        for hub, session in list(self._sessions.items()):
-            if crew.state == "failed":
-                self._reply(session.peer, Refused(crew.why))
-                self._leave(hub)
+        for client, session in list(self._sessions.items()):
+            if pool.state == "failed":
+                self._reply(session.peer, Refused(pool.why))
+                self._leave(client)
             elif not session.welcome:
                 session.welcome = True
-                self._reply(session.peer, Welcome(crew.stage.workers))
-        if crew.state == "failed":
+                self._reply(session.peer, Welcome(pool.stage.workers, dict(pool.about)))
+        if pool.state == "failed":
             self._dismiss()
 
     def _dismiss(self) -> None:
-        if self._crew is not None:
-            self._crew.dismiss()
-            self._refused += self._crew.malformed
-            self._crew = None
+        if self._pool is not None:
+            self._pool.dismiss()
+            self._refused += self._pool.malformed
+            self._pool = None
 
-    def _leave(self, hub: str) -> None:
-        session = self._sessions.pop(hub, None)
+    def _leave(self, client: str) -> None:
+        session = self._sessions.pop(client, None)
         if session is not None:
-            del self._hubs[session.peer]
+            del self._clients[session.peer]
 
     def _forget(self, now: float) -> None:
-        for hub, session in list(self._sessions.items()):
+        for client, session in list(self._sessions.items()):
             if now - session.heard > FORGOTTEN:
-                log.warning("%s: a hub said nothing for %.0f s; it is forgotten", self._name, FORGOTTEN)
-                self._leave(hub)
+                log.warning("%s: a client said nothing for %.0f s; it is forgotten", self._name, FORGOTTEN)
+                self._leave(client)
 
     def _complain(self, said: int) -> int:
-        """Say that a hub of another version was refused, and how many messages made no sense, if there are new ones.
-        Returns how many were said.
+        """Tell the log of a client of another version, and of messages that made no sense, where there are new ones.
+
+        Returns how many messages it was told of.
         """
         if self._unlike:
-            log.warning("%s: a hub was refused: %s", self._name, self._unlike)
+            log.warning("%s: a client was refused: %s", self._name, self._unlike)
             self._unlike = ""
         count = self.malformed
         if count > said:

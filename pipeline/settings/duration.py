@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
 
 _N = r"(\d+(?:\.\d+)?)\s*"
 _PARTS = re.compile(rf"(?:{_N}d\s*)?(?:{_N}h\s*)?(?:{_N}m\s*)?(?:(?:{_N}s\s*)?(?:{_N}ms)?|{_N})")
@@ -14,7 +15,7 @@ def seconds(text: str) -> float:
     """The seconds that `text` stands for, of days down to milliseconds in this order; a bare number is seconds.
 
     Raises:
-        ValueError: it is no time above zero.
+        ValueError: it is not a time above zero.
     """
     found = _PARTS.fullmatch(text.strip().lower())
     total = sum(float(n) * unit for n, unit in zip(found.groups(), _UNITS, strict=True) if n) if found else 0.0
@@ -37,6 +38,23 @@ def _in_milliseconds(given: Any) -> Any:
         return seconds(f"{given}ms" if is_bare else given) * 1000
     except ValueError:
         raise ValueError("a time, e.g. 500ms or 2s") from None
+
+
+def text_of(value: float, unit: float) -> str:
+    """A time as people write it, e.g. 3600 in seconds as `1h`. Args: unit, seconds of which `value` counts."""
+    left = value * unit
+    parts = ""
+    for word, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1), ("ms", 0.001)):
+        count = int(left / size + 1e-9)
+        parts += f"{count}{word}" if count else ""
+        left -= count * size
+    return parts
+
+
+def unit_of(info: FieldInfo) -> float | None:
+    """The seconds that a bare number of a field stands for; None where it is not a time."""
+    units = {_in_seconds: 1.0, _in_milliseconds: 0.001}
+    return next((units[each.func] for each in info.metadata if getattr(each, "func", None) in units), None)
 
 
 Seconds = Annotated[float, BeforeValidator(_in_seconds)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+SHORTEST_SECRET = 4  # letters
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?", re.DOTALL)
 
@@ -56,3 +57,14 @@ def interpolate(value: Any, environment: Mapping[str, str] = os.environ) -> Inte
         return environment[name]
 
     return Interpolated(_VARIABLE.sub(replacement, value), secrets, tuple(mistakes), changed=True)
+
+
+def conceal(text: str, secrets: Mapping[str, str]) -> str:
+    """The text with `${NAME}` in place of the value of every variable in it, the longest first.
+
+    Values of less than four letters stay: they are numbers and the like, and would be found everywhere.
+    """
+    for name, value in sorted(secrets.items(), key=lambda item: -len(item[1])):
+        if len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, f"${{{name}}}")
+    return text

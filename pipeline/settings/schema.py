@@ -38,11 +38,14 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class FieldOfStage:
-    """One field. default: its default, REQUIRED if it has none; adapter: checks a value."""
+    """One field. default: its default, REQUIRED if it has none; adapter: checks a value; in_table: whether it may stand
+    in a table of the config, as all do but those that are for keywords only.
+    """
 
     default: Any
     description: str
     adapter: TypeAdapter[Any]
+    in_table: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,15 @@ class Checked:
     mistake: str = ""
 
 
-@cache
-def fields_of(stage: type) -> Mapping[str, FieldOfStage]:
+def fields_of(kind: type) -> Mapping[str, FieldOfStage]:
     """The fields of a pydantic dataclass, in their order."""
-    infos: dict[str, FieldInfo] = stage.__pydantic_fields__  # type: ignore[attr-defined]
+    any_class: Any = kind
+    return _fields_of(any_class)
+
+
+@cache
+def _fields_of(stage: Any) -> Mapping[str, FieldOfStage]:
+    infos: dict[str, FieldInfo] = stage.__pydantic_fields__
     return {name: _field(info) for name, info in infos.items() if info.init is not False}
 
 
@@ -74,7 +82,10 @@ def _field(info: FieldInfo) -> FieldOfStage:
     default = info.get_default(call_default_factory=True, validated_data={})
     kind: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
     return FieldOfStage(
-        REQUIRED if default is PydanticUndefined else default, info.description or "a value", TypeAdapter(kind)
+        REQUIRED if default is PydanticUndefined else default,
+        info.description or "a value",
+        TypeAdapter(kind),
+        not info.kw_only,
     )
 
 

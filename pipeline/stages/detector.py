@@ -1,51 +1,46 @@
 """The detector stage: letterbox, engine, non-maximum suppression, boxes back in source pixels."""
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from contextlib import ExitStack, closing, contextmanager
+from queue import SimpleQueue
+from typing import Annotated, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from watchline import engines
-from watchline.engines import zoo
+from watchline.engines import runtimes, zoo
 from watchline.engines.engine import Engine
 from watchline.errors import unknown
 from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
-from watchline.ops.nms import nms_per_class
+from watchline.ops.select import select
+from watchline.pipeline.cores import cores
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.stage import Process
-from watchline.settings import settings
-from watchline.streams.frame import Picture
+from watchline.pipeline.stages.stage import Stage, Work
+from watchline.settings import flag, settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-def _cores() -> int:
-    """Cores that this process may use; a container's share of the machine counts, not the machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = Path("/sys/fs/cgroup/cpu.max")
-    if share.is_file():
-        quota, period = share.read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
 def _workers(given: dict[str, Any]) -> int:
-    """One a core; on a GPU, one that copies while the other computes."""
-    return 2 if given.get("runtime") in ("cuda", "tensorrt") else _cores()
+    """As many as the runtime wants; one per core if the file decides about the runtime."""
+    runtime = given.get("runtime")
+    return cores() if runtime is None else runtimes.find(runtime).workers(cores())
+
+
+def _known(runtime: str) -> str:
+    if runtime not in runtimes.NAMES:
+        raise ValueError(runtimes.expected(runtime))
+    return runtime
 
 
 @settings
-class Detector:
+class Detector(Stage):
     """Settings of the detector stage.
 
     Raises:
@@ -54,24 +49,50 @@ class Detector:
     """
 
     name = "detector"
+    order = "any"
+    gives = (DETECTIONS,)
+    is_always = True
+    advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
+    per_stream = ("conf", "iou", "classes", "every")
 
-    model: str = Field(default=zoo.DEFAULT, description="a model file, or the name of a shipped model")
-    runtime: Literal["onnxruntime", "openvino", "cuda", "tensorrt"] | None = Field(
-        default=None, description="what runs the model; without it, what fits the file and this machine"
+    model: str = Field(
+        default=zoo.DEFAULT,
+        description="a model file, or one that `watchline models` lists",
+        json_schema_extra=flag("FILE|NAME"),
+    )
+    runtime: Annotated[str, AfterValidator(_known)] | None = Field(
+        default=None,
+        description=f"{runtimes.listed()}; without it, what fits the file and this machine",
+        json_schema_extra=flag("NAME"),
     )
     imgsz: Count | tuple[Count, Count] | None = Field(
         default=None,
-        description="side of the network's input in pixels, or (width, height); without it, the model's own",
+        description="pixels of the network's input, a square or width and height; without it, the model's own",
+        json_schema_extra=flag("N|WxH"),
     )
-    conf: Share = Field(default=0.25, description="detections with a lower score are left out")
-    iou: Share = Field(default=0.45, description="of two boxes of a class with a higher IoU, the better one stays")
-    classes: tuple[str, ...] = Field(default=(), description="labels to look for; without any, all of the model's")
-    every: Count = Field(default=1, description="look at every n-th frame only")
-    workers: Count = Field(
-        default_factory=_workers, description="engines that work side by side; without it one a core, two on a GPU"
+    conf: Share = Field(
+        default=0.25, description="leave out what has a lower score, 0 to 1", json_schema_extra=flag("CONF")
     )
-    threads: Count = Field(default=1, description="threads of each engine")
-    batch: Count = Field(default=1, description="frames an engine takes at once, if that many wait")
+    iou: Share = Field(
+        default=0.45,
+        description="of two boxes of a class that overlap more, the better one stays, 0 to 1",
+        json_schema_extra=flag("IOU"),
+    )
+    classes: tuple[str, ...] = Field(
+        default=(),
+        description="labels to look for; without any, all of the model's",
+        json_schema_extra=flag("person,car"),
+    )
+    every: Count = Field(default=1, description="look at every n-th frame only", json_schema_extra=flag("N"))
+    workers: Count = Field(  # type: ignore[misc]
+        default_factory=_workers,
+        description="engines side by side; without it one per core, two on a GPU",
+        json_schema_extra=flag("N"),
+    )
+    threads: Count = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
+    batch: Count = Field(  # type: ignore[misc]
+        default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
+    )
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -92,58 +113,91 @@ class Detector:
                 f"{self.model}: its task is to {engine.metadata.task}; the detector needs one that detects"
             )
         labels = engine.metadata.labels
+        of_streams = {stream: self.of(stream).classes for stream in self.streams}
         wrong = [unknown("class", c, labels) for c in self.classes if c not in labels]
+        wrong += [
+            f"{stream}: {unknown('class', c, labels)}"
+            for stream, classes in of_streams.items()
+            for c in classes
+            if c not in labels
+        ]
         if wrong:
             raise ConfigError("\n".join(wrong))
         return engine
 
+    def check(self) -> None:
+        self.load().close()
+
     @contextmanager
-    def open(self) -> Iterator[Process]:
-        """Load and warm up an engine. Raises what `load` raises."""
-        with closing(self.load()) as engine:
-            engine.warm_up()
-            labels = engine.metadata.labels
-            wanted = np.isin(labels, self.classes or labels)
+    def open(self) -> Iterator[Work]:
+        """Load and warm up an engine for each worker. Raises what `load` raises."""
+        with ExitStack() as opened:
+            first = opened.enter_context(closing(self.load()))
+            engines_ = [first, *(opened.enter_context(closing(first.fork())) for _ in range(self.workers - 1))]
+            for engine in engines_:
+                engine.warm_up()
+            yield Detecting(self, engines_)
 
-            def process(items: Sequence[Item]) -> list[Item]:
-                looked = [item for item in items if item.frame.index % self.every == 0]
-                if not looked:
-                    return list(items)
-                found = self._detect(engine, wanted, [item.frame.picture for item in looked])
-                done = {id(item): replace(item, detections=d) for item, d in zip(looked, found, strict=True)}
-                return [done.get(id(item), item) for item in items]
+    def recorded(self) -> dict[str, Any]:
+        """What decides what is found."""
+        return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every}
 
-            yield process
 
-    def _detect(self, engine: Engine, wanted: NDArray[np.bool_], pictures: list[Picture]) -> list[Detections]:
+class Detecting(Work):
+    """Detects with several engines, each for one caller at a time."""
+
+    def __init__(self, settings: Detector, engines_: Sequence[Engine]) -> None:
+        first = engines_[0]
+        self._labels = first.metadata.labels
+        self._settings = {"": settings} | {stream: settings.of(stream) for stream in settings.streams}
+        self._wanted = {
+            name: np.isin(self._labels, own.classes or self._labels) for name, own in self._settings.items()
+        }
+        self._free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in engines_:
+            self._free.put(engine)
+        self.about = {
+            "model": {
+                "name": first.metadata.name,
+                "checkpoint": first.metadata.checkpoint,
+                "size": list(first.size),
+                "runtime": first.runtime,
+                "labels": list(self._labels),
+            }
+        }
+
+    def __call__(self, items: Sequence[Item]) -> list[Item]:
+        looked = [item for item in items if item.frame.index % self._settings[self._key(item)].every == 0]
+        if not looked:
+            return list(items)
+        engine = self._free.get()
+        try:
+            found = self._detect(engine, looked)
+        finally:
+            self._free.put(engine)
+        done = {id(item): item.with_result(DETECTIONS, d) for item, d in zip(looked, found, strict=True)}
+        return [done.get(id(item), item) for item in items]
+
+    def _key(self, item: Item) -> str:
+        """Of the settings that hold for it."""
+        return item.stream if item.stream in self._settings else ""
+
+    def _detect(self, engine: Engine, items: Sequence[Item]) -> list[Detections]:
         width, height = engine.size
         rule = cast(Rule, engine.metadata.resize)
+        pictures = [item.frame.picture for item in items]
         fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
         batch = np.empty((len(pictures), height, width, 3), np.uint8)
         for picture, place, canvas in zip(pictures, fits, batch, strict=True):
             place.place(picture.scaled(*place.inner), canvas, engine.metadata.pad)
         outputs = engine.infer(batch)
         return [
-            self._select(boxes, scores, wanted, engine.metadata.labels, place)
-            for boxes, scores, place in zip(outputs["boxes"], outputs["scores"], fits, strict=True)
+            self._select(boxes, scores, self._key(item), place)
+            for boxes, scores, item, place in zip(outputs["boxes"], outputs["scores"], items, fits, strict=True)
         ]
 
-    def _select(
-        self,
-        boxes: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        wanted: NDArray[np.bool_],
-        labels: tuple[str, ...],
-        place: Fit,
-    ) -> Detections:
+    def _select(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], key: str, place: Fit) -> Detections:
         """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
-        likely = np.flatnonzero(scores.max(axis=1) >= self.conf)
-        boxes, scores = boxes[likely], scores[likely]
-        classes = scores.argmax(axis=1)
-        scores = scores[np.arange(len(scores)), classes]
-        keep = nms_per_class(boxes, scores, classes, self.iou)
-        keep = keep[wanted[classes[keep]]]
-        source = place.to_source(boxes[keep])
-        visible = (source[:, 2] > source[:, 0]) & (source[:, 3] > source[:, 1])
-        keep = keep[visible]
-        return Detections(source[visible], scores[keep], classes[keep], labels)
+        own, wanted = self._settings[key], self._wanted[key]
+        found = select(boxes, scores, conf=own.conf, iou=own.iou, wanted=wanted, placement=place)
+        return Detections(*found, self._labels)

@@ -1,7 +1,8 @@
-"""What has arrived from a camera and waits for its decoder: never more than is still news.
+"""Packets that have arrived from a camera and wait for the decoder, limited by their age.
 
-One thread puts packets in as they arrive, another takes them out. Whoever takes them too slowly would see an ever older
-past. So when the oldest packet has waited for too long, everything up to a fresh key frame is thrown away, and counted.
+One thread puts packets in as they arrive, another takes them out. A slow decoder would get older and older packets. So
+when the oldest packet has waited for too long, the backlog drops all packets before a recent key frame, and counts
+them.
 """
 
 import threading
@@ -10,13 +11,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-PATIENCE = 0.5  # seconds that a packet may wait before the reader counts as being behind
+PATIENCE = 0.5  # seconds that a packet may wait; after that the decoder counts as behind
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived(Generic[T]):
-    """A packet, when it arrived (`time.monotonic()`), and whether a decoder can begin with it."""
+    """A packet, its time of arrival (`time.monotonic()`), and whether a decoder can start with it."""
 
     packet: T
     arrival: float
@@ -24,23 +25,27 @@ class Arrived(Generic[T]):
 
 
 class Ended(Exception):
-    """Nothing more will come; its cause is the error that ended the stream, if it was one."""
+    """No more packets will come. If an error ended the stream, it is the `__cause__`."""
 
 
 class Backlog(Generic[T]):
-    """The packets that wait."""
+    """The packets that wait.
+
+    Args:
+        patience: seconds that a packet may wait.
+    """
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._waiting: deque[Arrived[T]] = deque()
-        self._behind = 0  # thrown away and not told yet
-        self._broken = False  # the next packet that is put in continues one that was thrown away
+        self._behind = 0  # packets that were dropped and are not reported yet
+        self._broken = False  # whether the next packet depends on one that was dropped
         self._ended = False
         self._error: BaseException | None = None
         self._change = threading.Condition()
 
     def put(self, arrived: Arrived[T]) -> None:
-        """Adds a packet."""
+        """Add a packet."""
         with self._change:
             if arrived.is_key:
                 self._broken = False
@@ -52,23 +57,23 @@ class Backlog(Generic[T]):
             self._change.notify()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more will be put in; what waits can still be taken."""
+        """Say that no more packets will come. Packets that wait can still be taken."""
         with self._change:
             self._ended, self._error = True, error
             self._change.notify()
 
     def take(self, timeout: float) -> tuple[int, Arrived[T] | None]:
-        """The oldest packet that waits; waits for one.
+        """Take the oldest packet, waiting for one if necessary.
 
         Args:
             timeout: seconds to wait.
 
         Returns:
-            How many packets before it were thrown away as too old, and the packet; None after `timeout` seconds, or
-            if the one to follow is yet to come.
+            How many packets before it were dropped as too old, and the packet. The packet is None after `timeout`
+            seconds, and if packets were dropped and no newer one has arrived yet.
 
         Raises:
-            Ended: nothing more will come. The error that was given to `end` is its `__cause__`.
+            Ended: no more packets will come. The error that was given to `end` is its `__cause__`.
         """
         with self._change:
             self._shed()
@@ -81,11 +86,11 @@ class Backlog(Generic[T]):
             return behind, None
 
     def _shed(self) -> None:
-        """Throws away what is too old. The lock is held."""
-        oldest_news = time.monotonic() - self._patience
-        if not self._waiting or self._waiting[0].arrival >= oldest_news:
+        """Drop packets that are too old. The caller holds the lock."""
+        oldest = time.monotonic() - self._patience
+        if not self._waiting or self._waiting[0].arrival >= oldest:
             return
-        while self._waiting and not (self._waiting[0].is_key and self._waiting[0].arrival >= oldest_news):
+        while self._waiting and not (self._waiting[0].is_key and self._waiting[0].arrival >= oldest):
             self._waiting.popleft()
             self._behind += 1
         self._broken = not self._waiting

@@ -1,40 +1,41 @@
-"""The clock of a camera, held against ours: its times are kept as long as they can be right.
+"""Compares the clock of a camera with ours, and keeps its times as long as they are plausible.
 
-A network delays pictures and then brings many at once; their times say when they were taken, and must not be bent. But
-a camera's clock may also jump, or run too fast or too slow. So a step that no real time fits begins anew at the time
-of arrival, and a clock that stays behind ours for a whole WINDOW, or gets ahead of it, is set.
+A network delays pictures and then delivers many at once. Their times say when they were taken and must be kept. But a
+camera's clock may also jump, or run too fast or too slow. So if the step between two pictures is not plausible, the
+clock is set to the time of arrival. It is also set if it stays behind ours for a complete WINDOW, or runs ahead of
+ours.
 """
 
 from fractions import Fraction
 
 from watchline.streams.source import LIVE_TIME_BASE
 
-APART = 1.0  # seconds that a camera's clock and ours may run apart
-WINDOW = 10.0  # seconds; a network that holds pictures back for longer is not told from a slow clock
+TOLERANCE = 1.0  # seconds by which a camera's clock may differ from ours
+WINDOW = 10.0  # seconds; a network that delays pictures for longer looks like a slow clock
 
 
 class CameraClock:
-    """Turns the times of one connection into times from 0 in units of LIVE_TIME_BASE.
+    """Converts the times of one connection to times from 0 in units of LIVE_TIME_BASE.
 
     Attributes:
-        mended: how often it was set anew.
+        corrected: how often the clock was set.
     """
 
     def __init__(self, time_base: Fraction) -> None:
         """Args: time_base of the camera's times, seconds per unit."""
-        self.mended = 0
+        self.corrected = 0
         self._unit = float(time_base)
         self._start: float | None = None
         self._raw: float | None = None
         self._arrival = 0.0
         self._shift = 0.0
-        self._least = float("inf")  # how far behind ours it was at least, in this window
+        self._least = float("inf")  # the least that the camera's clock was behind ours in this window, in seconds
         self._window = 0.0
 
     def see(self, pts: int | None, arrival: float) -> int:
-        """Args: a picture's time, None if it has none; when it arrived (monotonic seconds). Returns: its time here.
+        """Args: a picture's time, None if it has none; its arrival (monotonic seconds). Returns: its converted time.
 
-        Pictures come in order of decoding, so times may run back within the second by which some lie ahead.
+        Pictures come in decoding order, so times may decrease by up to TOLERANCE.
         """
         if self._start is None:
             self._start = self._arrival = self._window = arrival
@@ -45,8 +46,8 @@ class CameraClock:
             self._raw = None
             return round(now / LIVE_TIME_BASE)
         raw = pts * self._unit
-        if self._raw is None or not -APART < raw - self._raw < step + APART:
-            self.mended += self._raw is not None
+        if self._raw is None or not -TOLERANCE < raw - self._raw < step + TOLERANCE:
+            self.corrected += self._raw is not None
             self._shift = now - raw
             self._least = float("inf")
         self._raw = raw
@@ -55,12 +56,12 @@ class CameraClock:
 
     def _compare(self, raw: float, now: float) -> None:
         behind = now - (raw + self._shift)
-        if behind < -APART:
-            self._shift += behind + APART
+        if behind < -TOLERANCE:
+            self._shift += behind + TOLERANCE
             return
         self._least = min(self._least, behind)
         if self._arrival - self._window > WINDOW:
-            if self._least > APART:
-                self.mended += 1
+            if self._least > TOLERANCE:
+                self.corrected += 1
                 self._shift += self._least
             self._window, self._least = self._arrival, float("inf")

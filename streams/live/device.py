@@ -1,4 +1,4 @@
-"""A camera at this machine: a webcam or capture card that Linux shows as /dev/videoN (V4L2)."""
+"""A camera of this machine: a webcam or capture card that Linux shows as /dev/videoN (V4L2)."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live.reader import CameraReader, Wire, reading
+from watchline.streams.live.reader import CameraReader, Connection, reading
 
 FORMAT = "video4linux2"
 
@@ -34,10 +34,11 @@ class DeviceSource:
 
     Attributes:
         device: its path.
-        stream: its name in every output; that of the device if empty, e.g. "video0".
-        width, height: in pixels, both or none; the device's own choice if None. It takes the nearest that it can.
+        stream: its name in every output; by default the name of the device, e.g. "video0".
+        width, height: in pixels, both or neither. The device uses the nearest size that it supports; None lets it
+            choose.
         rate: frames per second, likewise.
-        read_timeout: seconds of silence after which the stream is given up.
+        read_timeout: seconds of silence after which the stream counts as lost.
     """
 
     device: str = "/dev/video0"
@@ -51,7 +52,7 @@ class DeviceSource:
 
     def __post_init__(self) -> None:
         if (self.width is None) != (self.height is None):
-            raise ValueError(f"width {self.width} and height {self.height}: expected both, or none of them")
+            raise ValueError(f"width {self.width} and height {self.height}: expected both, or neither")
         if not self.stream:
             object.__setattr__(self, "stream", Path(self.device).name)
 
@@ -65,15 +66,15 @@ class DeviceSource:
         """Starts the device, and decodes the first frame.
 
         Raises:
-            SourceNotFound: there is no such device; the error names those that are there.
+            SourceNotFound: there is no such device. The error names the devices of this machine.
             SourceDenied: this user may not use it.
             SourceRefused: another program uses it.
-            SourceUnsupported: it gives no pictures, or not in the size that was asked for.
+            SourceUnsupported: the device gives no pictures, or not in the requested size.
             SourceTimeout: no picture came.
         """
         self._check()
         container = self._start()
-        wire = Wire(
+        connection = Connection(
             container=container,
             stream=self.stream,
             name=self.name,
@@ -81,7 +82,7 @@ class DeviceSource:
             read_timeout=self.read_timeout,
             explain=self._explain,
         )
-        with reading(wire) as reader:
+        with reading(connection) as reader:
             yield reader
 
     @property
@@ -89,14 +90,14 @@ class DeviceSource:
         return f"{self.stream}: the camera {self.device}"
 
     def _check(self) -> None:
-        """What can be said before FFmpeg sees it: it gives one error for most of this."""
+        """Check the device before FFmpeg opens it, because FFmpeg has one error for most of these cases."""
         try:
             mode = Path(self.device).stat().st_mode
         except OSError:
-            there = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "there is none"
-            raise SourceNotFound(f"{self._label} is not there; cameras of this machine: {there}") from None
+            cameras = ", ".join(sorted(map(str, Path("/dev").glob("video*")))) or "there is none"
+            raise SourceNotFound(f"{self._label} is not there; cameras of this machine: {cameras}") from None
         if not stat.S_ISCHR(mode):
-            raise SourceUnsupported(f"{self._label} is no device: expected /dev/videoN; give a file as a file")
+            raise SourceUnsupported(f"{self._label} is not a device: expected /dev/videoN; name a file by its path")
         if not os.access(self.device, os.R_OK | os.W_OK):
             raise SourceDenied(f"{self._label} may not be used by this user; join the group video, then log in again")
 

@@ -1,7 +1,7 @@
-"""The frame numbers of H.264, from which it shows that a picture is lacking.
+"""Finds lost pictures of H.264 by their frame numbers.
 
-FFmpeg puts the last picture in place of one that was lost on the way, without a word, and smears from there on what the
-next ones change. Every picture carries a number (ITU-T H.264, 7.4.3: frame_num) that tells.
+If a picture is lost in the network, FFmpeg silently shows the last one instead, and applies the changes of the next
+pictures to it: the video is smeared. The number of each picture (ITU-T H.264, 7.4.3: frame_num) shows the loss.
 """
 
 import re
@@ -9,13 +9,19 @@ from dataclasses import dataclass
 
 SLICE, IDR, SPS = 1, 5, 7
 WITH_CHROMA = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # profiles
-HEADER = 64  # bytes of a NAL unit that hold more than is read of any but the SPS
+HEADER = 64  # bytes of a NAL unit that are enough for every header that is read here, except an SPS
 _UNIT = re.compile(rb"\x00\x00\x01")
 
 
 @dataclass(frozen=True, slots=True)
 class Numbering:
-    """What a sequence parameter set says of frame numbers."""
+    """What a sequence parameter set says about frame numbers.
+
+    Attributes:
+        bits: of frame_num.
+        may_skip: whether gaps are allowed (gaps_in_frame_num_value_allowed_flag).
+        has_planes: whether the colour planes are coded separately.
+    """
 
     bits: int
     may_skip: bool
@@ -23,22 +29,22 @@ class Numbering:
 
 
 class FrameNumbers:
-    """Follows the frame numbers of a stream in order of decoding (Annex B)."""
+    """Follows the frame numbers of a stream in decoding order (Annex B)."""
 
     def __init__(self, extradata: bytes | None) -> None:
-        """Args: extradata, the parameter sets that came before the stream; later ones are taken from its packets."""
+        """Args: extradata, the parameter sets from before the stream. Later ones are read from its packets."""
         self._numbering: Numbering | None = None
         self._last: int | None = None
         self.lacks(extradata or b"")
 
     def forget(self) -> None:
-        """The next picture may have any number."""
+        """Accept any number for the next picture."""
         self._last = None
 
     def lacks(self, packet: bytes) -> bool:
-        """Whether a picture that others are made from is lacking right before that of the packet, or its own header.
+        """Whether a reference picture directly before the packet's picture is missing, or the packet's own header.
 
-        An IDR picture that is lost as a whole is not seen where the numbers go on after it as if it were none.
+        A completely lost IDR picture is not found if the numbers after it continue those before it.
         """
         for unit in _UNIT.finditer(packet):
             start = unit.end()
@@ -69,7 +75,7 @@ class FrameNumbers:
 
 
 def _numbering(sps: bytes) -> Numbering | None:
-    """ITU-T H.264, 7.3.2.1.1, as far as gaps_in_frame_num_value_allowed_flag; None if it is cut off."""
+    """Parse ITU-T H.264, 7.3.2.1.1, up to gaps_in_frame_num_value_allowed_flag; None if the SPS is truncated."""
     try:
         bits = _Bits(sps)
         profile = bits.take(8)
@@ -112,18 +118,18 @@ def _skip_scaling(bits: "_Bits", size: int) -> None:
 
 
 class _Bits:
-    """Reads bits of a NAL unit, whose emulation prevention bytes it leaves out."""
+    """Reads the bits of a NAL unit, without its emulation prevention bytes."""
 
     def __init__(self, unit: bytes) -> None:
         self._bytes = unit.replace(b"\0\0\3", b"\0\0")
-        self._place = 0
+        self._position = 0
 
     def take(self, count: int) -> int:
         """The next bits as a number. Raises IndexError at the end."""
         value = 0
-        for place in range(self._place, self._place + count):
-            value = value << 1 | self._bytes[place >> 3] >> (7 - (place & 7)) & 1
-        self._place += count
+        for position in range(self._position, self._position + count):
+            value = value << 1 | self._bytes[position >> 3] >> (7 - (position & 7)) & 1
+        self._position += count
         return value
 
     def golomb(self) -> int:

@@ -1,4 +1,4 @@
-"""A camera in the network: RTSP, or what FFmpeg opens by HTTP (MJPEG, HLS, a video file)."""
+"""A camera in the network, by RTSP or by HTTP (MJPEG, HLS, a video file)."""
 
 import errno
 import socket
@@ -24,21 +24,22 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live.reader import CameraReader, Wire, reading
+from watchline.streams.live.reader import CameraReader, Connection, reading
 
-# Whatever a server or its playlist says, no local file is opened.
+# The protocols that FFmpeg may use. None of them opens a local file, whatever a server or its playlist says.
 PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls",
     "http": "http,https,httpproxy,tcp,tls,crypto",
     "https": "http,https,httpproxy,tcp,tls,crypto",
 }
-# FFmpeg wants to see more than it needs: RTSP says by itself what comes, and then the first picture is here at once.
-# Not fflags=nobuffer: what was looked at would be thrown away, and with it the first key frame.
-LOOK_AT = {"rtsp": "32", "http": "500000"}  # bytes; HTTP needs some to see what format comes
-UDP_BUFFER = 4 << 20  # bytes asked for, so that the packets of one large picture do not overrun it
+# Bytes that FFmpeg reads to recognise the format. By default it reads more than it needs, which delays the first
+# picture: RTSP announces its format, HTTP needs some bytes. fflags=nobuffer is not set, because it would discard these
+# bytes, and with them the first key frame.
+PROBE_SIZE = {"rtsp": "32", "http": "500000"}
+UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
-SEGMENT_PATIENCE = 4  # times the time-out: a playlist brings a segment of some seconds at once, then nothing
+SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
 NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 
 
@@ -47,15 +48,15 @@ class NetworkSource:
     """A live stream at an address.
 
     Attributes:
-        url: rtsp, rtsps, http or https, with user name and password if it wants them; see address.py.
-        stream: its name in every output; host and path if empty.
-        transport: what RTSP brings the pictures by. Over UDP some get lost in a busy network, and where a part of an
-            H.265 picture does, FFmpeg cannot tell; of H.264 it is seen.
-        open_timeout: seconds until the server must have answered.
-        read_timeout: seconds of silence after which the stream is given up.
+        url: rtsp, rtsps, http or https, with user name and password if the server needs them; see address.py.
+        stream: its name in every output; by default host and path.
+        transport: of RTSP. Over UDP, data gets lost in a busy network. FFmpeg does not notice if some of an H.265
+            picture is lost; for H.264, Watchline does.
+        open_timeout: seconds within which the server must answer.
+        read_timeout: seconds of silence after which the stream counts as lost.
 
     Raises:
-        SourceUnreadable: the address makes no sense.
+        SourceUnreadable: the address is not valid.
     """
 
     __pydantic_config__ = ConfigDict(hide_input_in_errors=True)  # the address may have a password in it
@@ -83,19 +84,19 @@ class NetworkSource:
         """Connects, and decodes the first frame.
 
         Raises:
-            SourceDenied: user name or password are wrong (they are sent once).
-            SourceRefused: nobody answers there.
+            SourceDenied: user name or password is wrong (they are sent once).
+            SourceRefused: no server answers at the address.
             SourceNotFound: the server does not know the path.
-            SourceUnsupported: there is no video in it that can be decoded here.
+            SourceUnsupported: the stream has no video that can be decoded here.
             SourceTimeout: no answer, or no picture.
-            SourceLost: the server failed, or broke off.
+            SourceLost: the server failed, or the connection broke.
         """
         address = parse(self.url)
         patience = SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1
         container = self._connect(address, patience)
         kind = container.format.name
         is_rtsp = kind == "rtsp"
-        wire = Wire(
+        connection = Connection(
             container=container,
             stream=self.stream,
             name=address.shown,
@@ -106,7 +107,7 @@ class NetworkSource:
             is_paced=not is_rtsp and kind != "mpjpeg",
             may_lose=is_rtsp,
         )
-        with reading(wire) as reader:
+        with reading(connection) as reader:
             yield reader
 
     @property
@@ -118,14 +119,14 @@ class NetworkSource:
         options = {
             "protocol_whitelist": PROTOCOLS[address.scheme],
             "analyzeduration": "0",
-            "probesize": LOOK_AT["rtsp" if is_rtsp else "http"],
+            "probesize": PROBE_SIZE["rtsp" if is_rtsp else "http"],
         }
         if is_rtsp:
             options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
             options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
         else:
             options |= {"live_start_index": "-1", "rw_timeout": str(int(self.read_timeout * patience * 1e6))}
-        # With RTSP, FFmpeg gives up a read after twice the time it is told.
+        # With RTSP, FFmpeg ends a read after twice the time that is set.
         silence = self.read_timeout / 2 if is_rtsp else self.read_timeout * patience
         started = time.monotonic()
         try:
@@ -133,15 +134,15 @@ class NetworkSource:
         except (av.error.FFmpegError, OSError, ValueError) as error:
             late = time.monotonic() - started >= self.open_timeout
             failure = self._late() if late else self._explain(error, address, is_open=False)
-        raise failure from None  # out here, as FFmpeg's error has the address in it, and would be the `__context__`
+        raise failure from None  # outside `except`, or FFmpeg's error with the address would be its `__context__`
 
     def _late(self) -> SourceTimeout:
         return SourceTimeout(f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs")
 
     def _explain(self, error: Exception, address: Address, is_open: bool) -> StreamError:
-        """The error as ours: no credentials in it, and nothing behind it that has them."""
+        """Convert an error of FFmpeg to a StreamError without credentials, neither in its text nor in its context."""
         label, number = self._label, getattr(error, "errno", None)
-        place = address.shown.removeprefix(f"{address.scheme}://").partition("/")[0]
+        server = address.shown.removeprefix(f"{address.scheme}://").partition("/")[0]
         match error:
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
                 code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
@@ -153,7 +154,7 @@ class NetworkSource:
             case TimeoutError():
                 return SourceTimeout(f"{label} did not answer within {self.open_timeout:g} s; check that it runs")
             case ConnectionRefusedError():
-                return SourceRefused(f"{label} is not there: nothing listens at {place}; check host and port")
+                return SourceRefused(f"{label} is not there: nothing listens at {server}; check host and port")
             case _ if number == errno.EPROTONOSUPPORT:
                 return SourceUnsupported(
                     f"{label} does not send by {self.transport}; set transport to "
@@ -167,7 +168,7 @@ class NetworkSource:
         if number == errno.EIO and not _is_known(address.host):
             return SourceRefused(f"{label} is not there: no host of this name is known; check the name")
         if isinstance(error, av.error.HTTPError):
-            return SourceLost(f"{label} failed: {why}; check its path, and look into its log")
+            return SourceLost(f"{label} failed: {why}; check its path and its log")
         if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError):
             return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
         if isinstance(error, av.error.InvalidDataError | ValueError):
@@ -176,7 +177,7 @@ class NetworkSource:
 
 
 def _is_known(host: str) -> bool:
-    """Whether the name of a host can be looked up. FFmpeg gives the same error for that as for others."""
+    """Whether the name of a host can be resolved. FFmpeg has the same error for this and for other failures."""
     try:
         socket.getaddrinfo(host.strip("[]"), None)
     except OSError:

@@ -1,4 +1,4 @@
-"""A file played at its own speed, as if it were a camera: for trying out what will run on cameras."""
+"""A file played at its own speed, as if it were a camera: for trying out a configuration for cameras."""
 
 import itertools
 import threading
@@ -20,8 +20,8 @@ class PacedSource:
     """A live source over a file.
 
     Attributes:
-        file: what is played.
-        loop: from the beginning again after its end, until the reader is closed.
+        file: the file to play.
+        loop: whether to start again at the end, until the reader is closed.
     """
 
     file: FileSource
@@ -38,7 +38,7 @@ class PacedSource:
 
     @property
     def path(self) -> Path:
-        """The file's."""
+        """The path of the file."""
         return self.file.path
 
     @property
@@ -47,7 +47,7 @@ class PacedSource:
 
     @contextmanager
     def open(self) -> Iterator["PacedReader"]:
-        """Opens the file and decodes its first frame; leaving ends a wait of the reader for its next frame at once.
+        """Opens the file and decodes its first frame. On exit, a reader that waits for its next frame ends at once.
 
         Raises:
             StreamError: as FileSource.open.
@@ -61,10 +61,11 @@ class PacedSource:
 
 
 class PacedReader:
-    """A file being played: each frame is given when it is due, or at once if that is past already, never left out.
+    """Plays a file. Each frame is yielded when it is due, or at once if it is late already. No frame is left out.
 
     Attributes:
-        about: of the file, with the times of a live stream; without audio to carry over, as frames may be dropped.
+        about: of the file, with the time base of a live stream. Its `path` is None, so no audio is copied, because
+            frames may be dropped later.
         closed: once set, no more frames come.
     """
 
@@ -79,14 +80,14 @@ class PacedReader:
 
     @property
     def notes(self) -> list[str]:
-        """What was odd in the file, each line once however often it is played."""
+        """Problems in the file, each line once, however often the file is played."""
         return list(dict.fromkeys([*self._notes, *self._file.notes]))
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames from the moment of the first call on, with `time` and `arrival` of when they are given.
+        """Frames, the first at once. `time` and `arrival` are the moments at which they are yielded.
 
         Raises:
-            SourceTruncated: after the last frame, if the file ends before its container says.
+            SourceTruncated: after the last frame, if the file is shorter than its container says.
         """
         start = time.monotonic()
         last = -1
@@ -105,7 +106,7 @@ class PacedReader:
             )
 
     def _played(self) -> Iterator[tuple[float, Frame]]:
-        """The frames, each with its seconds from the start of the first round."""
+        """The frames, each with its time in seconds since the start of the first round."""
         begin = 0.0
         while True:
             step = float(1 / (self.about.rate or GUESSED_RATE))

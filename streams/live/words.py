@@ -1,4 +1,4 @@
-"""What a user types as a camera, as a source."""
+"""The source of a camera that a user names by an address or a device."""
 
 from typing import Literal
 
@@ -10,20 +10,20 @@ __all__ = ["is_live", "live_source"]
 
 
 def live_source(
-    word: str, stream: str = "", transport: Literal["tcp", "udp"] = "tcp", timeout: float = 4.0
+    text: str, stream: str = "", transport: Literal["tcp", "udp"] = "tcp", timeout: float = 4.0
 ) -> NetworkSource | DeviceSource:
-    """The source of a word for which `is_live` is true.
+    """The source of a text for which `is_live` is true.
 
     Args:
-        word: an address, the number of a device, or its path.
-        stream: its name in every output; made from the word if empty.
-        transport: what RTSP brings the pictures by; of no meaning for others.
-        timeout: seconds of silence after which it is given up.
+        text: an address, the number of a device, or its path.
+        stream: its name in every output; by default made from the text.
+        transport: of RTSP; other sources ignore it.
+        timeout: seconds of silence after which the stream counts as lost.
 
     Raises:
-        SourceUnreadable: the address makes no sense.
+        SourceUnreadable: the address is not valid.
     """
-    device = device_of(word)
+    device = device_of(text)
     if device:
         return DeviceSource(device, stream, read_timeout=timeout)
-    return NetworkSource(word, stream, transport, open_timeout=timeout, read_timeout=timeout)
+    return NetworkSource(text, stream, transport, open_timeout=timeout, read_timeout=timeout)

@@ -24,9 +24,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame
@@ -45,47 +42,56 @@ def header_line(header: Mapping[str, Any]) -> bytes:
     return _line({"schema": SCHEMA, "header": dict(header)})
 
 
-def line_of(
-    frame: Frame,
-    boxes: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    classes: NDArray[np.int64],
-    labels: Sequence[str],
-    latency: float | None = None,
-) -> bytes:
+def frame_line(frame: Frame, parts: Mapping[str, Any], latency: float | None = None) -> bytes:
     """One frame's line, the same bytes for the same values.
 
     Args:
         frame: whose stream, index, time, size and, for photos, file are written; pts in seconds to six digits. A live
             frame's epoch and arrival as well.
-        boxes: (N, 4) xyxy in source pixels, written to two digits.
-        scores: (N,) in 0..1, written to four digits.
-        classes: (N,) index into `labels`.
-        labels: the detector's class names.
+        parts: what was found in it, JSON values by key, e.g. `detections`.
         latency: of a live frame, seconds from its arrival until now; written in milliseconds to one digit.
 
     Raises:
-        ValueError: a box or a score is NaN or infinite.
+        ValueError: a number is NaN or infinite.
     """
-    event: dict[str, Any] = {"schema": SCHEMA, "stream": frame.stream, "frame": frame.index}
-    event["pts"] = round(frame.seconds, 6) + 0.0  # + 0.0 makes -0.0 a plain zero
+    event: dict[str, Any] = {"schema": SCHEMA, "stream": frame.stream, "frame": frame.index, "pts": _pts(frame.seconds)}
     if frame.file is not None:
         event["file"] = frame.file
     if frame.time is not None:
         event |= {"epoch": frame.epoch, "time": timestamp(frame.time)}
         if latency is not None:
             event["latency_ms"] = round(latency * 1000, 1)
-    event |= {"width": frame.width, "height": frame.height}
-    event["detections"] = [
-        {
-            "label": labels[number],
-            "class": number,
-            "score": round(score, 4),
-            "box": [round(side, 2) + 0.0 for side in box],
-        }
-        for number, score, box in zip(classes.tolist(), scores.tolist(), boxes.tolist(), strict=True)
-    ]
-    return _line(event)
+    return _line(event | {"width": frame.width, "height": frame.height} | dict(parts))
+
+
+def event_line(
+    stream: str,
+    event: str,
+    epoch: int | None,
+    time: float | None,
+    data: Mapping[str, Any],
+    frame: Frame | None = None,
+) -> bytes:
+    """The line of something that a stage has seen to happen.
+
+    Args:
+        event: its name, one word.
+        epoch, time: of a live stream, as frames have them; None for a file.
+        data: JSON values by key.
+        frame: in which it happened; its index and pts are written.
+
+    Raises:
+        ValueError: a number is NaN or infinite, or a key is one of the line's own.
+    """
+    line: dict[str, Any] = {"schema": SCHEMA, "stream": stream, "event": event}
+    if epoch is not None and time is not None:
+        line |= {"epoch": epoch, "time": timestamp(time)}
+    if frame is not None:
+        line |= {"frame": frame.index, "pts": _pts(frame.seconds)}
+    taken = line.keys() & data.keys()
+    if taken:
+        raise ValueError(f"the event {event!r} has data called {', '.join(sorted(taken))}: expected other names")
+    return _line(line | dict(data))
 
 
 def state_line(
@@ -125,6 +131,10 @@ def dropped_line(stream: str, cause: str, frames: int, epoch: int, time: float) 
 def timestamp(time: float) -> str:
     """Seconds since 1970 as ISO 8601 in UTC with milliseconds: 2026-11-23T06:45:00.123Z."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _pts(seconds: float) -> float:
+    return round(seconds, 6) + 0.0  # + 0.0 makes -0.0 a plain zero
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
@@ -168,15 +178,18 @@ class JsonlSink:
             raise
         return writer
 
-    def append(self, path: Path, inputs: Sequence[Path] = ()) -> "JsonlWriter":
+    def append(self, path: Path, inputs: Sequence[Path] = (), turn: "threading.Lock | None" = None) -> "JsonlWriter":
         """For the events of several streams, behind what is in the file. Whoever calls writes their headers, and closes
         the writer.
+
+        Args:
+            turn: shared by all who write there.
 
         Raises:
             SinkError: the path is an input, or cannot be written.
         """
         prepare(path, inputs)
-        return JsonlWriter(path, _opened(path, os.O_APPEND))
+        return JsonlWriter(path, _opened(path, os.O_APPEND), turn)
 
 
 def _opened(path: Path, how: int) -> int:
@@ -200,20 +213,21 @@ class JsonlWriter:
     Args:
         path: its name in errors.
         file: a descriptor that is open for writing, of a file, a pipe or a terminal.
+        turn: a lock that is shared by several writers to one place.
     """
 
-    def __init__(self, path: Path, file: int) -> None:
+    def __init__(self, path: Path, file: int, turn: "threading.Lock | None" = None) -> None:
         self._path = path
         self._file = file
-        self._lock = threading.Lock()
+        self._lock = turn or threading.Lock()
         self._broken: SinkError | None = None
 
     def write(self, line: bytes) -> None:
-        """Args: a whole line with its newline.
+        """Args: a whole line with its newline; or several, which are written all or none.
 
         Raises:
             NobodyReads: it is a pipe, and its other end was closed.
-            SinkError: disk full, or another failure; the file ends after the last whole line, and stays so. If not
+            SinkError: disk full, or another failure; the file ends after what was written before, and stays so. If not
                 even that can be done, the message says so.
         """
         with self._lock:

@@ -1,12 +1,13 @@
-"""An MP4 as a sink: H.264, yuv420p, the source's times to the unit, its audio copied, the index in front.
+"""An MP4 as a sink: H.264, yuv420p, with the exact times of the source, a copy of its audio, and the index in front.
 
-While frames come, `clip.mp4.part` grows by fragments of a second that play as they are, so a killed process or a full
-disk costs a second at most. At the end its packets are copied, with the source's audio, into `clip.mp4` with the index
-in front (faststart), and the part is removed. If that copy fails (no room on the disk), the part itself becomes
-`clip.mp4`: it plays, without audio, and a note says so. A part that a killed process left is finished by `finish_part`;
-who writes one holds a lock on it, so that nobody takes it for left behind.
+While frames come, `clip.mp4.part` grows by fragments of a second, which play as they are. So a killed process or a full
+disk costs a second at most. At the end, its packets and the source's audio are copied into `clip.mp4`, with the index
+in front (faststart), and the partial file is removed. If that copy fails (the disk is full), the partial file itself
+becomes `clip.mp4`: it plays, but without audio, and a note says so. `finish_part` finishes a partial file that a killed
+process left. The process that writes a partial file holds a lock on it, so no other process finishes it.
 
-Colours: OpenCV's conversion is BT.601 limited range, and 1.4 to 1.5 times as fast as swscale's; it is tagged as such.
+Colours: OpenCV's conversion to BT.601, limited range, is 1.4 to 1.5 times as fast as swscale's. The file is tagged
+accordingly.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from pydantic import Field
 
-from watchline.settings import settings
+from watchline.settings import flag, settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.source import About
@@ -37,19 +38,19 @@ from watchline.streams.write.remux import remux, timescale
 log = logging.getLogger(__name__)
 
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
-# ITU-T H.273: primaries and transfer BT.709, matrix BT.601 (SMPTE 170M), limited range. All four are named, as browsers
-# guess the whole if one is not.
+# ITU-T H.273: primaries and transfer BT.709, matrix BT.601 (SMPTE 170M), limited range. All four are set, because
+# browsers guess all of them if one is missing.
 PRIMARIES, TRANSFER, MATRIX, LIMITED = 1, 1, 6, 1
-# B-frames save a sixth of the file for a third of the encoder's time, which the detector can use better.
+# B-frames make the file a sixth smaller, but cost a third of the encoder's time, which the detector can use better.
 NO_B_FRAMES = {"bf": "0"}
 PART = ".part"
-# Fragments of a second; the index waits for the first packets, whose times it must know. No list of all fragments at
-# the end: it would be held in memory, for months.
+# Fragments of a second. The index waits for the first packets, because it needs their times. The list of all fragments
+# at the end is left out, because it would grow in memory for months.
 FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof+skip_trailer", "frag_duration": "1000000"}
-# x264's macroblock tree reads past the end of a row where a row is no multiple of 8 macroblocks of 16 pixels, and then
-# gives other bytes every time. There it is left out, so that the same input gives the same file.
+# If a row is not a multiple of 8 macroblocks of 16 pixels, x264's macroblock tree reads past its end, and the output
+# differs from run to run. It is switched off then, so that the same input gives the same file.
 TREE_PIXELS = 8 * 16
-# What a picture, a path or the disk can bring about, PyAV's and OpenCV's own errors with it.
+# The errors that a picture, a path or the disk can cause, including PyAV's and OpenCV's.
 FAILURES = (OSError, av.error.FFmpegError, cv2.error, ValueError, ArithmeticError)
 
 
@@ -58,19 +59,23 @@ class Mp4Sink:
     """Settings of the encoder, x264.
 
     Attributes:
-        preset: speed against size. On annotated street video at 1080p, superfast takes two thirds of the time of
-            veryfast for files 1.8 times as large; ultrafast half as long as superfast, at a lower quality.
+        preset: speed against size. On annotated street video at 1080p, superfast takes two thirds of veryfast's time,
+            for files 1.8 times as large. ultrafast takes half of superfast's time, with a lower quality.
         crf: constant quality, 0 (lossless) to 51; lower is better and larger.
         threads: of the encoder.
     """
 
-    preset: Preset = "superfast"
-    crf: int = Field(default=23, ge=0, le=51)
-    threads: int = Field(default=2, ge=1)
+    preset: Preset = Field(
+        default="superfast",
+        description="of the video encoder, ultrafast … veryslow",
+        json_schema_extra=flag("PRESET"),
+    )
+    crf: int = Field(default=23, ge=0, le=51, description="constant quality, 0 (lossless) to 51")
+    threads: int = Field(default=2, ge=1, description="threads of the encoder")
 
     @contextmanager
     def open(self, path: Path, about: About, inputs: Sequence[Path] = ()) -> Iterator["Mp4Writer"]:
-        """Args: path to write; about the source, whose audio is copied; inputs, none of which is overwritten.
+        """Args: path to write; about the source, whose audio is copied; inputs, which are never overwritten.
 
         Raises:
             SinkError: the path is an input, or cannot be written.
@@ -85,7 +90,7 @@ class Mp4Sink:
             writer.close()
 
     def start(self, path: Path, about: About) -> "Mp4Writer":
-        """The same without a context and with no look at inputs: whoever calls closes the writer, in any one thread.
+        """Open without a context, and without checking inputs. The caller closes the writer, in any thread.
 
         Raises:
             SinkError: the path cannot be written.
@@ -94,11 +99,11 @@ class Mp4Sink:
 
 
 class Mp4Writer:
-    """An MP4 that is being written.
+    """Writes an MP4.
 
     Attributes:
-        notes: what somebody who looks at the file should know, one line each.
-        frames: how many were written.
+        notes: what a viewer of the file should know, one line each.
+        frames: number of frames written.
     """
 
     def __init__(self, settings: Mp4Sink, path: Path, part: Path, about: About) -> None:
@@ -120,14 +125,14 @@ class Mp4Writer:
             raise refused(path, error) from error
 
     def write(self, pixels: Image, pts: int, time_base: Fraction) -> None:
-        """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, the time base always the same.
+        """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, always with the same time base.
 
-        A picture of another size than the first is fitted into the first's, with black bars. Odd sizes are made even by
+        A picture of another size is fitted into the size of the first one, with black bars. Odd sizes are made even by
         repeating the last column or row.
 
         Raises:
-            SinkError: disk full, a picture that cannot be encoded, or another failure. What was written is finished
-                and plays.
+            SinkError: disk full, a picture that cannot be encoded, or another failure. The frames written so far are
+                finished and play.
         """
         if self._file.closed:
             raise SinkError(f"{self._path} is closed after a failure; nothing more can be written to it")
@@ -144,11 +149,11 @@ class Mp4Writer:
         self._seconds = pts * time_base
 
     def end(self) -> None:
-        """The stream is whole: the audio is copied to its own end, not only to the last picture's."""
+        """Say that the stream is complete. The audio is then copied to its end, not only to the last picture."""
         self._whole = True
 
     def close(self) -> None:
-        """Finishes the file. Called by the context; a second call does nothing.
+        """Finish the file. The context calls it; a second call does nothing.
 
         Raises:
             SinkError: it cannot be finished.
@@ -172,18 +177,18 @@ class Mp4Writer:
             self._file.close()
 
     def _finish(self) -> None:
-        """From the fragments to the file with the index in front; the fragments themselves if that fails."""
+        """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
         try:
             self.notes += remux(self._part, self._path, self._about.path, until=None if self._whole else self._seconds)
         except FAILURES as error:
             self._part.replace(self._path)
             self.notes.append(
-                f"{self._path.name} is left in fragments and without audio, as there was no way to copy it: "
+                f"{self._path.name} is left in fragments and without audio, because it could not be copied: "
                 f"{self._why(error, 'copied')}"
             )
 
     def _fail(self, error: Exception) -> SinkError:
-        """Ends the file after its last whole fragment, and says what happened."""
+        """End the file after its last complete fragment. Returns the error to raise."""
         self._file.close()
         end = _end_of_fragments(self._part)
         if end:
@@ -220,7 +225,7 @@ class Mp4Writer:
         return container, video
 
     def _yuv(self, pixels: Image) -> Image:
-        """(H, W, 3) BGR -> (H' * 3 / 2, W') I420, H' and W' the first picture's size, made even."""
+        """(H, W, 3) BGR -> (H' * 3 / 2, W') I420. H' and W' are the size of the first picture, made even."""
         size = pixels.shape[1], pixels.shape[0]
         if self._size is None:
             self._size = size
@@ -241,19 +246,20 @@ def part_of(path: Path) -> Path:
 
 
 def finish_part(path: Path) -> bool:
-    """Finishes the video whose part a killed process left: its whole fragments become `path`, with the index in front.
+    """Finish the video whose partial file a killed process left. Its complete fragments become `path`, index in front.
 
-    Returns: whether it did. False: there is no part, another process writes it, or it was empty and is removed.
+    Returns: True if it was finished. False if there is no partial file, if another process writes it, or if it was
+        empty and has been removed.
 
     Raises:
-        SinkError: it cannot be finished; the part stays as it is.
+        SinkError: it cannot be finished; the partial file stays as it is.
     """
     part = part_of(path)
     try:
         with part.open("r+b") as file:
             try:
                 _lock(file.fileno())
-            except OSError:  # it is locked, or there are no locks and nobody can tell
+            except OSError:  # it is locked, or the file system has no locks and cannot say
                 return False
             if not part.exists():  # another process has finished it just now
                 return False
@@ -262,7 +268,7 @@ def finish_part(path: Path) -> bool:
                 file.truncate(end)
                 remux(part, path, None, None)
             elif part.stat().st_size:
-                raise ValueError("there is no whole fragment of a video in it")
+                raise ValueError("it has no complete fragment of a video")
             else:
                 part.unlink()
             return end > 0
@@ -274,24 +280,24 @@ def finish_part(path: Path) -> bool:
 
 
 def _end_of_fragments(part: Path) -> int:
-    """Where the last whole fragment ends; 0 if there is none."""
+    """Offset of the end of the last complete fragment; 0 if there is none."""
     size = part.stat().st_size
     with part.open("rb") as file:
         return max((end for kind, end in mp4_boxes(file, size) if kind == b"mdat" and end <= size), default=0)
 
 
 def _lock(file: int) -> None:
-    """Makes an open file ours until it is closed, or we die.
+    """Lock an open file until it is closed or this process ends.
 
     Raises:
-        BlockingIOError: it is somebody else's.
-        OSError: the file system knows no locks.
+        BlockingIOError: another process has locked it.
+        OSError: the file system has no locks.
     """
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
-    """The picture scaled to fit (width, height), in the middle of black."""
+    """The picture scaled to fit into (width, height), centred on black."""
     width, height = size
     scale = min(width / pixels.shape[1], height / pixels.shape[0])
     w, h = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
@@ -302,11 +308,11 @@ def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
 
 
 class _Appended:
-    """A file that only grows, for the muxer: it cannot seek, and the first error of the disk is kept as it was."""
+    """A file for the muxer that only grows. It cannot seek, and it keeps the first error of the disk."""
 
     def __init__(self, path: Path) -> None:
         self.error: OSError | None = None
-        self._file = path.open("ab", buffering=0)  # it is emptied when it is ours
+        self._file = path.open("ab", buffering=0)  # truncated after it is locked
         try:
             _lock(self._file.fileno())
         except BlockingIOError:

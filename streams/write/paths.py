@@ -1,15 +1,15 @@
-"""What a sink is: settings that open on a path and give a writer, used as a context manager.
+"""What a sink is: settings that open a path and give a writer, used as a context manager.
 
     with Mp4Sink().open(path, about, inputs) as mp4, JsonlSink().open(lines, header, inputs) as jsonl:
         for frame in reader:
-            jsonl.write(line_of(frame, boxes, scores, classes, labels))
+            jsonl.write(frame_line(frame, {"detections": detections.to_dicts()}))
             mp4.write(drawn, frame.pts, frame.time_base)
         mp4.end()
 
-`open` refuses a path that is one of `inputs` before it touches anything, and makes the folder if there is none. However
-the context is left, what was written is finished and can be used. `end()` says that the stream was whole; a context
-that is left without it was cut short (a failure, Ctrl-C), and e.g. the audio then ends where the pictures end.
-All raise `SinkError`. One thread uses a writer.
+`open` refuses a path that is one of `inputs` before it writes anything. It creates the folder if there is none. However
+the context is left, the output is finished and can be used. `end()` says that the stream is complete. Without it, the
+stream was cut short (a failure, Ctrl-C), and the audio, for example, ends with the last picture. All errors are
+`SinkError`s. A writer is used by one thread.
 """
 
 import errno
@@ -20,10 +20,10 @@ from watchline.streams.errors import SinkError
 
 
 def prepare(path: Path, inputs: Iterable[Path]) -> None:
-    """Makes sure that `path` may be written: it is no input, by whatever name, and its folder is there.
+    """Check that `path` may be written: it is not an input, by any name, and its folder exists or can be created.
 
     Raises:
-        SinkError: it is an input or a folder, or its folder can neither be found nor made.
+        SinkError: it is an input or a folder, or its folder does not exist and cannot be created.
     """
     for source in inputs:
         if is_same_file(path, source):
@@ -34,7 +34,7 @@ def prepare(path: Path, inputs: Iterable[Path]) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises SinkError: there is no such folder and it cannot be made."""
+    """Create the folder if there is none. Raises SinkError: it cannot be created."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,7 +42,7 @@ def make_folder(folder: Path) -> None:
 
 
 def is_same_file(a: Path, b: Path) -> bool:
-    """Whether both names lead to the same file, by symbolic or hard links too; a file need not be there yet."""
+    """Whether both names are the same file, through symbolic and hard links too. The files need not exist yet."""
     try:
         return a.samefile(b)
     except OSError:
@@ -50,7 +50,7 @@ def is_same_file(a: Path, b: Path) -> bool:
 
 
 def refused(path: Path, error: OSError) -> SinkError:
-    """The error of a path that cannot be written, in one line."""
+    """The error for a path that cannot be written, in one line."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SinkError(f"disk full: {path} cannot be written any further; make room or choose another folder")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -15,7 +15,7 @@ from watchline.streams.write.paths import is_same_file, make_folder, prepare, re
 
 @settings
 class PhotoFilesSink:
-    """Writes pictures in the format of their names.
+    """Writes pictures in the format of their suffix.
 
     Attributes:
         quality: of JPEG and WebP, 1 to 100.
@@ -25,10 +25,10 @@ class PhotoFilesSink:
 
     @contextmanager
     def open(self, folder: Path, inputs: Sequence[Path] = ()) -> Iterator["PhotoFilesWriter"]:
-        """Makes the folder if there is none.
+        """Creates the folder if there is none.
 
         Raises:
-            SinkError: the folder is the photos' own, or cannot be made.
+            SinkError: the folder is the one that the photos are in, or cannot be created.
         """
         for source in inputs:
             if is_same_file(folder / source.name, source):
@@ -41,7 +41,7 @@ class PhotoFilesSink:
 
 
 class PhotoFilesWriter:
-    """An output folder. A photo is written under another name and renamed, so one that is there is whole."""
+    """Writes photos into a folder. A photo is written under another name and then renamed, so no file is incomplete."""
 
     def __init__(self, quality: int, folder: Path, inputs: tuple[Path, ...]) -> None:
         lossy = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}
@@ -53,7 +53,8 @@ class PhotoFilesWriter:
         """Args: name of the photo as in `Frame.file`; pixels (H, W, 3) uint8 BGR. Returns: the file.
 
         Raises:
-            SinkError: the name leads out of the folder or to an input, has no picture's suffix, or cannot be written.
+            SinkError: the name is outside of the folder or is an input, its suffix is not a picture's, or the file
+                cannot be written.
         """
         path = self._folder / name
         if not path.resolve().is_relative_to(self._folder.resolve()):

@@ -1,4 +1,4 @@
-"""Copies packets into an MP4 with its index in front: the pictures of one file, the audio tracks of another."""
+"""Copies the pictures of one file and the audio tracks of another into an MP4 with its index in front."""
 
 import heapq
 import math
@@ -15,22 +15,23 @@ from av.stream import Stream
 from watchline.streams.clock import Joints
 from watchline.streams.rational import fraction
 
-MILLISECOND = Fraction(1, 1000)  # where the container does not say
+MILLISECOND = Fraction(1, 1000)  # the time base if the container has none
 
 
 def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -> list[str]:
-    """Writes `path` from the pictures of `video` and every audio track of `audio`, then removes `video`.
+    """Write `path` from the pictures of `video` and every audio track of `audio`, then remove `video`.
 
     Args:
-        video: an MP4, of any name.
-        until: audio ends here, in seconds; None: at its own end.
+        video: an MP4 of any name.
+        until: end of the audio in seconds; None copies it to its end.
 
-    Returns: notes, one for each track that was left out.
+    Returns: notes, one per track that was left out.
 
     Raises:
-        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV cannot take its name; `video` is as it was.
+        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept its name. `video` is
+            unchanged.
     """
-    part = path.with_name(path.name + ".part2")  # `.part` is what mp4.py copies from
+    part = path.with_name(path.name + ".part2")  # `.part` is the file that mp4.py copies from
     notes: list[str] = []
     try:
         try:
@@ -49,9 +50,9 @@ def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
 
 
 def timescale(*time_bases: Fraction | None) -> int:
-    """Units a second in which the start of every track can be said exactly: MP4's own unit for that is a millisecond.
+    """Units per second that express the start of every track exactly. MP4's default for this is a millisecond.
 
-    If there is no common one in 31 bits, the first track's.
+    If no common unit fits into 31 bits, it is the first track's.
     """
     units = [base.denominator for base in time_bases if base]
     common = math.lcm(*units)
@@ -59,7 +60,7 @@ def timescale(*time_bases: Fraction | None) -> int:
 
 
 def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -> list[str]:
-    """Writes `path`; closes it, as the index comes last of all, before anybody believes that it is there."""
+    """Write `path`, and close it before returning, because the index is written last."""
     notes: list[str] = []
     with ExitStack() as stack:
         pictures = stack.enter_context(av.open(f"file:{video}", format="mp4"))
@@ -79,7 +80,7 @@ def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
 
 
 def _tracks(source: InputContainer, out: OutputContainer, notes: list[str]) -> dict[int, Stream]:
-    """Adds the source's audio tracks to `out`. Returns: the new streams by the index of the old."""
+    """Add the source's audio tracks to `out`. Returns: index of the old stream -> new stream."""
     tracks: dict[int, Stream] = {}
     for number, track in enumerate(source.streams.audio, 1):
         codec = track.codec.canonical_name if track.codec_context else "unknown"
@@ -94,10 +95,10 @@ def _tracks(source: InputContainer, out: OutputContainer, notes: list[str]) -> d
 def _packets(
     source: InputContainer, targets: dict[int, Stream], until: Fraction | None
 ) -> Iterator[tuple[Fraction, "av.Packet[Stream]"]]:
-    """The packets of the streams in `targets`, given to their new streams, each with its decoding time in seconds.
+    """The packets of the streams in `targets`, assigned to their new streams, each with its decoding time in seconds.
 
-    What has no time, or one that is not after its predecessor's, cannot be in an MP4 and is left out, and so is
-    what cannot be read.
+    Packets without a time, or with one that is not after the time before it, cannot be in an MP4 and are left out. So
+    are packets that cannot be read.
     """
     if not targets:
         return
@@ -122,4 +123,4 @@ def _packets(
             packet.dts, packet.pts, packet.stream = dts, pts, targets[index]
             yield dts * base, packet
     except av.error.InvalidDataError:
-        return  # the end of a file that is cut; the source said so
+        return  # the end of a truncated file, which the source has reported

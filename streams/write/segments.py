@@ -1,10 +1,12 @@
-"""Recordings of a live stream: pairs of a video and its events, called after the moment in which they begin.
+"""The recording of a live stream: segments of a video and its events, named after the time at which they begin.
 
-    gate-20261123T064500Z.mp4 and .jsonl        and, for a second pair in the same second, gate-20261123T064500Z-2.mp4
+    gate-20261123T064500Z.mp4 and .jsonl        and, for a second segment in the same second,
+    gate-20261123T064500Z-2.mp4
 
-With `split` a new pair begins at each multiple of it by the clock, in UTC (10 minutes: at :00, :10, :20, …). Nothing
-that is there is ever overwritten. An open video plays, but for its last second (mp4.py); it gets its index in a thread
-of its own, while the frames go on into the next one. What an earlier run left open is finished there too.
+With `split`, a new segment begins at each multiple of it by the clock, in UTC (10 minutes: at :00, :10, :20, …).
+Existing files are never overwritten. An open video plays, except for its last second (mp4.py). It gets its index in a
+thread of its own, while the next frames go into the next segment. That thread also finishes the videos that an earlier
+run left open.
 """
 
 import itertools
@@ -12,7 +14,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,9 +35,9 @@ from watchline.streams.write.paths import make_folder, refused
 
 log = logging.getLogger(__name__)
 
-LONGEST_GAP = 3600.0  # seconds between two frames of a video; MP4 has 32 bits for them, 6.6 hours of 1/90000 s
-REMEMBERED = 1000  # pairs that `paths` knows of
-MOST_UNFINISHED = 8  # videos that wait for their index; then the frames wait
+LONGEST_GAP = 3600.0  # seconds between two frames of a video; MP4 has 32 bits for it, 6.6 hours in units of 1/90000 s
+REMEMBERED = 1000  # segments that `paths` lists
+MOST_UNFINISHED = 8  # videos that may wait for their index; with more, the frames wait
 
 
 @settings
@@ -43,8 +45,8 @@ class SegmentsSink:
     """Settings of a recording.
 
     Attributes:
-        video: of the encoder; None for events only.
-        split: seconds after which a new pair begins; None: never.
+        video: settings of the encoder; None records events only.
+        split: seconds; a new segment begins at each multiple of it. None: never.
     """
 
     video: Mp4Sink | None = Mp4Sink()
@@ -52,10 +54,10 @@ class SegmentsSink:
 
     @contextmanager
     def open(self, folder: Path, stream: str, header: Mapping[str, Any]) -> Iterator["SegmentsWriter"]:
-        """Begins the first pair with its header line; its video is there from the first frame on.
+        """Begins the first segment with its header line. Its video begins with the first frame.
 
-        Args: folder, made if there is none; name of the stream, which the files are called after; header of each file
-            of events, as `jsonl.header_line` takes it.
+        Args: folder, created if there is none; name of the stream, for the file names; header of each events file, in
+            the form of `jsonl.header_line`.
 
         Raises:
             SinkError: the folder cannot be written.
@@ -69,13 +71,13 @@ class SegmentsSink:
 
 @dataclass
 class _Segment:
-    """An open pair.
+    """An open segment.
 
     Attributes:
-        path: of the video, whether there is one or not.
-        began: seconds since 1970.
-        shape: width, height and pixel aspect of its pictures, None before the first.
-        first, last: pts of its frames.
+        path: of the video, even if there is none.
+        began: its begin, in seconds since 1970.
+        shape: width, height and pixel aspect of its pictures; None before the first.
+        first, last: pts of its first and last frame.
     """
 
     path: Path
@@ -88,11 +90,11 @@ class _Segment:
 
 
 class SegmentsWriter:
-    """A recording that goes on. After a SinkError the pair is finished as far as it goes, and what is written next
-    begins a new one: whoever calls decides whether and when to try again. One thread uses it.
+    """Writes a recording. After a SinkError, the segment is finished as it is, and the next frame or event begins a
+    new one. The caller decides whether and when to try again. One thread uses it.
 
     Attributes:
-        notes: what somebody who looks at the files should know, one line each, with the file's name.
+        notes: what a viewer of the files should know, one line each, with the file's name.
     """
 
     def __init__(self, settings: SegmentsSink, folder: Path, stream: str, header: Mapping[str, Any]) -> None:
@@ -105,28 +107,28 @@ class SegmentsWriter:
         self._videos: deque[Path] = deque(maxlen=REMEMBERED)
         self._failed: list[str] = []
         make_folder(folder)
-        old = left_open(folder, stream)  # before there is one of ours
+        old = left_open(folder, stream)  # before this writer opens a video
         self._segment: _Segment | None = self._begin(time.time())
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix=f"{stream}-finisher")
         self._finishing: deque[Future[Any]] = deque([self._finisher.submit(recover, old, stream)])
 
     @property
     def paths(self) -> list[Path]:
-        """The newest files that are there, in the order of time, the video of each pair first."""
+        """The newest files that exist, in order of time, the video of each segment first."""
         pairs = ((path, path.with_suffix(".jsonl")) for path in self._videos)
         return [path for pair in pairs for path in pair if path.exists()]
 
     def begin(self, about: About) -> None:
-        """The stream is connected: its rate and pixel aspect hold for the videos that begin from now on."""
+        """The stream is connected. Its rate and pixel aspect apply to the videos that begin from now on."""
         self._about = about
 
-    def write(self, pixels: Image | None, frame: Frame, line: bytes | None) -> None:
-        """A frame into the pair that it belongs to.
+    def write(self, pixels: Image | None, frame: Frame, lines: Sequence[bytes]) -> None:
+        """Write a frame into its segment.
 
         Args:
             pixels: the annotated picture (H, W, 3) uint8 BGR; None if no video is wanted.
             frame: the live frame it was made from, with a pts after the last one's.
-            line: the frame's, None if it has none.
+            lines: the frame's; written all or, where one cannot be, none.
 
         Raises:
             SinkError: disk full, or another failure.
@@ -144,14 +146,13 @@ class SegmentsWriter:
                     segment.shape, segment.first = shape, frame.pts
                 segment.video.write(pixels, frame.pts - segment.first, frame.time_base)
                 segment.last = frame.pts
-            if line is not None:
-                segment.events.write(line)
+            segment.events.write(b"".join(lines))  # all of them, or none
         except SinkError:
             self._end()
             raise
 
     def event(self, line: bytes) -> None:
-        """A line that belongs to no frame; it goes into the pair that is open.
+        """Write the line of an event without a frame into the open segment.
 
         Raises:
             SinkError: disk full, or another failure.
@@ -164,10 +165,10 @@ class SegmentsWriter:
             raise
 
     def close(self) -> None:
-        """Finishes everything, and waits for it. Called by the context; a second call does nothing.
+        """Finish all segments, and wait for that. The context calls it; a second call does nothing.
 
         Raises:
-            SinkError: videos that could not be finished, since the beginning; each is named.
+            SinkError: some videos of the recording could not be finished; each is named.
         """
         self._end()
         self._finisher.shutdown()
@@ -177,19 +178,19 @@ class SegmentsWriter:
             raise SinkError("; ".join(failed))
 
     def _is_over(self, segment: _Segment, frame: Frame, shape: tuple[int, int, Fraction] | None) -> bool:
-        """Whether the frame belongs into another pair than the open one."""
+        """Whether the frame belongs to another segment than the open one."""
         assert frame.time is not None
         split = self._settings.split
         if split is not None:
             due = (segment.began // split + 1) * split
-            if frame.time >= due or frame.time < segment.began - split:  # the clock may be put back, but not forever
+            if frame.time >= due or frame.time < segment.began - split:  # a clock that is set back by less is tolerated
                 return True
         if segment.video is None:
             return False
         return shape != segment.shape or (frame.pts - segment.last) * frame.time_base > LONGEST_GAP
 
     def _begin(self, now: float) -> _Segment:
-        """A new pair under a name that nobody has. Raises SinkError."""
+        """Begin a segment under a new name. Raises SinkError."""
         make_folder(self._folder)
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%SZ")
         for number in itertools.count(1):
@@ -207,7 +208,7 @@ class SegmentsWriter:
         return _Segment(path, now, events)
 
     def _end(self) -> None:
-        """Closes the open pair; the video gets its index in the background."""
+        """Close the open segment. Its video gets its index in the background."""
         segment, self._segment = self._segment, None
         if segment is None:
             return
@@ -217,12 +218,12 @@ class SegmentsWriter:
             self._settle(MOST_UNFINISHED)
 
     def _settle(self, most: int) -> None:
-        """Forgets what is finished, and waits until no more than `most` are not."""
+        """Forget the videos that are finished, and wait until at most `most` are unfinished."""
         while self._finishing and (len(self._finishing) > most or self._finishing[0].done()):
             self._finishing.popleft().result()
 
     def _finish(self, video: Mp4Writer, path: Path) -> None:
-        """In the finisher's thread."""
+        """Finish a video. It runs in the finisher's thread."""
         try:
             video.close()
             log.debug("%s: %s is finished", self._stream, path.name)
@@ -233,7 +234,7 @@ class SegmentsWriter:
 
 
 def left_open(folder: Path, stream: str) -> list[Path]:
-    """The videos of a stream whose parts are in the folder: left by a killed process, or being written now.
+    """The videos of a stream with partial files in the folder: left by a killed process, or being written now.
 
     Raises:
         SinkError: the folder cannot be read.
@@ -247,11 +248,11 @@ def left_open(folder: Path, stream: str) -> list[Path]:
 
 
 def recover(videos: Iterable[Path], stream: str) -> list[Path]:
-    """Finishes the videos that a killed process left open, and says so in the log.
+    """Finish the videos that a killed process left open, and log each.
 
-    What a process is writing is left alone; what cannot be finished stays as it is, and is named in the log.
+    A video that another process is writing is skipped. A video that cannot be finished stays as it is, and is logged.
 
-    Returns: the finished ones.
+    Returns: the finished videos.
     """
     finished = []
     for video in videos:

@@ -1,4 +1,4 @@
-"""The command line as a shell runs it, and the same within the test, which saves a second of imports a call."""
+"""Runs the command line in a process of its own, or within the test, which saves a second of imports per call."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ def watchline(*words: str | Path, cwd: Path | None = None, env: dict[str, str] |
 
 
 def within(folder: Path, *words: str | Path) -> Done:
-    """What `watchline WORDS` does in a folder, without a process of its own."""
+    """Run `watchline WORDS` in a folder, without a process of its own."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -1,6 +1,7 @@
 """Flags and config are one: what one may say the other may too, and what cannot be obeyed is said in a line."""
 
 import argparse
+import ast
 import json
 import logging
 import re
@@ -9,10 +10,10 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from typing import get_args
 
 import numpy as np
 import onnx
+import option_list
 import pytest
 from cli.shell import within
 from clips import write_clip, write_photo
@@ -20,12 +21,12 @@ from ledger_of import ledger_of
 from models_onnx import tiny_detector
 
 from watchline.cli import annotate, run
-from watchline.cli.settings import SETTINGS
-from watchline.pipeline.config import TABLES, Flag, Run, load
+from watchline.cli.options import OPTIONS
+from watchline.engines import runtimes
+from watchline.pipeline.config import load
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.settings.duration import seconds
-from watchline.pipeline.settings.schema import fields_of
-from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.settings.duration import seconds, text_of
+from watchline.pipeline.settings.tables import Flag
 from watchline.pipeline.streams import Stream
 
 FRAMES = 7
@@ -208,41 +209,29 @@ def parser_of(command):
     return command.add_to(argparse.ArgumentParser().add_subparsers())
 
 
-def field_of(flag):
-    table, key = SETTINGS[flag]
-    kind = {"": Run, "streams": Stream}.get(table) or TABLES[table]
-    return fields_of(kind)[key]
+def test_the_options_are_made_from_the_fields() -> None:
+    file = ast.parse(option_list.FILE.read_text())
+    made = ast.parse(option_list.module())
+    assert ast.dump(file) == ast.dump(made), "python tests/option_list.py writes it anew"
 
 
 @pytest.mark.parametrize("command", [annotate, run])
-def test_what_the_help_says_of_defaults_is_so(command):
-    """Flags stand for fields; help cannot ask these, as it starts at once, without what they are checked with."""
-    checked = set()
-    for action in parser_of(command)._actions:
-        flag = (action.option_strings or [""])[-1].removeprefix("--")
-        said = re.search(r"\(default: ([^;)]*)", action.help or "")
-        if flag not in SETTINGS or not said:
-            continue
-        default = field_of(flag).default
-        if flag in ("split", "latency-budget"):
-            told = seconds(said[1]) * (1000 if flag == "latency-budget" else 1)
-        elif flag in ("workers", "out"):  # told in words
-            continue
-        else:
-            told = type(default)(said[1])
-        assert told == default, flag
-        checked.add(flag)
-    of_run = {"split", "latency-budget", "transport"} if command is run else set()
-    assert checked == {"conf", "iou", "preset"} | of_run
+def test_every_option_is_offered_with_its_help(command):
+    actions = {word: action for action in parser_of(command)._actions for word in action.option_strings}
+    live = {"split", "latency-budget", "transport", "realtime", "loop"}
+    for option in OPTIONS:
+        assert (f"--{option.name}" in actions) == (command is run or option.name not in live)
+        if f"--{option.name}" in actions:
+            assert actions[f"--{option.name}"].help == option.help
 
 
-def test_every_flag_stands_for_a_field():
-    known = {flag for command in (annotate, run) for a in parser_of(command)._actions for flag in a.option_strings}
-    assert {f"--{flag}" for flag in SETTINGS} <= known
-    assert all(field_of(flag) for flag in SETTINGS)
+def test_the_help_says_the_unit_of_a_time_and_names_every_runtime():
+    said = {option.name: option.help for option in OPTIONS}
+    assert said["split"].endswith("(default: 1h)")
+    assert said["latency-budget"].endswith("(default: 500ms)")
+    assert all(name in said["runtime"] for name in runtimes.NAMES)
 
 
-def test_the_help_names_every_runtime():
-    [action] = [a for a in parser_of(run)._actions if "--runtime" in a.option_strings]
-    [names] = [get_args(kind) for kind in get_args(Detector.__annotations__["runtime"]) if get_args(kind)]
-    assert all(name in action.help for name in names)
+@pytest.mark.parametrize("value", [1, 59, 60, 3600, 5400, 86_400, 90_061.5, 0.25])
+def test_a_time_as_it_is_told_is_the_time_as_it_is_read(value):
+    assert seconds(text_of(value, 1)) == pytest.approx(value)

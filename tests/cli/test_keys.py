@@ -46,7 +46,7 @@ def test_files_that_are_no_keys_are_told_apart(tmp_path):
     (tmp_path / "short").write_text("watchline secret key of gpu\nabc\n")
     (tmp_path / "damaged").write_bytes(secret.read_bytes()[:-2] + b" \n")
     for name in ("empty", "line", "other", "short", "damaged"):
-        with pytest.raises(ConfigError, match=f"{name} is no key: expected a secret key, NAME.key"):
+        with pytest.raises(ConfigError, match=f"{name} is not a key: expected a secret key, NAME.key"):
             read_keys(tmp_path / name, [public])
     with pytest.raises(ConfigError, match=r"gpu.pub is a public one, NAME.pub: expected a secret key"):
         read_keys(public, [public])

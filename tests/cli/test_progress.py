@@ -24,7 +24,7 @@ def about(frames: int | None) -> About:
 
 
 def lines_of(steps: list[Progress], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    shown = progress.Lines()
+    shown = progress.ProgressLines()
     for step in steps:
         shown.show(step)
     shown.close()

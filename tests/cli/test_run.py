@@ -251,6 +251,26 @@ def test_a_file_at_its_own_speed_ends(folder: Path) -> None:
     assert (account.decoded, account.states) == (FRAMES, ["connecting", "live", "ended"])
 
 
+def test_a_camera_has_settings_of_its_own(folder: Path) -> None:
+    (folder / "watchline.toml").write_text(
+        "[detector]\nconf = 0.5\n[streams.yard]\nsource = 'walk.mp4'\n[streams.gate]\nsource = 'walk.mp4'\n"
+        "[streams.gate.detector]\nconf = 1.0\nevery = 2\n"
+        "[streams.road]\nsource = 'walk.mp4'\n[streams.road.detector]\nclasses = ['car']\n"
+    )
+    done = within(folder, "run", "watchline.toml", "--no-video", "--out", "out", "--jsonl", "all.jsonl", *MODEL)
+    assert done.code == 0
+    for stream, config, looks, people in (
+        ("yard", {"conf": 0.5, "iou": 0.45, "classes": [], "every": 1}, range(FRAMES), True),
+        ("gate", {"conf": 1.0, "iou": 0.45, "classes": [], "every": 2}, range(0, FRAMES, 2), False),
+        ("road", {"conf": 0.5, "iou": 0.45, "classes": ["car"], "every": 1}, range(FRAMES), False),
+    ):
+        [header, *lines] = events((folder / "out" / f"{stream}.jsonl").read_text())
+        assert header["header"]["config"] == config
+        assert [line["frame"] for line in lines] == list(looks)
+        assert all(any(found["label"] == "person" for found in line["detections"]) == people for line in lines)
+        assert json.dumps(header) in (folder / "all.jsonl").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -261,7 +281,7 @@ def test_a_file_at_its_own_speed_ends(folder: Path) -> None:
         (["ftp://host/x"], 1, "ftp:// addresses cannot be read: expected one of rtsp, rtsps, http, https"),
         (["walk.mp4", "--loop"], 2, "--loop needs --realtime"),
         (["photo.png", "--realtime"], 1, "photos have no speed"),
-        (["walk.mp4", "--place", "nonsense"], 2, "--place nonsense: expected detector=… or annotator=…"),
+        (["walk.mp4", "--place", "nonsense"], 2, "--place nonsense: expected STAGE=WHERE, e.g. detector=process"),
         (["walk.mp4", "--place", "detector=nowhere"], 2, "place 'nowhere': expected thread, process or tcp://"),
         (["walk.mp4", "--split", "soon"], 2, "--split"),
         (["walk.mp4", "--latency-budget", "-1"], 2, "--latency-budget"),

@@ -56,7 +56,7 @@ def test_only_hubs_whose_key_it_knows_may_come(tmp_path):
         (["detector", "--listen", "tcp://*:0"], "give it --key and --allow (`watchline keys` makes the keys)"),
         (["detector", "--listen", "tcp://*:0", "--key", "a.key"], "--key and --allow go together"),
         (["detector", "--listen", "tcp://*:0", "--key", "a.key", "--allow", "b.pub"], "a.key: the key cannot be read"),
-        (["annotator", "--listen", "tcp://127.0.0.1:0", "--workers", "2"], "annotator: unknown setting 'workers'"),
+        (["annotator", "--listen", "tcp://127.0.0.1:0", "--threads", "2"], "annotator: unknown setting 'threads'"),
         (["detector", "--listen", "tcp://127.0.0.1:0", "--workers", "0"], "a whole number of at least 1"),
     ],
 )
@@ -85,5 +85,5 @@ def test_a_hub_that_asks_for_what_is_not_there_is_told_and_the_stage_goes_on(tmp
 def test_memory_that_is_none_is_refused(tmp_path):
     done = within(tmp_path, "stage", "annotator", "--listen", f"ipc://{tmp_path}/x", "--ring", "0")
     assert done.code == 2
-    assert "no shared memory of a hub" in done.err[-1]
+    assert "not shared memory of a client" in done.err[-1]
     assert not Path(tmp_path, "x").exists()

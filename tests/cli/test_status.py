@@ -197,7 +197,7 @@ def test_a_terminal_is_renewed_once_a_second(screen: Callable[..., Screen], monk
 
 def test_plain_lines_tell_every_change_once() -> None:
     file = io.StringIO()
-    shown = status.Lines(file)
+    shown = status.StatusLines(file)
     for state in ("connecting", "live", "live", "live", "retrying", "connecting"):
         shown.show([replace(GATE, state=state, fps=0.0), DOOR])
     shown.say("stopping")
@@ -215,7 +215,7 @@ def test_plain_lines_tell_every_change_once() -> None:
 def test_plain_lines_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "REPEAT", 0.05)
     file = io.StringIO()
-    shown = status.Lines(file)
+    shown = status.StatusLines(file)
     until = time.monotonic() + 0.5
     while time.monotonic() < until:
         shown.show([GATE])
@@ -234,7 +234,7 @@ def test_a_run_is_watched_until_its_end(
     monkeypatch.setattr(sys, "stderr", terminal.file)
     states = ["connecting"]
     with status.display(lambda: [replace(GATE, state=states[-1])], plain) as shown:
-        assert isinstance(shown, status.Lines if plain else status.Terminal)
+        assert isinstance(shown, status.StatusLines if plain else status.Terminal)
         for state in ("live", "retrying"):
             time.sleep(0.2)
             states.append(state)

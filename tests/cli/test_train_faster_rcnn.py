@@ -31,7 +31,7 @@ def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
     assert (saved["network"], saved["trunk"], saved["step"]) == ("faster-rcnn", "efficientnet-lite0", 2)
     again = within(tmp_path, *words, "--steps", "3")
     assert again.code == 2
-    assert again.err[0].startswith("watchline: out/checkpoint.pt was begun with another recipe")
+    assert again.err[0].startswith("watchline: out/checkpoint.pt was started with another recipe")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
         (("faster-rcnn", *LITE, "--pretrained", "f.pth"), "--pretrained goes with --backbone vgg16"),
         (("faster-rcnn", *LITE, "--imgsz", "336"), "--imgsz 336: expected a multiple of 32 for efficientnet-lite0"),
         (("faster-rcnn", "--imgsz", "8"), "'8': expected a whole number of at least 64"),
-        (("faster-rcnn", "--out", "/dev/null"), "--out /dev/null: it is no folder"),
+        (("faster-rcnn", "--out", "/dev/null"), "--out /dev/null: it is not a folder"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
@@ -61,7 +61,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: tupl
         (("--pretrained", "none.pth"), "none.pth: there is no such file"),
         (("--pretrained", "page.pth"), "page.pth: it is an HTML page; expected a PyTorch state dict"),
         (("--pretrained", "other.pth"), "other.pth is not VGG-16: features.0.weight is missing"),
-        (LITE, ": no data set; expected VOC's layout"),
+        (LITE, ": not a data set; expected VOC's layout"),
     ],
 )
 def test_wrong_files_are_named(tmp_path: Path, words: tuple[str, ...], says: str) -> None:

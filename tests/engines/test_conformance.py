@@ -1,9 +1,11 @@
 """Every runtime that is installed gives the same numbers as NumPy and refuses the same things."""
 
-import importlib.util
-from collections.abc import Callable
+import itertools
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,23 +14,31 @@ from fake_session import fake_device
 from models_onnx import LABELS, about, expected, pictures, save, tiny_detector
 from numpy.typing import NDArray
 
-from watchline.engines import load, metadata
+from watchline.engines import integers, load, metadata
 from watchline.engines.engine import Engine
 from watchline.engines.errors import InferenceFailed, ModelRefused, RequestRefused
 from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine
 from watchline.engines.nvidia.tensor_rt import TensorRtEngine
 from watchline.engines.replay import Recorder
+from watchline.engines.runtimes import RUNTIMES
 
 WIDTH, HEIGHT = 64, 32
 ONE, THREE = pictures(1, WIDTH, HEIGHT), pictures(3, WIDTH, HEIGHT, seed=1)
 OTHERS = pictures(3, WIDTH, HEIGHT, seed=2)
-GRAPH_RUNTIMES = [
-    "onnxruntime",
-    pytest.param(
-        "openvino",
-        marks=pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed"),
-    ),
-]
+
+
+def on_this_cpu() -> Iterator[Any]:
+    """Every runtime of the table that needs no GPU; skipped if it is not installed."""
+    for runtime in (runtime for runtime in RUNTIMES if not runtime.gpu):
+        try:
+            runtime.imported()
+            skips = []
+        except ImportError as error:
+            skips = [pytest.mark.skip(reason=f"{runtime.name} is not installed: {error}")]
+        yield pytest.param(runtime.name, marks=skips)
+
+
+GRAPH_RUNTIMES = list(on_this_cpu())
 
 Open = Callable[[], Engine]
 
@@ -57,6 +67,14 @@ def assert_expected(outputs: dict[str, NDArray[np.float32]], batch: NDArray[np.u
     for name, want in expected(batch).items():
         assert outputs[name].dtype == np.float32
         np.testing.assert_allclose(outputs[name], want, atol=1e-4)
+
+
+def assert_same(outputs: dict[str, NDArray[np.float32]], others: dict[str, NDArray[np.float32]]) -> None:
+    """To the bit."""
+    assert outputs.keys() == others.keys()
+    for name, array in outputs.items():
+        other = others[name]
+        assert (array.dtype, array.shape, array.tobytes()) == (other.dtype, other.shape, other.tobytes())
 
 
 @pytest.mark.parametrize("batch", [ONE, THREE], ids=["one", "three"])
@@ -155,6 +173,76 @@ def test_engines_in_two_threads_do_not_disturb_each_other(open_engine: Open) -> 
         for batch, results in zip(batches, pool.map(work, batches), strict=True):
             for outputs in results:
                 assert_expected(outputs, batch)
+
+
+def test_a_fork_is_the_same_engine_again(open_engine: Open) -> None:
+    with open_engine() as engine, engine.fork() as fork:
+        assert (fork.metadata, fork.size, fork.runtime) == (engine.metadata, engine.size, engine.runtime)
+        for batch in (ONE, THREE):
+            assert_same(fork.infer(batch), engine.infer(batch))
+        with pytest.raises(RequestRefused, match="expected"):
+            fork.infer(ONE[0])
+
+
+@pytest.mark.parametrize("warm", [(), (0,), (1,), (1, 0)], ids=["none", "engine", "fork", "both"])
+def test_a_fork_is_warmed_up_by_itself(open_engine: Open, warm: tuple[int, ...]) -> None:
+    with open_engine() as engine, engine.fork() as fork:
+        for one in warm:
+            (engine, fork)[one].warm_up()
+        assert_expected(fork.infer(ONE), ONE)
+        assert_expected(engine.infer(ONE), ONE)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_forks_are_closed_in_any_order(open_engine: Open, order: tuple[int, ...]) -> None:
+    engine = open_engine()
+    fork = engine.fork()
+    engines = [engine, fork, fork.fork()]
+    before = engine.infer(THREE)
+    for n, one in enumerate(order):
+        engines[one].close()
+        engines[one].close()
+        with pytest.raises(RequestRefused, match="closed"):
+            engines[one].infer(THREE)
+        with pytest.raises(RequestRefused, match="closed"):
+            engines[one].fork()
+        for other in order[n + 1 :]:
+            assert_same(engines[other].infer(THREE), before)
+
+
+def test_forks_infer_at_the_same_time(open_engine: Open) -> None:
+    start = threading.Barrier(3)
+    batches = [ONE, THREE, OTHERS]
+
+    def work(engine: Engine, n: int) -> list[dict[str, NDArray[np.float32]]]:
+        start.wait(10)
+        return [engine.infer(batches[(n + i) % 3]) for i in range(60)]
+
+    with open_engine() as engine, engine.fork() as second, ThreadPoolExecutor(2) as pool:
+        known = [engine.infer(batch) for batch in batches]
+        results = [pool.submit(work, one, n) for n, one in enumerate((engine, second))]
+        start.wait(10)
+        for _ in range(3):  # and a third one comes and goes
+            with engine.fork() as third:
+                assert_same(third.infer(THREE), known[1])
+        for n, result in enumerate(results):
+            for i, outputs in enumerate(result.result()):
+                assert_same(outputs, known[(n + i) % 3])
+
+
+@pytest.mark.parametrize("runtime", GRAPH_RUNTIMES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_was_found_out_of_the_file_is_not_looked_for_again(
+    tmp_path: Path, runtime: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metadata, and how this CPU computes the model's integers."""
+    with load(save(tiny_detector(), tmp_path), runtime, (WIDTH, HEIGHT), threads) as engine:
+        for name in ("sums", "is_exact", "largest_sum"):
+            monkeypatch.delattr(integers, name)
+        for name in ("parse", "of"):
+            monkeypatch.delattr(metadata, name)
+        with engine.fork() as fork:
+            assert_same(fork.infer(THREE), engine.infer(THREE))
 
 
 @pytest.mark.parametrize("runtime", GRAPH_RUNTIMES)

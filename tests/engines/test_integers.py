@@ -17,9 +17,8 @@ from watchline import engines
 from watchline.engines import integers, onnx_runtime, open_vino
 from watchline.engines.errors import ModelRefused
 from watchline.engines.integers import AS_FLOATS, WIDEST, Sums, largest_sum
-from watchline.export import ir
 from watchline.export.precision import rounding
-from watchline.export.precision.int8 import Target, quantise
+from watchline.export.precision.int8 import quantise
 from watchline.export.surgery import Value
 
 UINT8, INT8 = TensorProto.UINT8, TensorProto.INT8
@@ -226,7 +225,7 @@ def test_an_older_model_is_right_without_vnni_and_said_to_be_slow(
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-def test_what_is_exported_is_computed_in_int8_without_vnni(target: Target, tmp_path: Path) -> None:
+def test_what_is_exported_is_computed_in_int8_without_vnni(target: str, tmp_path: Path) -> None:
     """The same numbers on either kind of CPU."""
     bodies = {"one": one_sign, "all": every_kind}
     models = []
@@ -269,7 +268,7 @@ class TestWithoutVnni:
         self, older: onnx.ModelProto, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         onnx.save(older, tmp_path / "m.onnx")
-        ir.save(tmp_path / "m.onnx", tmp_path / "m.xml")
+        open_vino.writer()(tmp_path / "m.onnx", tmp_path / "m.xml", 1)
         for _ in range(2):  # two workers, one line
             with engines.load(tmp_path / name, "openvino") as engine:
                 assert engine.runtime.endswith(AS_FLOATS)
@@ -294,6 +293,5 @@ class TestWithoutVnni:
 
 def test_what_this_machine_does_is_told() -> None:
     told = engines.integer_products()
-    assert list(told) == ["onnxruntime", "openvino"]
     for name, runtime in (("onnxruntime", onnx_runtime), ("openvino", open_vino)):
         assert (told[name] == "exact") == runtime.is_exact(WIDEST)

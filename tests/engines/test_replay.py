@@ -37,6 +37,20 @@ def test_a_recording_gives_back_the_same_bits(tmp_path: Path) -> None:
         np.testing.assert_array_equal(played[name], recorded[name])
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_forks_of_a_recorder_share_a_recording(tmp_path: Path, order: tuple[int, ...]) -> None:
+    path = tmp_path / "run.npz"
+    recorder = Recorder(load(save(tiny_detector(), tmp_path)), path)
+    both = (recorder, recorder.fork())
+    recorded = [one.infer(BATCH[n : n + 1]) for n, one in enumerate(both)]
+    both[order[0]].close()
+    assert not path.exists()
+    both[order[1]].close()
+    with load(path) as replay:
+        for n, outputs in enumerate(recorded):
+            np.testing.assert_array_equal(replay.infer(BATCH[n : n + 1])["boxes"], outputs["boxes"])
+
+
 def test_a_batch_that_was_not_recorded(recording: Path) -> None:
     with load(recording) as engine:
         engine.warm_up()

@@ -19,6 +19,7 @@ BUILDING = {
     "Builder",
     "IBuilderConfig",
     "INetworkDefinition",
+    "ITensor",
     "NetworkDefinitionCreationFlag",
     "OnnxParser",
     "ParserError",

@@ -29,7 +29,7 @@ from watchline.export.precision.fp16 import half
 from watchline.export.precision.int8 import quantise
 from watchline.export.pytorch import faster_rcnn, torchvision_nets, yolov2
 from watchline.export.request import Request
-from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, Settings
+from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
 from watchline.models.yolov2 import YOLOv2
 
 pytestmark = needs_builder
@@ -56,7 +56,7 @@ def of_yolov2(folder: Path) -> onnx.ModelProto:
 def of_faster_rcnn(trunk: str, side: int) -> Make:
     def make(folder: Path) -> onnx.ModelProto:
         torch.manual_seed(0)
-        settings = Settings(scales=tuple(scale * side / SIDE for scale in SCALES))
+        settings = RegionSettings(scales=tuple(scale * side / SIDE for scale in SCALES))
         model = FasterRCNN(TRUNKS[trunk](hidden=48), len(LABELS), settings)
         torch.save({"model": model.state_dict()}, folder / "net.pt")
         return faster_rcnn.export(folder / "net.pt", Request("net", LABELS))

@@ -1,4 +1,4 @@
-"""What the tests of a real GPU share: the plans' cache of this run, and the table that is printed at its end."""
+"""Shared by the tests of a real GPU: the cache of plans of this run, and the table that is printed at its end."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def gpu() -> Gpu:
 
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the cache, so that the tests build a plan once between them."""
+    """A folder for the cache, so that the tests build each plan only once."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     gpu, driver = find_gpu(), cuda_driver.ask()
     terminalreporter.section("measured on this GPU")
     terminalreporter.write_line(f"{gpu.name}, driver of {driver.version}, TensorRT {gpu.tensorrt.version}\n")
-    terminalreporter.write_line("| model | input | batch | ms a batch, median | pictures a second, engine only |")
+    terminalreporter.write_line("| model | input | batch | ms per batch, median | pictures per second, engine only |")
     terminalreporter.write_line("| --- | --- | --- | --- | --- |")
     for row in rows:
         terminalreporter.write_line(row)

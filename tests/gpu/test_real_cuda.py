@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from watchline.engines import load, zoo
 from watchline.engines.errors import RuntimeUnavailable
 from watchline.engines.nvidia.find_cuda import Device, find_cuda
-from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.engines.nvidia.onnx_cuda import CudaSettings, OnnxCudaEngine
 from watchline.export.precision.fp16 import half
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
@@ -74,7 +74,7 @@ def check(
 def test_the_numbers_are_the_cpus_at_any_batch(
     device: Device, model: Path, photos: NDArray[np.uint8], truth: dict[str, NDArray[Any]], graphs: bool
 ) -> None:
-    with OnnxCudaEngine(model, None, MOST, Settings(graphs=graphs)) as engine:
+    with OnnxCudaEngine(model, None, MOST, CudaSettings(graphs=graphs)) as engine:
         engine.warm_up()
         for count in (1, 2, MOST, 3, MOST + 1, 1):
             for _ in range(3):  # what is recorded, and what is replayed
@@ -97,14 +97,14 @@ def test_graphs_give_the_same_bytes_each_time(device: Device, model: Path, photo
                 assert all(np.array_equal(outputs[name], array) for name, array in known.items())
 
 
-@pytest.mark.parametrize("settings", [Settings(), Settings(nhwc=True)])
+@pytest.mark.parametrize("settings", [CudaSettings(), CudaSettings(nhwc=True)])
 def test_fp16(
     device: Device,
     model: Path,
     photos: NDArray[np.uint8],
     truth: dict[str, NDArray[Any]],
     tmp_path: Path,
-    settings: Settings,
+    settings: CudaSettings,
 ) -> None:
     onnx.save(half(onnx.load(model)), tmp_path / "half.onnx")
     with OnnxCudaEngine(tmp_path / "half.onnx", None, MOST, settings) as engine:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from watchline.engines import load, zoo
 from watchline.engines.errors import ModelRefused
 from watchline.engines.nvidia import plan, plan_file
-from watchline.engines.nvidia.interface import Gpu, Progress
+from watchline.engines.nvidia.interface import BuildProgress, Gpu
 from watchline.engines.nvidia.tensor_rt import TensorRtEngine
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(1200)]
@@ -117,7 +117,7 @@ def test_closing_gives_the_memory_back(gpu: Gpu, model: Path, photos: NDArray[np
 def test_the_second_start_builds_nothing(gpu: Gpu, model: Path) -> None:
     with load(model, "tensorrt", batch=MOST):
         pass
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     started = time.monotonic()
     with TensorRtEngine(model, batch=MOST, gpu=gpu, progress=heard.append):
         assert heard == []
@@ -127,7 +127,7 @@ def test_the_second_start_builds_nothing(gpu: Gpu, model: Path) -> None:
 def test_a_build_tells_how_far_it_is_and_the_file_runs(
     gpu: Gpu, model: Path, photos: NDArray[np.uint8], truth: dict[str, NDArray[Any]], tmp_path: Path
 ) -> None:
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     file = tmp_path / "model.engine"
     plan.build(model, file, 2, heard.append)
     assert len(heard) > 10
@@ -146,8 +146,8 @@ def test_a_plan_of_another_gpu_is_built_here(gpu: Gpu, model: Path, tmp_path: Pa
     with TensorRtEngine(model, batch=1, gpu=gpu):
         pass
     kept = plan.from_model(model, None, 1, gpu)
-    key = plan_file.Key(**{**_fields(kept.known.key), "gpu": "NVIDIA Another"})
-    plan_file.write(file, kept.content, key, model, kept.known.metadata)
+    key = plan_file.Key(**{**_fields(kept.sidecar.key), "gpu": "NVIDIA Another"})
+    plan_file.write(file, kept.content, key, model, kept.sidecar.metadata)
     with load(file) as engine:
         assert engine.runtime.endswith(gpu.name)
 

@@ -1,6 +1,7 @@
 """Calibration's pictures: spread over sources and their length, fitted as the detector stage fits them."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -77,8 +78,8 @@ def test_a_picture_is_what_the_detector_stage_gives_its_engine(
     monkeypatch.setattr(OnnxRuntimeEngine, "infer", watched)
     with FileSource(clip).open() as reader, Detector(model=str(path)).open() as detect:
         given.clear()  # the detector tries the engine when it opens it
-        for number, frame in zip(range(20), reader, strict=False):
-            detect([Item(number, frame)])
+        for frame in islice(reader, 20):
+            detect([Item(frame)])
     mine = pictures([str(clip)], 20, about, SIZE)
     assert len(given) == 20
     assert np.array_equal(np.concatenate(given), np.concatenate(mine))

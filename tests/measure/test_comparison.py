@@ -15,7 +15,7 @@ from broken_onnx import renamed, scaled
 from watchline import engines
 from watchline.engines.inside import inside
 from watchline.measure.accuracy import accuracy_of
-from watchline.measure.comparison import LIMITS, Compared, Comparison, Limits, Step
+from watchline.measure.comparison import LIMITS, Compared, Comparison, ComparisonStep, Limits
 from watchline.measure.differences import Difference
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.layers import Look
@@ -30,23 +30,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return models_onnx.save(models_onnx.tiny_detector(), tmp_path_factory.mktemp("tiny"))
 
 
-def step(file: Path, name: str = "step", precision: str = "fp32", runtime: str = "onnxruntime") -> Step:
+def step(file: Path, name: str = "step", precision: str = "fp32", runtime: str = "onnxruntime") -> ComparisonStep:
     engine = engines.load(file, runtime, SIZE)
     model = onnx.load(file)
-    return Step(name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch))
+    return ComparisonStep(name, engine.infer, precision, model.graph, lambda batch: inside(model, runtime, batch))
 
 
 def comparison(pictures=PICTURES, **options) -> Comparison:
     return Comparison(pictures, models_onnx.about(), SIZE, Detector(), **options)
 
 
-def numpy_step(change: Callable[[dict[str, np.ndarray]], None] = lambda outputs: None) -> Step:
+def numpy_step(change: Callable[[dict[str, np.ndarray]], None] = lambda outputs: None) -> ComparisonStep:
     def run(batch: np.ndarray) -> dict[str, np.ndarray]:
         outputs = models_onnx.expected(batch)
         change(outputs)
         return outputs
 
-    return Step("by NumPy", run)
+    return ComparisonStep("by NumPy", run)
 
 
 def test_each_runtime_gives_what_numpy_gives(tiny: Path) -> None:
@@ -90,7 +90,7 @@ def forget(outputs: dict[str, np.ndarray]) -> None:
 def test_limits(change, precision: str, says: list[str]) -> None:
     compared = comparison()
     compared.add(numpy_step())
-    result = compared.add(Step("other", numpy_step(change).run, precision))
+    result = compared.add(ComparisonStep("other", numpy_step(change).run, precision))
     assert list(result.over) == says
     assert result.look is None  # nothing shows what is inside
 
@@ -149,7 +149,7 @@ def test_accuracy_falls_from_the_first_that_has_one(tiny: Path, tmp_path: Path) 
 
     compared = comparison(measure=measure)
     slow = numpy_step()
-    assert compared.add(Step("slow", slow.run, slow=True)).accuracy is None
+    assert compared.add(ComparisonStep("slow", slow.run, slow=True)).accuracy is None
     full = compared.add(step(tiny))
     assert (full.accuracy.mean, full.drop, full.over) == (1, 0, ())
     half = compared.add(numpy_step(blind))
@@ -163,8 +163,8 @@ def test_a_segmentation_is_compared_by_its_pixels() -> None:
     about = models_onnx.about()
     about = type(about)(about.name, "segment", about.labels, 64, 8, "stretch", about.checkpoint, {})
     compared = Comparison(PICTURES, about, SIZE, Detector())
-    compared.add(Step("first", lambda batch: {"classes": batch[..., 0] // 128}))
-    result = compared.add(Step("other", lambda batch: {"classes": batch[..., 0] // 128 * 0}))
+    compared.add(ComparisonStep("first", lambda batch: {"classes": batch[..., 0] // 128}))
+    result = compared.add(ComparisonStep("other", lambda batch: {"classes": batch[..., 0] // 128 * 0}))
     assert result.difference.classes == pytest.approx(1 / 64)  # the blue cell of the first picture
     assert result.over == ("the share of pixels of another class is 0.01562, more than 0.001",)
 
@@ -173,11 +173,11 @@ def test_without_anything_to_compare_there_is_no_parity() -> None:
     with pytest.raises(ComparisonRefused, match="no pictures"):
         comparison([])
     with pytest.raises(ComparisonRefused, match="nothing was found in 1 pictures"):
-        comparison([np.zeros((64, 64, 3), np.uint8)]).add(Step("blind", lambda batch: {
+        comparison([np.zeros((64, 64, 3), np.uint8)]).add(ComparisonStep("blind", lambda batch: {
             "boxes": np.zeros((1, 1, 4), np.float32), "scores": np.full((1, 1, 3), 0.001, np.float32)
         }))  # fmt: skip
     with pytest.raises(ComparisonRefused, match="nothing was found in 1 pictures"):
-        comparison([np.zeros((64, 64, 3), np.uint8)]).add(Step("without rows", lambda batch: {
+        comparison([np.zeros((64, 64, 3), np.uint8)]).add(ComparisonStep("without rows", lambda batch: {
             "boxes": np.zeros((1, 0, 4), np.float32), "scores": np.zeros((1, 0, 3), np.float32)
         }))  # fmt: skip
 

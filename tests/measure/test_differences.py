@@ -108,8 +108,8 @@ def test_labels_must_be_the_same() -> None:
 
 def test_what_is_shown_is_suppressed_inside_each_class() -> None:
     shown = shown_boxes(outputs((NEAR, 0.8, 0), (A, 0.9, 0), (A, 0, 0.7), (B, 0.2, 0.1)), LABELS, 0.25, 0.45)
-    assert shown.scores.tolist() == pytest.approx([0.9, 0.7])
-    assert shown.classes.tolist() == [0, 1]
+    assert shown.confidence.tolist() == pytest.approx([0.9, 0.7])
+    assert shown.class_id.tolist() == [0, 1]
 
 
 def test_of_a_segmentation_pixels_are_counted() -> None:
@@ -136,3 +136,11 @@ def test_differences_add_up() -> None:
     assert total.lost_share == pytest.approx(2 / 7)
     assert Difference().lost_share == 0
     assert max([Difference(9.0), Difference(lost=1), Difference(1.0)]).lost == 1
+
+
+def test_what_other_tasks_give_is_compared_place_by_place() -> None:
+    words = {"words": np.array([[1, 2, 3, 4]])}
+    assert of_outputs(words, {"words": np.array([[1, 2, 4, 4]])}, SIZE, LABELS, 0.5, 0.5) == Difference(classes=0.25)
+    sure = {"sure": np.array([0.5, 0.25], np.float32)}
+    apart = of_outputs(words | sure, words | {"sure": np.array([0.5, 0.5], np.float32)}, SIZE, LABELS, 0.5, 0.5)
+    assert apart == Difference(classes=0.0, scores=0.25)

@@ -142,7 +142,7 @@ def test_what_is_missing_is_named(data: Path) -> None:
 
 def test_a_photo_that_is_none_is_named(data: Path) -> None:
     (data / "JPEGImages" / "b.jpg").write_text("<html>404</html>")
-    with pytest.raises(SourceUnreadable, match=r"b\.jpg is no picture"):
+    with pytest.raises(SourceUnreadable, match=r"b\.jpg is not a picture"):
         list(voc.read(data))
 
 

@@ -12,8 +12,8 @@ from watchline.models.faster_rcnn import (
     SCALES,
     UNUSED,
     FasterRCNN,
-    Settings,
-    Truth,
+    RegionSettings,
+    TrueBoxes,
     anchor_shapes,
     detections,
     label_anchors,
@@ -25,11 +25,10 @@ from watchline.models.faster_rcnn import (
 )
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.vgg import VGG16
-from watchline.ops.average_precision import Found, average_precision
-from watchline.ops.average_precision import Truth as Labelled
+from watchline.ops.average_precision import Predictions, Truth, average_precision
 from watchline.ops.nms import nms_per_class
 
-SMALL = Settings(scales=(16.0, 32.0, 64.0), before=200, proposals=60, tested=20, anchors=32, regions=16)
+SMALL = RegionSettings(scales=(16.0, 32.0, 64.0), before=200, proposals=60, tested=20, anchors=32, regions=16)
 SIZE = (96, 64)  # width, height
 
 
@@ -38,7 +37,7 @@ def truth(*rows, ignore=()):
     table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
     flags = torch.zeros(len(table), dtype=torch.bool)
     flags[list(ignore)] = True
-    return Truth(table[:, :4], table[:, 4].long(), flags)
+    return TrueBoxes(table[:, :4], table[:, 4].long(), flags)
 
 
 def seeded(*shape, seed=0):
@@ -115,7 +114,7 @@ def test_the_rpn_speaks_of_the_anchors_in_their_order():
 def test_proposals_are_the_best_anchors_moved_cut_and_suppressed(before, count):
     anchors = place_anchors(SMALL.scales, SIZE, 16)
     objectness, deltas = seeded(2, len(anchors)), seeded(2, len(anchors), 4, seed=1) * 0.3
-    settings = Settings(scales=SMALL.scales, before=before, overlap=0.5)
+    settings = RegionSettings(scales=SMALL.scales, before=before, overlap=0.5)
     regions, found = propose(objectness, deltas, anchors, SIZE, settings, count)
     assert regions.shape[1] == min(count, before, len(anchors))
     for b in range(2):
@@ -173,9 +172,9 @@ def wanted_labels(anchors, real, ignored, size, settings):
 )
 def test_anchors_are_labelled_as_in_the_paper(real, ignored, size, why):
     anchors = place_anchors(SMALL.scales, size, 16).double()  # so that the loops' ties are ties here
-    settings = Settings(scales=SMALL.scales, anchors=10**6)  # all of them, no drawing
+    settings = RegionSettings(scales=SMALL.scales, anchors=10**6)  # all of them, no drawing
     found = truth(*real, *ignored, ignore=range(len(real), len(real) + len(ignored)))
-    found = Truth(found.boxes.double(), found.classes, found.ignore)
+    found = TrueBoxes(found.boxes.double(), found.classes, found.ignore)
     labels, goals = label_anchors(anchors, found, size, settings)
     boxes = [row[:4] for row in real]
     expected, matches = wanted_labels(anchors.tolist(), boxes, [row[:4] for row in ignored], size, settings)
@@ -207,7 +206,7 @@ def test_a_mini_batch_of_anchors_has_its_size_and_at_most_half_are_positive():
 
 
 def test_regions_are_objects_from_half_an_overlap_on():
-    settings = Settings(regions=60, share=0.5)
+    settings = RegionSettings(regions=60, share=0.5)
     found = truth((10, 10, 50, 50, 3), (60, 20, 90, 60, 7), (0, 40, 30, 64, 5), ignore=[2])
     proposals = torch.cat([boxes_in(SIZE, 40), found.boxes[:2] + torch.tensor([3.0, -2, 4, 1]), found.boxes[2:] + 1])
     regions, classes, goals = sample_regions(proposals, found, settings)
@@ -246,7 +245,7 @@ def test_at_most_a_quarter_of_the_regions_are_objects():
 def test_the_rpn_s_losses_are_equation_1_term_by_term():
     objectness, deltas, goals = seeded(2, 20) * 3, seeded(2, 20, 4, seed=1) * 2, seeded(2, 20, 4, seed=2)
     labels = torch.randint(-1, 2, (2, 20), generator=torch.Generator().manual_seed(3))
-    losses = rpn_losses(objectness, deltas, labels, goals, places=6, settings=Settings(balance=10.0))
+    losses = rpn_losses(objectness, deltas, labels, goals, positions=6, settings=RegionSettings(balance=10.0))
     log_loss = distance = used = 0.0
     for b, i in np.ndindex(2, 20):
         if labels[b, i] == UNUSED:
@@ -396,7 +395,7 @@ def test_pictures_of_a_batch_do_not_see_one_another():
 @pytest.mark.slow
 def test_it_overfits_four_pictures():
     torch.manual_seed(0)
-    settings = Settings(scales=(16.0, 32.0, 64.0), before=300, proposals=100, tested=50, regions=32)
+    settings = RegionSettings(scales=(16.0, 32.0, 64.0), before=300, proposals=100, tested=50, regions=32)
     model = FasterRCNN(LiteTrunk.pretrained(), 3, settings)
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
@@ -423,6 +422,6 @@ def test_it_overfits_four_pictures():
     for b in range(4):
         best, classes = scores[b].max(1), scores[b].argmax(1)
         keep = nms_per_class(boxes[b], best, classes, 0.45)
-        found.append(Found(boxes[b][keep], best[keep], classes[keep]))
-    real = [Labelled(t.boxes.numpy(), t.classes.numpy(), t.ignore.numpy()) for t in truths]
+        found.append(Predictions(boxes[b][keep], best[keep], classes[keep]))
+    real = [Truth(t.boxes.numpy(), t.classes.numpy(), t.ignore.numpy()) for t in truths]
     assert average_precision(found, real, 3, threshold=0.5).tolist() == [1.0, 1.0, 1.0]

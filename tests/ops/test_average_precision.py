@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import reference
 
-from watchline.ops.average_precision import Found, Truth, average_precision, judge, mean_average_precision
+from watchline.ops.average_precision import Predictions, Truth, average_precision, judge, mean_average_precision
 
 
-def found(*rows) -> Found:
+def found(*rows) -> Predictions:
     """Rows of (x1, y1, x2, y2, score, class)."""
     table = np.array(rows, np.float32).reshape(-1, 6)
-    return Found(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
+    return Predictions(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
 
 def truth(*rows) -> Truth:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from watchline.ops.letterbox import GREY, Fit, fit
+from watchline.engines.resizing import PAD, RESIZES
+from watchline.ops.letterbox import GREY, RULES, Fit, fit
 
 SOURCES = [(1, 1), (7, 9999), (9999, 7), (640, 272), (1280, 720), (1920, 1080), (7680, 4320), (416, 416), (415, 417)]
 NETWORKS = [(416, 416), (288, 288), (640, 384), (32, 320), (1, 1)]
@@ -131,7 +132,7 @@ def test_pixels_of_another_size_are_refused(pixels, canvas):
     [
         ((0, 5), (416, 416), "letterbox", "at least 1 pixel"),
         ((5, 5), (416, -1), "stretch", "at least 1 pixel"),
-        ((5, 5), (416, 416), "crop", "expected 'letterbox', 'letterbox-center' or 'stretch'"),
+        ((5, 5), (416, 416), "crop", "expected one of letterbox, letterbox-center, stretch"),
     ],
 )
 def test_what_cannot_be_is_refused(source, network, rule, says):
@@ -141,3 +142,11 @@ def test_what_cannot_be_is_refused(source, network, rule, says):
 
 def test_a_fit_can_be_a_key():
     assert {fit((640, 272), (416, 416)): 1}[Fit((640, 272), (416, 416), (416, 177))] == 1
+
+
+def test_the_rules_and_the_padding_are_those_of_the_metadata():
+    """Engines and these functions do not import one another."""
+    assert RULES == RESIZES
+    assert GREY == PAD
+    for rule in RESIZES:
+        assert fit((640, 272), (96, 64), rule).network == (96, 64)

@@ -27,7 +27,7 @@ def hasty(monkeypatch):
     monkeypatch.setattr(camera, "AGAIN", Backoff(first=0.02, ceiling=0.1))
     monkeypatch.setattr(camera, "STALLED", 0.3)
     monkeypatch.setattr(camera, "GRACE", 0.1)
-    monkeypatch.setattr("watchline.pipeline.runner.PATIENCE", 0.1)
+    monkeypatch.setattr("watchline.pipeline.intake.PATIENCE", 0.1)
 
 
 def watch(runner: Runner, sources, enough, limit=10.0):
@@ -269,4 +269,4 @@ def test_a_source_that_has_an_end_ends():
     source = Script("a", [[0.02, 1, 0.02, 1]], ends=True)
     messages = list(Runner([]).run([source]))
     assert states(messages) == [("connecting", 0), ("live", 0), ("ended", 0)]
-    assert messages[-1] == End("a", messages[-1].sequence, whole=True)
+    assert messages[-1] == End("a", whole=True)

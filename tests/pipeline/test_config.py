@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from watchline.pipeline.config import Flag, load
+from watchline.engines.runtimes import NAMES
+from watchline.pipeline.config import load
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.remote.table import Places
+from watchline.pipeline.remote.places import Places
+from watchline.pipeline.settings.tables import Flag
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.streams import Stream
@@ -74,6 +76,10 @@ def mistakes(path: Path, *flags: Flag) -> list[str]:
     return str(caught.value).splitlines()
 
 
+def stage(config, name):
+    return {each.name: each for each in config.stages}[name]
+
+
 def test_every_table_is_read(write) -> None:
     config = load(write(WHOLE))
     assert config.streams == {
@@ -82,18 +88,18 @@ def test_every_table_is_read(write) -> None:
         "lane": Stream("lane.mp4", realtime=True, loop=True),
         "door": Stream("rtsp://door/1", transport="udp"),
     }
-    assert config.detector == Detector(
+    assert stage(config, "detector") == Detector(
         model="other.onnx", runtime="openvino", imgsz=(640, 384), conf=1.0, classes=("person", "car"), workers=2
     )
-    assert config.annotator == Annotator(line_width=3, info=False)
+    assert stage(config, "annotator") == Annotator(line_width=3, info=False)
     assert config.video == Mp4Sink(preset="ultrafast", crf=30)
-    assert config.place == Places(detector="tcp://gpu:5555", key=Path("here.key"), peer=Path("gpu.pub"))
+    assert config.place == Places({"detector": "tcp://gpu:5555"}, Path("here.key"), Path("gpu.pub"))
     assert (config.out, config.split, config.latency_budget) == (Path("annotated"), 600, 0.3)
 
 
 def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
     for config in (load(write("")), load(None)):
-        assert (config.detector, config.annotator, config.video) == (Detector(), Annotator(), Mp4Sink())
+        assert (config.stages, config.video) == ([Detector(), Annotator()], Mp4Sink())
         assert (config.streams, config.out) == ({}, None)
 
 
@@ -131,7 +137,7 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("[streams.a]\nsource = 'a'\nsorce = 'b'", "[streams.a]: unknown key 'sorce': did you mean 'source'?"),
         (
             "[detector]\nruntime = 'opnvino'",
-            '[detector] runtime = "opnvino": must be one of onnxruntime, openvino, cuda, tensorrt; ',
+            f"[detector] runtime = \"opnvino\": must be one of {', '.join(NAMES)}; did you mean 'openvino'?",
         ),
         # what is no table, or lacks something
         ("detector = 5", "detector = 5: must be a table, [detector]"),
@@ -175,7 +181,7 @@ def test_three_mistakes_are_all_named(write) -> None:
     ("content", "line"),
     [
         (None, "watchline.toml: there is no such file"),
-        (b"\xff\xfe", "watchline.toml: byte 0 is no UTF-8"),
+        (b"\xff\xfe", "watchline.toml: byte 0 is not UTF-8"),
     ],
 )
 def test_what_is_no_config_is_refused(tmp_path: Path, monkeypatch, content: bytes | None, line: str) -> None:
@@ -203,9 +209,9 @@ def test_the_environment_is_put_in(write, monkeypatch) -> None:
     config = load(path)
     assert config.out == Path("out/yard")
     assert config.streams == {"a": Stream("a.mp4")}
-    assert (config.detector.workers, config.detector.conf) == (3, 0.5)
-    assert config.detector.classes == ("yard", "x")
-    assert config.detector.model == "$CAMERA"
+    assert (stage(config, "detector").workers, stage(config, "detector").conf) == (3, 0.5)
+    assert stage(config, "detector").classes == ("yard", "x")
+    assert stage(config, "detector").model == "$CAMERA"
 
 
 @pytest.mark.parametrize(
@@ -253,7 +259,11 @@ def test_a_number_from_the_environment_is_no_secret(write, monkeypatch) -> None:
 def test_flags_are_stronger_than_the_file(write) -> None:
     flags = [Flag("--conf", "detector", "conf", 0.5), Flag("--out", "", "out", "elsewhere")]
     config = load(write(WHOLE), flags)
-    assert (config.detector.conf, config.detector.workers, config.out) == (0.5, 2, Path("elsewhere"))
+    assert (stage(config, "detector").conf, stage(config, "detector").workers, config.out) == (
+        0.5,
+        2,
+        Path("elsewhere"),
+    )
 
 
 def test_a_mistake_in_a_flag_is_named_by_the_flag(write) -> None:
@@ -264,3 +274,161 @@ def test_a_mistake_in_a_flag_is_named_by_the_flag(write) -> None:
         "watchline.toml: [detector] iou = 7: must be at most 1 (default 0.45)",
         "--imgsz 0,64: must be a whole number or a list with at least 1 in place 1",
     ]
+
+
+# --- settings of some streams
+
+
+PER_STREAM = """
+[detector]
+conf = 0.3
+
+[streams.gate]
+source = "gate.mp4"
+
+[streams.gate.detector]
+conf = 0.5
+classes = ["person"]
+every = 2
+
+[streams.yard]
+source = "yard.mp4"
+
+[streams.yard.annotator]
+info = false
+"""
+
+
+def test_a_stream_may_be_looked_at_otherwise(write) -> None:
+    config = load(write(PER_STREAM), [Flag("--iou", "detector", "iou", 0.6)])
+    detector, annotator = stage(config, "detector"), stage(config, "annotator")
+    gate, yard = detector.of("gate"), detector.of("yard")
+    assert (gate.conf, gate.classes, gate.every, gate.iou) == (0.5, ("person",), 2, 0.6)
+    assert (yard.conf, yard.classes, yard.every, yard.iou) == (0.3, (), 1, 0.6)
+    assert (annotator.of("gate").info, annotator.of("yard").info) == (True, False)
+    assert config.streams["gate"] == Stream("gate.mp4")
+
+
+def test_a_flag_is_stronger_than_what_a_stream_has_for_itself(write) -> None:
+    config = load(write(PER_STREAM), [Flag("--every", "detector", "every", 3)])
+    gate = stage(config, "detector").of("gate")
+    assert (gate.every, gate.conf) == (3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("conf = 7", "[streams.gate.detector] conf = 7: must be at most 1 (default 0.25)"),
+        ("konf = 0.5", "[streams.gate.detector]: unknown key 'konf': did you mean 'conf'?"),
+        ("model = 'x'", "[streams.gate.detector]: unknown key 'model': expected one of conf, iou, classes, every"),
+        ("conf = '${NOT_SET}'", 'conf = "${NOT_SET}": the environment variable NOT_SET is not set'),
+    ],
+)
+def test_a_mistake_in_the_settings_of_a_stream_is_one_line(write, text, line) -> None:
+    [found] = mistakes(write(f"[streams.gate]\nsource = 'a'\n[streams.gate.detector]\n{text}"))
+    assert line in found
+
+
+def test_settings_of_a_stream_that_are_no_table(write) -> None:
+    [found] = mistakes(write("[streams.gate]\nsource = 'a'\ndetector = 3"))
+    assert found == "watchline.toml: streams.gate.detector = 3: must be a table, [streams.gate.detector]"
+
+
+# --- places
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[place]\ndetecter = 'process'", "[place]: unknown key 'detecter': did you mean 'detector'?"),
+        ("[place]\ndetector = 3", "[place] detector = 3: must be text, thread, process or tcp://host:port"),
+        ("[place]\nkey = 3", "[place] key = 3: must be text, file of this host's secret key, for tcp"),
+        ("place = 3", "place = 3: must be a table, [place]"),
+    ],
+)
+def test_a_mistake_in_the_places_is_one_line(write, text, line) -> None:
+    assert mistakes(write(text)) == [f"watchline.toml: {line}"]
+
+
+def test_a_place_for_a_stage_that_there_is_not(write) -> None:
+    [found] = mistakes(write(""), Flag("--place tracker=", "place", "tracker", "process"))
+    assert found == "--place tracker=…: expected one of detector, annotator"
+
+
+# --- stages and sinks of one's own
+
+
+OWN = """
+from contextlib import contextmanager
+from watchline import Sink, Stage
+from watchline.settings import settings
+from pydantic import Field
+
+@settings
+class Crowds(Stage):
+    name = "crowds"
+    most: int = Field(default=50, ge=1, description="people from which it is a crowd")
+
+@settings
+class Counts(Sink):
+    name = "counts"
+    path: str = Field(description="a file")
+
+class Bare(Stage):
+    name = "bare"
+
+plain = 3
+"""
+
+
+@pytest.fixture
+def own(write):
+    Path("own_of_config.py").write_text(OWN)
+    return write
+
+
+def test_a_stage_of_ones_own_is_configured_and_stands_before_the_annotator(own) -> None:
+    config = load(own("[stages.crowds]\nuse = 'own_of_config:Crowds'\nmost = 7"))
+    assert [each.name for each in config.stages] == ["detector", "crowds", "annotator"]
+    assert stage(config, "crowds").most == 7
+    config = load(own("[place]\ncrowds = 'process'"), stages=["own_of_config:Crowds"])
+    assert stage(config, "crowds").most == 50
+    assert config.place.words == {"crowds": "process"}
+
+
+def test_a_sink_of_ones_own_is_configured(own) -> None:
+    [jsonl, counts] = load(
+        own("[sinks.jsonl]\nfile = 'all.jsonl'\n[sinks.counts]\nuse = 'own_of_config:Counts'\npath = 'x.csv'")
+    ).sinks
+    assert (jsonl.file, counts.path) == (Path("all.jsonl"), "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[stages.crowds]\nuse = 'own_of_config:Crowds'\nmost = 0", "[stages.crowds] most = 0: must be at least 1"),
+        (
+            "[stages.crowds]\nuse = 'own_of_config:Crowds'\nmots = 7",
+            "[stages.crowds]: unknown key 'mots': did you mean",
+        ),
+        ("[stages.crowds]\nmost = 7", '[stages.crowds] use is missing: expected "module:Class"'),
+        ("[stages.crowd]\nuse = 'own_of_config:Crowds'", "[stages.crowd] is 'crowds': expected [stages.crowds]"),
+        ("[stages.x]\nuse = 'own_of_config:Gone'", "no stage 'own_of_config:Gone'"),
+        ("[stages.x]\nuse = 'no_such_module:X'", "no stage 'no_such_module:X' (No module named 'no_such_module')"),
+        ("[stages.x]\nuse = 'own_of_config:plain'", "'own_of_config:plain' is not a stage: expected a class below"),
+        ("[stages.x]\nuse = 'own_of_config:Counts'", "'own_of_config:Counts' is not a stage"),
+        ("[stages.bare]\nuse = 'own_of_config:Bare'", "'own_of_config:Bare' is not a stage: expected a class below"),
+        ("stages = 3", "stages = 3: must be a table, [stages]"),
+        ("[sinks.counts]\nuse = 'own_of_config:Counts'", "[sinks.counts] path is missing: expected a file"),
+        ("[sinks.counts]\npath = 'x'", '[sinks.counts] use is missing: expected "module:Class"'),
+        ("[sinks.jsonl]\nfiel = 'x'", "[sinks.jsonl]: unknown key 'fiel': did you mean 'file'?"),
+    ],
+)
+def test_a_mistake_in_a_stage_or_sink_of_ones_own_is_one_line(own, text, line) -> None:
+    [found] = mistakes(own(text))
+    assert line in found
+
+
+def test_a_stage_flag_that_leads_nowhere_is_named(own) -> None:
+    with pytest.raises(ConfigError, match=r"--stage gone:X: no stage 'gone:X'"):
+        load(None, stages=["gone:X"])

@@ -3,18 +3,22 @@
 import itertools
 import re
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import Image, write_clip, write_photo
 from models_onnx import save, tiny_detector
-from pipelines import Numbers
+from pipelines import Numbers, Script
 
 import watchline
 from watchline.engines.errors import ModelNotFound, RuntimeUnavailable
+from watchline.pipeline.detect import DetectorSettings
 from watchline.pipeline.errors import ConfigError, StageError
-from watchline.streams.errors import SourceNotFound
+from watchline.streams.errors import SourceLost, SourceNotFound, SourceRefused
+from watchline.streams.file import FileSource
 from watchline.streams.synthetic import SyntheticSource
 
 SIZE = (128, 64)
@@ -62,7 +66,17 @@ SOURCES = {
     "folder of videos": (two_clips, [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("b", 2)]),
     "glob": (lambda folder: f"{two_clips(folder)}/b*", [("b", 0), ("b", 1), ("b", 2)]),
     "list of arrays": (lambda _: [red_square(i) for i in range(5)], [("frames", i) for i in range(5)]),
-    "one array": (lambda _: np.stack([red_square(i) for i in range(4)]), [("frames", i) for i in range(4)]),
+    "tuple of arrays": (lambda _: tuple(red_square(i) for i in range(5)), [("frames", i) for i in range(5)]),
+    "one array": (lambda _: red_square(0), [("frames", 0)]),
+    "one array of pictures": (lambda _: np.stack([red_square(i) for i in range(4)]), [("frames", i) for i in range(4)]),
+    "list of paths": (
+        lambda folder: [two_clips(folder) / "b.mp4", str(folder / "clips" / "a.mp4")],
+        [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1)],
+    ),
+    "list of Sources": (
+        lambda folder: [FileSource(two_clips(folder) / "b.mp4"), FileSource(folder / "clips" / "a.mp4")],
+        [("b", 0), ("b", 1), ("b", 2), ("a", 0), ("a", 1)],
+    ),
     "generator": (lambda _: (red_square(i) for i in range(5)), [("frames", i) for i in range(5)]),
 }
 
@@ -74,7 +88,7 @@ def test_every_frame_of_any_source_comes_with_what_is_in_it(case, tmp_path, tiny
     assert [(frame.stream, frame.index) for frame, _ in seen] == expected
     for frame, detections in seen:
         assert "person" in detections.names
-        x1, y1, x2, y2 = detections.boxes[0]
+        x1, y1, x2, y2 = detections.xyxy[0]
         centre = 8 * frame.index + 8
         assert abs((x1 + x2) / 2 - centre) < 10, "the best box is not where the red square is"
         assert abs((y1 + y2) / 2 - 24) < 10
@@ -86,7 +100,7 @@ def test_a_source_of_ones_own_is_read_as_it_is(tiny):
     assert [(frame.stream, frame.index) for frame, _ in seen] == [("mine", i) for i in range(6)]
     for frame, detections in seen:  # the first box of the pattern is red
         left, top, right, bottom = source.boxes_at(frame.index)[0]
-        x, y = (detections.boxes[0, :2] + detections.boxes[0, 2:]) / 2
+        x, y = (detections.xyxy[0, :2] + detections.xyxy[0, 2:]) / 2
         assert "person" in detections.names
         assert left - 4 < x < right + 4
         assert top - 4 < y < bottom + 4
@@ -107,7 +121,7 @@ def test_the_same_clip_gives_the_same_however_often_and_with_however_many_worker
         # The tiny model knows no street: so low a threshold lets it find something in every frame.
         detector = watchline.Detector(model=model, imgsz=96, conf=1e-6, workers=workers)
         return [
-            (frame.index, frame.seconds, found.boxes.tobytes(), found.scores.tobytes(), found.classes.tobytes())
+            (frame.index, frame.seconds, found.xyxy.tobytes(), found.confidence.tobytes(), found.class_id.tobytes())
             for frame, found in itertools.islice(watchline.detect(bikes, detector), 100)
         ]
 
@@ -126,14 +140,52 @@ def test_a_path_that_leads_nowhere_is_named_at_once(word, tmp_path, tiny):
         watchline.detect(tmp_path / word, tiny)
 
 
-@pytest.mark.parametrize("source", [None, 42, object()], ids=["None", "number", "object"])
+@pytest.mark.parametrize(
+    "source", [None, 4.5, object(), [], [None], {"a": 1}], ids="none number object empty nones dict".split()
+)
 def test_what_is_no_source_is_refused_at_once(source):
-    with pytest.raises(TypeError, match=f"source is of type {type(source).__name__}: expected a path"):
+    with pytest.raises(TypeError, match=r"^source is .*: expected a path") as caught:
         watchline.detect(source)
+    assert isinstance(caught.value, watchline.WatchlineError)
+
+
+def test_settings_are_given_by_name(model, tmp_path):
+    by_name = watchline.detect(clip(tmp_path), model=model, imgsz=SIZE, every=3, conf=0.3, classes=["person"])
+    detector = watchline.Detector(model=model, imgsz=SIZE, every=3, conf=0.3, classes=("person",))
+    seen = [(frame.index, found.xyxy.tolist()) for frame, found in by_name]
+    assert [index for index, _ in seen] == [0, 3, 6]
+    expected = watchline.detect(tmp_path / "walk.mp4", detector=detector)
+    assert seen == [(frame.index, found.xyxy.tolist()) for frame, found in expected]
+    [(_, found)] = watchline.detect(red_square(1), model=Path(model))
+    assert "person" in found.names
+
+
+def test_every_setting_of_the_detector_has_a_keyword():
+    assert set(DetectorSettings.__annotations__) == set(watchline.Detector.__annotations__)
+
+
+WRONG = [
+    ({"confs": 0.3}, ValueError, r"Detector: unknown setting 'confs': did you mean 'conf'\?"),
+    ({"conf": 2}, ValueError, "conf is 2: expected less than or equal to 1"),
+    ({"conf": "high", "every": 0}, ValueError, "conf is 'high': expected a valid number, .*; every is 0: expected "),
+    ({"imgsz": "large"}, ValueError, "imgsz is 'large': expected a valid integer, .* or a valid tuple"),
+    ({"classes": "person"}, ValueError, "classes is 'person': expected a valid tuple"),
+    ({"detector": "yolov2-slim"}, TypeError, "detector is of type str: expected a Detector, or settings by name"),
+    ({"detector": watchline.Detector(), "conf": 0.3, "iou": 0.5}, TypeError, "detector and conf, iou: expected either"),
+    ({"latency_budget": 0}, ValueError, "latency_budget is 0: expected more than 0 seconds"),
+]
+
+
+@pytest.mark.parametrize(("given", "builtin", "message"), WRONG, ids=[" ".join(row[0]) for row in WRONG])
+def test_settings_that_cannot_be_are_told_at_once_in_a_line(given, builtin, message):
+    with pytest.raises(builtin, match=f"^{message}") as caught:
+        watchline.detect([red_square(0)], **given)
+    assert isinstance(caught.value, watchline.WatchlineError)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_gpu_has_two_workers_unless_told(monkeypatch):
-    monkeypatch.setattr("watchline.pipeline.stages.detector._cores", lambda: 16)
+    monkeypatch.setattr("watchline.pipeline.stages.detector.cores", lambda: 16)
     assert watchline.Detector().workers == 16
     assert watchline.Detector(runtime="openvino").workers == 16
     assert watchline.Detector(runtime="cuda").workers == watchline.Detector(runtime="tensorrt").workers == 2
@@ -177,8 +229,13 @@ def test_an_engine_that_fails_on_a_frame_names_it_after_the_frames_before(tmp_pa
 
 
 def test_an_array_that_is_no_picture_is_named(tiny):
+    pictures = [red_square(0), red_square(0)[:, :, 0]]
+    with pytest.raises(TypeError, match=r"^array 1 is uint8 \(64, 128\): expected uint8 \(height, width, 3\), BGR"):
+        watchline.detect(pictures, tiny)
     with pytest.raises(StageError, match=r"frame 1: .*\(64, 128\)"):
-        list(watchline.detect([red_square(0), red_square(0)[:, :, 0]], tiny))
+        list(watchline.detect(iter(pictures), tiny))
+    with pytest.raises(StageError, match=r"frame 0 is of type PosixPath: expected an array"):
+        list(watchline.detect(iter([Path("a.mp4")]), tiny))
 
 
 def test_leaving_the_loop_early_ends_all_threads(tiny):
@@ -202,6 +259,58 @@ def test_closing_the_iterator_ends_all_threads(tiny):
     next(frames)
     frames.close()
     assert_no_threads()
+
+
+def test_a_camera_gives_its_frames_in_order_and_is_connected_again(tiny, caplog):
+    camera = Script(
+        "gate", [[3, SourceLost("gate: the camera broke off")], [SourceRefused("gate: nobody is there")], [4]]
+    )
+    seen = []
+    with closing(watchline.detect(camera, tiny, latency_budget=60)) as frames:
+        for frame, _ in frames:
+            seen.append((frame.epoch, frame.index))
+            if frame.epoch == 2:
+                break
+    assert_no_threads()
+    assert seen == sorted(seen)
+    assert {epoch for epoch, _ in seen} == {0, 2}
+    said = [record.getMessage() for record in caplog.records if record.name == "watchline.pipeline.detect"]
+    assert [line.partition(";")[0] for line in said] == ["gate: the camera broke off", "gate: nobody is there"]
+    assert re.search(r"; it is tried again in \d+ s$", said[0])
+
+
+def test_a_camera_that_is_busier_than_the_loop_gives_its_newest_frames(tiny):
+    camera = Script("gate", [[1, *[0.01, 1] * 500]])
+    seen = []
+    with closing(watchline.detect(camera, tiny)) as frames:
+        for frame, _ in frames:
+            seen.append(frame.index)
+            time.sleep(0.2)
+            if frame.index > 50:
+                break
+    assert seen == sorted(set(seen))
+    assert len(seen) < 40, "no frame was left out, and the loop saw old ones"
+
+
+def test_a_camera_that_was_never_there_is_an_error(tiny):
+    camera = Script("gate", [[SourceRefused("gate: the camera at rtsp://host is not there")]] * 20)
+    with pytest.raises(StageError, match=r"^gate: the camera at rtsp://host is not there$"):
+        list(watchline.detect(camera, tiny))
+    assert_no_threads()
+
+
+def test_one_dead_camera_does_not_end_the_others(tiny, caplog):
+    dead, good = Script("dead", [[SourceRefused("dead: nobody is there")]] * 20), Script("good", [[0.3, 5]])
+    with closing(watchline.detect([dead, good], tiny, latency_budget=60)) as frames:
+        frame, _ = next(frames)
+    assert frame.stream == "good"
+    assert "dead: nobody is there; it is tried again in" in caplog.text
+
+
+def test_a_file_beside_a_camera_loses_nothing(tiny, tmp_path):
+    camera = Script("gate", [[0.2, 3]], ends=True)
+    seen = [(frame.stream, frame.index) for frame, _ in watchline.detect([camera, FileSource(clip(tmp_path))], tiny)]
+    assert [index for stream, index in seen if stream == "walk"] == list(range(8))
 
 
 def assert_no_threads() -> None:

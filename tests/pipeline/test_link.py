@@ -28,7 +28,7 @@ def test_a_full_link_makes_the_sender_wait(depth):
         with link.sender() as sender:
             for item in numbered(20):
                 sender.send(item)
-                sent.append(item.sequence)
+                sent.append(item.frame.index)
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -71,9 +71,9 @@ def test_waiting_messages_are_taken_without_waiting_for_more():
     with link.sender() as sender:
         for item in numbered(6):
             sender.send(item)
-        assert [d.message.sequence for d in link.receive_waiting(3)] == [1, 2, 3]
-        assert [d.message.sequence for d in link.receive(2)] == [4, 5]
-        assert [d.message.sequence for d in link.receive(5)] == [6]
+        assert [d.message.frame.index for d in link.receive_waiting(3)] == [0, 1, 2]
+        assert [d.message.frame.index for d in link.receive(2)] == [3, 4]
+        assert [d.message.frame.index for d in link.receive(5)] == [5]
         assert link.receive_waiting(3) == []
     link.close()
 
@@ -97,7 +97,7 @@ def test_a_message_waits_for_whoever_is_free_first():
         for item in numbered(40):
             sender.send(item)
         for _ in threads:
-            sender.send(End("a", 41))
+            sender.send(End("a"))
         for thread in threads:
             thread.join()
     link.close()
@@ -121,23 +121,24 @@ def test_many_receivers_share_the_messages_and_many_senders_meet():
             thread.start()
         feeder = threading.Thread(target=lambda: [sender.send(item) for item in numbered(60)])
         feeder.start()
-        got = sorted(back.receive()[0].message.sequence for _ in range(60))
+        got = sorted(back.receive()[0].message.frame.index for _ in range(60))
         feeder.join()
         for _ in threads:
-            sender.send(End("a", 61))
+            sender.send(End("a"))
         for thread in threads:
             thread.join()
     out.close()
     back.close()
-    assert got == list(range(1, 61))
+    assert got == list(range(60))
 
 
-def test_a_delivery_knows_when_its_sender_had_it_ready():
+def test_a_delivery_knows_its_number_and_when_its_sender_had_it_ready():
     link = Link("t", threading.Event())
     with link.sender() as sender:
         before = time.monotonic()
-        sender.send(numbered(1)[0])
+        sender.send(numbered(1)[0], 7)
         time.sleep(0.05)
         [delivery] = link.receive()
     link.close()
     assert before <= delivery.ready <= time.monotonic() - 0.05
+    assert delivery.sequence == 7

@@ -105,19 +105,37 @@ def shared():
     return umask, levels, handlers, dict(os.environ), sys.getswitchinterval(), Path.cwd(), cv2.getNumThreads()
 
 
+def test_two_watches_at_once_leave_them_as_they_were(tmp_path):
+    from watchline import Files, Job, Watch
+
+    jobs = [Job([Numbers(f"{n}", 3)], [Step("any", lambda item: item)], [Files(tmp_path / n, None)]) for n in "ab"]
+    watches = [Watch(job, is_kept=True) for job in jobs]
+    runs = [watch.run() for watch in watches]
+    for watch, run in zip(watches, runs, strict=True):
+        next(run)
+        watch.add(Numbers("more", 2))
+    assert cv2.getNumThreads() == 1
+    for watch, run in zip(watches, runs, strict=True):
+        watch.stop()
+        list(run)
+    assert cv2.getNumThreads() == THREADS
+    assert [outcome.error for watch in watches for outcome in watch.outcomes] == [None] * 4
+
+
 def test_a_job_changes_nothing_of_the_process(tmp_path):
-    from watchline import Annotate, Annotator, Detector, Mp4Sink, find_sources
+    from watchline import Annotate, Files, Job, find_sources
 
     write_clip(tmp_path / "a.mp4", 3)
     before = shared()
     sources = find_sources([tmp_path / "a.mp4"]).sources
-    assert [p.error for p in Annotate(sources, Detector(), Annotator(), tmp_path / "out", Mp4Sink()).run()][-1] is None
+    work = Annotate(Job(sources, sinks=[Files(tmp_path / "out")]))
+    assert [progress.error for progress in work.run()][-1] is None
     assert shared() == before
 
 
 def test_a_hubs_process_gives_back_its_signal_handlers(tmp_path, monkeypatch):
     read, write = os.pipe()
-    os.close(write)  # the hub is gone
+    os.close(write)  # the client is gone
     ring, before = Ring(1), shared()
     with os.fdopen(read) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)

@@ -5,6 +5,10 @@ import pytest
 from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.report import Report
+from watchline.pipeline.sinks.files import Files
+from watchline.pipeline.stages.detector import Detector
+
+ADVICE = {"detector": Detector.advice, "encoder": Files.advice}
 
 
 def run(busy):
@@ -18,7 +22,7 @@ def run(busy):
         meter.stage(name, workers)
         for _ in range(10):
             meter.worked(name, 1, [0.002], seconds / 10)
-    return Report.of(ledger, meter, 10.0)
+    return Report.of(ledger, meter, 10.0, ADVICE)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +44,7 @@ def test_the_verdict_names_the_stage_its_share_and_the_remedy(busy, verdict):
 def test_a_run_without_frames_blames_no_stage():
     meter = Meter()
     meter.stage("decoder", 1)
-    assert Report.of(Ledger(), meter, 0.0).verdict == "No frame was written."
+    assert Report.of(Ledger(), meter, 0.0, {}).verdict == "No frame was written."
 
 
 def test_the_dictionary_is_json_and_holds_the_ledger():

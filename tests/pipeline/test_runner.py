@@ -1,12 +1,12 @@
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 from pipelines import Numbers, Step
 
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.message import End, Failure, Item
 from watchline.pipeline.runner import Runner
 
@@ -16,7 +16,7 @@ def keep(item):
 
 
 def jitter(item):
-    time.sleep(0.004 if item.sequence % 3 else 0)
+    time.sleep(0.004 if item.frame.index % 3 else 0)
     return item
 
 
@@ -49,9 +49,11 @@ def test_every_frame_arrives_once_and_in_order(workers):
 
 def test_a_single_worker_sees_the_frames_in_order_after_many():
     seen = []
-    runner = Runner([Step("detector", jitter, 4), Step("annotator", lambda item: seen.append(item.sequence) or item)])
+    runner = Runner(
+        [Step("detector", jitter, 4), Step("annotator", lambda item: seen.append(item.frame.index) or item)]
+    )
     list(runner.run([Numbers("a", 30)]))
-    assert seen == list(range(1, 31))
+    assert seen == list(range(30))
 
 
 def test_a_stage_that_fails_on_frame_57_ends_its_stream_there_and_no_other():
@@ -108,7 +110,7 @@ def test_a_slow_end_holds_the_source_back():
 
 def test_an_end_says_whether_the_stream_was_whole_and_what_was_odd_in_it():
     messages = list(Runner([Step("detector", keep)]).run([Numbers("a", 3)]))
-    assert messages[-1] == End("a", 4, whole=True, notes=("3 frames of grey",))
+    assert messages[-1] == End("a", whole=True, notes=("3 frames of grey",))
 
 
 def test_a_source_that_breaks_before_its_first_frame_is_a_failure_too():
@@ -126,7 +128,7 @@ def test_stop_finishes_the_stream_and_skips_the_rest():
     last = [m for m in messages if m.stream == "a"][-1]
     assert isinstance(last, End)
     assert not last.whole
-    assert [m for m in messages if m.stream == "b"] == [End("b", 0, whole=False)]
+    assert [m for m in messages if m.stream == "b"] == [End("b", whole=False)]
     account = runner.ledger.accounts()["a"]
     assert account.decoded == account.annotated < 200
 
@@ -139,7 +141,7 @@ def test_an_abandoned_stream_is_booked_as_dropped_and_the_next_goes_on():
         if isinstance(m, Item) and m.stream == "a" and m.frame.index == 5:
             runner.abandon("a")
     account = runner.ledger.accounts()["a"]
-    assert account.annotated == 5
+    assert account.annotated == 6  # those that were handed out
     assert account.balances
     assert account.in_flight == 0
     assert sum(isinstance(m, Item) and m.stream == "b" for m in messages) == 10
@@ -177,7 +179,7 @@ def test_a_frame_of_another_stream_fails_its_source():
 
 
 def test_leaving_does_not_wait_for_a_source_that_never_answers(monkeypatch):
-    monkeypatch.setattr("watchline.pipeline.runner.PATIENCE", 0.1)
+    monkeypatch.setattr("watchline.pipeline.intake.PATIENCE", 0.1)
     answer = threading.Event()
 
     class Stalled(Numbers):
@@ -205,9 +207,9 @@ def test_leaving_does_not_wait_for_a_source_that_never_answers(monkeypatch):
 
 
 @pytest.mark.parametrize("stages", [["detector", "detector"], ["decoder"], ["writer"]])
-def test_stages_have_names_of_their_own(stages):
-    with pytest.raises(ConfigError, match="two stages have the same name"):
-        list(Runner([Step(name, keep) for name in stages]).run([Numbers("a", 1)]))
+def test_stages_and_sinks_have_names_of_their_own(stages):
+    with pytest.raises(ConfigError, match="two stages or sinks have the same name"):
+        list(Runner([Step(name, keep) for name in stages], sinks=["writer"]).run([Numbers("a", 1)]))
 
 
 def test_a_runner_runs_once():
@@ -228,7 +230,7 @@ def test_waiting_frames_go_into_one_batch_and_one_bad_frame_fails_alone():
         time.sleep(0.002)
         return fails_at(30, "a")(item)
 
-    stage = Step("detector", slow_or_bad, batch=4)
+    stage = Step("detector", slow_or_bad, workers=2, batch=4)
     messages = list(Runner([stage]).run([Numbers("a", 60)]))
     assert max(stage.sizes) > 1
     assert [m.frame.index for m in messages if isinstance(m, Item)] == list(range(30))
@@ -236,19 +238,18 @@ def test_waiting_frames_go_into_one_batch_and_one_bad_frame_fails_alone():
 
 
 def test_a_stage_may_replace_what_it_was_given():
-    runner = Runner([Step("annotator", lambda item: replace(item, drawn=item.frame.picture.bgr() + 1))])
+    runner = Runner([Step("annotator", lambda item: item.with_result(DRAWN, item.frame.picture.bgr() + 1))])
     items = [m for m in runner.run([Numbers("a", 3)]) if isinstance(m, Item)]
     assert [int(i.drawn[0, 0, 0]) for i in items] == [1, 2, 3]
 
 
 def test_the_meter_counts_each_stage():
-    runner = Runner([Step("detector", jitter, 2), Step("annotator", keep)], last="sink")
+    runner = Runner([Step("detector", jitter, 2), Step("annotator", keep)])
     list(runner.run([Numbers("a", 20)]))
     assert {name: s.count for name, s in runner.meter.stages.items()} == {
         "decoder": 20,
         "detector": 20,
         "annotator": 20,
-        "sink": 20,
     }
     assert runner.meter.stages["detector"].work.percentile(95) > 0.003
     assert int(runner.meter.latency.counts.sum()) == 20

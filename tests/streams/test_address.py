@@ -47,8 +47,8 @@ def test_addresses_are_read(url, user, password, shown):
         ("rtmp://joe:secret@cam/live", "rtmp:// addresses cannot be read: expected one of rtsp, rtsps, http, https"),
         ("rtsp://", "no host"),
         ("rtsp://joe:secret@/x", "no host"),
-        ("rtsp://joe:secret@cam:0/x", "a port that is none"),
-        ("rtsp://joe:secret@cam:70000/x", "a port that is none"),
+        ("rtsp://joe:secret@cam:0/x", "its port is not valid"),
+        ("rtsp://joe:secret@cam:70000/x", "its port is not valid"),
         ("rtsp://joe:secret@a b/x", "no host"),
     ],
 )

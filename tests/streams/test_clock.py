@@ -15,7 +15,7 @@ def run(times, rate=25):
 
 
 @pytest.mark.parametrize(
-    ("times", "expected", "mended"),
+    ("times", "expected", "corrected"),
     [
         pytest.param([0, 40, 80], [0, 40, 80], 0, id="good times pass"),
         pytest.param([-80, -40, 0], [-80, -40, 0], 0, id="negative times pass"),
@@ -29,10 +29,10 @@ def run(times, rate=25):
         pytest.param([0, 40, 60, None, None, 100], [0, 40, 60, 100, 140, 141], 3, id="filled past the next good time"),
     ],
 )
-def test_times_are_mended_only_where_they_must_be(times, expected, mended):
+def test_times_are_corrected_only_where_they_must_be(times, expected, corrected):
     got, clock = run(times)
     assert got == expected
-    assert clock.mended == mended
+    assert clock.corrected == corrected
 
 
 def test_filled_times_do_not_drift_at_a_rate_that_is_no_whole_number_of_units():

@@ -36,7 +36,7 @@ def test_a_real_clip_comes_whole(bikes):
     assert (about.name, about.width, about.height, about.rate, about.frames, about.codec) == (
         "bikes.mp4", 640, 272, 25, 250, "h264",
     )  # fmt: skip
-    assert (reader.corrupt, reader.mended) == (0, 0)
+    assert (reader.corrupt, reader.corrected) == (0, 0)
 
 
 def test_frames_are_freed_as_they_go(bikes):
@@ -86,7 +86,7 @@ def test_variable_times_and_a_late_start_are_kept(tmp_path, name):
     clip = write_clip(tmp_path / name, 20, pts=VARIABLE, time_base=MS, codec=codec)
     frames, reader, error = read(clip)
     assert error is None
-    assert reader.mended == 0
+    assert reader.corrected == 0
     assert [f.pts * f.time_base for f in frames] == [t * MS for t in VARIABLE] == decode(clip).seconds
 
 
@@ -239,7 +239,7 @@ def with_cover(path):
 
 
 def rubbish_packets(path):
-    """A sound index over packets that are no H.264."""
+    """A sound index over packets that are not H.264."""
     write_clip(path, 20)
     data = bytearray(path.read_bytes())
     start = data.index(b"mdat") + 4
@@ -255,10 +255,10 @@ def rubbish_packets(path):
         pytest.param(lambda p: os.mkfifo(p), SourceUnreadable, "is neither a file nor a folder", id="pipe"),
         pytest.param(lambda p: p.write_bytes(b""), SourceUnreadable, "is empty .0 bytes.", id="zero bytes"),
         pytest.param(
-            lambda p: p.write_text("hello\n" * 99), SourceUnreadable, "is no video that can be read", id="text"
+            lambda p: p.write_text("hello\n" * 99), SourceUnreadable, "is not a video that can be read", id="text"
         ),
         pytest.param(
-            lambda p: p.write_bytes(bytes(9999)), SourceUnreadable, "is no video that can be read", id="zeros"
+            lambda p: p.write_bytes(bytes(9999)), SourceUnreadable, "is not a video that can be read", id="zeros"
         ),
         pytest.param(audio_only, SourceUnreadable, "no video in it, only audio", id="audio only"),
         pytest.param(rubbish_packets, SourceUnreadable, "no frame of its h264 video can be decoded", id="no frame"),

@@ -57,7 +57,7 @@ ONE = picture(0)
         ([], "gave no frame"),
         ([ONE[:, :, 0]], r"frame 0: a picture is uint8 \(48, 64\): expected uint8 \(height, width, 3\)"),
         ([ONE, ONE.astype(float)], "frame 1: a picture is float64"),
-        ([ONE, "text"], "frame 1"),
+        ([ONE, "text"], r"frame 1 is of type str: expected an array, uint8 \(height"),
         ([(ONE, 1.0), ONE], r"frame 1 is not like the first: expected a pair \(array, seconds\)"),
         ([ONE, (ONE, 1.0)], "frame 1 is not like the first: expected an array"),
         ([(ONE, 1.0), (ONE, 1.0)], "frame 1 has the time 1.0 s, which is not after"),

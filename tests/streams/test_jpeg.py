@@ -22,12 +22,12 @@ def test_a_lower_quality_is_smaller():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda d: d[:0], "no JPEG of 64 x 48"),
-        (lambda d: d[:100], "no JPEG of 64 x 48"),
-        (lambda d: d[::-1], "no JPEG of 64 x 48"),
+        (lambda d: d[:0], "not a JPEG of 64 x 48"),
+        (lambda d: d[:100], "not a JPEG of 64 x 48"),
+        (lambda d: d[::-1], "not a JPEG of 64 x 48"),
         (lambda d: np.frombuffer(b"\xff\xd8\xff\xc0\x00\x11\x08\x00\x30\x00\x40", np.uint8), "cannot be decoded"),
-        (lambda d: np.frombuffer(b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff" + bytes(99), np.uint8), "no JPEG"),
-        (lambda d: np.asarray(cv2.imencode(".png", picture(0))[1]), "no JPEG"),
+        (lambda d: np.frombuffer(b"\xff\xd8\xff\xc0\x00\x11\x08\xff\xff\xff\xff" + bytes(99), np.uint8), "not a JPEG"),
+        (lambda d: np.asarray(cv2.imencode(".png", picture(0))[1]), "not a JPEG"),
     ],
 )
 def test_what_is_no_such_jpeg_is_refused(change, why):

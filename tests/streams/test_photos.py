@@ -119,7 +119,7 @@ def test_a_photo_without_the_right_to_read_it(public, as_nobody):
 
 def test_no_photo_at_all_is_an_error(tmp_path):
     (tmp_path / "a.jpg").write_text("no photo")
-    with pytest.raises(SourceUnreadable, match=r"none of the photos of .*a.jpg is no picture"):
+    with pytest.raises(SourceUnreadable, match=r"none of the photos of .*a.jpg is not a picture"):
         read(tmp_path)
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "empty", tmp_path / "x*.jpg", tmp_path / "missing.jpg"):

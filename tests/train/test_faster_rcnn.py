@@ -102,19 +102,19 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(samples, tmp_path):
 
 def test_another_recipe_or_trunk_does_not_go_on(samples, tmp_path):
     list(run(samples, tmp_path, replace(RECIPE, steps=2)))
-    with pytest.raises(CheckpointError, match="begun with another recipe"):
+    with pytest.raises(CheckpointError, match="started with another recipe"):
         next(run(samples, tmp_path))
-    with pytest.raises(CheckpointError, match="begun with another trunk, efficientnet-lite0"):
+    with pytest.raises(CheckpointError, match="started with another trunk, efficientnet-lite0"):
         next(run(samples, tmp_path, replace(RECIPE, steps=2), name="vgg16"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
 def test_a_broken_checkpoint_is_told(samples, tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is broken or no checkpoint: .* another --out"):
+    with pytest.raises(CheckpointError, match=r"checkpoint\.pt is broken or not a checkpoint: .* another --out"):
         next(run(samples, tmp_path))
     torch.save([1], tmp_path / "checkpoint.pt")
-    with pytest.raises(CheckpointError, match=r"holds a list and no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"holds a list, not a checkpoint"):
         next(run(samples, tmp_path))
 
 
@@ -180,7 +180,7 @@ def test_folders_are_read_in_either_layout(tmp_path):
 
 
 def test_other_folders_and_empty_splits_are_named(tmp_path):
-    with pytest.raises(DatasetError, match="no data set; expected VOC's layout"):
+    with pytest.raises(DatasetError, match="not a data set; expected VOC's layout"):
         read([tmp_path], "train")
     write_voc(tmp_path / "voc")
     with pytest.raises(DatasetError, match="no picture in the split 'val'"):

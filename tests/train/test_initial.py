@@ -1,4 +1,4 @@
-"""The network that a training begins with answers as before, in training too; what is none is named."""
+"""The network that a training starts from predicts as before, in training too; other files are named in an error."""
 
 import cv2
 import numpy as np
@@ -121,7 +121,7 @@ def test_new_priors_change_no_answer(exported):
 
 
 def test_what_is_no_network_is_named(exported, tmp_path):
-    with pytest.raises(CheckpointError, match=r"no network none\.pt to begin with: expected a \.pt of a training"):
+    with pytest.raises(CheckpointError, match=r"no network none\.pt to start from: expected a \.pt of a training"):
         network(tmp_path.joinpath("none.pt").relative_to(tmp_path), PRIORS)
     with pytest.raises(ModelNotFound, match="there is no such file"):
         network(tmp_path / "none.onnx", PRIORS)
@@ -136,7 +136,7 @@ def test_what_is_no_network_is_named(exported, tmp_path):
 @pytest.mark.parametrize("saved", [{}, {"model": {}}, {"model": 3}, {"model": {"priors": torch.zeros(2, 2)}}])
 def test_checkpoints_of_other_networks(saved, tmp_path):
     torch.save(saved, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match=r"holds no network of `watchline train yolov2`: name another --start"):
+    with pytest.raises(CheckpointError, match=r"is not a network of `watchline train yolov2`: name another --start"):
         network(tmp_path / "other.pt", PRIORS)
 
 
@@ -156,5 +156,7 @@ def test_onnx_of_other_networks(exported, change, tmp_path):
     else:
         bent(model.graph, names.index("model.region.bias.half"), np.zeros((1, 3, 1, 1, 2), np.float16))
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(CheckpointError, match=r"other\.onnx holds no YOLOv2 in FP32 that `watchline export` made"):
+    with pytest.raises(
+        CheckpointError, match=r"other\.onnx is not a YOLOv2 of `watchline train yolov2` that was exported"
+    ):
         network(tmp_path / "other.onnx", PRIORS)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from watchline.ops.voc import VOC
-from watchline.train.kitti import BICYCLE, PERSON, kitti_cyclists, parted
+from watchline.train.kitti import BICYCLE, PERSON, kitti_cyclists, split_cyclist
 from watchline.train.teachers import Labels
 
 CYCLIST = np.array([20, 10, 60, 110], np.float32)
@@ -16,14 +16,14 @@ def labels(*rows):
 
 
 def test_without_teachers_a_cyclist_is_parted_by_shares():
-    person, bicycle = parted(CYCLIST, labels())
+    person, bicycle = split_cyclist(CYCLIST, labels())
     assert person.tolist() == pytest.approx([20, 10, 60, 98])
     assert bicycle.tolist() == pytest.approx([20, 50, 60, 110])
 
 
 def test_teachers_boxes_inside_are_taken_if_they_are_alike_and_sure():
     seen = labels((24, 12, 56, 95, 0.5, PERSON), (22, 55, 58, 109, 0.3, BICYCLE), (22, 60, 58, 109, 0.1, BICYCLE))
-    person, bicycle = parted(CYCLIST, seen)
+    person, bicycle = split_cyclist(CYCLIST, seen)
     assert person.tolist() == [24, 12, 56, 95]
     assert bicycle.tolist() == [22, 55, 58, 109]
 
@@ -32,7 +32,7 @@ def test_boxes_elsewhere_or_of_another_kind_are_not():
     seen = labels(
         (100, 10, 140, 110, 0.9, PERSON), (20, 10, 30, 20, 0.9, PERSON), (20, 50, 60, 110, 0.9, VOC.index("car"))
     )
-    person, bicycle = parted(CYCLIST, seen)
+    person, bicycle = split_cyclist(CYCLIST, seen)
     assert person.tolist() == pytest.approx([20, 10, 60, 98])
     assert bicycle.tolist() == pytest.approx([20, 50, 60, 110])
 

@@ -51,7 +51,7 @@ def test_a_missing_set_is_named_before_any_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr(Teachers, "load", lambda folder: Teacher())
     for name in mixture.SETS[:-1]:
         (tmp_path / name).mkdir(parents=True)
-    with pytest.raises(DatasetError, match=r"flickr8k is missing: expected a whole data set"):
+    with pytest.raises(DatasetError, match=r"flickr8k is missing: expected a complete data set"):
         next(mixture.gather(tmp_path, tmp_path / "cache"))
     assert Teacher.count == 0
 
@@ -64,7 +64,7 @@ def test_a_stop_while_a_label_is_written_leaves_no_half_of_it(tmp_path, monkeypa
     save = np.savez
 
     def stopped(file, **arrays):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "savez", stopped)

@@ -28,5 +28,5 @@ def test_what_is_no_part_is_named(content, tmp_path):
     file = tmp_path / "part-00.npz"
     if content:
         file.write_bytes(content)
-    with pytest.raises(DatasetError, match="is missing or no part"):
+    with pytest.raises(DatasetError, match="is missing, or not a file of"):
         pack.read([file])

@@ -47,5 +47,5 @@ def test_a_slim_network_is_trained_and_exported_as_the_whole_one(trained):
     count = [sum(p.numel() for p in m.parameters()) for m in (small, trained[0])]
     assert count[0] < count[1] / 2
     assert np.isfinite(list(small.state_dict()["region.weight"].flatten())).all()
-    with pytest.raises(CheckpointError, match="only a whole EfficientNet-Lite0 is made slim"):
+    with pytest.raises(CheckpointError, match="expected a complete EfficientNet-Lite0"):
         slim.slim(again, x)

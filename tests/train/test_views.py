@@ -4,7 +4,7 @@ import pytest
 import torch
 from pictures import picture
 
-from watchline.train.views import GREY, MUCH_GONE, SMALLEST, Layout, Plan, Store, draw, lay_out, sample, targets
+from watchline.train.views import GREY, IGNORED, SMALLEST, Layout, Store, ViewSettings, draw, lay_out, sample, targets
 
 CPU = torch.device("cpu")
 SIZE = 96
@@ -48,7 +48,7 @@ def slowly_sampled(pictures, layout, b, y, x):
 @pytest.mark.parametrize("shares", [(1, 0, 0), (0, 1, 0), (0, 0, 1)], ids=["one", "four", "nine"])
 def test_every_pixel_is_what_its_window_shows(shares):
     packed = [picture(0), picture(1, 90, 50), picture(2, 33, 47)]
-    layout = lay_out(Store.of(packed, CPU, 1), 3, SIZE, Plan(shares=shares, single=(0.3, 1.6)), generator(1))
+    layout = lay_out(Store.of(packed, CPU, 1), 3, SIZE, ViewSettings(shares=shares, single=(0.3, 1.6)), generator(1))
     images = sample(Store.of(packed, CPU, 1), layout, SIZE)
     decoded = [cv2.imdecode(p.jpeg, cv2.IMREAD_COLOR) for p in packed]
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_every_pixel_is_what_its_window_shows(shares):
 
 @pytest.mark.parametrize(("shares", "count"), [((1, 0, 0), 1), ((0, 1, 0), 4), ((0, 0, 1), 9)])
 def test_windows_tile_the_view(store, shares, count):
-    layout = lay_out(store, 8, SIZE, Plan(shares=shares), generator())
+    layout = lay_out(store, 8, SIZE, ViewSettings(shares=shares), generator())
     window = layout.windows()
     area = (window[..., 2:] - window[..., :2]).prod(-1)
     assert (area.sum(1) == SIZE * SIZE).all()
@@ -68,14 +68,14 @@ def test_windows_tile_the_view(store, shares, count):
 
 
 def test_a_box_goes_with_its_picture_and_is_cut_at_its_window(store):
-    layout = lay_out(store, 16, SIZE, Plan(), generator(3))
+    layout = lay_out(store, 16, SIZE, ViewSettings(), generator(3))
     found = targets(store, layout)
     seen = {}
     for b in range(16):
         for w in range(9):
             which = int(layout.picture[b, w])
             edges = layout.windows()[b, w].numpy()
-            for m in range(int(store.there[which].sum())):
+            for m in range(int(store.valid[which].sum())):
                 box = store.boxes[which, m].numpy() / np.tile([store.width[which, 0], store.height[which, 0]], 2)
                 if layout.mirrored[b, w]:
                     box = np.array([1 - box[2], box[1], 1 - box[0], box[3]])
@@ -84,7 +84,7 @@ def test_a_box_goes_with_its_picture_and_is_cut_at_its_window(store):
                 cut = np.clip(box, np.tile(edges[:2], 2), np.tile(edges[2:], 2))
                 visible = (cut[2:] - cut[:2]).prod() / (box[2:] - box[:2]).prod()
                 if visible > 0.1 and (cut[2:] - cut[:2]).min() > 1:
-                    ignored = visible < MUCH_GONE or (cut[2:] - cut[:2]).min() < SMALLEST
+                    ignored = visible < IGNORED or (cut[2:] - cut[:2]).min() < SMALLEST
                     seen[b, tuple(cut.round(2).tolist())] = bool(ignored)
     assert {
         (int(b), tuple(np.round(box.tolist(), 2).tolist())): bool(i)
@@ -94,7 +94,7 @@ def test_a_box_goes_with_its_picture_and_is_cut_at_its_window(store):
 
 
 def test_open_classes_are_told_with_their_windows(store):
-    layout = lay_out(store, 8, SIZE, Plan(shares=(0, 1, 0)), generator())
+    layout = lay_out(store, 8, SIZE, ViewSettings(shares=(0, 1, 0)), generator())
     found = targets(store, layout)
     assert len(found.open_image) == int((layout.picture == 3).sum()) > 0
     assert found.open_classes[:, [1, 14]].all()
@@ -103,14 +103,14 @@ def test_open_classes_are_told_with_their_windows(store):
 
 def test_one_picture_alone_lies_where_letterboxing_would_put_it_but_for_zoom_and_place():
     one = Store.of([picture()], CPU, 1)
-    layout = lay_out(one, 4, SIZE, Plan(shares=(1, 0, 0), single=(1, 1)), generator())
+    layout = lay_out(one, 4, SIZE, ViewSettings(shares=(1, 0, 0), single=(1, 1)), generator())
     longest = torch.maximum(layout.width[:, 0], layout.height[:, 0] * 80 / 60)
     assert (longest / SIZE).numpy() == pytest.approx(1, abs=0.16)  # the aspect changes a little
     assert isinstance(layout, Layout)
 
 
 def test_a_batch_is_the_same_for_the_same_seed_and_another_for_another(store):
-    (a, x), (b, y), (c, _) = (draw(store, 4, SIZE, Plan(), generator(seed)) for seed in (5, 5, 6))
+    (a, x), (b, y), (c, _) = (draw(store, 4, SIZE, ViewSettings(), generator(seed)) for seed in (5, 5, 6))
     assert torch.equal(a, b)
     assert torch.equal(x.boxes, y.boxes)
     assert not torch.equal(a, c)
@@ -121,7 +121,7 @@ def test_a_batch_is_the_same_for_the_same_seed_and_another_for_another(store):
 
 
 def test_pictures_are_drawn_by_their_weights(store):
-    layout = lay_out(store, 2000, SIZE, Plan(), generator())
+    layout = lay_out(store, 2000, SIZE, ViewSettings(), generator())
     shares = torch.bincount(layout.picture.flatten(), minlength=4) / layout.picture.numel()
     assert shares.numpy() == pytest.approx(store.weight.numpy(), abs=0.02)
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import watchline
-from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train
+from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
 from watchline.cli.exit_codes import INTERRUPTED, USAGE
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
-COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, stage, train)
+COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
 log = logging.getLogger(__name__)
 
 

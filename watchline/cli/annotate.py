@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from watchline.cli.results import check_report, tell, write_report
-from watchline.cli.settings import add_settings, flags_of
+from watchline.cli.settings import ONLY_LIVE, add_settings, flags_of
 from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.config import Config
     from watchline.streams.source import Source
-
-OUT = Path("annotated")  # where outputs go if nobody says
-ONLY_LIVE = ("split", "latency_budget")  # settings of a config that files have no use for
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -30,10 +27,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="video file, folder of videos or photos, or pattern 'glob/*.mkv'"
     )
-    parser.add_argument(
-        "--out", metavar="DIR|FILE.mp4", help="folder for the outputs (default: annotated); a file for a single video"
-    )
-    add_settings(parser)
+    add_settings(parser, live=False)
     return parser
 
 
@@ -41,8 +35,10 @@ def run(options: argparse.Namespace) -> int:
     """Annotate everything, show the progress on stderr, print the report on stdout."""
     from watchline.pipeline import config
     from watchline.pipeline.annotate import Annotate
+    from watchline.pipeline.job import Job
+    from watchline.pipeline.sinks.files import Files
 
-    settings = config.load(options.config, flags_of(options))
+    settings = config.load(options.config, flags_of(options), options.stage, options.inputs)
     options.conceal = settings.conceal
     if not options.inputs and not settings.streams:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
@@ -52,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
     _check_single(options, out, sources)
     stopped = False
     if sources:
-        video = None if options.no_video else settings.video
-        job = Annotate(sources, settings.detector, settings.annotator, out, video, place=settings.place)
+        sinks = [Files(out, None if options.no_video else settings.video), *settings.sinks]
+        job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
         stopped = _work(job, plain=options.verbose)
         tell(job, settings.conceal, sys.stdout)
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
@@ -66,10 +62,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
     """Where the outputs go; leaves by argparse's usage error where that cannot be."""
+    from watchline.pipeline.job import ANNOTATED
     from watchline.streams.inputs import VIDEO_SUFFIXES
 
     parser: argparse.ArgumentParser = options.parser
-    out = settings.out or OUT
+    out = settings.out or ANNOTATED
     if out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"} and not out.is_dir():
         parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
     check_report(options)
@@ -86,7 +83,7 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
 
 def _gather(inputs: list[str], settings: "Config") -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
-    from watchline.pipeline.runner import is_live
+    from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
 
     gathered = typed(inputs) if inputs else named(settings.streams)

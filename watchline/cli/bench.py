@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchline.cli.arguments import at_least, size, words
+from watchline.cli.arguments import at_least
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
+from watchline.cli.settings import add_options, flags_of
 
 if TYPE_CHECKING:
     from watchline.measure.accuracy import Accuracy
@@ -27,12 +28,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("what", choices=["map"], metavar="map")
     add_data(parser, required=True)
-    parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt")
-    parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
-    parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
-    parser.add_argument("--classes", type=words, metavar="cat,dog", help="labels to measure (default: all)")
-    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), metavar="N", help="(default: all cores)")
+    add_options(parser, ("model", "runtime", "imgsz", "iou", "classes", "threads"))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser
 
@@ -115,10 +111,12 @@ def as_text(measured: "Accuracy") -> str:
 
 def _detector(options: argparse.Namespace) -> "Detector":
     from watchline.pipeline import config
+    from watchline.pipeline.settings.tables import Flag
+    from watchline.pipeline.stages.detector import Detector
 
-    given = {name: getattr(options, name) for name in ("model", "runtime", "imgsz", "iou", "classes", "threads")}
-    flags = [config.Flag(f"--{name}", "detector", name, value) for name, value in given.items() if value is not None]
-    return config.load(None, flags).detector
+    cores = Flag("--threads", "detector", "threads", os.cpu_count())  # one picture after another: all for each
+    flags = [cores, *(flag for flag in flags_of(options) if flag.table == "detector")]
+    return next(stage for stage in config.load(None, flags).stages if isinstance(stage, Detector))
 
 
 def _threshold(text: str) -> float:

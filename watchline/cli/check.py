@@ -37,7 +37,8 @@ def run(options: argparse.Namespace) -> int:
         return USAGE
     count = len(settings.streams)
     out = f"outputs in {settings.out}" if settings.out else "outputs where --out says, or in annotated"
-    about = settings.conceal(f"model {settings.detector.model}, {out}")
+    models = ", ".join(f"model {stage.model}" for stage in settings.stages if hasattr(stage, "model"))
+    about = settings.conceal(f"{models}, {out}")
     print(f"{options.config}: fine: {count} stream{'' if count == 1 else 's'}, {about}")
     return DONE
 
@@ -46,12 +47,9 @@ def _trials(path: Path, settings: "Config") -> Iterator[str]:
     """What is right by itself may still not be there: open the model and look for the sources."""
     from watchline.pipeline.streams import find_source
 
-    def load() -> None:
-        settings.detector.load().close()
-
-    stages = (settings.detector, settings.annotator)
-    trials: list[tuple[str, Callable[[], object]]] = [("detector", load)]
-    trials += [("place", partial(settings.place, stage)) for stage in stages]
+    here = [stage for stage in settings.stages if not settings.place.is_another_host(stage)]
+    trials: list[tuple[str, Callable[[], object]]] = [(stage.name, stage.check) for stage in here]
+    trials.append(("place", partial(settings.place.put, settings.stages)))
     trials += [(f"streams.{name}", partial(find_source, name, stream)) for name, stream in settings.streams.items()]
     for table, trial in trials:
         yield from (f"{path}: [{table}] {line}" for line in _complaint(trial))

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import watchline
 from watchline.cli.exit_codes import DONE
+from watchline.engines.runtimes import RUNTIMES
 
-PACKAGES = (
-    "numpy opencv-python-headless pyzmq av onnx pydantic tqdm openvino onnxruntime onnxruntime-gpu tensorrt "
-    "cuda-bindings torch".split()
-)
+PACKAGES = "numpy opencv-python-headless pyzmq av onnx pydantic tqdm".split()
 Rows = list[tuple[str, str]]
 
 
@@ -138,16 +136,19 @@ def _libraries() -> Rows:
         except PackageNotFoundError:
             return "not installed"
 
-    return [(package, installed(package)) for package in PACKAGES]
+    of_runtimes = [package for runtime in RUNTIMES for package in runtime.packages]
+    return [(package, installed(package)) for package in dict.fromkeys([*PACKAGES, *of_runtimes, "torch"])]
 
 
 def _models() -> Rows:
     from watchline.engines import metadata, zoo
+    from watchline.engines.tasks import TASKS
 
     rows = []
     for name in zoo.names():
         about = metadata.read(zoo.find(name))
-        rows.append((name, f"{about.task}, {len(about.labels)} classes, {about.imgsz} x {about.imgsz}"))
+        labels = f"{len(about.labels)} {TASKS[about.task].labels}"
+        rows.append((name, f"{about.task}, {labels}, {about.imgsz} x {about.imgsz}"))
     return rows or [("none", "no model ships with this installation: name a file by --model")]
 
 

@@ -3,26 +3,26 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least, share, size
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE, SOME_FAILED
+from watchline.engines import runtimes
+from watchline.engines.resizing import RESIZES
+from watchline.engines.runtimes import ONNX, Runtime
 
 if TYPE_CHECKING:
     import onnx
 
-    from watchline.export.precision.int8 import Target
     from watchline.measure.drop import Drop
 
-RUNTIMES: "dict[str, Target]" = {"onnx": "onnxruntime", "tensorrt": "tensorrt", "openvino": "openvino"}
-PLAN = ".engine"
-SUFFIXES = {"onnx": (".onnx",), "tensorrt": (PLAN, ".onnx"), "openvino": (".xml",)}  # the first if nobody says
-RESIZES = ("letterbox", "letterbox-center", "stretch")
+USUAL = runtimes.running(ONNX.suffix)[0]
+TARGETS = {"onnx": USUAL} | {runtime.name: runtime for runtime in runtimes.RUNTIMES if runtime.own}
 PRECISIONS = ("fp32", "fp16", "int8")
 PICTURES = 200  # that INT8's ranges are taken from
 BATCH = 4  # the largest batch of a TensorRT plan, if nobody says
@@ -41,7 +41,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the model to write (default: CHECKPOINT.onnx)")
     parser.add_argument(
         "--to",
-        choices=list(SUFFIXES),
+        choices=list(TARGETS),
         help="what runs it (default: by the suffix of FILE, else onnx); tensorrt to a FILE.onnx makes no plan yet",
     )
     parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, where its names do not tell")
@@ -70,10 +70,7 @@ def run(options: argparse.Namespace) -> int:
     """Export, measure what the precision costs, write; a line for each step on stdout."""
     paths = [Path(word) for word in options.inputs]
     out = _checked(options, paths)
-    if out.suffix.lower() == PLAN:
-        from watchline.engines.nvidia import plan
-
-        plan.gpu_to_build_for()  # before anything is computed in vain
+    write = _writer(options, out)  # before anything is computed in vain
     if options.data:
         from watchline.measure import voc
 
@@ -90,8 +87,7 @@ def run(options: argparse.Namespace) -> int:
         if options.data and not _bearable(options, full, result):
             return SOME_FAILED
         with _writing(out):
-            _write(options, result, out)
-    files = [out, *(path for path in (out.with_suffix(".bin"),) if options.to == "openvino")]
+            files = write(result, out, options.batch or BATCH)
     megabytes = sum(path.stat().st_size for path in files) / 1e6
     names = " and ".join(map(str, files))
     print(f"{names}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
@@ -102,11 +98,12 @@ def run(options: argparse.Namespace) -> int:
 def _next(options: argparse.Namespace, model: "onnx.ModelProto", out: Path) -> str:
     """What a user may do with it."""
     from watchline.engines import metadata
+    from watchline.engines.tasks import TASKS
 
-    if metadata.of(model, str(out)).task == "segment":
+    if not TASKS[metadata.of(model, str(out)).task].finds_boxes:
         return f'next: watchline.engines.load("{out}"), from Python; the pipeline has no stage for it yet'
-    # An .onnx says nothing of its runtime, and ONNX Runtime is what runs it if nobody says.
-    runtime = " --runtime tensorrt" if options.to == "tensorrt" and out.suffix.lower() != PLAN else ""
+    target = TARGETS[options.to]
+    runtime = "" if runtimes.running(out.suffix.lower())[0] is target else f" --runtime {target.name}"
     return f"next: watchline annotate VIDEO --model {out}{runtime}"
 
 
@@ -115,9 +112,9 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
     parser: argparse.ArgumentParser = options.parser
     if not paths:
         parser.error("what? name a checkpoint: net.cfg net.weights, net.pth or net.onnx")
-    by_suffix = {suffixes[0]: target for target, suffixes in SUFFIXES.items()}
+    by_suffix = {runtime.own: name for name, runtime in TARGETS.items()}
     options.to = options.to or (by_suffix.get(options.out.suffix.lower(), "onnx") if options.out else "onnx")
-    suffixes = SUFFIXES[options.to]
+    suffixes = _suffixes(TARGETS[options.to])
     out: Path = options.out or Path(paths[-1].name or "model").with_suffix(suffixes[0])  # `.` and `/` have no name
     if out.suffix.lower() not in suffixes:
         parser.error(f"--out {out}: a model for {options.to} ends on {' or '.join(suffixes)}")
@@ -125,8 +122,8 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
         parser.error(f"--out {out}: there is no folder {out.parent}")
     if out.is_dir():
         parser.error(f"--out {out}: it is a folder; name the file to write")
-    plan = out.suffix.lower() == PLAN
-    written = [out, out.with_suffix(".onnx")] if plan else [out]
+    plan = out.suffix.lower() != ONNX.suffix and TARGETS[options.to].gpu
+    written = [out, out.with_suffix(ONNX.suffix)] if plan else [out]
     if any(file.exists() and path.exists() and file.samefile(path) for file in written for path in paths):
         parser.error(f"--out {out} would be written over the checkpoint itself; name another file: -o NAME{out.suffix}")
     if (options.precision == "int8") != bool(options.calibrate):
@@ -140,9 +137,27 @@ def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:
     return out
 
 
+def _suffixes(target: Runtime) -> list[str]:
+    """Suffixes of what can be written for a runtime, the default first. A GPU's own format may also be made later."""
+    if target.own is None:
+        return [ONNX.suffix]
+    return [target.own, ONNX.suffix] if target.gpu else [target.own]
+
+
+def _writer(options: argparse.Namespace, out: Path) -> Callable[[Path, Path, int], tuple[Path, ...]]:
+    """The function that makes the file from an ONNX file. Raises RuntimeUnavailable: this machine cannot make it."""
+
+    def move(model: Path, file: Path, _: int) -> tuple[Path, ...]:
+        model.replace(file)
+        return (file,)
+
+    return move if out.suffix.lower() == ONNX.suffix else TARGETS[options.to].module().writer()
+
+
 def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "onnx.ModelProto":
     """The checkpoint in FP32."""
     from watchline.engines import metadata
+    from watchline.engines.tasks import TASKS
     from watchline.export import labels
     from watchline.export.checkpoint import to_onnx
     from watchline.export.errors import ExportRefused
@@ -157,15 +172,18 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     )
     model = to_onnx(paths, request, options.arch, options.family)
     about = metadata.of(model, str(out))
-    if options.data and about.task != "detect":
+    task = TASKS[about.task]
+    if options.data and not task.finds_boxes:
         raise ExportRefused(f"{paths[0]}: its task is to {about.task}, and --data measures detectors; leave that out")
     pixels = " x ".join(str(side) for side in dict.fromkeys(request.size or (about.imgsz,)))
-    print(f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} classes at {pixels} pixels", flush=True)
+    print(
+        f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
+    )
     return model
 
 
 def _precise(options: argparse.Namespace, full: Path) -> Path:
-    """The model in the precision asked for, beside the full one; that itself for FP32."""
+    """The model in the precision that was asked for, and the full one; for FP32 both are the same."""
     if options.precision == "fp32":
         return full
     import onnx
@@ -176,7 +194,7 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
 
     model = onnx.load(full)
     if options.precision == "fp16":
-        if options.to != "tensorrt":
+        if not TARGETS[options.to].gpu:
             print(f"watchline: {fp16.SLOW_ON_CPUS}", file=sys.stderr)
         model = fp16.half(model)
     else:
@@ -185,7 +203,7 @@ def _precise(options: argparse.Namespace, full: Path) -> Path:
         pictures = calibration.pictures(options.calibrate, PICTURES, about, sides)
         print(f"INT8 ranges from {len(pictures)} pictures", flush=True)
         with counting("pictures") as progress:
-            model = int8.quantise(model, pictures, RUNTIMES[options.to], progress)
+            model = int8.quantise(model, pictures, TARGETS[options.to].int8, progress)
     result = full.with_name(f"{full.stem}-{options.precision}.onnx")
     _save(model, result)
     return result
@@ -196,7 +214,7 @@ def _bearable(options: argparse.Namespace, full: Path, result: Path) -> bool:
     from watchline.engines import cpu
     from watchline.measure import drop
 
-    runtime: Literal["onnxruntime", "openvino"] = "openvino" if options.to == "openvino" else "onnxruntime"
+    runtime = (USUAL if TARGETS[options.to].gpu else TARGETS[options.to]).name
     with counting("pictures") as progress:
         lost: Drop = drop.compare(full, result, options.data, runtime, progress)
     print(f"{lost.table()}\n\nby {runtime} on {cpu.kind()}", flush=True)
@@ -219,22 +237,6 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExportRefused(f"{out}: it cannot be written ({error.strerror or error}); name another place") from error
-
-
-def _write(options: argparse.Namespace, model: Path, out: Path) -> None:
-    match out.suffix.lower():
-        case ".onnx":
-            model.replace(out)
-        case ".xml":
-            from watchline.export import ir
-
-            ir.save(model, out)
-        case _:
-            from watchline.engines.nvidia import plan
-
-            beside = out.with_suffix(".onnx")  # from which the plan is built again for another GPU or version
-            model.replace(beside)
-            plan.build(beside, out, options.batch or BATCH)
 
 
 def _save(model: "onnx.ModelProto", path: Path) -> None:

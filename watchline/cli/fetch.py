@@ -95,7 +95,7 @@ def _fetch(entry: "Entry", folder: Path) -> list[Path]:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Yields what is to be told the bytes so far, and of how many; drawn on a terminal only."""
+    """Yields a function that is called with the bytes so far and their final number; it draws on a terminal only."""
     from tqdm import tqdm
 
     bar = tqdm(desc=name, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True, leave=False, disable=None)

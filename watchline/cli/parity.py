@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from watchline.cli.arguments import at_least, share
 from watchline.cli.bench import add_data, check_json, write_json
 from watchline.cli.exit_codes import DONE, SOME_FAILED
-from watchline.cli.export import RESIZES
+from watchline.engines.resizing import RESIZES
 
 if TYPE_CHECKING:
     from watchline.measure.comparison import Compared, Limits
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     for name, reason in parity.runtimes_of(file)[1].items():
         print(f"not compared: {name}, {reason}", file=sys.stderr)
     if options.data and all(step.accuracy is None for step in compared):
-        print("not measured: the mAP is that of detectors, and this model segments", file=sys.stderr)
+        print("not measured: the mAP is that of detectors, and this model finds no boxes", file=sys.stderr)
     failed = [step for step in compared if step.over]
     seen = f"{len(pictures)} pictures of {options.images}, {cpu.kind()}"
     print(f"{'too far' if failed else 'fine'}: {file}, {precision}, on {seen}")

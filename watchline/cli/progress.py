@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from watchline.pipeline.annotate import Progress
+from watchline.pipeline.lanes import Progress
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
 STOPPED = "{desc} {percentage:3.0f}% |{bar}| stopped after {n_fmt} frames"
@@ -16,7 +16,7 @@ SHARE = 0.1  # of a file after which a line is written
 PAUSE, LONGEST_PAUSE = 1.0, 5.0  # seconds between lines: no less, and no more
 
 
-class Display(Protocol):
+class ProgressDisplay(Protocol):
     """Shows the progress of streams that run one after another."""
 
     def show(self, progress: Progress) -> None:
@@ -28,10 +28,10 @@ class Display(Protocol):
         ...
 
 
-def display(plain: bool) -> Display:
+def display(plain: bool) -> ProgressDisplay:
     """Bars if stderr is a terminal that has room for them and nothing else is written there."""
     if plain or not sys.stderr.isatty() or os.get_terminal_size(sys.stderr.fileno()).columns == 0:
-        return Lines()
+        return ProgressLines()
     return Bars()
 
 
@@ -68,7 +68,7 @@ class Bars:
             self._bar = None
 
 
-class Lines:
+class ProgressLines:
     """A line when a stream begins, each 10 % or 5 seconds, and when it ends."""
 
     def __init__(self) -> None:

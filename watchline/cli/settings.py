@@ -1,57 +1,74 @@
-"""Flags that `annotate` and `run` share: each stands for a setting of the config, and is stronger than it."""
+"""Options that several commands share: each stands for a setting of the config, and is stronger than it."""
 
 import argparse
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watchline.cli.arguments import at_least, size, words
+from watchline.cli.options import OPTIONS, Option
 
 if TYPE_CHECKING:
-    from watchline.pipeline.config import Flag
+    from watchline.pipeline.settings.tables import Flag
 
-# flag -> table and key of its setting in the config
-SETTINGS = {
-    "every": ("detector", "every"),
-    "conf": ("detector", "conf"),
-    "iou": ("detector", "iou"),
-    "classes": ("detector", "classes"),
-    "model": ("detector", "model"),
-    "runtime": ("detector", "runtime"),
-    "imgsz": ("detector", "imgsz"),
-    "workers": ("detector", "workers"),
-    "preset": ("video", "preset"),
-    "out": ("", "out"),
-    "split": ("", "split"),
-    "latency-budget": ("", "latency_budget"),
-    "key": ("place", "key"),
-    "peer": ("place", "peer"),
-    "transport": ("streams", "transport"),
-    "realtime": ("streams", "realtime"),
-    "loop": ("streams", "loop"),
-}
+ONLY_LIVE = ("split", "latency_budget")  # settings of a run that files have no use for
+READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """How pictures are looked at, how videos are written, and where all that may stand."""
+def add_options(parser: argparse.ArgumentParser, keys: Collection[str]) -> None:
+    """Options for settings of the detector. Args: keys of its table."""
+    for option in OPTIONS:
+        if option.table == "detector" and option.key in keys:
+            _add(parser, option)
+
+
+def add_settings(parser: argparse.ArgumentParser, live: bool) -> None:
+    """How pictures are looked at, how videos are written, where stages run, and where all that may stand.
+
+    Args:
+        live: options for live streams as well.
+    """
     parser.add_argument("--no-video", action="store_true", help="write the events only")
-    parser.add_argument("--every", type=int, metavar="N", help="look at every n-th frame only")
-    parser.add_argument("--conf", type=float, help="leave out what has a lower score, 0 to 1 (default: 0.25)")
-    parser.add_argument("--iou", type=float, help="of two boxes that overlap more, one stays, 0 to 1 (default: 0.45)")
-    parser.add_argument("--classes", type=words, metavar="person,car", help="look for these only")
-    parser.add_argument("--model", metavar="FILE|NAME", help="a model file, or one that `watchline models` lists")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt")
-    parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="pixels of the network's input")
-    parser.add_argument(
-        "--workers", type=at_least(1), metavar="N", help="engines side by side (default: one a core, two on a GPU)"
-    )
-    parser.add_argument("--preset", help="of the video encoder: ultrafast … veryslow (default: superfast)")
+    for option in OPTIONS:
+        if live or (option.table != "streams" and option.key not in ONLY_LIVE):
+            _add(parser, option)
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
+    parser.add_argument(
+        "--stage", action="append", default=[], metavar="MODULE:CLASS", help="add a stage of your own to the chain"
+    )
+    parser.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar="STAGE=WHERE",
+        help="run a stage elsewhere: detector=process, or detector=tcp://host:port (see `watchline stage`)",
+    )
+    parser.add_argument("--key", metavar="FILE.key", help="this host's key, made by `watchline keys`")
+    parser.add_argument("--peer", metavar="FILE.pub", help="the public key of the host that a stage is placed on")
 
 
 def flags_of(options: argparse.Namespace) -> "list[Flag]":
-    """The settings that were given on the command line."""
-    from watchline.pipeline.config import Flag
+    """The settings that were given on the command line; of `--place detector=process` each is one."""
+    from watchline.pipeline.settings.tables import Flag
 
-    given = {name: getattr(options, name.replace("-", "_"), None) for name in SETTINGS}
-    return [Flag(f"--{name}", *SETTINGS[name], value) for name, value in given.items() if value is not None]
+    flags = []
+    for word in getattr(options, "place", ()):
+        stage, equals, where = word.partition("=")
+        if not equals:
+            options.parser.error(f"--place {word}: expected STAGE=WHERE, e.g. detector=process")
+        flags.append(Flag(f"--place {stage}=", "place", stage, where))
+    given = [(option.name, option.table, option.key) for option in OPTIONS]
+    for name, table, key in [*given, ("key", "place", "key"), ("peer", "place", "peer")]:
+        value = getattr(options, name.replace("-", "_"), None)
+        if value is not None:
+            flags.append(Flag(f"--{name}", table, key, value))
+    return flags
+
+
+def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+    if option.kind == "switch":
+        parser.add_argument(f"--{option.name}", action="store_true", default=None, help=option.help)
+        return
+    reader = at_least(option.least) if option.kind == "whole" else READERS[option.kind]
+    parser.add_argument(f"--{option.name}", type=reader, metavar=option.metavar, help=option.help)

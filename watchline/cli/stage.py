@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchline.cli.arguments import at_least, words
+from watchline.cli.arguments import words
 from watchline.cli.exit_codes import DONE
+from watchline.cli.settings import add_options
 
 if TYPE_CHECKING:
     from watchline.pipeline.remote.channel import Keys
     from watchline.pipeline.remote.ring import Inherited
+
+HERE = ("runtime", "workers", "threads")  # settings of the detector that whoever serves it may choose
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -26,25 +29,31 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--listen", metavar="ADDRESS", required=True, help="tcp://HOST:PORT; port 0 takes a free one")
     parser.add_argument("--key", type=Path, metavar="FILE.key", help="the secret key of this host (`watchline keys`)")
     parser.add_argument("--allow", type=words, metavar="A.pub,B.pub", help="public keys of those that may come")
-    parser.add_argument("--workers", type=at_least(1), metavar="N", help="workers here, whatever the pipeline says")
-    parser.add_argument("--threads", type=at_least(1), metavar="N", help="threads of each engine here")
-    parser.add_argument("--runtime", metavar="NAME", help="onnxruntime, openvino, cuda or tensorrt, whatever it says")
-    parser.add_argument("--ring", help=argparse.SUPPRESS)  # descriptors of the memory shared with the hub, our parent
+    add_options(parser, HERE)
+    parser.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="a stage of your own that runs before this one, whose results may come",
+    )
+    # descriptors of the memory shared with the client, our parent
+    parser.add_argument("--ring", help=argparse.SUPPRESS)
     return parser
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until Ctrl-C, or until the hub that has started this process is gone."""
+    """Serve until Ctrl-C, or until the client that has started this process is gone."""
     from watchline.pipeline.remote.server import Server
 
     ring = _ring(options)
-    overrides = {name: getattr(options, name) for name in ("workers", "threads", "runtime")}
-    server = Server(options.name, options.listen, _keys(options), overrides, ring)
+    overrides = {name: getattr(options, name) for name in HERE}
+    server = Server(options.name, options.listen, _keys(options), overrides, ring, options.stage)
 
     def stop(*_: object) -> None:
         server.stop()
 
-    interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C is the hub's to decide about
+    interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C is the client's to decide about
     before = {
         number: signal.signal(number, handler)
         for number, handler in ((signal.SIGINT, interrupted), (signal.SIGTERM, stop))
@@ -66,7 +75,7 @@ def _ring(options: argparse.Namespace) -> "Inherited | None":
         return Inherited.of([int(number) for number in options.ring.split(",")]) if options.ring else None
     except ValueError as error:
         parser: argparse.ArgumentParser = options.parser
-        parser.error(f"--ring is for the hub that starts this process: {error}")
+        parser.error(f"--ring is for the client that starts this process: {error}")
 
 
 def _keys(options: argparse.Namespace) -> "Keys | None":

@@ -1,4 +1,4 @@
-"""How a live run stands, on stderr: a line a stream that is renewed in place on a terminal, plain lines elsewhere.
+"""The status of a live run, on stderr: a line per stream that is renewed in place on a terminal, plain lines elsewhere.
 
     with display(watch.status, plain) as shown:
         …                                               # the run; a thread of the display asks and shows
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from watchline.pipeline.watch import Status
+    from watchline.pipeline.lanes import Status
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ STATE_WIDTH = len("connecting")
 UP, ERASE_LINE, ERASE_BELOW = "\x1b[{}A", "\x1b[K", "\x1b[J"
 
 
-class Display(ABC):
+class StatusDisplay(ABC):
     """Shows how streams stand."""
 
     def __init__(self, file: TextIO) -> None:
@@ -63,13 +63,13 @@ class Display(ABC):
 
 
 @contextmanager
-def display(status: "Callable[[], Sequence[Status]]", plain: bool) -> Iterator[Display]:
+def display(status: "Callable[[], Sequence[Status]]", plain: bool) -> Iterator[StatusDisplay]:
     """Asks `status` now and then and shows it, until the context is left.
 
     Args:
         plain: plain lines, though stderr may be a terminal.
     """
-    shown = Lines(sys.stderr) if plain or not _has_room(sys.stderr) else Terminal(sys.stderr)
+    shown = StatusLines(sys.stderr) if plain or not _has_room(sys.stderr) else Terminal(sys.stderr)
     over = threading.Event()
 
     def keep_showing() -> None:
@@ -90,8 +90,8 @@ def display(status: "Callable[[], Sequence[Status]]", plain: bool) -> Iterator[D
         shown.close()
 
 
-class Terminal(Display):
-    """One line a stream, renewed once a second and when a state changes.
+class Terminal(StatusDisplay):
+    """One line per stream, renewed once per second and when a state changes.
 
     Nothing is left switched on in the terminal, and the cursor always rests below the lines: there is nothing to
     restore, however the process ends. The log is written to the terminal through it.
@@ -146,7 +146,7 @@ class Terminal(Display):
         self._file.flush()
 
 
-class Lines(Display):
+class StatusLines(StatusDisplay):
     """A line a stream every ten seconds, and one for each change of a state."""
 
     def __init__(self, file: TextIO) -> None:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
             if model != options.model and getattr(options, name) is not None:
                 parser.error(f"--{name} goes with {model}, not with {options.model}")
     if options.out.exists() and not options.out.is_dir():
-        parser.error(f"--out {options.out}: it is no folder; name one for the checkpoint")
+        parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
     try:
         return _yolov2(options) if options.model == "yolov2" else _faster_rcnn(options)
     except ModuleNotFoundError as error:

@@ -13,9 +13,9 @@ import pytest
 
 from watchline.engines.errors import InferenceFailed, ModelRefused
 from watchline.engines.nvidia import build_process
-from watchline.engines.nvidia.interface import Order, Progress
+from watchline.engines.nvidia.interface import BuildProgress, BuildRequest
 
-ORDER = Order(Path("model.onnx"), (64, 32), (1, 4))
+ORDER = BuildRequest(Path("model.onnx"), (64, 32), (1, 4))
 
 
 def builder(folder: Path, body: str) -> tuple[str, ...]:
@@ -38,10 +38,10 @@ def test_the_plan_comes_back_and_the_progress_before_it(tmp_path: Path) -> None:
         open(order["plan"], "w").write(f"{order['model']} {order['size']} {order['batch']} {order['timing']}")
         """,
     )
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     plan = build_process.build(ORDER, Path("timing.cache"), heard.append, command)
     assert plan == b"model.onnx [64, 32] [1, 4] timing.cache"
-    assert heard == [Progress("Building", 1, 2), Progress("Building", 2, 2)]
+    assert heard == [BuildProgress("Building", 1, 2), BuildProgress("Building", 2, 2)]
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_the_plan_comes_back_and_the_progress_before_it(tmp_path: Path) -> None:
         (
             'print("assert in x.cpp"); sys.stdout.flush(); os.kill(os.getpid(), signal.SIGSEGV)',
             InferenceFailed,
-            "model.onnx: TensorRT's builder was ended by signal 11, there is no plan; its last words: assert in x.cpp",
+            "model.onnx: TensorRT's builder was ended by signal 11, there is no plan; its last lines: assert in x.cpp",
         ),
         ("sys.exit(3)", InferenceFailed, "builder ended with 3, there is no plan$"),
-        ('sys.stderr.write("no such module"); sys.exit(1)', InferenceFailed, "its last words: no such module"),
-        ('print("[1, 2]"); print("null"); sys.exit(1)', InferenceFailed, r"its last words: \[1, 2\] \| null"),
+        ('sys.stderr.write("no such module"); sys.exit(1)', InferenceFailed, "its last lines: no such module"),
+        ('print("[1, 2]"); print("null"); sys.exit(1)', InferenceFailed, r"its last lines: \[1, 2\] \| null"),
     ],
     ids=["refused", "failed", "crash", "exit", "stderr", "other JSON"],
 )
@@ -66,11 +66,11 @@ def test_a_build_without_a_plan(tmp_path: Path, body: str, error: type[Exception
 
 
 def test_nothing_is_imported_from_the_folder_we_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "json.py").write_text("raise SystemExit('a stranger ran')")
+    (tmp_path / "json.py").write_text("raise SystemExit('another json.py ran')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InferenceFailed) as failed:  # without TensorRT or without a model, as may be
         build_process.build(ORDER, tmp_path / "timing", print)
-    assert "stranger" not in str(failed.value)
+    assert "another json.py" not in str(failed.value)
 
 
 def test_what_is_raised_meanwhile_ends_the_builder(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_is_raised_meanwhile_ends_the_builder(tmp_path: Path) -> None:
     command = builder(tmp_path, "tell(phase=str(os.getpid()), done=0, total=1); time.sleep(60)")
     heard: list[int] = []
 
-    def interrupted(progress: Progress) -> None:
+    def interrupted(progress: BuildProgress) -> None:
         heard.append(int(progress.phase))
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""CUDA's bindings where there is no driver: every call of ours is one that they know, and says so when it fails."""
+"""CUDA's bindings without a driver: every call exists in them, and reports its failure."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ sys.path.append(os.environ.get("WATCHLINE_NVIDIA", ""))
 from watchline.engines.nvidia.cuda_memory import CudaMemory
 from watchline.engines.errors import InferenceFailed
 calls = {
-    "allocate": (8,), "free": (1,), "allocate_pinned": (8,), "free_pinned": (1,), "mind_own_captures": (),
+    "allocate": (8,), "free": (1,), "allocate_pinned": (8,), "free_pinned": (1,), "exempt_from_captures": (),
     "create_stream": (), "destroy_stream": (1,), "copy_to_device": (1, 1, 8, 1), "copy_to_host": (1, 1, 8, 1),
     "synchronise": (1,), "begin_capture": (1,), "end_capture": (1,), "launch": (1, 1), "destroy_graph": (1,),
 }

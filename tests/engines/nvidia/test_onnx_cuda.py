@@ -22,12 +22,13 @@ from models_onnx import expected, pictures, save, tiny_detector
 from watchline.engines import available, load, onnx_builds
 from watchline.engines.errors import InferenceFailed, ModelRefused, RuntimeUnavailable
 from watchline.engines.nvidia import find_cuda
-from watchline.engines.nvidia.cuda_driver import Driver, Gpu, NoDriver, ask
+from watchline.engines.nvidia.cuda_driver import Driver, GpuInfo, NoDriver, ask
 from watchline.engines.nvidia.find_cuda import Device
-from watchline.engines.nvidia.onnx_cuda import OnnxCudaEngine, Settings
+from watchline.engines.nvidia.onnx_cuda import CudaSettings, OnnxCudaEngine
+from watchline.engines.runtimes import for_cpus
 
 WIDTH, HEIGHT = 64, 32
-GPU = Gpu("NVIDIA Test", 24.0, "8.9")
+GPU = GpuInfo("NVIDIA Test", 24.0, "8.9")
 
 
 @pytest.fixture
@@ -49,12 +50,12 @@ def check(engine: OnnxCudaEngine, count: int, seed: int = 0) -> None:
 @pytest.mark.parametrize("graphs", [True, False])
 def test_every_number_of_pictures_up_to_the_batch_and_beyond(model: Path, graphs: bool) -> None:
     device = fake_device()
-    with OnnxCudaEngine(model, (WIDTH, HEIGHT), 3, Settings(graphs=graphs), device) as engine:
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), 3, CudaSettings(graphs=graphs), device) as engine:
         assert engine.runtime == f"onnxruntime {ort.__version__} CPUExecutionProvider Fake GPU"
         for seed, count in enumerate((1, 2, 3, 4, 7, 1, 3, 2)):
             check(engine, count, seed)
     assert cuda(device).held() == {}
-    assert len(cuda(device).minding) == 1, "this thread"
+    assert len(cuda(device).exempt) == 1, "this thread"
 
 
 @pytest.mark.parametrize(("most", "sizes"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])])
@@ -75,6 +76,20 @@ def test_buffers_are_made_once(model: Path) -> None:
         for count in (1, 2, 3, 4, 9):
             check(engine, count)
         assert cuda(device).held() == held == {"device": 3, "pinned": 3, "streams": 1}
+
+
+def test_a_fork_has_buffers_and_a_session_of_its_own(model: Path) -> None:
+    device = fake_device()
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), 2, device=device) as engine:
+        engine.warm_up()
+        held = cuda(device).held()
+        with engine.fork() as fork:
+            fork.warm_up()
+            assert cuda(device).held() == {kind: 2 * count for kind, count in held.items()}
+            assert fork._session is not engine._session
+        assert cuda(device).held() == held
+        check(engine, 2)
+    assert cuda(device).held() == {}
 
 
 def test_a_model_of_one_batch_size(tmp_path: Path) -> None:
@@ -121,7 +136,7 @@ def test_where_no_graph_can_be_recorded_it_runs_without_and_says_so(
         for count in (1, 2, 1):
             check(engine, count)
     [said] = caplog.messages
-    assert said.startswith(f"{model}: runs without CUDA graphs, which costs some time a batch: ")
+    assert said.startswith(f"{model}: runs without CUDA graphs, which costs some time per batch: ")
     assert cuda(device).held() == {}
 
 
@@ -153,7 +168,7 @@ def test_a_run_that_fails_says_in_a_line_why(model: Path, monkeypatch: pytest.Mo
     def fails(*_: Any) -> None:
         raise RuntimeError(PAGE)
 
-    with OnnxCudaEngine(model, (WIDTH, HEIGHT), settings=Settings(graphs=False), device=fake_device()) as engine:
+    with OnnxCudaEngine(model, (WIDTH, HEIGHT), settings=CudaSettings(graphs=False), device=fake_device()) as engine:
         check(engine, 1)
         monkeypatch.setattr(FakeSession, "run_with_iobinding", fails)
         with pytest.raises(InferenceFailed, match=r"Fake GPU failed: CUDA failure 2: out of memory$"):
@@ -180,7 +195,7 @@ def test_no_room_on_the_gpu(model: Path) -> None:
     assert cuda(device).held() == {}
 
 
-def found(monkeypatch: pytest.MonkeyPatch, *, spoken: str = "CUDA 13.0", gpus: tuple[Gpu, ...] = (GPU,)) -> None:
+def found(monkeypatch: pytest.MonkeyPatch, *, spoken: str = "CUDA 13.0", gpus: tuple[GpuInfo, ...] = (GPU,)) -> None:
     """A driver, and an ONNX Runtime for GPUs."""
     monkeypatch.setattr(find_cuda, "ask", lambda: Driver(spoken, gpus))
     monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
@@ -196,7 +211,7 @@ def test_no_driver(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "the runtime cuda needs an NVIDIA GPU: there is no NVIDIA driver (libcuda.so.1)"
     with pytest.raises(RuntimeUnavailable) as error:
         load(model, "cuda")
-    assert str(error.value) == f"{model}: {reason}; or run it by onnxruntime or openvino"
+    assert str(error.value) == f"{model}: {reason}; or run it by {for_cpus()}"
     assert available()["cuda"] == f"not available: {reason}"
 
 

@@ -1,4 +1,4 @@
-"""Plans as files: the cache and its key, what stands beside a plan, rebuilding, one build for many workers."""
+"""Plans as files: the cache and its key, sidecars, rebuilding, one build for many workers."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from watchline.engines.errors import (
     RuntimeUnavailable,
 )
 from watchline.engines.nvidia import cuda_driver, find_gpu, plan, plan_file
-from watchline.engines.nvidia.interface import Order, Progress, Report
+from watchline.engines.nvidia.interface import BuildProgress, BuildRequest, OnProgress
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +60,10 @@ def test_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_plan_is_built_once_and_found_again(model: Path, gpu: FakeGpu, cache: Path) -> None:
     first = plan.from_model(model, None, 4, gpu)
     again = plan.from_model(model, None, 4, gpu)
-    assert gpu.tensorrt.builds == [Order(model, (64, 64), (1, 4))]
+    assert gpu.tensorrt.builds == [BuildRequest(model, (64, 64), (1, 4))]
     assert first.content == again.content
-    assert first.known == again.known
-    assert first.known.metadata == about()
+    assert first.sidecar == again.sidecar
+    assert first.sidecar.metadata == about()
     assert sorted(p.suffix for p in (cache / "plans").iterdir()) == [".cache", ".engine", ".json", ".lock"]
 
 
@@ -107,26 +107,26 @@ def test_how_the_builder_computes_is_part_of_the_key(
 def test_weights_outside_the_file_count(tmp_path: Path, gpu: FakeGpu) -> None:
     graph = tiny_detector()
     convert_model_to_external_data(graph, location="weights", size_threshold=100)
-    onnx.save(graph, tmp_path / "apart.onnx")
-    before = plan_file.sha256_of_model(tmp_path / "apart.onnx")
+    onnx.save(graph, tmp_path / "external.onnx")
+    before = plan_file.sha256_of_model(tmp_path / "external.onnx")
     content = bytearray((tmp_path / "weights").read_bytes())
     content[0] ^= 1
     (tmp_path / "weights").write_bytes(content)
-    assert plan_file.sha256_of_model(tmp_path / "apart.onnx") != before
+    assert plan_file.sha256_of_model(tmp_path / "external.onnx") != before
 
 
 def test_weights_outside_the_file_that_are_missing(tmp_path: Path, gpu: FakeGpu) -> None:
     graph = tiny_detector()
     convert_model_to_external_data(graph, location="weights", size_threshold=100)
-    onnx.save(graph, tmp_path / "apart.onnx")
+    onnx.save(graph, tmp_path / "external.onnx")
     (tmp_path / "weights").unlink()
-    with pytest.raises(ModelRefused, match=r"apart\.onnx: its weights in weights cannot be read \(No such file"):
-        plan.from_model(tmp_path / "apart.onnx", None, 1, gpu)
+    with pytest.raises(ModelRefused, match=r"external\.onnx: its weights in weights cannot be read \(No such file"):
+        plan.from_model(tmp_path / "external.onnx", None, 1, gpu)
 
 
 def test_a_fixed_batch_is_the_profile(tmp_path: Path, gpu: FakeGpu) -> None:
     model = save(tiny_detector(batch=2), tmp_path)
-    assert plan.from_model(model, None, 8, gpu).known.key.batch == (2, 2)
+    assert plan.from_model(model, None, 8, gpu).sidecar.key.batch == (2, 2)
 
 
 @pytest.mark.parametrize("batch", [0, -1, 257])
@@ -140,12 +140,12 @@ def plan_cut_short(file: Path) -> None:
 
 
 def json_cut_short(file: Path) -> None:
-    beside = plan_file.beside(file)
-    beside.write_bytes(beside.read_bytes()[:-30])
+    sidecar = plan_file.sidecar_of(file)
+    sidecar.write_bytes(sidecar.read_bytes()[:-30])
 
 
 def json_gone(file: Path) -> None:
-    plan_file.beside(file).unlink()
+    plan_file.sidecar_of(file).unlink()
 
 
 def plan_gone(file: Path) -> None:
@@ -191,7 +191,7 @@ def test_processes_build_once(model: Path) -> None:
 class Failing(FakeTensorRt):
     """Builds nothing."""
 
-    def build(self, order: Order, timing: Path, report: Report) -> bytes:
+    def build(self, order: BuildRequest, timing: Path, report: OnProgress) -> bytes:
         raise InferenceFailed("the build was stopped")
 
 
@@ -205,9 +205,9 @@ def test_a_failed_build_leaves_nothing_and_the_next_one_may_try(model: Path, gpu
 
 
 def test_progress_is_reported(model: Path, gpu: FakeGpu, tmp_path: Path) -> None:
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     plan.build(model, tmp_path / "tiny.engine", 2, heard.append, gpu=gpu)
-    assert heard == [Progress("Building", n, 3) for n in (1, 2, 3)]
+    assert heard == [BuildProgress("Building", n, 3) for n in (1, 2, 3)]
 
 
 def test_a_built_file_runs_by_its_path_alone(model: Path, gpu: FakeGpu, tmp_path: Path, cache: Path) -> None:
@@ -215,10 +215,10 @@ def test_a_built_file_runs_by_its_path_alone(model: Path, gpu: FakeGpu, tmp_path
     plan.build(model, file, 4, size=(64, 32), gpu=gpu)
     model.unlink()
     found = plan.from_file(file, gpu)
-    assert (found.known.key.size, found.known.key.batch) == ((64, 32), (1, 4))
-    assert found.known.metadata == about()
+    assert (found.sidecar.key.size, found.sidecar.key.batch) == ((64, 32), (1, 4))
+    assert found.sidecar.metadata == about()
     assert len(gpu.tensorrt.builds) == 1
-    assert json.loads(plan_file.beside(file).read_text())["key"]["gpu"] == "Fake GPU"
+    assert json.loads(plan_file.sidecar_of(file).read_text())["key"]["gpu"] == "Fake GPU"
 
 
 @pytest.mark.parametrize("other", [fake_gpu("Another GPU"), fake_gpu(version="11.1.fake")], ids=["gpu", "version"])
@@ -232,12 +232,12 @@ def test_a_plan_of_another_machine_is_built_here_from_its_onnx(
     content = file.read_bytes()
     if moved:
         (tmp_path / "there").mkdir()
-        for each in (file, plan_file.beside(file), model):
+        for each in (file, plan_file.sidecar_of(file), model):
             each.rename(tmp_path / "there" / each.name)
         file = tmp_path / "there" / file.name
     found = plan.from_file(file, other)
     assert [(order.size, order.batch) for order in other.tensorrt.builds] == [((64, 32), (1, 4))]
-    assert found.known.key.gpu == other.name
+    assert found.sidecar.key.gpu == other.name
     assert file.read_bytes() == content  # still good where it was built
     assert "it was built by TensorRT 11.0.fake for Fake GPU, this machine has" in caplog.text
     plan.from_file(file, other)
@@ -251,7 +251,7 @@ def test_a_plan_of_another_machine_without_its_onnx(model: Path, gpu: FakeGpu, t
     with pytest.raises(
         ModelRefused,
         match=r"tiny.engine: it was built by TensorRT 11.0.fake for Fake GPU, this machine has TensorRT 11.0.fake and "
-        r"Another GPU, and the ONNX file it was built from \(tiny.onnx\) is not beside it; put it there or run",
+        r"Another GPU, and the ONNX file it was built from \(tiny.onnx\) is not in its folder; put it there, or run",
     ):
         plan.from_file(file, fake_gpu("Another GPU"))
 
@@ -265,14 +265,14 @@ def test_a_plan_of_another_machine_with_a_broken_onnx(model: Path, gpu: FakeGpu,
 
 
 def changed(file: Path, path: tuple[str, ...], value: object) -> None:
-    beside = plan_file.beside(file)
-    content = json.loads(beside.read_text())
+    sidecar = plan_file.sidecar_of(file)
+    content = json.loads(sidecar.read_text())
     *folders, last = path
     inner = content
     for name in folders:
         inner = inner[name]
     inner[last] = value
-    beside.write_text(json.dumps(content))
+    sidecar.write_text(json.dumps(content))
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def changed(file: Path, path: tuple[str, ...], value: object) -> None:
         (("model",), 3, "tiny.engine.json: broken"),
     ],
 )
-def test_what_stands_beside_a_plan_is_not_believed(
+def test_a_sidecar_is_checked(
     model: Path, gpu: FakeGpu, tmp_path: Path, path: tuple[str, ...], value: object, message: str
 ) -> None:
     file = tmp_path / "tiny.engine"
@@ -304,7 +304,7 @@ def test_what_stands_beside_a_plan_is_not_believed(
 def test_a_plan_alone_is_refused(tmp_path: Path, gpu: FakeGpu) -> None:
     file = tmp_path / "from-the-net.engine"
     file.write_bytes(b"code")
-    with pytest.raises(ModelRefused, match=r"from-the-net.engine.json is not beside it.*load only those that you have"):
+    with pytest.raises(ModelRefused, match=r"from-the-net.engine.json is missing.*load only those that you have"):
         plan.from_file(file, gpu)
     with pytest.raises(ModelNotFound, match=r"none.engine: there is no such file"):
         plan.from_file(tmp_path / "none.engine", gpu)
@@ -314,7 +314,7 @@ def test_a_plan_alone_is_refused(tmp_path: Path, gpu: FakeGpu) -> None:
 
 @pytest.mark.parametrize("name", ["tiny.plan", "none/tiny.engine"])
 def test_where_a_plan_cannot_be_written(model: Path, gpu: FakeGpu, tmp_path: Path, name: str) -> None:
-    with pytest.raises(RequestRefused, match=r"written to a name on \.engine in a folder that exists"):
+    with pytest.raises(RequestRefused, match=r"expected the name of a plan, \*\.engine, in a folder that exists"):
         plan.build(model, tmp_path / name, gpu=gpu)
     assert gpu.tensorrt.builds == []
 
@@ -332,7 +332,7 @@ def test_a_full_disk_is_an_error_with_advice(
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plan_file, "write_whole", full)
+    monkeypatch.setattr(plan_file, "write_complete", full)
     with pytest.raises(RequestRefused, match=r"cannot be written \(No space left on device\); .*WATCHLINE_CACHE"):
         plan.from_model(model, None, 1, gpu)
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from models_onnx import LABELS, about, pictures, save, tiny_detector
-from nvidia_builder import accepts, needs_builder, told
+from models_onnx import LABELS, about, pictures, save, tiny_asker, tiny_detector
+from nvidia_builder import accepts, collect, needs_builder
 from onnx import TensorProto, helper, numpy_helper
 
 from watchline.engines import load, metadata
 from watchline.engines.errors import ModelRefused
-from watchline.engines.nvidia.interface import Progress
+from watchline.engines.nvidia.interface import BuildProgress
 from watchline.engines.nvidia.plan_graph import cast_first
+from watchline.engines.tasks import IMAGES, TASKS, Task, Tensor
 
 pytestmark = needs_builder
 
@@ -38,11 +39,20 @@ def test_models_of_every_shape_are_taken(tmp_path: Path, options: dict[str, obje
     assert accepts(save(tiny_detector(**options), tmp_path))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("batch", ["batch", 2])
+def test_inputs_other_than_the_pictures_are_taken(
+    tmp_path: Path, batch: int | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, question = Tensor("answer", np.float32, ("B", "C")), Tensor("question", np.int64, ("B", "T"))
+    monkeypatch.setitem(TASKS, "ask", Task((answer,), (IMAGES, question)))
+    assert accepts(save(tiny_asker(batch=batch), tmp_path))
+
+
 def test_progress_and_the_timing_cache(tmp_path: Path) -> None:
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     timing = tmp_path / "timing.cache"
     model = save(tiny_detector(), tmp_path)
-    accepts(model, timing=timing, report=told(heard))
+    accepts(model, timing=timing, report=collect(heard))
     assert any(p.phase == "Building engine" for p in heard)
     assert all(0 <= p.done <= p.total for p in heard)
     assert timing.stat().st_size > 0

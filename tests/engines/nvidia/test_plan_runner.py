@@ -11,11 +11,11 @@ from fake_gpu import BrokenRule, FakeCuda, FakeEngine, FakeGpu, fake_gpu
 from models_onnx import expected, pictures, save, tiny_detector
 
 from watchline.engines.errors import InferenceFailed, ModelRefused
-from watchline.engines.nvidia.interface import Order
+from watchline.engines.nvidia.interface import BuildRequest
 from watchline.engines.nvidia.plan_runner import PlanRunner
 
 WIDTH, HEIGHT, MOST = 64, 32, 4
-OUTPUTS = ("boxes", "scores")
+INPUTS, OUTPUTS = ("images",), ("boxes", "scores")
 
 
 @pytest.fixture
@@ -24,17 +24,17 @@ def gpu() -> FakeGpu:
 
 
 def loaded(gpu: FakeGpu, folder: Path, low: int = 1) -> FakeEngine:
-    order = Order(save(tiny_detector(), folder), (WIDTH, HEIGHT), (low, MOST))
+    order = BuildRequest(save(tiny_detector(), folder), (WIDTH, HEIGHT), (low, MOST))
     return gpu.tensorrt.load(gpu.tensorrt.build(order, folder / "timing", lambda _: None), "tiny")
 
 
 def runner(gpu: FakeGpu, engine: FakeEngine) -> PlanRunner:
-    return PlanRunner(gpu, engine, OUTPUTS, "tiny.onnx")
+    return PlanRunner(gpu, engine, INPUTS, OUTPUTS, "tiny.onnx")
 
 
 def check(run: PlanRunner, count: int, seed: int) -> None:
     batch = pictures(count, WIDTH, HEIGHT, seed)
-    outputs = run.run(batch)
+    outputs = run.run({"images": batch})
     for name, want in expected(batch).items():
         np.testing.assert_allclose(outputs[name], want, atol=1e-4)
 
@@ -74,8 +74,8 @@ def test_a_plan_that_cannot_be_captured_runs_without_a_graph_and_says_so(
         check(run, 2, seed)
     assert (gpu.cuda.launched, gpu.cuda.enqueued) == (0, 3)
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "tiny.onnx: runs without a CUDA graph, which costs some time a batch: cudaStreamEndCapture failed: the capture "
-        "was invalidated"
+        "tiny.onnx: runs without a CUDA graph, which costs some time per batch: cudaStreamEndCapture failed: the "
+        "capture was invalidated"
     ]
     run.close()
     assert gpu.cuda.held() == {}
@@ -98,20 +98,20 @@ def test_workers_share_a_plan_and_nothing_else(gpu: FakeGpu, tmp_path: Path) -> 
 def test_more_pictures_than_the_profile_are_refused_by_tensorrt(gpu: FakeGpu, tmp_path: Path) -> None:
     run = runner(gpu, loaded(gpu, tmp_path, low=2))
     with pytest.raises(InferenceFailed, match=r"tiny.onnx: TensorRT does not take 1 pictures at once: .*profile"):
-        run.run(pictures(1, WIDTH, HEIGHT))
+        run.run({"images": pictures(1, WIDTH, HEIGHT)})
     run.close()
 
 
 def test_a_plan_with_other_outputs_is_refused(gpu: FakeGpu, tmp_path: Path) -> None:
     with pytest.raises(ModelRefused, match="has the tensors images, boxes, scores, but no classes"):
-        PlanRunner(gpu, loaded(gpu, tmp_path), ("classes",), "tiny.onnx")
+        PlanRunner(gpu, loaded(gpu, tmp_path), INPUTS, ("classes",), "tiny.onnx")
     assert gpu.cuda.held() == {}
 
 
 def test_outputs_that_nobody_asked_for_have_memory_too(gpu: FakeGpu, tmp_path: Path) -> None:
-    run = PlanRunner(gpu, loaded(gpu, tmp_path), ("scores",), "tiny.onnx")
+    run = PlanRunner(gpu, loaded(gpu, tmp_path), INPUTS, ("scores",), "tiny.onnx")
     batch = pictures(2, WIDTH, HEIGHT)
-    outputs = run.run(batch)
+    outputs = run.run({"images": batch})
     assert list(outputs) == ["scores"]
     np.testing.assert_allclose(outputs["scores"], expected(batch)["scores"], atol=1e-4)
     run.close()
@@ -212,14 +212,14 @@ def test_the_fake_captures_what_was_enqueued_before_only(gpu: FakeGpu, tmp_path:
     for name in ("images", *OUTPUTS):
         context.set_tensor_address(name, gpu.cuda.allocate(1 << 16))
     assert not context.execute_async_v3(stream)
-    assert gpu.tensorrt.complaint() == "no shape is set for the input"
+    assert gpu.tensorrt.complaint() == "no shape is set for an input"
     assert context.set_input_shape("images", (2, HEIGHT, WIDTH, 3))
     gpu.cuda.begin_capture(stream)
     assert not context.execute_async_v3(stream)
     assert gpu.tensorrt.complaint() == "captured before it was enqueued"
 
 
-def test_the_fake_sees_a_graph_spoilt_by_another_shape(gpu: FakeGpu, tmp_path: Path) -> None:
+def test_the_fake_sees_a_graph_invalidated_by_another_shape(gpu: FakeGpu, tmp_path: Path) -> None:
     engine, stream = loaded(gpu, tmp_path), gpu.cuda.create_stream()
     context = gpu.tensorrt.context(engine, gpu.cuda.allocate(4096), 4096)
     for name in ("images", *OUTPUTS):

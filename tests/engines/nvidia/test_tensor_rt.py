@@ -77,6 +77,16 @@ def test_workers_load_a_plan_once_and_the_last_one_lets_it_go(model: Path, gpu: 
         assert gpu.tensorrt.loads == 2
 
 
+def test_forks_work_on_one_plan(model: Path, gpu: FakeGpu) -> None:
+    with TensorRtEngine(model, batch=2, gpu=gpu) as engine:
+        held = gpu.cuda.held()
+        with engine.fork():
+            assert gpu.cuda.held() == {kind: 2 * count for kind, count in held.items()}
+        assert gpu.cuda.held() == held
+    assert (len(gpu.tensorrt.builds), gpu.tensorrt.loads) == (1, 1)
+    assert gpu.cuda.held() == {}
+
+
 def test_a_closed_engine_that_somebody_keeps_holds_no_plan(model: Path, gpu: FakeGpu) -> None:
     engine = TensorRtEngine(model, gpu=gpu)
     loaded = weakref.ref(engine._loaded.engine)
@@ -106,7 +116,7 @@ def test_a_plan_that_tensorrt_does_not_take(model: Path, gpu: FakeGpu, tmp_path:
     """Its sha256 is right, so it was built here: but TensorRT has its own mind."""
     file = tmp_path / "tiny.engine"
     plan.build(model, file, gpu=gpu)
-    known = plan.plan_file.read_beside(file)
+    known = plan.plan_file.read_sidecar(file)
     plan.plan_file.write(file, b"something else", known.key, model, known.metadata)
     with pytest.raises(ModelRefused, match=r"tiny\.engine: TensorRT 11\.0\.fake does not take this plan"):
         TensorRtEngine(file, gpu=gpu)
@@ -177,7 +187,7 @@ def test_a_driver_without_a_gpu(
 @needs_compiler
 def test_a_gpu_is_described(tmp_path: Path) -> None:
     found = cuda_driver.ask(driver(tmp_path))
-    assert found == cuda_driver.Driver("CUDA 12.8", (cuda_driver.Gpu("NVIDIA Test", 24.0, "8.9"),))
+    assert found == cuda_driver.Driver("CUDA 12.8", (cuda_driver.GpuInfo("NVIDIA Test", 24.0, "8.9"),))
 
 
 @needs_compiler

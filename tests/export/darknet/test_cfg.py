@@ -5,7 +5,7 @@ import libdarknet
 import pytest
 
 from watchline.export.darknet import cfg as darknet_cfg
-from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet import layout as darknet_layout
 from watchline.export.darknet.cfg import Convolutional, Maxpool, Region, Route, Yolo
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 
@@ -19,7 +19,7 @@ def layers(tmp_path, text):
 
 def plan(tmp_path, text, size=None):
     (tmp_path / "net.cfg").write_text(text)
-    return darknet_plan.plan(darknet_cfg.read(tmp_path / "net.cfg"), size)
+    return darknet_layout.plan(darknet_cfg.read(tmp_path / "net.cfg"), size)
 
 
 def test_defaults_are_darknets(tmp_path):
@@ -60,7 +60,7 @@ def test_white_space_comments_and_repeated_keys(tmp_path):
     ],
 )
 def test_darknets_own_files(name, count, stride, heads):
-    laid = darknet_plan.plan(darknet_cfg.read(libdarknet.CONFIGS / f"{name}.cfg"))
+    laid = darknet_layout.plan(darknet_cfg.read(libdarknet.CONFIGS / f"{name}.cfg"))
     assert (len(laid.steps), laid.stride, laid.free) == (count, stride, True)
     assert sum(step.shape is None for step in laid.steps) == heads
 

@@ -6,7 +6,7 @@ import pytest
 
 from watchline.export.darknet import cfg as darknet_cfg
 from watchline.export.darknet import export as darknet
-from watchline.export.darknet import layout as darknet_plan
+from watchline.export.darknet import layout as darknet_layout
 from watchline.export.darknet import weights as darknet_weights
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused
 from watchline.export.request import Request
@@ -17,7 +17,7 @@ BODY = nets.conv(8) + nets.section("maxpool", size=2, stride=2) + nets.conv(6, g
 @pytest.fixture
 def net(tmp_path):
     config, weights = nets.write(tmp_path, nets.cfg(BODY))
-    return darknet_plan.plan(darknet_cfg.read(config)), weights
+    return darknet_layout.plan(darknet_cfg.read(config)), weights
 
 
 def read(net):
@@ -53,7 +53,7 @@ def test_batch_normalisation_is_folded(net):
 def test_headers(tmp_path, version, size):
     config, weights = nets.write(tmp_path, nets.cfg(BODY), version=version)
     assert len(nets.header(*version)) == size
-    plan = darknet_plan.plan(darknet_cfg.read(config))
+    plan = darknet_layout.plan(darknet_cfg.read(config))
     for ours, expected in zip(
         read((plan, weights)), read((plan, nets.write(tmp_path, nets.cfg(BODY))[1])), strict=True
     ):
@@ -95,7 +95,7 @@ def test_sizes_are_checked_before_anything_is_allocated(tmp_path):
     config, weights = nets.write(tmp_path, nets.cfg(BODY))
     huge = nets.cfg(nets.conv(65536, 4095, padding=4000) + nets.conv(65536, 4095, pad=0, padding=4000), width=64)
     config.write_text(huge.replace("batch_normalize=1", "batch_normalize=0"))
-    plan = darknet_plan.plan(darknet_cfg.read(config))
+    plan = darknet_layout.plan(darknet_cfg.read(config))
     with pytest.raises(CheckpointRefused, match=r"7\d{16} floats are missing"):
         read((plan, weights))
 

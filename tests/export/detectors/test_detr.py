@@ -8,11 +8,10 @@ from stranger_forms import detr
 from strangers import Stranger, check, planes, raw, save
 
 from watchline.engines import metadata
-from watchline.export.class_names import GAPS
 from watchline.export.detectors import export as foreign
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
-from watchline.ops.coco import COCO
+from watchline.ops.coco import COCO, UNUSED_IDS
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB
 CLASSES = ("cat", "dog")
@@ -45,7 +44,7 @@ def test_the_engine_decodes_the_set(tmp_path, own, size, order):
 def test_of_coco_s_91_numbers_the_eighty_with_names_stay(tmp_path):
     theirs = save(detr(classes=91), tmp_path)
     ours = save(foreign.export(theirs, "detr", Request("x")), tmp_path, "ours.onnx")
-    keep = [number for number in range(91) if number not in GAPS]
+    keep = [number for number in range(91) if number not in UNUSED_IDS]
 
     def expected(picture):
         return by_hand(*raw(theirs, planes(picture, MEAN, STD, rgb=True)), (96, 64), keep)

@@ -7,10 +7,9 @@ from stranger_forms import CLASSES
 from strangers import check, planes, raw, save
 
 from watchline.engines import metadata
-from watchline.export.class_names import COLUMNS
 from watchline.export.detectors import export as foreign
 from watchline.export.request import Request
-from watchline.ops.coco import COCO
+from watchline.ops.coco import COCO, IDS
 from watchline.ops.voc import VOC
 
 SIZE = (96, 64)
@@ -48,7 +47,7 @@ def test_columns_of_scores(tmp_path, own, size, pixels, background):
         (21, VOC, range(1, 21)),
         (80, COCO, range(80)),
         (81, COCO, range(1, 81)),
-        (91, COCO, COLUMNS),
+        (91, COCO, IDS),
     ],
 )
 def test_columns_tell_the_data_set(tmp_path, columns, labels, kept):
@@ -109,6 +108,6 @@ def test_tensorflow_s_rows(tmp_path):
         boxes, found, marks = raw(theirs, picture[None, :, :, ::-1])
         width, height = SIZE
         upright = [[x1 * width, y1 * height, x2 * width, y2 * height] for y1, x1, y2, x2 in boxes]
-        return np.array(upright), spread(marks, found, COLUMNS)
+        return np.array(upright), spread(marks, found, IDS)
 
     one_by_one(ours, expected)

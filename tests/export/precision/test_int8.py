@@ -13,12 +13,12 @@ from onnx import NodeProto, TensorProto, numpy_helper
 from watchline import engines
 from watchline.engines import metadata, zoo
 from watchline.export.errors import ExportFailed, ExportRefused
-from watchline.export.precision.int8 import Target, quantise
+from watchline.export.precision.int8 import FORMS, quantise
 from watchline.export.surgery import Value
 from watchline.measure.calibration import pictures as frames
 
 FULL = zoo.find(zoo.DEFAULT)
-TARGETS: tuple[Target, ...] = ("onnxruntime", "openvino", "tensorrt")
+TARGETS = tuple(FORMS)
 RUN = [("onnxruntime",) * 2, ("openvino",) * 2, ("onnxruntime", "openvino"), ("tensorrt", "onnxruntime")]
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
 
@@ -42,7 +42,7 @@ class Small:
     def of(self, kind: str) -> list[NodeProto]:
         return [node for node in self.nodes if node.op_type == kind]
 
-    def convs(self, target: Target) -> list[NodeProto]:
+    def convs(self, target: str) -> list[NodeProto]:
         """Those that INT8 is for: on CPUs all but the first, which sees three colours."""
         return self.of("Conv")[target != "tensorrt" :]
 
@@ -53,27 +53,27 @@ def batches(bikes: Path) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def shipped(batches: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[Target, Path]:
+def shipped(batches: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("int8")
-    paths: dict[Target, Path] = {target: folder / f"{target}.onnx" for target in TARGETS}
+    paths: dict[str, Path] = {target: folder / f"{target}.onnx" for target in TARGETS}
     for target, path in paths.items():
         onnx.save(quantise(onnx.load(FULL), batches, target), path)
     return paths
 
 
 @pytest.fixture(params=TARGETS)
-def target(request: pytest.FixtureRequest) -> Target:
+def target(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-def small(target: Target, shipped: dict[Target, Path]) -> Small:
+def small(target: str, shipped: dict[str, Path]) -> Small:
     return Small(onnx.load(shipped[target]))
 
 
 @pytest.mark.parametrize(("target", "runtime"), RUN)
 def test_boxes_and_scores_are_close(
-    shipped: dict[Target, Path], batches: list[np.ndarray], target: Target, runtime: str
+    shipped: dict[str, Path], batches: list[np.ndarray], target: str, runtime: str
 ) -> None:
     batch = np.concatenate(batches[::3])
     with engines.load(FULL) as one, engines.load(shipped[target], runtime) as other:
@@ -87,7 +87,7 @@ def test_boxes_and_scores_are_close(
     assert 0 < np.median(moved) < 0.05
 
 
-def test_input_outputs_and_metadata_stay(shipped: dict[Target, Path], target: Target) -> None:
+def test_input_outputs_and_metadata_stay(shipped: dict[str, Path], target: str) -> None:
     before, shape = metadata.describe(FULL)
     after, its_shape = metadata.describe(shipped[target])
     assert its_shape == shape
@@ -98,7 +98,7 @@ def test_input_outputs_and_metadata_stay(shipped: dict[Target, Path], target: Ta
     onnx.checker.check_model(onnx.load(shipped[target]), full_check=True)
 
 
-def test_weights_have_a_step_for_each_channel_and_no_offset(small: Small, target: Target) -> None:
+def test_weights_have_a_step_for_each_channel_and_no_offset(small: Small, target: str) -> None:
     for conv in small.convs(target):
         rounding = small.makers[conv.input[1]]
         integers, step, zero = (small.constants[name] for name in rounding.input)
@@ -116,7 +116,7 @@ def test_weights_have_a_step_for_each_channel_and_no_offset(small: Small, target
             assert ((peaks == 127) | (pairs >= 126))[peaks > 0].all()
 
 
-def test_on_cpus_the_first_layer_is_as_it_was(small: Small, target: Target) -> None:
+def test_on_cpus_the_first_layer_is_as_it_was(small: Small, target: str) -> None:
     first = small.of("Conv")[0]
     assert small.is_rounded(first.input[0]) == small.is_rounded(first.input[1]) == (target == "tensorrt")
 
@@ -134,7 +134,7 @@ def test_the_decoding_is_as_it_was(small: Small) -> None:
     assert not {Q, DQ} & {node.op_type for node in small.nodes[last:]}
 
 
-def test_for_tensorrt_activations_have_no_offset(shipped: dict[Target, Path]) -> None:
+def test_for_tensorrt_activations_have_no_offset(shipped: dict[str, Path]) -> None:
     small = Small(onnx.load(shipped["tensorrt"]))
     assert small.model.opset_import[0].version == 19
     zeros = [small.constants[node.input[2]] for node in small.of(Q)]
@@ -145,7 +145,7 @@ def test_for_tensorrt_activations_have_no_offset(shipped: dict[Target, Path]) ->
         assert sorted(small.is_rounded(name) for name in node.input) == [False, True]
 
 
-def test_for_cpus_onnx_runtime_computes_the_layers_in_int8(shipped: dict[Target, Path], tmp_path: Path) -> None:
+def test_for_cpus_onnx_runtime_computes_the_layers_in_int8(shipped: dict[str, Path], tmp_path: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 4
@@ -210,7 +210,7 @@ def shared_weight(net: Net, x: Value) -> Value:
     return net.concat(levels, 1)
 
 
-def test_layers_share_a_weight_and_not_a_bias(target: Target) -> None:
+def test_layers_share_a_weight_and_not_a_bias(target: str) -> None:
     small = Small(quantise(build(shared_weight), pictures(4), target))
     first, second = (
         node for node in small.convs(target) if small.constants[small.makers[node.input[1]].input[0]].shape[1] == 8
@@ -229,7 +229,7 @@ def products(net: Net, x: Value) -> Value:
 
 @pytest.mark.parametrize(("target", "runtime"), RUN)
 @pytest.mark.parametrize("body", [swish, hard_swish, pooled, shared_weight, products])
-def test_kinds_of_layers_give_nearly_the_same(tmp_path: Path, body: Body, runtime: str, target: Target) -> None:
+def test_kinds_of_layers_give_nearly_the_same(tmp_path: Path, body: Body, runtime: str, target: str) -> None:
     full = build(body)
     small = quantise(full, pictures(8), target)
     assert Small(small).kinds()[DQ] >= 4
@@ -262,7 +262,7 @@ def outlier(net: Net, x: Value) -> Value:
     return apart + net.conv(y / far, 16, 16)
 
 
-def test_a_layer_that_rounding_hurts_stays_as_it_was(target: Target) -> None:
+def test_a_layer_that_rounding_hurts_stays_as_it_was(target: str) -> None:
     small = Small(quantise(build(outlier), pictures(4), target))
     depthwise = next(node for node in small.of("Conv") if any(a.name == "group" and a.i == 16 for a in node.attribute))
     assert depthwise.input[1] in small.constants

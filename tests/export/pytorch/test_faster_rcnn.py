@@ -8,7 +8,7 @@ from watchline.engines import metadata
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 from watchline.export.pytorch import faster_rcnn
 from watchline.export.request import Request
-from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, Settings, place_anchors
+from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings, place_anchors
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.vgg import VGG16
 from watchline.ops.voc import VOC
@@ -20,7 +20,7 @@ TRUNKS = {"vgg16": VGG16, "efficientnet-lite0": LiteTrunk}
 def checkpoint(folder, trunk, classes=20, side=96):
     """A seeded network, its last layers scaled so that scores and boxes spread as those of a trained one do."""
     torch.manual_seed(0)
-    settings = Settings(scales=tuple(scale * side / SIDE for scale in SCALES))
+    settings = RegionSettings(scales=tuple(scale * side / SIDE for scale in SCALES))
     model = FasterRCNN(TRUNKS[trunk](hidden=48), classes, settings).eval()
     with torch.no_grad():
         features = model.trunk.features(model.trunk.normalise(torch.from_numpy(pictures(2)).permute(0, 3, 1, 2)))

@@ -13,7 +13,7 @@ from watchline.export.errors import CheckpointNotFound, CheckpointRefused, Expor
 from watchline.export.pytorch import torchvision_nets
 from watchline.export.pytorch.torchvision_nets import ARCHS, export, recognise
 from watchline.export.request import Request
-from watchline.ops.coco import COCO
+from watchline.ops.coco import COCO, IDS, UNUSED_IDS
 from watchline.ops.voc import VOC
 
 MOBILE, SSDLITE, FCN = "fasterrcnn_mobilenet_v3_large_320_fpn", "ssdlite320_mobilenet_v3_large", "fcn_resnet50"
@@ -135,8 +135,8 @@ def test_of_91_columns_the_80_with_a_name_come_out(tmp_path):
 
 def test_columns_without_a_class_are_left_out():
     names = torchvision.models.detection.SSDLite320_MobileNet_V3_Large_Weights.COCO_V1.meta["categories"]
-    assert [names[column] for column in torchvision_nets.COCO_COLUMNS] == COCO
-    assert {names[column] for column in torchvision_nets.VOID} == {"N/A"}
+    assert [names[column] for column in IDS] == COCO
+    assert {names[column] for column in UNUSED_IDS[1:]} == {"N/A"}
 
 
 def test_nothing_in_the_graph_depends_on_what_is_in_the_picture(mobile):

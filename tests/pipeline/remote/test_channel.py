@@ -48,114 +48,114 @@ def both(one, other, seconds=3.0):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:0", "tcp://[::1]:0", "ipc"])
 def test_messages_cross_in_order_in_both_directions(ports, tmp_path, address):
-    stage, hub = ports(Listener), ports(Dialer)
-    hub.connect(stage.listen(f"ipc://{tmp_path}/link" if address == "ipc" else address))
+    server, client = ports(Listener), ports(Dialer)
+    client.connect(server.listen(f"ipc://{tmp_path}/link" if address == "ipc" else address))
     pixels = np.arange(60, dtype=np.uint8).reshape(6, 10)
     for i in range(20):
-        assert hub.send(b"%d" % i, [pixels[:, :4], pixels[0]])
+        assert client.send(b"%d" % i, [pixels[:, :4], pixels[0]])
     got = []
     while len(got) < 20:
-        got += heard(stage)
+        got += heard(server)
     assert [a.header for a in got] == [b"%d" % i for i in range(20)]
     assert all((a.parts[0].reshape(6, 4) == pixels[:, :4]).all() and (a.parts[1] == pixels[0]).all() for a in got)
-    assert stage.send(b"back", [pixels], got[0].peer)
-    [answer] = heard(hub)
+    assert server.send(b"back", [pixels], got[0].peer)
+    [answer] = heard(client)
     assert (answer.header, answer.parts[0].tobytes()) == (b"back", pixels.tobytes())
 
 
-def test_a_hub_may_come_first(ports, tmp_path):
-    hub = ports(Dialer)
-    hub.connect(f"ipc://{tmp_path}/link")
-    hub.send(b"hello")
-    assert heard(hub, 0.2) == []
-    stage = ports(Listener)
-    stage.listen(f"ipc://{tmp_path}/link")
-    assert heard(stage)[0].header == b"hello"
+def test_a_client_may_come_first(ports, tmp_path):
+    client = ports(Dialer)
+    client.connect(f"ipc://{tmp_path}/link")
+    client.send(b"hello")
+    assert heard(client, 0.2) == []
+    server = ports(Listener)
+    server.listen(f"ipc://{tmp_path}/link")
+    assert heard(server)[0].header == b"hello"
 
 
-def test_what_waited_is_gone_when_a_hub_connects_anew(ports, tmp_path):
-    hub, stage = ports(Dialer), ports(Listener)
-    hub.connect(f"ipc://{tmp_path}/link")
-    hub.send(b"old")
-    hub.connect(f"ipc://{tmp_path}/link")
-    hub.send(b"new")
-    stage.listen(f"ipc://{tmp_path}/link")
-    assert heard(stage)[0].header == b"new"
+def test_what_waited_is_gone_when_a_client_connects_anew(ports, tmp_path):
+    client, server = ports(Dialer), ports(Listener)
+    client.connect(f"ipc://{tmp_path}/link")
+    client.send(b"old")
+    client.connect(f"ipc://{tmp_path}/link")
+    client.send(b"new")
+    server.listen(f"ipc://{tmp_path}/link")
+    assert heard(server)[0].header == b"new"
 
 
 def test_nothing_is_sent_before_connecting_or_to_nobody(ports):
-    stage = ports(Listener)
-    stage.listen("tcp://127.0.0.1:0")
+    server = ports(Listener)
+    server.listen("tcp://127.0.0.1:0")
     assert not ports(Dialer).send(b"x")
-    assert stage.send(b"x", peer=b"gone")
-    assert heard(stage, 0.1) == []
+    assert server.send(b"x", peer=b"gone")
+    assert heard(server, 0.1) == []
 
 
-def test_a_full_way_says_so_and_does_not_wait(ports, tmp_path):
-    hub = ports(Dialer)
-    hub.connect(f"ipc://{tmp_path}/nobody")
-    sent = [hub.send(b"x") for _ in range(channel.WAITING + 5)]
+def test_a_full_queue_says_so_and_does_not_wait(ports, tmp_path):
+    client = ports(Dialer)
+    client.connect(f"ipc://{tmp_path}/nobody")
+    sent = [client.send(b"x") for _ in range(channel.WAITING + 5)]
     assert sent == [True] * channel.WAITING + [False] * 5
 
 
 def test_an_answer_that_finds_no_room_is_not_dropped(ports, tmp_path):
-    stage, hub = ports(Listener), ports(Dialer)
-    hub.connect(stage.listen(f"ipc://{tmp_path}/link"))
-    hub.send(b"x")
-    [arrival] = heard(stage)
+    server, client = ports(Listener), ports(Dialer)
+    client.connect(server.listen(f"ipc://{tmp_path}/link"))
+    client.send(b"x")
+    [arrival] = heard(server)
     big = np.zeros(100_000, np.uint8)
     sent = 0
-    while stage.send(b"%d" % sent, [big], arrival.peer):
+    while server.send(b"%d" % sent, [big], arrival.peer):
         sent += 1
     assert sent < 10 * channel.WAITING
     got = []
-    while len(got) < sent and (arrived := heard(hub)):
+    while len(got) < sent and (arrived := heard(client)):
         got += arrived
     assert [a.header for a in got] == [b"%d" % i for i in range(sent)]
 
 
 def test_other_threads_and_descriptors_wake_it(ports):
-    hub = ports(Dialer)
+    client = ports(Dialer)
     end, other = os.pipe()
-    hub.watch(end)
-    threading.Timer(0.1, hub.wake).start()
+    client.watch(end)
+    threading.Timer(0.1, client.wake).start()
     started = time.monotonic()
-    assert hub.receive(5) == ([], set())
+    assert client.receive(5) == ([], set())
     os.close(other)
-    assert hub.receive(5) == ([], {end})
-    hub.unwatch(end)
-    assert hub.receive(0.01) == ([], set())
+    assert client.receive(5) == ([], {end})
+    client.unwatch(end)
+    assert client.receive(0.01) == ([], set())
     os.close(end)
     for _ in range(300_000):
-        hub.wake()  # never waits, however often
+        client.wake()  # never waits, however often
     assert time.monotonic() - started < 5
 
 
 def test_too_large_parts_and_headers_go_no_further(ports, monkeypatch):
-    stage, hub = ports(Listener, 1000), ports(Dialer)
-    hub.connect(stage.listen("tcp://127.0.0.1:0"))
-    hub.send(b"x", [np.zeros(2000, np.uint8)])
-    assert heard(stage, 0.3) == []
-    hub.send(b"y")  # the connection was cut, and comes back
-    assert heard(stage)[0].header == b"y"
+    server, client = ports(Listener, 1000), ports(Dialer)
+    client.connect(server.listen("tcp://127.0.0.1:0"))
+    client.send(b"x", [np.zeros(2000, np.uint8)])
+    assert heard(server, 0.3) == []
+    client.send(b"y")  # the connection was cut, and comes back
+    assert heard(server)[0].header == b"y"
     monkeypatch.setattr(channel, "LARGEST_HEADER", 10)
-    hub.send(b"z" * 11)
-    assert heard(stage)[0].header == b""
+    client.send(b"z" * 11)
+    assert heard(server)[0].header == b""
 
 
 def test_noise_on_the_port_harms_nobody(ports):
-    stage, hub = ports(Listener), ports(Dialer)
-    address = stage.listen("tcp://127.0.0.1:0")
+    server, client = ports(Listener), ports(Dialer)
+    address = server.listen("tcp://127.0.0.1:0")
     port = int(address.rsplit(":", 1)[1])
     rng = np.random.default_rng(3)
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", port)) as raw:
             raw.sendall(rng.integers(0, 256, 200, np.uint8).tobytes())
-    heard(stage, 0.2)  # ZeroMQ takes some of it for messages of its first version, from before there were greetings
-    hub.connect(address)
-    hub.send(b"fine")
+    heard(server, 0.2)  # ZeroMQ takes some of it for messages of its first version, from before there were greetings
+    client.connect(address)
+    client.send(b"fine")
     came = []
-    while b"fine" not in came and (arrived := heard(stage)):
+    while b"fine" not in came and (arrived := heard(server)):
         came += [arrival.header for arrival in arrived]
     assert b"fine" in came
 
@@ -165,54 +165,55 @@ def pairs(count):
 
 
 def test_who_has_a_key_comes_in(ports):
-    (hub_public, hub_secret), (stage_public, stage_secret) = pairs(2)
-    stage, hub = ports(Listener), ports(Dialer)
-    address = stage.listen("tcp://127.0.0.1:0", Keys(stage_secret, (new_keys()[0], hub_public)))
-    hub.connect(address, Keys(hub_secret, (stage_public,)))
-    hub.send(b"hello")
-    [arrival] = both(stage, hub)
+    (client_public, client_secret), (server_public, server_secret) = pairs(2)
+    server, client = ports(Listener), ports(Dialer)
+    address = server.listen("tcp://127.0.0.1:0", Keys(server_secret, (new_keys()[0], client_public)))
+    client.connect(address, Keys(client_secret, (server_public,)))
+    client.send(b"hello")
+    [arrival] = both(server, client)
     assert arrival.header == b"hello"
-    stage.send(b"welcome", peer=arrival.peer)
-    assert both(hub, stage)[0].header == b"welcome"
-    assert (hub.refusal, stage.refused) == ("", 0)
+    server.send(b"welcome", peer=arrival.peer)
+    assert both(client, server)[0].header == b"welcome"
+    assert (client.refusal, server.refused) == ("", 0)
 
 
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
         ("unknown", "does not know our key"),
-        ("another stage", "check that the peer key given here is its own"),
-        ("hub has none", "if it has keys, give our key"),
-        ("stage has none", "and that it has keys"),
+        ("another server", "check that the peer key given here is its own"),
+        ("client has none", "if it has keys, give our key"),
+        ("server has none", "and that it has keys"),
     ],
 )
 def test_a_wrong_key_is_told_apart_and_nothing_comes_through(ports, wrong, why):
-    (hub_public, hub_secret), (stage_public, stage_secret), (other, _) = pairs(3)
-    stage, hub = ports(Listener), ports(Dialer)
-    theirs = None if wrong == "stage has none" else Keys(stage_secret, (other if wrong == "unknown" else hub_public,))
-    ours = Keys(hub_secret, (other if wrong == "another stage" else stage_public,))
-    address = stage.listen("tcp://127.0.0.1:0", theirs)
-    hub.connect(address, None if wrong == "hub has none" else ours)
-    hub.send(b"hello")
+    (client_public, client_secret), (server_public, server_secret), (other, _) = pairs(3)
+    server, client = ports(Listener), ports(Dialer)
+    allowed = other if wrong == "unknown" else client_public
+    theirs = None if wrong == "server has none" else Keys(server_secret, (allowed,))
+    ours = Keys(client_secret, (other if wrong == "another server" else server_public,))
+    address = server.listen("tcp://127.0.0.1:0", theirs)
+    client.connect(address, None if wrong == "client has none" else ours)
+    client.send(b"hello")
     end = time.monotonic() + 3
-    while not hub.refusal and time.monotonic() < end:
-        assert stage.receive(0.02) == ([], set())
-        assert hub.receive(0.02) == ([], set())
-    assert why in hub.refusal
-    assert stage.refused == (1 if wrong == "unknown" else 0)
+    while not client.refusal and time.monotonic() < end:
+        assert server.receive(0.02) == ([], set())
+        assert client.receive(0.02) == ([], set())
+    assert why in client.refusal
+    assert server.refused == (1 if wrong == "unknown" else 0)
 
 
-def test_what_is_no_stage_is_said_to_be_none(ports):
+def test_what_is_not_a_stage_is_said_not_to_be_one(ports):
     with socket.create_server(("127.0.0.1", 0)) as web:
-        hub = ports(Dialer)
-        hub.connect(f"tcp://127.0.0.1:{web.getsockname()[1]}")
-        hub.send(b"hello")
+        client = ports(Dialer)
+        client.connect(f"tcp://127.0.0.1:{web.getsockname()[1]}")
+        client.send(b"hello")
         connection, _ = web.accept()
         with connection:  # it greets as ZeroMQ does, and then says something else
             connection.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
             connection.sendall(b"\x04\x09\x04NONSENSE")
-            assert heard(hub, 0.3) == []
-    assert "no stage of Watchline" in hub.refusal
+            assert heard(client, 0.3) == []
+    assert "not a stage of Watchline" in client.refusal
 
 
 def test_keys_never_show():
@@ -245,7 +246,7 @@ def test_the_host_of_an_address(address, host):
     "address",
     ["", "gpu:5555", "tcp://gpu", "tcp://gpu:x", "tcp://gpu:70000", "udp://gpu:1", "tcp://a:1/x", "tcp://u@a:1"],
 )
-def test_what_is_no_address(address):
+def test_what_is_not_an_address(address):
     with pytest.raises(ValueError, match="expected tcp://HOST:PORT"):
         host_of(address)
 
@@ -273,12 +274,12 @@ def test_what_stays_on_this_host(address, inside):
 def test_nothing_is_left():
     before = everything()
     for _ in range(5):
-        stage, hub = Listener(), Dialer()
+        server, client = Listener(), Dialer()
         public, secret = new_keys()
-        hub.connect(stage.listen("tcp://127.0.0.1:0", Keys(secret, (public,))), Keys(secret, (public,)))
-        hub.send(b"x")
-        both(stage, hub)
-        hub.disconnect()
-        hub.close()
-        stage.close()
+        client.connect(server.listen("tcp://127.0.0.1:0", Keys(secret, (public,))), Keys(secret, (public,)))
+        client.send(b"x")
+        both(server, client)
+        client.disconnect()
+        client.close()
+        server.close()
     assert everything() == before

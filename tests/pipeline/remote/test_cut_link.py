@@ -80,20 +80,20 @@ def test_frames_of_files_are_all_done_however_often_the_link_is_cut(proxy, caplo
     messages = list(Runner([stage]).run([Numbers("a", 60)]))
     for cut in cuts:
         cut.join()
-    assert [m.detections.boxes[0, 0] for m in messages if isinstance(m, Item)] == [*range(60)]
+    assert [m.detections.xyxy[0, 0] for m in messages if isinstance(m, Item)] == [*range(60)]
     assert isinstance(messages[-1], End)
     assert caplog.text.count("broke off the connection; connecting again in") >= 2
 
 
 def test_a_stage_on_another_host_survives_a_pulled_cable(tmp_path):
-    write_pair(tmp_path / "hub"), write_pair(tmp_path / "gpu")
+    write_pair(tmp_path / "laptop"), write_pair(tmp_path / "gpu")
     with wire() as cable:
         words = ["stage", "detector", "--listen", f"tcp://{cable.there}:0", "--key", str(tmp_path / "gpu.key")]
-        command = [*cable.enter, sys.executable, "-m", "watchline", *words, "--allow", str(tmp_path / "hub.pub")]
+        command = [*cable.enter, sys.executable, "-m", "watchline", *words, "--allow", str(tmp_path / "laptop.pub")]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
             address = host.stdout.readline().split()[-1]
             assert address.startswith(f"tcp://{cable.there}:")
-            place = place_of(address, tmp_path / "hub.key", tmp_path / "gpu.pub")
+            place = place_of(address, tmp_path / "laptop.key", tmp_path / "gpu.pub")
             with placed(Detector(workers=1), place).open() as process:
                 [item] = numbered(1)
                 assert outcome(process, item)[0] == "done"

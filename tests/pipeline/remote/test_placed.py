@@ -23,7 +23,7 @@ from watchline.streams.file import FileSource
 
 def frames(path, count=4):
     with FileSource(path).open() as reader:
-        return [Item(i, frame) for i, frame in zip(range(count), reader, strict=False)]
+        return [Item(frame) for i, frame in zip(range(count), reader, strict=False)]
 
 
 FAMILIES = {
@@ -52,16 +52,13 @@ def clips(tmp_path_factory, bikes):
 
 def same(a, b):
     """Whether two items are equal, to the last byte and type."""
-    arrays = [(a.drawn, b.drawn)]
-    if a.detections is not None and b.detections is not None:
-        arrays += [(getattr(a.detections, n), getattr(b.detections, n)) for n in ("boxes", "scores", "classes")]
-        assert a.detections.labels == b.detections.labels
-    assert (a.detections is None) == (b.detections is None)
-    for one, other in arrays:
-        assert (one is None) == (other is None)
-        if one is not None:
-            assert (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
-    assert (a.sequence, a.frame, a.deadline) == (b.sequence, b.frame, b.deadline)
+    assert [*a.results] == [*b.results]
+    for kind in a.results:
+        (value, arrays), (other, others) = kind.packed(a.results[kind]), kind.packed(b.results[kind])
+        assert value == other
+        for one, two in zip(arrays, others, strict=True):
+            assert (one.dtype, one.shape, one.tobytes()) == (two.dtype, two.shape, two.tobytes())
+    assert (a.frame, a.events, a.deadline) == (b.frame, b.events, b.deadline)
 
 
 @pytest.mark.parametrize("kind", ["process", "tcp"])
@@ -70,7 +67,7 @@ def test_results_are_the_same_in_every_place(clips, kind):
     found = 0
     with (
         somewhere(kind, detector) as there,
-        somewhere(kind, annotator) as drawn_there,
+        somewhere(kind, annotator, [detector]) as drawn_there,
         detector.open() as detect,
         annotator.open() as annotate,
         there.open() as detect_there,
@@ -90,7 +87,7 @@ def test_results_are_the_same_in_every_place(clips, kind):
 def test_a_whole_run_is_the_same_in_a_process(bikes):
     def run(stage):
         messages = Runner([stage]).run([Numbers("a", 30), Numbers("b", 20)])
-        return [(m.stream, m.frame.index, m.detections.boxes.tolist()) for m in messages if isinstance(m, Item)]
+        return [(m.stream, m.frame.index, m.detections.xyxy.tolist()) for m in messages if isinstance(m, Item)]
 
     stage = Clumsy(workers=2)
     assert run(stage) == run(placed(stage, PROCESS))
@@ -108,23 +105,18 @@ def test_workers_call_at_once_over_one_connection():
     assert stage.workers == 4
     pids, spans = set(), []
 
-    def work(items):
-        with stage.open() as process:
-            ready.wait()
-            process(items[:1])
-            spans.append(time.monotonic() - started)
-            pids.add(pid_of(process(items[1:])))
-            done.wait()
+    def work(process, items):
+        process(items[:1])
+        spans.append(time.monotonic() - started)
+        pids.add(pid_of(process(items[1:])))
 
-    ready, done = threading.Barrier(4), threading.Barrier(4)
-    threads = [threading.Thread(target=work, args=(numbered(6)[i::3],)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    ready.wait()
-    started = time.monotonic()
-    done.wait()
-    for thread in threads:
-        thread.join()
+    with stage.open() as process:
+        threads = [threading.Thread(target=work, args=(process, numbered(6)[i::3])) for i in range(3)]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     assert len(pids) == 1
     assert max(spans) < 0.5  # and not 0.6, one after another
 
@@ -132,7 +124,7 @@ def test_workers_call_at_once_over_one_connection():
 def test_settings_say_how_many_workers_a_placed_stage_has():
     assert placed(Detector(workers=3, batch=2), PROCESS).workers == 4
     assert placed(Detector(workers=3, batch=2), PROCESS).batch == 2
-    assert placed(Annotator(), PROCESS).workers == 1  # it needs its frames in order
+    assert placed(Annotator(workers=3), PROCESS).workers == 1  # it needs its frames in order
     assert placed(Annotator(), PROCESS).name == "annotator"
     assert placed(Annotator(), Place()) == Annotator()
     copy = pickle.loads(pickle.dumps(placed(Echo(), PROCESS)))
@@ -199,6 +191,17 @@ def test_a_stage_of_the_program_itself_cannot_be_placed():
     class Mine(Echo):
         pass
 
-    with pytest.raises(ConfigError, match="expected a pydantic dataclass in a module"):
+    with pytest.raises(ConfigError, match="expected a class with @settings in a module"):
         placed(Mine(), PROCESS)
+    why = "^the detector needs the results of the echo, but the stage echo cannot be placed elsewhere: expected a class"
+    with pytest.raises(ConfigError, match=why):
+        placed(Detector(), PROCESS, [Annotator(), Mine()])
     assert isinstance(placed(Echo(), PROCESS), Placed)
+
+
+def test_only_stages_that_give_results_have_to_be_found_elsewhere():
+    class Silent(Echo):
+        gives = ()
+
+    before = [Detector(), placed(Echo(), PROCESS), Silent()]
+    assert placed(Annotator(), PROCESS, before).chain == ("detector", "odd_stages:Echo")

@@ -1,25 +1,42 @@
-import json
 import re
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 from leftovers import everything
 from mutations import mutations
+from own_stages import TALLY, Tallies, Tally
 from pipelines import numbered
 
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.remote import server as serve
 from watchline.pipeline.remote.channel import Dialer, Keys, new_keys
 from watchline.pipeline.remote.codec import merge, pack
-from watchline.pipeline.remote.protocol import Done, Failed, Hello, Refused, Welcome, Where, Word, Work, decode, encode
+from watchline.pipeline.remote.protocol import (
+    AboutEntry,
+    Course,
+    Done,
+    Failed,
+    Heard,
+    Hello,
+    PartsInSlot,
+    Refused,
+    Signal,
+    Welcome,
+    WorkRequest,
+    decode,
+    encode,
+)
 from watchline.pipeline.remote.server import Server
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.registry import build, kind_of, name_of, settings_of
 
-CLUMSY, ECHO = "odd_stages:Clumsy", "odd_stages:Echo"
+CLUMSY, ECHO, ODD = "odd_stages:Clumsy", "odd_stages:Echo", "odd_stages:Odd"
+TALLIES = "own_stages:Tallies"
 
 
 @contextmanager
@@ -35,8 +52,8 @@ def serving(name, **options):
             thread.join()
 
 
-class Hub:
-    """A hub that says what the test wants it to say."""
+class Client:
+    """A client that says what the test wants it to say."""
 
     def __init__(self, server, name="a"):
         self.port = Dialer()
@@ -53,8 +70,8 @@ class Hub:
     def say(self, message, parts=()):
         self.port.send(encode(message), parts)
 
-    def hello(self, stage, **settings):
-        self.say(Hello(self.name, stage, settings))
+    def hello(self, stage, *chain, **settings):
+        self.say(Hello(self.name, stage, settings, chain))
         return self.hear()
 
     def hear(self, seconds=5.0):
@@ -69,43 +86,43 @@ class Hub:
 
     def work(self, number, items):
         entries, parts = pack(items, None)
-        self.say(Work(number, entries), parts)
+        self.say(WorkRequest(number, entries), parts)
 
 
-def test_a_hub_says_hello_and_its_requests_are_answered_by_id():
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        assert hub.hello(CLUMSY, workers=3) == (Welcome(3), ())
+def test_a_client_says_hello_and_its_requests_are_answered_by_id():
+    with serving(CLUMSY) as server, Client(server) as client:
+        assert client.hello(CLUMSY, workers=3) == (Welcome(3, {}), ())
         items = numbered(20)
         for item in items:
-            hub.work(item.sequence, [item])
+            client.work(item.frame.index, [item])
         for _ in items:
-            done, parts = hub.hear()
+            done, parts = client.hear()
             assert isinstance(done, Done)
-            [item] = merge([items[done.id - 1]], done.results, parts)
-            assert item.detections.boxes[0, 0] == done.id - 1
-        hub.say(Word("ping"))
-        assert hub.hear() == (Word("pong"), ())
+            [item] = merge([items[done.id]], done.results, parts, {"detections": DETECTIONS})
+            assert item.detections.xyxy[0, 0] == done.id
+        client.say(Signal("ping"))
+        assert client.hear() == (Signal("pong"), ())
 
 
 def test_a_busy_worker_keeps_no_ping_waiting():
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        hub.hello(CLUMSY, slow=0.5)
-        hub.work(1, numbered(1))
+    with serving(CLUMSY) as server, Client(server) as client:
+        client.hello(CLUMSY, slow=0.5)
+        client.work(1, numbered(1))
         started = time.monotonic()
-        hub.say(Word("ping"))
-        assert hub.hear()[0] == Word("pong")
+        client.say(Signal("ping"))
+        assert client.hear()[0] == Signal("pong")
         assert time.monotonic() - started < 0.3
-        assert isinstance(hub.hear()[0], Done)
+        assert isinstance(client.hear()[0], Done)
 
 
 def test_what_fails_is_told_in_one_line_and_the_next_is_done():
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        hub.hello(CLUMSY, fails_at=[2])
+    with serving(CLUMSY) as server, Client(server) as client:
+        client.hello(CLUMSY, fails_at=[2])
         for item in numbered(4):
-            hub.work(item.sequence, [item])
-        answers = [hub.hear()[0] for _ in range(4)]
+            client.work(item.frame.index, [item])
+        answers = [client.hear()[0] for _ in range(4)]
     assert [type(a) for a in answers] == [Done, Done, Failed, Done]
-    assert answers[2] == Failed(3, "cannot do 2")
+    assert answers[2] == Failed(2, "cannot do 2")
 
 
 @pytest.mark.parametrize(
@@ -124,101 +141,165 @@ def test_what_fails_is_told_in_one_line_and_the_next_is_done():
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(stage, settings, why):
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        answer, _ = hub.hello(stage, **settings)
+    with serving(CLUMSY) as server, Client(server) as client:
+        answer, _ = client.hello(stage, **settings)
         assert isinstance(answer, Refused)
         assert why in answer.why
         assert "\n" not in answer.why
-        hub.name = "b"
-        assert hub.hello(CLUMSY)[0] == Welcome(1)  # the next one is served
+        client.name = "b"
+        assert client.hello(CLUMSY)[0] == Welcome(1, {})  # the next one is served
 
 
-def test_the_models_own_error_reaches_the_hub():
-    with serving("detector") as server, Hub(server) as hub:
-        answer, _ = hub.hello("detector", **settings_of(Detector(model="nosuch", workers=1)))
+def test_a_chain_with_a_stage_that_is_not_known_here_is_refused():
+    with serving(CLUMSY) as server, Client(server) as client:
+        [answer, _] = client.hello(CLUMSY, "detector", CLUMSY, TALLIES)
+        assert answer == Refused(f"the stage {TALLIES} of the chain is not known here: start it with --stage {TALLIES}")
+        [answer, _] = client.hello(CLUMSY, "tracker")
+        why = "the stage tracker of the chain is not known here: install the same version of Watchline on both hosts"
+        assert answer == Refused(why)
+        assert client.hello(CLUMSY, "detector")[0] == Welcome(1, {})
+    with serving(CLUMSY, others=[TALLIES]) as server, Client(server) as client:
+        assert client.hello(CLUMSY, TALLIES)[0] == Welcome(1, {})
+
+
+def test_only_results_of_the_chain_may_come():
+    [item] = numbered(1)
+    tally = Tally(("a", None, ""), 1, np.zeros(3, int), np.zeros((1, 2), np.float32), 1, 1)
+    with serving(CLUMSY, others=[TALLIES]) as server, Client(server) as client:
+        client.hello(CLUMSY)
+        client.work(1, [item.with_result(TALLY, tally)])
+        assert client.hear()[0] == Failed(1, "the result 'tally': expected one of none, once")
+        client.say(Signal("bye"))
+        time.sleep(0.1)
+        client.hello(CLUMSY, TALLIES)
+        client.work(1, [item.with_result(TALLY, tally)])
+        assert isinstance(client.hear()[0], Done)
+        assert server.malformed == 1
+
+
+def test_a_refusal_is_short_however_long_the_hello_is():
+    with serving(CLUMSY) as server, Client(server) as client:
+        for long in ("ä" * 5_000, "x" * 60_000):
+            for stage, chain, settings in ((long, (), {}), (CLUMSY, (long,), {}), (CLUMSY, (), {long: 1})):
+                answer, _ = client.hello(stage, *chain, **settings)
+                assert isinstance(answer, Refused)
+                assert len(answer.why) <= 2000
+        assert client.hello(CLUMSY)[0] == Welcome(1, {})
+
+
+def test_what_a_stage_says_of_itself_is_json():
+    with serving(ODD) as server, Client(server) as client:
+        answer, _ = client.hello(ODD)
+        assert isinstance(answer, Refused)
+        assert answer.why == "what the odd says of itself is not JSON: Object of type set is not JSON serializable"
+
+
+def test_a_stage_that_wants_to_end_its_process_cannot_be_opened():
+    with serving(ODD) as server, Client(server) as client:
+        assert client.hello(ODD, how="exit")[0] == Refused("no licence")
+
+
+def test_the_models_own_error_reaches_the_client():
+    with serving("detector") as server, Client(server) as client:
+        answer, _ = client.hello("detector", **settings_of(Detector(model="nosuch", workers=1)))
     assert answer.why.startswith("no model 'nosuch': expected a file")
 
 
-def test_hubs_with_equal_settings_share_the_workers():
-    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
-        assert a.hello(CLUMSY, slow=0.01)[0] == b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
-        for hub in (a, b):
-            hub.work(7, numbered(1))
-        assert [hub.hear()[0].id for hub in (a, b)] == [7, 7]
+def test_clients_with_equal_settings_share_the_workers():
+    with serving(CLUMSY) as server, Client(server, "a") as a, Client(server, "b") as b:
+        assert a.hello(CLUMSY, slow=0.01)[0] == b.hello(CLUMSY, slow=0.01)[0] == Welcome(1, {})
+        for client in (a, b):
+            client.work(7, numbered(1))
+        assert [client.hear()[0].id for client in (a, b)] == [7, 7]
 
 
-def test_a_hub_with_other_settings_waits_its_turn():
-    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
+def test_a_client_with_other_settings_waits_its_turn():
+    with serving(CLUMSY) as server, Client(server, "a") as a, Client(server, "b") as b:
         a.hello(CLUMSY)
         assert "busy" in b.hello(CLUMSY, slow=0.01)[0].why
-        a.say(Word("bye"))
+        a.say(Signal("bye"))
         time.sleep(0.1)
-        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
+        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1, {})
 
 
-def test_a_stage_that_needs_its_frames_in_order_serves_one_hub_and_knows_it_again():
-    with serving(ECHO) as server, Hub(server, "a") as a, Hub(server, "a") as again, Hub(server, "b") as b:
-        assert a.hello(ECHO)[0] == Welcome(1)
+def test_a_stage_that_needs_its_frames_in_order_serves_one_client_and_knows_it_again():
+    with serving(ECHO) as server, Client(server, "a") as a, Client(server, "a") as again, Client(server, "b") as b:
+        assert a.hello(ECHO)[0] == Welcome(1, {})
         assert "busy" in b.hello(ECHO)[0].why
-        assert again.hello(ECHO)[0] == Welcome(1)  # its connection broke, and here is the next
+        assert again.hello(ECHO)[0] == Welcome(1, {})  # its connection broke, and here is the next
         a.work(1, numbered(1))
-        assert a.hear()[0] == Word("unknown")
+        assert a.hear()[0] == Signal("unknown")
 
 
-def test_a_hub_that_says_nothing_more_is_forgotten(monkeypatch):
+def test_a_hello_that_is_said_twice_does_not_begin_anew():
+    """A client says it again when it hears that nobody knows it; both may have come through. Its streams go on."""
+    about = AboutEntry("a.mp4", 4, 4, (1, 25), (1, 1))
+    with serving(TALLIES) as server, Client(server) as client:
+        welcome, _ = client.hello(TALLIES)
+        client.say(Course(1, "a", about))
+        assert client.hear()[0] == Heard(1)
+        assert client.hello(TALLIES)[0] == welcome
+        client.work(2, numbered(1))
+        assert isinstance(client.hear()[0], Done)
+        assert client.hello(TALLIES, every=5)[0] == welcome  # this one asks for something else
+        client.work(3, numbered(1))
+        assert isinstance(client.hear()[0], Failed)
+
+
+def test_a_client_that_says_nothing_more_is_forgotten(monkeypatch):
     monkeypatch.setattr(serve, "FORGOTTEN", 0.3)
     monkeypatch.setattr(serve, "LOOK", 0.05)
-    with serving(CLUMSY) as server, Hub(server, "a") as a, Hub(server, "b") as b:
+    with serving(CLUMSY) as server, Client(server, "a") as a, Client(server, "b") as b:
         a.hello(CLUMSY)
         time.sleep(0.6)
-        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1)
-        a.say(Word("ping"))
-        assert a.hear()[0] == Word("unknown")
+        assert b.hello(CLUMSY, slow=0.01)[0] == Welcome(1, {})
+        a.say(Signal("ping"))
+        assert a.hear()[0] == Signal("unknown")
 
 
 def test_a_request_without_a_hello_or_beyond_the_limit_is_not_done(monkeypatch):
     monkeypatch.setattr(serve, "UNDER_WAY", 2)
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        hub.work(1, numbered(1))
-        assert hub.hear()[0] == Word("unknown")
-        hub.hello(CLUMSY, slow=0.2)
+    with serving(CLUMSY) as server, Client(server) as client:
+        client.work(1, numbered(1))
+        assert client.hear()[0] == Signal("unknown")
+        client.hello(CLUMSY, slow=0.2)
         for number in (1, 2, 3):
-            hub.work(number, numbered(1))
-        assert hub.hear()[0].why.startswith("expected at most 2 requests at once")
+            client.work(number, numbered(1))
+        assert client.hear()[0].why.startswith("expected at most 2 requests at once")
 
 
 def test_shared_memory_that_is_not_there_is_no_way_in():
-    with serving(CLUMSY) as server, Hub(server) as hub:
-        hub.hello(CLUMSY)
+    with serving(CLUMSY) as server, Client(server) as client:
+        client.hello(CLUMSY)
         entries, _ = pack(numbered(1), None)
-        hub.say(Work(1, entries, where=Where(0, ((0, 48),))))
-        assert "shared memory that is not there" in hub.hear()[0].why
+        client.say(WorkRequest(1, entries, where=PartsInSlot(0, ((0, 48),))))
+        assert "shared memory that is not there" in client.hear()[0].why
         assert server.malformed == 1
 
 
-def test_what_is_chosen_here_counts_more_than_what_a_hub_says():
-    with serving(CLUMSY, overrides={"workers": 2, "slow": None}) as server, Hub(server) as hub:
-        assert hub.hello(CLUMSY, workers=5)[0] == Welcome(2)
+def test_what_is_chosen_here_counts_more_than_what_a_client_says():
+    with serving(CLUMSY, overrides={"workers": 2, "slow": None}) as server, Client(server) as client:
+        assert client.hello(CLUMSY, workers=5)[0] == Welcome(2, {})
 
 
 def test_ten_thousand_mutations_through_a_socket_harm_nobody():
     entries, parts = pack(numbered(2), None)
     real = [
         (Hello("noise", CLUMSY, {"workers": 2}), ()),
-        (Work(3, entries), parts),
-        (Word("ping"), ()),
+        (WorkRequest(3, entries), parts),
+        (Signal("ping"), ()),
         (Failed(1, "x"), ()),
     ]
     messages = [[encode(message), *(p.tobytes() for p in parts)] for message, parts in real]
-    with serving(CLUMSY) as server, Hub(server, "noise") as noise, Hub(server, "a") as hub:
-        assert hub.hello(CLUMSY, workers=2)[0] == Welcome(2)
+    with serving(CLUMSY) as server, Client(server, "noise") as noise, Client(server, "a") as client:
+        assert client.hello(CLUMSY, workers=2)[0] == Welcome(2, {})
         for header, *rest in mutations(messages, 10_000, seed=5):
             while not noise.port.send(header, [np.frombuffer(part, np.uint8) for part in rest]):
                 noise.port.receive(0.001)
             noise.port.receive(0)
         assert threading.active_count() < 10
-        hub.work(1, numbered(1))
-        assert isinstance(hub.hear(20)[0], Done)
+        client.work(1, numbered(1))
+        assert isinstance(client.hear(20)[0], Done)
         assert server.malformed > 3000
         assert len(server._sessions) <= 2
 
@@ -229,12 +310,12 @@ def test_ten_thousand_mutations_through_a_socket_harm_nobody():
         ("detektor", {}, "unknown stage 'detektor': did you mean 'detector'?"),
         ("odd_stages:Nobody", {}, "no stage 'odd_stages:Nobody'"),
         ("nosuchmodule:Stage", {}, "No module named 'nosuchmodule'"),
-        ("json:JSONDecoder", {}, "is no stage"),
-        ("annotator", {"overrides": {"workers": 2}}, "unknown setting 'workers'"),
+        ("json:JSONDecoder", {}, "is not a stage"),
+        ("annotator", {"overrides": {"threads": 2}}, "annotator: unknown setting 'threads'"),
         ("detector", {"address": "tcp://*:0"}, "give it --key and --allow"),
         ("detector", {"address": "tcp://0.0.0.0:0"}, "give it --key and --allow"),
         ("detector", {"address": "udp://1.2.3.4:5"}, "expected tcp://HOST:PORT"),
-        ("detector", {"taken": True}, "nobody can listen there"),
+        ("detector", {"taken": True}, "cannot listen at tcp://127.0.0.1:"),
     ],
 )
 def test_what_cannot_be_served_is_said_at_once(name, options, why):
@@ -249,9 +330,18 @@ def test_with_keys_it_may_listen_for_other_hosts():
         assert server.address.startswith("tcp://")
 
 
-@pytest.mark.parametrize("stage", [Detector(workers=2, classes=("person",), imgsz=(640, 384)), Detector(imgsz=320)])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Detector(workers=2, classes=("person",), imgsz=(640, 384)),
+        Detector(imgsz=320),
+        Detector(streams={"gate": {"conf": 0.5, "every": 3}, "tür": {"iou": 0.1}}),
+        Tallies(once=Path("/tmp/ä"), fails_at=(1, 2)),
+    ],
+)
 def test_settings_cross_as_json_and_make_the_same_stage(stage):
-    assert build(kind_of(name_of(stage)), json.loads(json.dumps(settings_of(stage))), {}) == stage
+    said = decode(encode(Hello("a", name_of(stage), settings_of(stage)))).settings
+    assert build(kind_of(name_of(stage)), said, {}) == stage
 
 
 def test_a_stage_that_nobody_else_can_import_is_refused():
@@ -265,8 +355,8 @@ def test_a_stage_that_nobody_else_can_import_is_refused():
 def test_nothing_is_left():
     before = everything()
     for _ in range(3):
-        with serving(CLUMSY) as server, Hub(server) as hub:
-            hub.hello(CLUMSY, workers=3)
-            hub.work(1, numbered(1))
-            hub.hear()
+        with serving(CLUMSY) as server, Client(server) as client:
+            client.hello(CLUMSY, workers=3)
+            client.work(1, numbered(1))
+            client.hear()
     assert everything() == before

@@ -32,7 +32,10 @@ def test_a_device_that_is_not_there_names_those_that_are():
 def test_what_is_no_device_is_told(tmp_path):
     file = tmp_path / "clip.mp4"
     file.write_bytes(b"")
-    with pytest.raises(SourceUnsupported, match=r"is no device: expected /dev/videoN"), DeviceSource(str(file)).open():
+    with (
+        pytest.raises(SourceUnsupported, match=r"is not a device: expected /dev/videoN"),
+        DeviceSource(str(file)).open(),
+    ):
         pass
     with pytest.raises(SourceUnsupported, match="gives no pictures"), DeviceSource("/dev/null").open():
         pass
@@ -47,7 +50,7 @@ def test_a_device_that_may_not_be_used_is_told(as_nobody):
 
 
 def test_half_a_size_is_refused():
-    with pytest.raises(ValueError, match="width 640 and height None: expected both, or none"):
+    with pytest.raises(ValueError, match="width 640 and height None: expected both, or neither"):
         DeviceSource(width=640)
 
 

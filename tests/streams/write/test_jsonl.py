@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from watchline.ops.detections import Detections
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.write.jsonl import (
@@ -21,8 +22,9 @@ from watchline.streams.write.jsonl import (
     JsonlWriter,
     NobodyReads,
     dropped_line,
+    event_line,
+    frame_line,
     header_line,
-    line_of,
     state_line,
     timestamp,
 )
@@ -41,14 +43,13 @@ def frame(index=17, pts=17, time_base=Fraction(1, 25), file=None, stream="bikes"
 
 def line(*rows, latency=None, **settings):
     """Rows of (class, score, box)."""
-    return line_of(
-        frame(**settings),
+    found = Detections(
         np.array([row[2] for row in rows], np.float32).reshape(-1, 4),
         np.array([row[1] for row in rows], np.float32),
         np.array([row[0] for row in rows], np.int64),
         LABELS,
-        latency,
     )
+    return frame_line(frame(**settings), {"detections": found.to_dicts()}, latency)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,18 @@ def test_a_line_is_these_bytes(rows, settings, expected):
 def test_events_are_these_bytes(got, expected):
     assert got.decode() == expected
     SCHEMA.validate(json.loads(got))
+
+
+def test_the_events_of_a_stage_are_these_bytes():
+    assert event_line("gate", "crowd_began", 2, MORNING, {"people": 9}, frame()).decode() == (
+        '{"schema": 1, "stream": "gate", "event": "crowd_began", "epoch": 2, "time": "2026-11-23T06:45:00.123Z", '
+        '"frame": 17, "pts": 0.68, "people": 9}\n'
+    )
+    assert event_line("a", "over", None, None, {}) == b'{"schema": 1, "stream": "a", "event": "over"}\n'
+    with pytest.raises(ValueError, match="data called event, stream: expected other names"):
+        event_line("a", "over", None, None, {"stream": 1, "event": 2, "frame": 3})
+    with pytest.raises(ValueError, match="data called frame, pts: expected other names"):
+        event_line("a", "over", None, None, {"pts": 1, "frame": 3}, frame())
 
 
 @pytest.mark.parametrize("state", ["connecting", "live", "stalled", "retrying", "ended"])
@@ -302,7 +315,7 @@ def test_a_file_that_is_there_stays_if_wanted(tmp_path):
 def test_lines_of_several_streams_follow_what_is_there(tmp_path):
     path = tmp_path / "new" / "all.jsonl"
     for run in range(2):
-        writer = JsonlSink().append(path)
+        writer = JsonlSink().append(path, [], threading.Lock())
         for stream in ("a", "b"):
             writer.write(header_line(HEADER | {"stream": stream}))
             writer.write(state_line(stream, "live", run, MORNING))
@@ -314,7 +327,7 @@ def test_lines_of_several_streams_follow_what_is_there(tmp_path):
 def test_a_full_disk_leaves_what_others_wrote(small_disk):
     path = small_disk("16k") / "all.jsonl"
     path.write_bytes(b"precious\n")
-    writer = JsonlSink().append(path)
+    writer = JsonlSink().append(path, [], threading.Lock())
     with pytest.raises(SinkError, match="disk full"):
         for _ in range(200):
             writer.write(b"x" * 99 + b"\n")

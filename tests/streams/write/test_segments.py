@@ -21,7 +21,7 @@ from watchline.streams.errors import SinkError
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.source import LIVE_TIME_BASE, About
 from watchline.streams.write import segments
-from watchline.streams.write.jsonl import dropped_line, line_of, state_line
+from watchline.streams.write.jsonl import dropped_line, frame_line, state_line
 from watchline.streams.write.mp4 import Mp4Sink
 from watchline.streams.write.segments import SegmentsSink, left_open, recover
 
@@ -31,7 +31,7 @@ HEADER = {"source": "rtsp://host/gate", "stream": "gate", "version": "0", "model
 MORNING = datetime(2026, 11, 23, 6, 44, 58, tzinfo=UTC).timestamp()
 RATE = 25
 FAST = Mp4Sink(preset="ultrafast", threads=1)
-NONE = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), ()
+NONE = {"detections": []}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def live(index, seconds=None, size=(64, 48), stream="gate"):
 
 def record(writer, frames):
     for frame in frames:
-        writer.write(frame.picture.bgr(), frame, line_of(frame, *NONE, 0.04))
+        writer.write(frame.picture.bgr(), frame, [frame_line(frame, NONE, 0.04)])
 
 
 def mend(folder):
@@ -141,7 +141,7 @@ def test_a_clock_that_is_put_back_a_little_makes_no_new_pair(tmp_path, clock):
     with SegmentsSink(None, split=10).open(tmp_path, "gate", HEADER) as writer:
         for index, seconds in enumerate(times):
             frame = live(index, seconds)
-            writer.write(None, frame, line_of(frame, *NONE))
+            writer.write(None, frame, [frame_line(frame, NONE)])
     assert [indexes_of(path) for path in writer.paths] == [[0], [1, 2, 3, 4]]
 
 
@@ -149,7 +149,7 @@ def test_a_clock_that_is_put_back_far_makes_one(tmp_path, clock):
     with SegmentsSink(None, split=10).open(tmp_path, "gate", HEADER) as writer:
         for index, seconds in enumerate([0, 3600, 3601, 1800, 1801]):
             frame = live(index, seconds)
-            writer.write(None, frame, line_of(frame, *NONE))
+            writer.write(None, frame, [frame_line(frame, NONE)])
     assert [indexes_of(path) for path in writer.paths] == [[0], [1, 2], [3, 4]]
 
 
@@ -199,7 +199,7 @@ def test_nothing_that_is_there_is_overwritten(tmp_path, clock):
 def test_events_only(tmp_path, clock):
     with SegmentsSink(None).open(tmp_path, "gate", HEADER) as writer:
         for frame in map(live, range(3)):
-            writer.write(None, frame, None if frame.index == 1 else line_of(frame, *NONE))
+            writer.write(None, frame, [] if frame.index == 1 else [frame_line(frame, NONE)])
     assert names(tmp_path) == ["gate-20261123T064458Z.jsonl"]
     assert indexes_of(writer.paths[0]) == [0, 2]
 
@@ -292,7 +292,7 @@ def part(tmp_path):
     return part
 
 
-def test_a_part_that_ends_inside_a_fragment_is_mended_up_to_it(part):
+def test_a_part_that_ends_inside_a_fragment_is_finished_up_to_it(part):
     before = playable(part)
     os.truncate(part, part.stat().st_size - 10)
     [video] = mend(part.parent)
@@ -301,7 +301,7 @@ def test_a_part_that_ends_inside_a_fragment_is_mended_up_to_it(part):
     assert seconds == before[: len(seconds)]
 
 
-def test_only_the_streams_own_parts_are_mended(part):
+def test_only_the_streams_own_parts_are_finished(part):
     folder = part.parent
     for name in ("gate-20261123T064500Z-extra.mp4.part", "gate2-20261123T064500Z.mp4.part", "gate.mp4.part"):
         (folder / name).write_bytes(part.read_bytes())
@@ -318,7 +318,7 @@ def test_an_empty_part_is_removed_and_one_that_is_no_video_is_kept(tmp_path, cap
     assert rubbish.stat().st_size == 5000
     [record] = caplog.records
     assert record.getMessage().endswith(
-        "gate-20261123T064501Z.mp4 and is left as it is: there is no whole fragment of a video in it"
+        "gate-20261123T064501Z.mp4 and is left as it is: it has no complete fragment of a video"
     )
 
 
@@ -335,7 +335,7 @@ def test_no_room_to_mend_a_part_leaves_it_as_it_is(part, small_disk, caplog):
 def noise(index):
     frame = live(index)
     pixels = np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    return pixels, frame, line_of(frame, *NONE)
+    return pixels, frame, [frame_line(frame, NONE)]
 
 
 def test_a_full_disk_keeps_what_was_written_and_is_said_once(small_disk, clock):
@@ -359,6 +359,19 @@ def test_a_full_disk_keeps_what_was_written_and_is_said_once(small_disk, clock):
     assert indexes_of(writer.paths[-1]) == list(range(start, start + 10))
     assert len(playable(writer.paths[-2])) == 10
     assert list(folder.glob("*.part*")) == []
+
+
+def test_a_frame_of_whose_lines_one_has_no_room_has_none(small_disk, clock):
+    """It counts as lost, and a line that was left of it would count as well."""
+    folder = small_disk("64k")
+    with SegmentsSink(None).open(folder, "gate", HEADER) as writer:
+        frames = [live(index) for index in range(20)]
+        with pytest.raises(SinkError, match="disk full"):
+            for frame in frames:
+                writer.write(None, frame, [frame_line(frame, NONE), json.dumps({"note": "x" * 9000}).encode() + b"\n"])
+    [_, *lines] = [json.loads(line) for line in writer.paths[0].read_text().splitlines()]
+    assert [line.get("frame", "note") for line in lines] == [x for n in range(len(lines) // 2) for x in (n, "note")]
+    assert len(lines) > 4
 
 
 def test_no_room_even_for_a_header_leaves_no_empty_files(small_disk, clock):

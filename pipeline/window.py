@@ -1,4 +1,4 @@
-"""A stream's pulse: how many frames a second, and how old they are, over the last seconds."""
+"""A rolling window over a stream: how many frames per second, and how old they are, over the last seconds."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ WINDOW = 5.0  # seconds
 ROOM = 1024  # frames that are remembered: more than that in a window, and it is a shorter one
 
 
-class Pulse:
+class Window:
     """The newest frames of a stream, in constant memory. All times are `time.monotonic()`; one thread at a time.
 
     Args:
@@ -27,7 +27,7 @@ class Pulse:
         self._count += 1
 
     def fps(self, now: float) -> float:
-        """Frames a second within the window.
+        """Frames per second within the window.
 
         It is shorter, from the oldest known frame on, for a stream that has just begun or is too fast for the room.
         """

@@ -1,9 +1,9 @@
-"""Detect in arrays that come from anywhere: here OpenCV reads them, and a region of interest is cut out.
+"""Detect in arrays from any source: here OpenCV reads them, and a region of interest is cut out.
 
-    python examples/frames_from_numpy.py clip.mp4
+    python examples/detect_iterator.py clip.mp4
 
-`watchline.detect` takes any iterable of pictures (height, width, 3) uint8 BGR, or of pairs (picture, seconds). It is
-read in a thread of its own, a few frames ahead.
+`watchline.detect` takes any iterable of pictures (height, width, 3) uint8 BGR, or of pairs (picture, seconds). A
+thread of its own reads it, a few frames ahead.
 """
 
 import sys
@@ -16,12 +16,12 @@ import watchline
 
 
 def lower_part(path: str) -> Iterator[tuple[np.ndarray, float]]:
-    """Each picture without its upper quarter, where there is only sky, and its time in seconds."""
+    """Each picture without its upper quarter, which shows only sky, and its time in seconds."""
     capture = cv2.VideoCapture(path)
     while (read := capture.read())[0]:
         yield read[1][len(read[1]) // 4 :], capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
 
 for frame, detections in watchline.detect(lower_part(sys.argv[1])):
-    sure = detections[detections.scores > 0.5]
+    sure = detections[detections.confidence > 0.5]
     print(f"{frame.seconds:.2f} s: {len(sure)} of {len(detections)} are sure: {', '.join(sure.names)}")

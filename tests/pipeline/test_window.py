@@ -1,18 +1,18 @@
-"""The pulse: frames a second and latencies over the last seconds."""
+"""The rolling window: frames per second and latencies over the last seconds."""
 
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from watchline.pipeline.pulse import Pulse
+from watchline.pipeline.window import Window
 
 
-def beating(rate: float, seconds: float, start: float = 1000.0, **settings: float) -> Pulse:
-    pulse = Pulse(**settings)
+def beating(rate: float, seconds: float, start: float = 1000.0, **settings: float) -> Window:
+    window_ = Window(**settings)
     for index in range(round(rate * seconds)):
-        pulse.beat(start + index / rate, 0.04)
-    return pulse
+        window_.beat(start + index / rate, 0.04)
+    return window_
 
 
 @pytest.mark.parametrize(
@@ -33,33 +33,33 @@ def test_frames_a_second(rate: float, seconds: float, now: float, expected: floa
 
 
 def test_a_stream_that_comes_back_is_counted_anew() -> None:
-    pulse = beating(25, 10)
+    window_ = beating(25, 10)
     for index in range(25):
-        pulse.beat(1100 + index / 25, 0.04)
-    assert pulse.fps(1101) == 25 / 5
+        window_.beat(1100 + index / 25, 0.04)
+    assert window_.fps(1101) == 25 / 5
     for index in range(25, 126):
-        pulse.beat(1100 + index / 25, 0.04)
-    assert pulse.fps(1105.02) == 25
+        window_.beat(1100 + index / 25, 0.04)
+    assert window_.fps(1105.02) == 25
 
 
 @pytest.mark.parametrize("q", [50, 95])
 def test_latencies_are_those_of_the_window(q: float) -> None:
     latencies = np.random.default_rng(7).gamma(4, 0.01, 300)
-    pulse = Pulse(window=2)
+    window_ = Window(window=2)
     for index, latency in enumerate(latencies):
-        pulse.beat(index / 100, float(latency))
+        window_.beat(index / 100, float(latency))
     now = 2.99
     recent = latencies[np.arange(300) / 100 > now - 2]
-    assert pulse.latency_ms(q, now) == pytest.approx(np.percentile(recent, q) * 1000)
-    assert pulse.latency_ms(q, 100) == 0
+    assert window_.latency_ms(q, now) == pytest.approx(np.percentile(recent, q) * 1000)
+    assert window_.latency_ms(q, 100) == 0
 
 
 def test_memory_does_not_grow() -> None:
-    pulse = beating(100, 20)
+    window_ = beating(100, 20)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for index in range(20_000):
-        pulse.beat(2000 + index / 100, 0.04)
+        window_.beat(2000 + index / 100, 0.04)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 2000

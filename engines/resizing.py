@@ -1,0 +1,7 @@
+"""How pictures become the input of a model: the values in its metadata. `ops/letterbox.py` implements them."""
+
+RESIZES = ("letterbox", "letterbox-center", "stretch")
+"""Keep the aspect ratio, with the picture at the top left or in the middle; or stretch it to fill the input."""
+
+PAD = (114, 114, 114)
+"""BGR of the letterbox's padding if the metadata has none. YOLO networks are trained with it."""

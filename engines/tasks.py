@@ -1,0 +1,111 @@
+"""The tasks of models, one entry each: inputs and outputs by name, and which numbers are valid.
+
+A new task is an entry in TASKS. Model files are checked against it before they run, and their outputs afterwards.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GIVEN = frozenset("BHWC")
+"""Letters of shapes whose numbers the model does not choose; see Tensor."""
+
+SLACK = 1e-3  # how far a score may lie outside 0..1 by rounding
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or an output.
+
+    Attributes:
+        name: in the model file.
+        dtype: NumPy's.
+        shape: numbers or letters. B is the number of pictures, H and W are the pixels of the input, C is the number of
+            labels. Any other letter is a number that the model chooses, the same for all outputs.
+        about: meaning of the numbers, in words that follow shape and type.
+    """
+
+    name: str
+    dtype: type[np.generic]
+    shape: tuple[int | str, ...]
+    about: str = ""
+
+    def __str__(self) -> str:
+        """As messages describe it, e.g. "`images` (B, H, W, 3) uint8 BGR"."""
+        return f"`{self.name}` {shown(self.shape)} {np.dtype(self.dtype)} {self.about}".rstrip()
+
+    def with_sizes(self, sizes: Mapping[str, int]) -> tuple[int | str, ...]:
+        """The shape, with numbers in place of known letters."""
+        return tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in self.shape)
+
+
+def shown(shape: tuple[int | str, ...]) -> str:
+    """As messages write a shape, e.g. "(B, 416, 416, 3)"."""
+    return f"({', '.join(map(str, shape))})"
+
+
+IMAGES = Tensor("images", np.uint8, ("B", "H", "W", 3), "BGR")
+
+
+def _no_check(outputs: Outputs, labels: int) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What all models of a task have in common.
+
+    Attributes:
+        outputs: a model may have more outputs, which nobody reads.
+        inputs: the pictures first. The shape of the others is fixed, except for the number of pictures.
+        wrong: a function of the outputs and the number of labels. It returns what is wrong with the numbers, "" if
+            nothing is. It is called until a run gives any numbers, because later runs need not pay for the check.
+        labels: what the labels in the metadata are names of; "" if the task has no labels.
+    """
+
+    outputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...] = (IMAGES,)
+    wrong: Callable[[Outputs, int], str] = _no_check
+    labels: str = "classes"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(output.name for output in self.outputs)
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether the models output boxes and scores, as detectors do."""
+        return {"boxes", "scores"}.issubset(self.names)
+
+
+def _wrong_scores(outputs: Outputs, labels: int) -> str:
+    low, high = float(outputs["scores"].min()), float(outputs["scores"].max())
+    if -SLACK <= low and high <= 1 + SLACK:
+        return ""
+    return f"`scores` lie in {low:.3g}..{high:.3g}; expected 0..1, the sigmoid or softmax belongs inside the graph"
+
+
+def _wrong_classes(outputs: Outputs, labels: int) -> str:
+    most = int(outputs["classes"].max())
+    return f"`classes` goes up to {most}, but there are {labels} labels" if most >= labels else ""
+
+
+TASKS = {
+    "detect": Task(
+        outputs=(
+            Tensor("boxes", np.float32, ("B", "N", 4), "xyxy in pixels of the input, decoded inside the graph"),
+            Tensor("scores", np.float32, ("B", "N", "C"), "in 0..1, one for each label"),
+        ),
+        wrong=_wrong_scores,
+    ),
+    "segment": Task(
+        outputs=(Tensor("classes", np.uint8, ("B", "H", "W"), "with a label's number for each pixel"),),
+        wrong=_wrong_classes,
+    ),
+}

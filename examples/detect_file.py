@@ -1,0 +1,17 @@
+"""Detect in a video file: what is seen in each second.
+
+    python examples/detect_file.py clip.mp4
+
+Settings of the detector are keyword arguments; `watchline.Detector` lists them.
+"""
+
+import sys
+from collections import defaultdict
+
+import watchline
+
+seen = defaultdict[int, set[str]](set)
+for frame, detections in watchline.detect(sys.argv[1], conf=0.4):
+    seen[int(frame.seconds)].update(detections.names.tolist())
+for second, names in seen.items():
+    print(f"{second} s: {', '.join(sorted(names)) or 'nothing'}")

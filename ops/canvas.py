@@ -1,0 +1,252 @@
+"""Draws on a picture: boxes, masks, lines, texts and an info line, for the results of any stage.
+
+    canvas = Canvas(pixels)
+    canvas.detections(found)
+    canvas.polygon(zone, colour)
+    canvas.info(("gate", "3 in the zone"))
+    drawn = canvas.picture()
+
+The width of lines and the size of text follow the picture's size. Text stays inside the picture. A class has the same
+colour everywhere.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from watchline.ops import tabs
+from watchline.ops.boxes import clip
+from watchline.ops.colours import Colour, Colours, as_colour, chooser
+from watchline.ops.detections import Detections
+from watchline.ops.errors import DrawingError, WrongType
+from watchline.ops.tabs import WHITE, Image
+
+OPACITY = 0.4  # of masks
+FAR = 1e6  # largest coordinate in pixels; OpenCV takes integers of 32 bits
+
+
+class Canvas:
+    """Collects what is drawn on one picture; `picture` draws it on a copy.
+
+    In any order of the calls, masks are drawn first, then lines and outlines, then the info line, then texts, which
+    avoid the info line. Of two things of the same kind, the later one is on top.
+
+    Args:
+        pixels: (H, W, 3) uint8 BGR; they are not changed.
+        line_width: of boxes and lines in pixels; None follows the picture's size.
+        labels: whether class and score are written at each box. A text that does not fit into the picture is left out.
+
+    Attributes:
+        width, height: of the picture, in pixels.
+        line_width: of boxes and lines, in pixels.
+
+    Raises:
+        WrongType, DrawingError: `pixels` is not such a picture, or `line_width` is less than 1.
+    """
+
+    def __init__(self, pixels: Image, line_width: int | None = None, labels: bool = True) -> None:
+        if not isinstance(pixels, np.ndarray):
+            raise WrongType(
+                f"cannot draw on a {type(pixels).__name__}: expected an array, uint8 (height, width, 3), BGR, "
+                "such as frame.image"
+            )
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise DrawingError(f"cannot draw on {pixels.dtype} {pixels.shape}: expected uint8 (height, width, 3), BGR")
+        if line_width is not None and line_width < 1:
+            raise DrawingError(
+                f"line_width {line_width}: expected at least 1 pixel, or None to follow the picture's size"
+            )
+        self.height, self.width = pixels.shape[:2]
+        self.line_width = line_width or _line_width(self.width, self.height)
+        self._pixels = pixels
+        self._labels = labels
+        self._fills: list[Callable[[Image], None]] = []
+        self._lines: list[Callable[[Image], None]] = []
+        self._texts: list[tuple[Image, int, int]] = []
+        self._info: tuple[str, ...] = ()
+
+    def detections(self, found: Detections, *, texts: Sequence[str] | None = None, colours: Colours = None) -> None:
+        """Draw detections: boxes, masks if there are any, and labels (class, track if any, score). The best is on top.
+
+        Args:
+            found: in the picture's pixels; clipped to the picture.
+            texts: one per detection, instead of the labels.
+            colours: one for all, or by class name; None, and classes that are not named: the class's usual colour.
+
+        Raises:
+            DrawingError: the masks have another size than the picture, the number of texts is not that of the
+                detections, or a colour is not valid.
+        """
+        if texts is not None and len(texts) != len(found):
+            raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
+        chosen = chooser(colours)
+        if found.mask is not None:
+            for name, mask in zip(found.names[::-1].tolist(), found.mask[::-1], strict=True):
+                self.mask(mask, chosen(name))
+        rows, boxes = _visible(found.xyxy, self.width, self.height)
+        names = [found.labels[number] for number in found.class_id[rows].tolist()]
+        labels = _labels(found, rows, names) if texts is None else [texts[row] for row in rows]
+        for box, name, text in zip(boxes, names, labels, strict=True):
+            self._box(box, text, chosen(name))
+
+    def box(
+        self,
+        xyxy: ArrayLike,
+        name: str,
+        score: float | None = None,
+        *,
+        text: str | None = None,
+        colour: Colour | None = None,
+    ) -> None:
+        """Draw one box, with its line inside its edges and a label above it.
+
+        Args:
+            xyxy: left, top, right, bottom in pixels, half-open; clipped to the picture.
+            name: of its class, which decides the colour.
+            score: written after the name, if given.
+            text: the label instead of name and score; "" for none.
+            colour: replaces the class's colour.
+        """
+        edges = np.asarray(xyxy, np.float32)
+        if edges.shape != (4,):
+            raise DrawingError(f"a box of shape {edges.shape}: expected (4,), left, top, right, bottom")
+        for box in _visible(edges[None], self.width, self.height)[1]:
+            label = name if score is None else f"{name} {score:.2f}"
+            self._box(box, label if text is None else text, chooser(colour)(name))
+
+    def mask(self, mask: NDArray[np.bool_], colour: Colour = WHITE) -> None:
+        """Tint the pixels of a mask (H, W) bool.
+
+        Raises:
+            DrawingError: the mask does not have the picture's size.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != (self.height, self.width):
+            raise DrawingError(
+                f"a mask is {mask.dtype} {mask.shape}: expected bool {(self.height, self.width)}, as the picture"
+            )
+        rows = np.flatnonzero(mask.any(axis=1))
+        if not len(rows):
+            return
+        columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+        region = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        bits = np.ascontiguousarray(mask[region]).view(np.uint8)
+        self._fills.append(partial(_tint, region=region, bits=bits, colour=as_colour(colour)))
+
+    def polygon(self, points: ArrayLike, colour: Colour = WHITE) -> None:
+        """Draw the outline of a zone. Args: points (N, 2), N >= 3, x and y in pixels, maybe outside the picture."""
+        self._path(points, 3, True, colour)
+
+    def line(self, a: ArrayLike, b: ArrayLike, colour: Colour = WHITE) -> None:
+        """Draw a straight line. Args: its ends a and b, x and y in pixels; they may be outside the picture."""
+        self._path((a, b), 2, False, colour)
+
+    def text(self, at: ArrayLike, text: str, colour: Colour = WHITE) -> None:
+        """Draw a text on a coloured bar, always inside the picture.
+
+        Args:
+            at: x and y in pixels of its lower left corner, or of its upper left corner if there is no room above.
+            text: is shortened if the picture is too narrow.
+        """
+        [(x, y)] = _points((at,), 1).tolist()
+        self._write(text, min(max(x, 0), self.width), min(max(y, 0), self.height), as_colour(colour))
+
+    def info(self, parts: Sequence[str]) -> None:
+        """Add parts to the line in the top left corner. If not all fit, the first ones are left out."""
+        self._info += tuple(parts)
+
+    def picture(self) -> Image:
+        """(H, W, 3) uint8 BGR: a copy with everything drawn on it, or the given pixels if there is nothing to draw."""
+        line = tabs.line_that_fits(self._info, self.width, self.height)
+        if not (self._fills or self._lines or self._texts or line):
+            return self._pixels
+        picture = self._pixels.copy()
+        for mark in (*self._fills, *self._lines):
+            mark(picture)
+        taken = tabs.write_corner(picture, line) if line else (0, 0)
+        for tab, x, y in self._texts:
+            tabs.put(picture, tab, x, y, taken)
+        return picture
+
+    def _box(self, box: list[int], label: str, colour: Colour) -> None:
+        stripe = _stripe(colour, self.width)
+        self._lines.append(partial(_outline, box=box, stripe=stripe, thickness=self.line_width))
+        if self._labels and label:
+            self._write(label, box[0], box[1], colour)
+
+    def _write(self, text: str, x: int, y: int, colour: Colour) -> None:
+        tab = tabs.tab(text, colour, tabs.text_size(self.width, self.height), self.width)
+        if tab is not None:
+            self._texts.append((tab, x, y))
+
+    def _path(self, points: ArrayLike | tuple[ArrayLike, ...], least: int, closed: bool, colour: Colour) -> None:
+        corners, colour = _points(points, least), as_colour(colour)
+        self._lines.append(partial(_stroke, corners=corners, closed=closed, colour=colour, thickness=self.line_width))
+
+
+def _labels(found: Detections, rows: NDArray[np.intp], names: list[str]) -> list[str]:
+    """Class, track if there is one, and score of some rows: "person #7 0.91"."""
+    if found.tracker_id is not None:
+        tracks = found.tracker_id[rows].tolist()
+        names = [f"{name} #{track}" for name, track in zip(names, tracks, strict=True)]
+    return [f"{name} {score:.2f}" for name, score in zip(names, found.confidence[rows].tolist(), strict=True)]
+
+
+def _line_width(width: int, height: int) -> int:
+    """2 pixels up to 720p, 3 at 1080p, 4 at 4K. Only thumbnails have 1, because video codecs bleach such thin lines."""
+    return round(1.2 + tabs.scale(width, height) / 900)
+
+
+def _visible(boxes: NDArray[np.float32], width: int, height: int) -> tuple[NDArray[np.intp], list[list[int]]]:
+    """Indices of the boxes that cover a pixel of the picture, the last (worst) first, and these boxes as integers."""
+    edges = np.rint(clip(boxes, width, height))
+    rows = np.flatnonzero((edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1]))[::-1]
+    return rows, edges[rows].astype(np.int64).tolist()
+
+
+def _points(points: ArrayLike | tuple[ArrayLike, ...], least: int) -> NDArray[np.int32]:
+    """Points (N, 2) rounded to integers, for OpenCV."""
+    try:
+        given = np.asarray(points, np.float64)
+        fits = given.ndim == 2 and given.shape[1] == 2 and len(given) >= least and np.abs(given).max() < FAR
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise DrawingError(f"points {points!r}: expected {least} or more pairs of x and y, in pixels")
+    return np.rint(given).astype(np.int32)
+
+
+def _stroke(picture: Image, corners: NDArray[np.int32], closed: bool, colour: Colour, thickness: int) -> None:
+    cv2.polylines(picture, [corners], closed, colour, thickness, cv2.LINE_AA)
+
+
+def _outline(picture: Image, box: list[int], stripe: NDArray[np.uint8], thickness: int) -> None:
+    """A frame just inside the box. Copying rows of bytes is faster, and sharper, than a thick line of OpenCV."""
+    x1, y1, x2, y2 = box
+    flat = picture.reshape(len(picture), -1)  # (H, W * 3)
+    left, right, top = 3 * x1, 3 * x2, stripe[: 3 * (x2 - x1)]
+    side = top[: 3 * thickness]
+    flat[y1 : min(y1 + thickness, y2), left:right] = top
+    flat[max(y2 - thickness, y1) : y2, left:right] = top
+    flat[y1:y2, left : left + len(side)] = side
+    flat[y1:y2, right - len(side) : right] = side
+
+
+@lru_cache(maxsize=64)
+def _stripe(colour: Colour, width: int) -> NDArray[np.uint8]:
+    """A row of `width` pixels in a colour, as bytes (3 * width,)."""
+    return np.tile(np.array(colour, np.uint8), width)
+
+
+def _tint(picture: Image, region: tuple[slice, slice], bits: NDArray[np.uint8], colour: Colour) -> None:
+    """Blend a colour into the pixels of a mask in the box `region`: (1 - OPACITY) * pixel + OPACITY * colour.
+
+    Both products are rounded, so the sum is in integers: it is fast, and the same on every CPU.
+    """
+    pixels = picture[region]
+    paler = cv2.convertScaleAbs(pixels, alpha=1 - OPACITY)
+    more = np.array([*(round(channel * OPACITY) for channel in colour), 0], np.float64)  # a scalar of OpenCV has four
+    cv2.copyTo(cv2.add(paler, more), bits, pixels)

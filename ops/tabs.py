@@ -1,0 +1,103 @@
+"""Text on a picture: its size, labels as small pictures, the line in the corner."""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.ops.colours import Colour, ink
+
+Image = NDArray[np.uint8]
+
+SMALLEST_TEXT = 12  # pixels from line to line; with fewer, letters merge
+FONT = cv2.FONT_HERSHEY_DUPLEX  # OpenCV 5 draws the TrueType font Rubik for it, OpenCV 4 strokes
+EM = 27  # pixels from line to line at FONT's scale 1
+WHITE = (255, 255, 255)
+
+
+def scale(width: int, height: int) -> float:
+    """The size of a picture: the side of a square with its area, so portrait and landscape are equal."""
+    return math.sqrt(width * height)
+
+
+def text_size(width: int, height: int) -> int:
+    """Pixels from line to line: 13 at 640 x 272, 14 at 480p, 18 at 720p, 25 at 1080p: it grows slower than the side."""
+    return max(SMALLEST_TEXT, round(5 + scale(width, height) * 0.0138))
+
+
+@lru_cache(maxsize=512)
+def tab(text: str, fill: Colour, size: int, room: int) -> Image | None:
+    """A label as a picture (h, w, 3), shortened to `room` pixels; None if no letter fits. Cached, as labels repeat."""
+    while _bar_width(text, size) > room:
+        if len(text) <= 4:
+            return None
+        text = text.removesuffix("...")[:-1] + "..."
+    bar = np.full((_bar_height(size), _bar_width(text, size), 3), fill, np.uint8)
+    return _written(bar, text, size, ink(fill))
+
+
+def put(picture: Image, tab: Image, x: int, y: int, taken: tuple[int, int]) -> None:
+    """Copy a label above the point (x, y), or below it if there is no room above. The label is always inside.
+
+    Args:
+        taken: width and height of another text in the top left corner. A label that would begin in it is put below.
+    """
+    if tab.shape[0] > picture.shape[0]:
+        return
+    height, width = tab.shape[:2]
+    left = min(x, picture.shape[1] - width)
+    top = y - height if y >= height else y
+    if left < taken[0] and top < taken[1]:
+        top = max(y, taken[1])
+    top = min(top, picture.shape[0] - height)
+    picture[top : top + height, left : left + width] = tab
+
+
+def line_that_fits(parts: Sequence[str], width: int, height: int) -> str:
+    """The largest number of parts, counted from the last, that fit into one line of a picture; "" if none fits."""
+    size = text_size(width, height)
+    if _bar_height(size) > height:
+        return ""
+    lines = ("   ".join(parts[first:]) for first in range(len(parts)))
+    return next((line for line in lines if _bar_width(line, size) <= width), "")
+
+
+def write_corner(picture: Image, line: str) -> tuple[int, int]:
+    """Write in white on the darkened top left corner. Returns the width and height of the text."""
+    size = text_size(picture.shape[1], picture.shape[0])
+    width, height = _bar_width(line, size), _bar_height(size)
+    darker = np.asarray(cv2.convertScaleAbs(picture[:height, :width], alpha=0.3), np.uint8)
+    picture[:height, :width] = _written(darker, line, size, WHITE)
+    return width, height
+
+
+def _bar_width(text: str, size: int) -> int:
+    (width, _), _ = cv2.getTextSize(_printable(text), FONT, size / EM, _stroke(size))
+    return int(width) + 2 * _margin(size)
+
+
+def _bar_height(size: int) -> int:
+    return round(size * 1.4)
+
+
+def _margin(size: int) -> int:
+    return size // 3
+
+
+def _stroke(size: int) -> int:
+    return max(1, round(size / 20))
+
+
+def _written(bar: Image, text: str, size: int, letters: Colour) -> Image:
+    """Write a line of text into the middle of the bar. Capitals are 0.7 of the size high."""
+    left_below = (_margin(size), round(len(bar) / 2 + size * 0.35))
+    cv2.putText(bar, _printable(text), left_below, FONT, size / EM, letters, _stroke(size), cv2.LINE_AA)
+    return bar
+
+
+def _printable(text: str) -> str:
+    """The text without line breaks and lone surrogates (in file names), because OpenCV crashes on these."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

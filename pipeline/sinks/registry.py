@@ -1,0 +1,10 @@
+"""The sinks that a config names by `[sinks.NAME]`; one of your own says `use = "module:Class"`. (The files of each
+stream are always written where the config says `out`.)
+"""
+
+from collections.abc import Mapping
+
+from watchline.pipeline.sinks.jsonl import Jsonl
+from watchline.pipeline.sinks.sink import Sink
+
+SINKS: Mapping[str, type[Sink]] = {"jsonl": Jsonl}

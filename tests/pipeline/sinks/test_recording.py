@@ -1,0 +1,46 @@
+"""What is kept while a camera's recording cannot be written: little, and enough that no frame is unaccounted for."""
+
+import numpy as np
+import pytest
+from ledger_of import ledger_of
+
+from watchline import ArrayPicture, Dropped, Files, Frame, Item, Opening, Unwritten
+from watchline.pipeline.sinks import recording
+from watchline.streams.source import LIVE_TIME_BASE
+from watchline.streams.write.jsonl import dropped_line, frame_line
+
+LONG = recording.MOST_UNSAID + 5000  # frames; ten minutes of a camera
+HEADER = {"source": "gate", "stream": "gate", "version": "0", "model": {}, "config": {"every": 1}}
+
+
+def item(index):
+    picture = ArrayPicture(np.zeros((4, 4, 3), np.uint8))
+    return Item(Frame("gate", index, index * 3600, LIVE_TIME_BASE, picture, epoch=0, time=1_800_000_000 + index / 25))
+
+
+def test_a_long_row_of_frames_that_had_no_room_is_told_whole(small_disk, monkeypatch):
+    monkeypatch.setattr(recording, "AGAIN", 1e9)
+    disk = small_disk("256k")
+    with Files(disk / "out", None).open(Opening("gate", True, HEADER)) as writer:
+        (disk / "filler").write_bytes(bytes(2**16))
+        with pytest.raises(OSError, match="No space"):
+            (disk / "more").write_bytes(bytes(2**20))
+        told = written = 0
+        for index in range(LONG):
+            frame = item(index)
+            try:
+                writer.take(frame, [frame_line(frame.frame, {"detections": []})])
+                written += 1
+            except Unwritten:
+                lost = Dropped("gate", "unwritten", 1, 0)
+                writer.take(lost, [dropped_line("gate", "unwritten", 1, 0, lost.time)])
+                told += 1
+            if index == LONG - 10:
+                (disk / "filler").unlink()
+                (disk / "more").unlink()
+                writer._again = 0.0
+    [account] = ledger_of((disk / "out").glob("*.jsonl")).values()
+    assert (account.frames, account.dropped) == (written, {"unwritten": told})
+    assert told > recording.MOST_UNSAID
+    assert written >= 9
+    assert account.decoded == LONG

@@ -1,0 +1,130 @@
+"""Files that appear complete or not at all, and files that one at a time may use."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from watchline.files import locked, replacing, write_complete
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_there_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with replacing(path) as part:
+        assert part.parent == tmp_path
+        assert part.suffix == ".part"
+        part.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    write_complete(path, b"newer")
+    assert path.read_bytes() == b"newer"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_write_that_is_interrupted_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), replacing(path) as part:
+        part.write_bytes(b"ne")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("write", [lambda path: write_complete(path, b"x"), lambda path: write_nothing(path)])
+def test_what_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path, write: object) -> None:
+    (tmp_path / "a.bin").mkdir()
+    with pytest.raises(OSError, match=r"a\.bin"):
+        write(tmp_path / "a.bin")  # type: ignore[operator]
+    assert names(tmp_path) == ["a.bin"]
+
+
+def write_nothing(path: Path) -> None:
+    with replacing(path):
+        pass
+
+
+def test_threads_write_the_same_file_without_mixing(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+
+    def work(byte: bytes) -> None:
+        for _ in range(20):
+            write_complete(path, byte * 100_000)
+
+    threads = [threading.Thread(target=work, args=(byte,)) for byte in (b"a", b"b", b"c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(path.read_bytes())) == 1
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_threads_have_a_locked_file_in_turns(tmp_path: Path) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work(n: int) -> None:
+        for _ in range(20):
+            with locked(tmp_path / "a.lock"):
+                inside.append(n)
+                most.append(len(inside))
+                inside.remove(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 80
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from watchline.files import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["lets go", "is killed"])
+def test_another_process_is_waited_for_however_it_ends(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a.lock"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        end = other.stdin.close if how == "lets go" else other.kill
+        with locked(path, on_wait=end) as file:
+            file.write(b"mine")
+        assert path.read_bytes() == b"mine"
+
+
+def test_a_file_that_was_renamed_meanwhile_is_not_the_one_that_is_locked(tmp_path: Path) -> None:
+    path, final = tmp_path / "a.part", tmp_path / "a"
+    waiting = threading.Event()
+
+    def second() -> None:
+        with locked(path, on_wait=waiting.set) as file:
+            file.write(b"second")
+
+    with locked(path) as file:
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waiting.wait(10)
+        file.write(b"first")
+        file.flush()
+        path.rename(final)
+    thread.join(10)
+    assert (final.read_bytes(), path.read_bytes()) == (b"first", b"second")
