@@ -72,7 +72,7 @@ class Intake:
 
     def stop(self) -> None:
         """Read no further, of any source."""
-        if not self._control.halt.is_set():
+        if not self._halted:
             self._halted = time.monotonic()
         self._control.halt.set()
         for camera in list(self._control.cameras.values()):

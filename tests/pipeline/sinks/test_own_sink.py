@@ -83,7 +83,7 @@ def test_one_that_must_have_everything_ends_its_stream(folder: Path, command: st
 
 
 def test_the_report_names_it_where_it_is_slow(folder: Path) -> None:
-    (folder / "watchline.toml").write_text(USE + "slow = 0.1\n")
+    (folder / "watchline.toml").write_text(USE + "slow = 0.5\n")
     words = ["a.mp4", "--config", "watchline.toml", "--no-video", "--out", "out"]
     out = within(folder, "annotate", *words, *MODEL).out
     assert [line.split()[2] for line in out if line.startswith(("writer ", "mine "))] == ["5", "5"]
