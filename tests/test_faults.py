@@ -29,8 +29,8 @@ from watchline.pipeline.runner import Runner
 from watchline.streams.live.network import NetworkSource
 
 TIMEOUT = 2.0  # seconds of silence after which a stream is given up
-SOON = 1.0  # seconds beyond the back-off within which a stream is live again
-GAP = 0.5  # seconds that a good stream may be without a frame
+SOON = 3.0  # seconds beyond the back-off within which a stream is live again
+GAP = 1.0  # seconds that a good stream may be without a frame
 SMALL = ("--size", "320x180", "--fps", "15", "--gop", "8", "--kbps", "1500")
 AT, LASTS = 1.0, 3.0  # seconds, of a fault
 DAY = 8  # faulty cameras in a run

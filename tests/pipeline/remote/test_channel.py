@@ -120,15 +120,15 @@ def test_other_threads_and_descriptors_wake_it(ports):
     client.watch(end)
     threading.Timer(0.1, client.wake).start()
     started = time.monotonic()
-    assert client.receive(5) == ([], set())
+    assert client.receive(20) == ([], set())
     os.close(other)
-    assert client.receive(5) == ([], {end})
+    assert client.receive(20) == ([], {end})
+    assert time.monotonic() - started < 10
     client.unwatch(end)
     assert client.receive(0.01) == ([], set())
     os.close(end)
-    for _ in range(300_000):
+    for _ in range(100_000):  # more than a pipe holds
         client.wake()  # never waits, however often
-    assert time.monotonic() - started < 5
 
 
 def test_too_large_parts_and_headers_go_no_further(ports, monkeypatch):
