@@ -265,13 +265,13 @@ def _check(path: Path) -> None:
 def _open_container(path: Path) -> InputContainer:
     try:
         # "file:" keeps FFmpeg from reading a name with a colon as a protocol.
-        return av.open(f"file:{path}")
+        return av.open(f"file:{path}", metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as error:
         # FFmpeg refuses a fragmented MP4 whose last index is cut off, so it gets only the complete boxes.
         end = whole_boxes_end(path)
         if 0 < end < path.stat().st_size:
             with suppress(av.error.FFmpegError):
-                return av.open(f"subfile,,start,0,end,{end},,:{path}")
+                return av.open(f"subfile,,start,0,end,{end},,:{path}", metadata_errors="replace")
         raise SourceUnreadable(_why_not_opened(path, error)) from error
 
 

@@ -130,7 +130,9 @@ class NetworkSource:
         silence = self.read_timeout / 2 if is_rtsp else self.read_timeout * patience
         started = time.monotonic()
         try:
-            return av.open(address.url, options=options, timeout=(self.open_timeout, silence))
+            return av.open(
+                address.url, options=options, timeout=(self.open_timeout, silence), metadata_errors="replace"
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             late = time.monotonic() - started >= self.open_timeout
             failure = self._late() if late else self._explain(error, address, is_open=False)

@@ -63,8 +63,8 @@ def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
     """Write `path`, and close it before returning, because the index is written last."""
     notes: list[str] = []
     with ExitStack() as stack:
-        pictures = stack.enter_context(av.open(f"file:{video}", format="mp4"))
-        sound = stack.enter_context(av.open(f"file:{audio}")) if audio is not None else None
+        pictures = stack.enter_context(av.open(f"file:{video}", format="mp4", metadata_errors="replace"))
+        sound = stack.enter_context(av.open(f"file:{audio}", metadata_errors="replace")) if audio is not None else None
         streams = [pictures.streams.video[0], *(sound.streams.audio if sound is not None else ())]
         options = {
             "movflags": "faststart",

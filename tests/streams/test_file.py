@@ -140,6 +140,22 @@ def test_pixel_aspect_follows_the_rotation(tmp_path):
     assert read(write_clip(tmp_path / "b.mp4", 2, rotation=90, **settings))[1].about.pixel_aspect == Fraction(3, 4)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.flv"])
+def test_titles_in_another_encoding_than_utf_8_do_not_matter(tmp_path, name):
+    clip = tmp_path / name
+    with av.open(str(clip), "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        out.metadata["title"] = video.metadata["title"] = video.metadata["handler_name"] = "PLACEHOLDER"
+        out.mux(video.encode(av.VideoFrame.from_ndarray(picture(0), "bgr24")))
+        out.mux(video.encode())
+    data = clip.read_bytes()
+    assert b"PLACEHOLDER" in data
+    clip.write_bytes(data.replace(b"PLACEHOLDER", "Stra\xdfencaf\xe9".encode("latin-1")))
+    frames, _, error = read(clip)
+    assert (len(frames), error) == (1, None)
+
+
 # Bad input
 
 
