@@ -14,6 +14,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.sidedata import sidedata
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
@@ -32,6 +33,20 @@ KR_KB = {  # H.273 matrix code -> (Kr, Kb)
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
 }
+
+
+def _nameless(kind: type[sidedata.Type], number: int) -> sidedata.Type:
+    """A member for a number that PyAV's table of side data does not have.
+
+    The table lags FFmpeg's, and PyAV raises for all of a frame's side data if it does not know one of them: EXIF in
+    Motion JPEG, the views of spatial video.
+    """
+    member = object.__new__(kind)
+    member._name_, member._value_ = f"NUMBER_{number}", number  # type: ignore[assignment]
+    return member
+
+
+sidedata.Type._missing_ = classmethod(_nameless)  # type: ignore[assignment]
 
 
 class _Reformatters(threading.local):

@@ -4,9 +4,10 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import cv2
 import numpy as np
 import pytest
-from clips import decode, picture, write_clip, write_tone
+from clips import decode, picture, write_clip, write_photo, write_tone
 
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.file import FileSource
@@ -154,6 +155,24 @@ def test_titles_in_another_encoding_than_utf_8_do_not_matter(tmp_path, name):
     clip.write_bytes(data.replace(b"PLACEHOLDER", "Stra\xdfencaf\xe9".encode("latin-1")))
     frames, _, error = read(clip)
     assert (len(frames), error) == (1, None)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_motion_jpeg_with_exif_whose_kind_of_side_data_pyav_does_not_know(tmp_path, orientation):
+    photo = write_photo(tmp_path / "a.jpg", exif_orientation=orientation)
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("mjpeg", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(3):
+            packet = av.Packet(photo.read_bytes())
+            packet.stream, packet.pts, packet.dts, packet.time_base = video, index, index, Fraction(1, 10)
+            out.mux(packet)
+    frames, _, error = read(tmp_path / "a.mkv")
+    assert (len(frames), error) == (3, None)
+    if av.library_versions["libavcodec"] >= (62,):  # FFmpeg 8 is the first that makes a display matrix of EXIF
+        upright = cv2.imread(str(photo)).astype(int)
+        assert frames[2].picture.bgr().shape == upright.shape
+        assert abs(frames[2].picture.bgr() - upright).mean() < 5
 
 
 # Bad input
