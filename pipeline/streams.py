@@ -19,7 +19,7 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
-FOR_FILES = ("realtime", "loop")  # settings of a stream that a camera cannot have
+FOR_FILES = ("realtime", "loop", "track")  # settings of a stream that a camera cannot have
 
 
 @settings
@@ -43,12 +43,20 @@ class Stream:
     loop: bool = Field(
         default=False, description="begin such files anew at their end, for ever", json_schema_extra=flag()
     )
+    track: int | None = Field(
+        default=None,
+        ge=1,
+        description="video track of the files, from 1; by default the one marked as default, else the largest",
+        json_schema_extra=flag("N"),
+    )
 
     def __post_init__(self) -> None:
         if self.loop and not self.realtime:
             raise ValueError("loop needs realtime: only a file that plays at its own speed can begin anew")
         if self.realtime and is_live(self.source):
             raise ValueError("realtime is for files: a camera has its own speed")
+        if self.track and is_live(self.source):
+            raise ValueError("track is for files: a camera sends one video")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +81,18 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
     return Gathered(sources, problems)
 
 
-def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = False, loop: bool = False) -> Gathered:
+def typed(
+    words: Sequence[str],
+    transport: Transport = "tcp",
+    realtime: bool = False,
+    loop: bool = False,
+    track: int | None = None,
+) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
-        transport: of the addresses; realtime, loop: for the files; as the fields of Stream.
+        transport: of the addresses; realtime, loop, track: for the files; as the fields of Stream.
     """
     sources: list[Source | LiveSource] = []
     files = [word for word in words if not is_live(word)]
@@ -92,7 +106,7 @@ def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = F
             problems.append(str(problem))
     for source in found.sources:
         try:
-            sources.append(_played(source, realtime, loop))
+            sources.append(_played(source, realtime, loop, track))
         except ConfigError as problem:
             problems.append(str(problem))
     return Gathered(named_apart(sources), problems)
@@ -115,10 +129,12 @@ def find_source(name: str, settings: Stream) -> Source | LiveSource:
         raise SourceUnreadable(
             f"{settings.source} leads to {len(found.sources)} streams ({names}): give each a table of its own"
         )
-    return _played(replace(found.sources[0], stream=name), settings.realtime, settings.loop)
+    return _played(replace(found.sources[0], stream=name), settings.realtime, settings.loop, settings.track)
 
 
-def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool) -> Source | LiveSource:
+def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool, track: int | None) -> Source | LiveSource:
+    if track is not None and isinstance(source, FileSource):
+        source = replace(source, track=track)
     if not realtime:
         return source
     if not isinstance(source, FileSource):

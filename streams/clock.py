@@ -1,48 +1,115 @@
 """Presentation times from the container, corrected only where they are impossible."""
 
+import math
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Generic, Protocol, TypeVar
 
 # Seconds. Packets are in decoding order, so their times never decrease within a recording. If they decrease by more
 # than this, a new recording begins.
 JOINT = Fraction(1, 5)
+LONGEST_WAIT = 500  # packets that are held at a joint for a track that may have ended
 
 
-class Joints:
+class Timed(Protocol):
+    """A packet: its track, its times in units of the track, and where it is in the file, in bytes."""
+
+    @property
+    def stream_index(self) -> int: ...
+
+    @property
+    def dts(self) -> int | None: ...
+
+    @property
+    def duration(self) -> int | None: ...
+
+    @property
+    def pos(self) -> int | None: ...
+
+
+Packet = TypeVar("Packet", bound=Timed)
+
+
+class Joints(Generic[Packet]):
     """Finds the joints of concatenated recordings (`cat a.ts b.ts > c.ts`), where the packets' clock starts again.
+
+    At a joint, all tracks get the same shift, so sound and pictures stay together. The new recording begins where the
+    longest track of the old one ends. FFmpeg gives the last packets of a track after the first new ones of another, so
+    packets are held until all tracks have reached the joint.
 
     A single packet with a wrong time (a damaged header) is not a joint: the packet after it continues from the one
     before it.
-
-    Attributes:
-        shift: added to the times of packets from here on, so that the new recording follows the old one.
     """
 
-    def __init__(self, time_base: Fraction) -> None:
-        self.shift = 0
-        self._joint = JOINT / time_base
-        self._last: int | None = None
-        self._before: int | None = None
+    def __init__(self, time_bases: Mapping[int, Fraction]) -> None:
+        """Args: seconds per unit of each track's times, by the track's index."""
+        second = math.lcm(*(base.denominator for base in time_bases.values()))
+        # All times in here are in ticks, which are common to the tracks.
+        self._ticks = {index: base.numerator * second // base.denominator for index, base in time_bases.items()}
+        self._joint = int(JOINT * second)
+        self._shift = 0
+        self._last: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+        self._step: dict[int, int] = {}
+        self._held: list[tuple[Packet, bool]] = []  # with whether it is after the joint
+        self._begun: dict[int, int] = {}  # the first time after the joint, of tracks that have reached it
+        self._ended: dict[int, int] = {}  # where the old recording ended, of these tracks
+        self._place: int | None = None  # in the file, of the first packet after the joint
 
-    def see(self, dts: int | None, step: int) -> int:
-        """Args: a packet's decoding time and duration, in stream units. Returns: the `shift` of this packet."""
-        if dts is None:
-            return self.shift
-        dts += self.shift
-        if self._last is not None and dts < self._last - self._joint:
-            was_wrong = self._before is not None and 0 < dts - self._before < self._joint
-            if not was_wrong:
-                jump = self._last + max(1, step) - dts
-                self.shift += jump
-                dts += jump
-        self._before, self._last = self._last, dts
-        return self.shift
+    def see(self, packet: Packet) -> list[tuple[Packet, int]]:
+        """Args: the next packet of any track. Returns: packets that may go on, each with what to add to its times."""
+        index = packet.stream_index
+        if packet.dts is not None:
+            time = packet.dts * self._ticks[index] + self._shift
+            jumps = self._jumps(index, time)
+            if jumps and index in self._begun:  # the next joint
+                return [*self.rest(), *self.see(packet)]
+            if jumps and not self._begun:
+                self._place = packet.pos
+            if index not in self._begun and (jumps or (self._begun and self._is_after_joint(packet))):
+                self._ended[index] = self._last.get(index, time) + self._step.get(index, 0)
+                self._begun[index] = time
+            if index in self._last:
+                self._before[index] = self._last[index]
+            self._last[index], self._step[index] = time, max(1, packet.duration or 0) * self._ticks[index]
+        self._held.append((packet, index in self._begun))
+        is_waiting = self._begun and not self._begun.keys() >= self._last.keys()
+        return [] if is_waiting and len(self._held) < LONGEST_WAIT else self.rest()
+
+    def rest(self) -> list[tuple[Packet, int]]:
+        """The packets that are held. Call it after the last packet."""
+        jump = 0
+        if self._begun:
+            ends = (self._ended.get(index, last + self._step[index]) for index, last in self._last.items())
+            jump = max(ends) - min(self._begun.values())
+        for times in (self._last, self._before):
+            times.update({index: times[index] + jump for index in self._begun if index in times})
+        old, self._shift = self._shift, self._shift + jump
+        held, self._held, self._begun, self._ended = self._held, [], {}, {}
+        return [(packet, self._units(packet, self._shift if is_new else old)) for packet, is_new in held]
+
+    def _jumps(self, index: int, time: int) -> bool:
+        last, before = self._last.get(index), self._before.get(index)
+        if last is None or time >= last - self._joint:
+            return False
+        was_wrong = before is not None and 0 < time - before < self._joint
+        return not was_wrong
+
+    def _is_after_joint(self, packet: Packet) -> bool:
+        if packet.pos is None or self._place is None:
+            return packet.stream_index not in self._last
+        return packet.pos > self._place
+
+    def _units(self, packet: Packet, ticks: int) -> int:
+        unit = self._ticks[packet.stream_index]
+        return (ticks + unit // 2) // unit
 
 
 class Clock:
     """Gives every frame a time after that of the frame before it. Valid times stay unchanged.
 
     - A time that is missing is filled in: the last valid time plus the frames since then at the stream's rate. So is a
-      time that is not before the next frame's, if the next frame's time is after the last one.
+      time that is after the next frame's, if the next frame's time is after the last one.
     - A time that is not after the last one becomes the last one plus one unit. No frame is dropped because of its time.
 
     Attributes:
@@ -62,7 +129,7 @@ class Clock:
         """Args: the container's times of this frame and of the next, None if missing. Returns: this frame's time."""
         last = self._last
         slipped = (
-            pts is not None and following is not None and pts >= following and (last is not None and following > last)
+            pts is not None and following is not None and pts > following and (last is not None and following > last)
         )
         if pts is None or slipped:
             self._good = self._good + self._step if last is not None else Fraction(0)

@@ -6,21 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Stream
 from av.video.stream import VideoStream
 from pydantic import Field
 
 from watchline.settings import settings
-from watchline.streams.clock import Clock, Joints
+from watchline.streams.clock import Clock
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
 from watchline.streams.rational import fraction
 from watchline.streams.source import About
+from watchline.streams.tracks import choice, joints_of, sounds_of, video_of
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
 # After this many reading errors in a row, without a packet between them, nothing more can be read.
@@ -29,6 +31,7 @@ HOPELESS = 100
 DAMAGED_END = 1
 # FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
 NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
+NO_TIMESTAMPS = 0x80  # FFmpeg's flag of such formats
 GUESSED_RATE = Fraction(25)
 GUESSED_BASE = Fraction(1, 1000)
 
@@ -41,11 +44,14 @@ class FileSource:
         path: the file.
         stream: its name in every output; the file's stem if empty.
         threads: decode threads.
+        track: number of the video track, from 1; by default the one that moves, is marked as the default, and is the
+            largest.
     """
 
     path: Path
     stream: str = ""
     threads: int = Field(default=2, ge=1)
+    track: int | None = Field(default=None, ge=1)
 
     def __post_init__(self) -> None:
         if not self.stream:
@@ -57,7 +63,8 @@ class FileSource:
 
         Raises:
             SourceNotFound: there is no such file.
-            SourceUnreadable: it is a folder, empty, without read permission, not a video, or no frame can be decoded.
+            SourceUnreadable: it is a folder, empty, without read permission, not a video, has no such track, or no
+                frame can be decoded.
         """
         _check(self.path)
         try:
@@ -80,10 +87,14 @@ class FileReader:
         self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
-        self._video = _video_stream(source.path, container)
+        _refuse_texts(source.path, container)
+        self._video = video_of(source.path, container, source.track)
+        self._choice = "" if source.track else choice(container, self._video)
+        self._tracks: list[Stream] = [self._video, *sounds_of(container, self._video)]
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
         self._is_avi = container.format.name == "avi"
+        self._is_raw = bool(container.format.flags & NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
         self._failure: OSError | None = None
         self._missing = missing_bytes(source.path)
         self._decoded = self._decode()
@@ -97,12 +108,16 @@ class FileReader:
 
     @property
     def notes(self) -> list[str]:
-        """Problems so far, one line each: corrupt packets, corrected times."""
-        problems = (
-            (self.corrupt, "corrupt packets or frames"),
-            (self.corrected, "frame times that had to be corrected"),
+        """What to know of the file, and its problems so far, one line each."""
+        said = (
+            self._choice,
+            f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
+            if self._rate_is_guessed
+            else "",
+            f"{self.corrupt} corrupt packets or frames" if self.corrupt else "",
+            f"{self.corrected} frame times that had to be corrected" if self.corrected and not self._is_raw else "",
         )
-        return [f"{self.about.name}: {count} {what}" for count, what in problems if count]
+        return [f"{self.about.name}: {what}" for what in said if what]
 
     @property
     def corrected(self) -> int:
@@ -140,9 +155,11 @@ class FileReader:
     def _time(self, frame: av.VideoFrame) -> int | None:
         """The frame's time in the container, in stream units.
 
-        AVI has no presentation times, and the times that FFmpeg invents for its B-frames are not in order. For AVI, the
-        decoding times are used instead, starting at 0.
+        Raw streams have none. AVI has no presentation times, and the times that FFmpeg invents for its B-frames are not
+        in order. For AVI, the decoding times are used instead, starting at 0.
         """
+        if self._is_raw:
+            return None
         if not self._is_avi:
             return frame.pts
         return None if frame.dts is None else frame.dts - self._start
@@ -151,7 +168,11 @@ class FileReader:
         video = self._video
         first = DecodedPicture(frame, self._orientation(frame))
         time_base = fraction(video.time_base) or GUESSED_BASE
-        rate = fraction(video.average_rate) or fraction(video.guessed_rate)
+        if self._is_raw:  # FFmpeg says 25 for all of them; the decoder knows better, if the stream says it
+            rate = fraction(video.codec_context.framerate)
+        else:
+            rate = fraction(video.average_rate) or fraction(video.guessed_rate)
+        self._rate_is_guessed = self._is_raw and rate is None
         self._start = frame.dts or 0
         self._clock = Clock(time_base, rate or GUESSED_RATE)
         duration = self._declared_duration()
@@ -167,18 +188,18 @@ class FileReader:
             codec=video.codec.canonical_name,
             path=self._source.path,
             pixel_aspect=1 / aspect if first.turned else aspect,
+            track=self._source.track,
         )
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Frames from the decoder. A packet that it refuses is counted, and the next one is tried."""
-        joints = Joints(fraction(self._video.time_base) or GUESSED_BASE)
-        for packet in self._packets():
+        for packet, shift in self._packets():
             if packet is not None and packet.is_corrupt:
                 self.corrupt += 1
                 if self._missing:  # the file ends inside this packet
                     continue
-            if packet is not None and packet.pts is not None and joints.see(packet.dts, packet.duration or 0):
-                packet.pts += joints.shift
+            if packet is not None and packet.pts is not None:
+                packet.pts += shift
             try:
                 frames = self._video.decode(packet)
             except av.error.FFmpegError:
@@ -188,22 +209,34 @@ class FileReader:
                 self.corrupt += frame.is_corrupt
                 yield frame
 
-    def _packets(self) -> "Iterator[av.Packet[VideoStream] | None]":
-        """Packets of the video, then None, which makes the decoder output the frames that it still holds."""
+    def _packets(self) -> "Iterator[tuple[av.Packet[VideoStream] | None, int]]":
+        """Packets of the video, each with the shift of its times, then None, which makes the decoder output the frames
+        that it still holds.
+        """
+        joints = joints_of(self._tracks)
         errors = 0
         while errors < HOPELESS:
             try:
-                for packet in self._container.demux(self._video):
+                for packet in self._container.demux(self._tracks):
                     errors = 0
-                    yield packet
-                return
+                    if packet.size:
+                        yield from self._of_video(joints.see(packet))
+                break
             except OSError as error:
                 self._failure = error
                 break
             except av.error.FFmpegError:
                 errors += 1
                 self.corrupt += 1
-        yield None
+        yield from self._of_video(joints.rest())
+        yield None, 0
+
+    def _of_video(
+        self, packets: "list[tuple[av.Packet[Stream], int]]"
+    ) -> "Iterator[tuple[av.Packet[VideoStream], int]]":
+        for packet, shift in packets:
+            if packet.stream_index == self._video.index:
+                yield cast("av.Packet[VideoStream]", packet), shift
 
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, by the container; None if it does not say."""
@@ -225,22 +258,28 @@ class FileReader:
             ) from self._failure
         declared = self._declared_duration()
         start = (self._video.start_time or 0) * self.about.time_base
-        end = (self._clock.end or 0) * self.about.time_base - start
+        end = (self._clock.end or 0) * self.about.time_base
+        length = end - start
+        if is_fragmented(self._source.path) or self._container.format.name.startswith("matroska"):
+            # Their durations count from 0 or from the first frame, depending on who wrote them.
+            reached = max(end, length)
+        else:
+            reached = length
         if self._missing and is_fragmented(self._source.path):
             declared = None  # FFmpeg counts only the fragments in the file
         if self._missing:
             half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
-            all_there = declared and (0 < self._video.frames <= frames or end > declared - half_a_frame)
+            all_there = declared and (0 < self._video.frames <= frames or reached > declared - half_a_frame)
             short, reason = not all_there, f"{self._missing} bytes are missing"
         else:
             # AVI's times are packet counts, so packets that are lost in the middle look lost at the end.
             damaged = self.corrupt and not self._is_avi
-            short = bool(damaged and declared and end < declared - DAMAGED_END)
+            short = bool(damaged and declared and reached < declared - DAMAGED_END)
             reason = "what follows is damaged"
         if short:
             whole = f" of {float(declared):.1f}" if declared else ""
             raise SourceTruncated(
-                f"{self._source.path} ends after {float(end):.1f}{whole} s: {reason}; copy or download it again"
+                f"{self._source.path} ends after {float(length):.1f}{whole} s: {reason}; copy or download it again"
             )
 
 
@@ -283,14 +322,6 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     return f"{path} is not a video that can be read ({reason}); expected a file that a video player plays"
 
 
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """The video to decode: the container's first video stream that is not a cover picture."""
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+def _refuse_texts(path: Path, container: InputContainer) -> None:
     if container.format.name in NO_VIDEO_FORMATS:
         raise SourceUnreadable(f"{path} is a text file: expected a video")
-    if not videos:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceUnreadable(f"{path} has no video in it, only {kinds}: expected a video file")
-    if videos[0].codec_context is None:
-        raise SourceUnreadable(f"{path}: there is no decoder for its video; convert it to H.264")
-    return videos[0]

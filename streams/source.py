@@ -25,6 +25,7 @@ class About:
         codec: of the pictures, e.g. "h264", "jpeg".
         path: the local file whose audio a sink may copy, None if there is none.
         pixel_aspect: width of a pixel as shown, divided by its height.
+        track: number of the video track in that file, from 1, if a user chose it.
     """
 
     name: str
@@ -36,6 +37,7 @@ class About:
     codec: str | None = None
     path: Path | None = None
     pixel_aspect: Fraction = Fraction(1)
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from watchline.streams.frame import Image
 from watchline.streams.source import About
 from watchline.streams.wholeness import mp4_boxes
 from watchline.streams.write.paths import prepare, refused
-from watchline.streams.write.remux import remux, timescale
+from watchline.streams.write.remux import Sound, remux, timescale
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +115,7 @@ class Mp4Writer:
         self._about = about
         self._whole = False
         self._seconds = Fraction(0)
+        self._shift = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
         try:
@@ -138,6 +139,9 @@ class Mp4Writer:
             raise SinkError(f"{self._path} is closed after a failure; nothing more can be written to it")
         try:
             frame = av.VideoFrame.from_ndarray(self._yuv(pixels), "yuv420p")
+            if self._encoder is None and pts < 0:
+                self._begin_at_zero(pts * time_base)
+            pts += int(self._shift / time_base)
             frame.pts, frame.time_base = pts, time_base
             if self._encoder is None:
                 self._encoder = self._open_encoder(frame.width, frame.height, time_base)
@@ -147,6 +151,13 @@ class Mp4Writer:
             raise self._fail(error) from error
         self.frames += 1
         self._seconds = pts * time_base
+
+    def _begin_at_zero(self, seconds: Fraction) -> None:
+        """Players leave out what is before 0, so all times are moved, those of the audio too."""
+        self._shift = -seconds
+        self.notes.append(
+            f"{self._path.name} begins at 0 s, its source at {float(seconds):.3f} s: players leave out what is before 0"
+        )
 
     def end(self) -> None:
         """Say that the stream is complete. The audio is then copied to its end, not only to the last picture."""
@@ -179,7 +190,10 @@ class Mp4Writer:
     def _finish(self) -> None:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
         try:
-            self.notes += remux(self._part, self._path, self._about.path, until=None if self._whole else self._seconds)
+            until = None if self._whole else self._seconds
+            source = self._about.path
+            sound = Sound(source, self._about.track, until, self._shift) if source is not None else None
+            self.notes += remux(self._part, self._path, sound)
         except FAILURES as error:
             self._part.replace(self._path)
             self.notes.append(
@@ -266,7 +280,7 @@ def finish_part(path: Path) -> bool:
             end = _end_of_fragments(part)
             if end:
                 file.truncate(end)
-                remux(part, path, None, None)
+                remux(part, path, None)
             elif part.stat().st_size:
                 raise ValueError("it has no complete fragment of a video")
             else:

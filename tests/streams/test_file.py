@@ -107,6 +107,45 @@ def test_containers_without_good_times_count_by_rate(tmp_path, name, settings):
     assert [float(f.seconds) for f in frames] == pytest.approx([i / 25 for i in range(20)], abs=0.006)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("a.h264", {}),
+        ("a.hevc", {"codec": "libx265", "options": {"x265-params": "log-level=none"}}),
+        ("a.m2v", {"codec": "mpeg2video", "format": "mpeg2video"}),
+    ],
+)
+@pytest.mark.parametrize("rate", [50, Fraction(30000, 1001)])
+def test_a_raw_stream_plays_at_its_own_rate(tmp_path, name, settings, rate):
+    frames, reader, _ = read(write_clip(tmp_path / name, 30, rate=rate, **settings))
+    assert reader.about.rate == rate
+    assert [f.seconds for f in frames] == pytest.approx([i / float(rate) for i in range(30)], abs=1e-5)
+    assert reader.notes == []
+
+
+def test_a_raw_stream_that_does_not_say_its_rate(tmp_path):
+    options = {"x265-params": "log-level=none:vui-timing-info=0"}
+    frames, reader, _ = read(write_clip(tmp_path / "a.hevc", 5, rate=12, codec="libx265", options=options))
+    assert [f.seconds for f in frames] == pytest.approx([i / 25 for i in range(5)])
+    assert reader.notes == ["a.hevc: its rate is not in the file; 25 frames per second were assumed"]
+
+
+def test_a_time_that_comes_twice_moves_its_frame_only(tmp_path):
+    times = [0, 100, 700, 700, 1500, 1540, 1540, 1600, 2400]
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("mjpeg", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        photo = write_photo(tmp_path / "a.jpg").read_bytes()
+        for time in times:
+            packet = av.Packet(photo)
+            packet.stream, packet.pts, packet.dts, packet.time_base = video, time, time, MS
+            out.mux(packet)
+    frames, reader, error = read(tmp_path / "a.mkv")
+    assert error is None
+    assert [f.pts for f in frames] == [0, 100, 700, 701, 1500, 1540, 1541, 1600, 2400]
+    assert reader.corrected == 2
+
+
 def test_joined_recordings_go_on_after_one_another_with_their_own_sizes(tmp_path):
     first = write_clip(tmp_path / "a.ts", 30, (64, 48))
     second = write_clip(tmp_path / "b.ts", 30, (96, 64))
@@ -280,6 +319,37 @@ def rubbish_packets(path):
     start = data.index(b"mdat") + 4
     data[start : data.index(b"moov") - 4] = bytes(data.index(b"moov") - 4 - start)
     path.write_bytes(data)
+
+
+def late_fragments(path):
+    """A chunk of HLS or DASH: its times go on from those of the chunks before it."""
+    write_clip(path, 100, options={"g": "25"}, container={"movflags": "frag_keyframe+empty_moov"})
+    with av.open(str(path)) as container:
+        late = 8 * container.streams.video[0].time_base.denominator
+    data = bytearray(path.read_bytes())
+    for at in (at for at in range(len(data)) if data[at : at + 5] == b"tfdt\x01"):
+        begin = int.from_bytes(data[at + 8 : at + 16], "big")
+        data[at + 8 : at + 16] = (begin + late).to_bytes(8, "big")
+    path.write_bytes(data)
+
+
+def late_matroska(path):
+    """Its duration counts from 0, not from its first frame."""
+    write_clip(path, 100, pts=range(8000, 12000, 40), time_base=MS, options={"g": "25"})
+
+
+@pytest.mark.parametrize(("name", "make"), [("a.mp4", late_fragments), ("a.mkv", late_matroska)])
+def test_a_late_start_is_not_a_lack(tmp_path, name, make):
+    make(tmp_path / name)
+    with av.open(str(tmp_path / name)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data.replace(packets[50], packets[50][:9] + bytes(len(packets[50]) - 9)))
+    frames, reader, error = read(tmp_path / name)
+    assert frames[0].seconds == pytest.approx(8, abs=0.1)
+    assert frames[-1].seconds == pytest.approx(11.96, abs=0.1)
+    assert reader.corrupt > 0
+    assert error is None
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
-    sources, failed = _gather(options.inputs, settings)
+    sources, failed = _gather(options.inputs, settings, options.track)
     _check_single(options, out, sources)
     stopped = False
     if sources:
@@ -81,12 +81,12 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
         print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
-def _gather(inputs: list[str], settings: "Config") -> "tuple[list[Source], list[str]]":
+def _gather(inputs: list[str], settings: "Config", track: int | None) -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
 
-    gathered = typed(inputs) if inputs else named(settings.streams)
+    gathered = typed(inputs, track=track) if inputs else named(settings.streams)
     sources, problems = [], gathered.problems
     for source in gathered.sources:
         if is_live(source):

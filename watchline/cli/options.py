@@ -112,4 +112,13 @@ OPTIONS = (
         "realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras", 0
     ),
     Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever", 0),
+    Option(
+        "track",
+        "streams",
+        "track",
+        "whole",
+        "N",
+        "video track of the files, from 1; by default the one marked as default, else the largest",
+        1,
+    ),
 )
