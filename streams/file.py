@@ -20,6 +20,7 @@ from watchline.streams.clock import Clock
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
+from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.source import About
 from watchline.streams.tracks import choice, joints_of, sounds_of, video_of
@@ -188,6 +189,7 @@ class FileReader:
             codec=video.codec.canonical_name,
             path=self._source.path,
             pixel_aspect=1 / aspect if first.turned else aspect,
+            is_420=is_420(frame),
             track=self._source.track,
         )
 

@@ -26,6 +26,7 @@ from watchline.streams.frame import Frame
 from watchline.streams.live.backlog import Arrived, Backlog, Ended
 from watchline.streams.live.camera_clock import CameraClock
 from watchline.streams.live.h264 import FrameNumbers
+from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 
@@ -331,6 +332,7 @@ class CameraReader:
             rate=rate if self._connection.has_times else None,
             codec=self._codec.codec.canonical_name,
             pixel_aspect=1 / aspect if first.turned else aspect,
+            is_420=is_420(frame),
         )
 
 
