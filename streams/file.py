@@ -6,34 +6,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Stream
-from av.video.stream import VideoStream
 from pydantic import Field
 
 from watchline.settings import settings
 from watchline.streams.clock import Clock
-from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
+from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of, remarks
+from watchline.streams.decoder import Decoder
+from watchline.streams.deinterlace import Deinterlacer
+from watchline.streams.encryption import is_scrambled
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
 from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.source import About
-from watchline.streams.tracks import choice, joints_of, sounds_of, video_of
+from watchline.streams.tracks import choice, sounds_of, video_of
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
-# After this many reading errors in a row, without a packet between them, nothing more can be read.
-HOPELESS = 100
 # A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
 # FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
 NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
 NO_TIMESTAMPS = 0x80  # FFmpeg's flag of such formats
 GUESSED_RATE = Fraction(25)
+NO_RATE = f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
 GUESSED_BASE = Fraction(1, 1000)
 
 
@@ -80,45 +79,49 @@ class FileReader:
 
     Attributes:
         about: the stream, with the size of its first frame as shown.
-        corrupt: packets so far that could not be read or decoded, and frames that the decoder had to repair.
     """
 
     def __init__(self, source: FileSource, container: InputContainer) -> None:
-        self.corrupt = 0
         self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
         _refuse_texts(source.path, container)
         self._video = video_of(source.path, container, source.track)
         self._choice = "" if source.track else choice(container, self._video)
-        self._tracks: list[Stream] = [self._video, *sounds_of(container, self._video)]
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
         self._is_avi = container.format.name == "avi"
         self._is_raw = bool(container.format.flags & NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
-        self._failure: OSError | None = None
         self._missing = missing_bytes(source.path)
-        self._decoded = self._decode()
+        self._decoder = Decoder(container, self._video, sounds_of(container, self._video), bool(self._missing))
+        self._deinterlacer = Deinterlacer()
+        self._decoded = self._deinterlacer.whole(self._decoder.frames())
         self._first = next(self._decoded, None)
         if self._first is None:
-            raise SourceUnreadable(
-                f"{source.path}: no frame of its {self._video.codec.canonical_name} video can be decoded "
-                f"({self.corrupt} corrupt packets); play it to see whether it is damaged"
-            )
+            raise SourceUnreadable(f"{source.path}: {self._why_no_frame()}")
+        self._remarks = remarks(self._first)
         self.about = self._describe(self._first)
 
     @property
     def notes(self) -> list[str]:
         """What to know of the file, and its problems so far, one line each."""
+        counts = (
+            (self._deinterlacer.deinterlaced, "interlaced frames were deinterlaced"),
+            (self.corrupt, "corrupt packets or frames"),
+            (0 if self._is_raw else self.corrected, "frame times that had to be corrected"),
+        )
         said = (
             self._choice,
-            f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
-            if self._rate_is_guessed
-            else "",
-            f"{self.corrupt} corrupt packets or frames" if self.corrupt else "",
-            f"{self.corrected} frame times that had to be corrected" if self.corrected and not self._is_raw else "",
+            *self._remarks,
+            NO_RATE if self._rate_is_guessed else "",
+            *(f"{count} {what}" for count, what in counts if count),
         )
         return [f"{self.about.name}: {what}" for what in said if what]
+
+    @property
+    def corrupt(self) -> int:
+        """How many packets so far could not be read or decoded, and frames that FFmpeg had to repair."""
+        return self._decoder.corrupt
 
     @property
     def corrected(self) -> int:
@@ -193,53 +196,6 @@ class FileReader:
             track=self._source.track,
         )
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the decoder. A packet that it refuses is counted, and the next one is tried."""
-        for packet, shift in self._packets():
-            if packet is not None and packet.is_corrupt:
-                self.corrupt += 1
-                if self._missing:  # the file ends inside this packet
-                    continue
-            if packet is not None and packet.pts is not None:
-                packet.pts += shift
-            try:
-                frames = self._video.decode(packet)
-            except av.error.FFmpegError:
-                self.corrupt += 1
-                continue
-            for frame in frames:
-                self.corrupt += frame.is_corrupt
-                yield frame
-
-    def _packets(self) -> "Iterator[tuple[av.Packet[VideoStream] | None, int]]":
-        """Packets of the video, each with the shift of its times, then None, which makes the decoder output the frames
-        that it still holds.
-        """
-        joints = joints_of(self._tracks)
-        errors = 0
-        while errors < HOPELESS:
-            try:
-                for packet in self._container.demux(self._tracks):
-                    errors = 0
-                    if packet.size:
-                        yield from self._of_video(joints.see(packet))
-                break
-            except OSError as error:
-                self._failure = error
-                break
-            except av.error.FFmpegError:
-                errors += 1
-                self.corrupt += 1
-        yield from self._of_video(joints.rest())
-        yield None, 0
-
-    def _of_video(
-        self, packets: "list[tuple[av.Packet[Stream], int]]"
-    ) -> "Iterator[tuple[av.Packet[VideoStream], int]]":
-        for packet, shift in packets:
-            if packet.stream_index == self._video.index:
-                yield cast("av.Packet[VideoStream]", packet), shift
-
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, by the container; None if it does not say."""
         video = self._video
@@ -252,12 +208,22 @@ class FileReader:
             return Fraction(self._container.duration, 1_000_000)
         return None
 
+    def _why_no_frame(self) -> str:
+        if self._decoder.is_encrypted or is_scrambled(self._source.path):
+            return "its video is encrypted (DRM, pay television); only a copy without encryption can be read"
+        codec = self._video.codec.canonical_name
+        return (
+            f"no frame of its {codec} video can be decoded ({self.corrupt} corrupt packets); "
+            "play it to see whether it is damaged"
+        )
+
     def _check_end(self, frames: int) -> None:
-        """Raises SourceTruncated if frames are missing: bytes are missing, damaged, or cannot be read."""
-        if self._failure and not self._missing:
+        """Raises SourceTruncated if frames are missing: bytes are missing, damaged, encrypted, or cannot be read."""
+        failure = self._decoder.failure
+        if failure and not self._missing:
             raise SourceTruncated(
-                f"{self._source.path} cannot be read any further: {self._failure.strerror}; check the disk it is on"
-            ) from self._failure
+                f"{self._source.path} cannot be read any further: {failure.strerror}; check the disk it is on"
+            ) from failure
         declared = self._declared_duration()
         start = (self._video.start_time or 0) * self.about.time_base
         end = (self._clock.end or 0) * self.about.time_base
@@ -278,6 +244,8 @@ class FileReader:
             damaged = self.corrupt and not self._is_avi
             short = bool(damaged and declared and reached < declared - DAMAGED_END)
             reason = "what follows is damaged"
+        if self._decoder.is_encrypted:
+            short, reason = True, "what follows is encrypted"
         if short:
             whole = f" of {float(declared):.1f}" if declared else ""
             raise SourceTruncated(

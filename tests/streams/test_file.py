@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from clips import decode, picture, write_clip, write_photo, write_tone
 
+from watchline.streams import decoder
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.file import FileSource
 
@@ -214,6 +215,23 @@ def test_motion_jpeg_with_exif_whose_kind_of_side_data_pyav_does_not_know(tmp_pa
         assert abs(frames[2].picture.bgr() - upright).mean() < 5
 
 
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        pytest.param(
+            {"options": {"x264-params": "transfer=smpte2084"}}, "it is HDR (PQ) and is not tone-mapped", id="PQ"
+        ),
+        pytest.param({"options": {"x264-params": "transfer=arib-std-b67"}}, "it is HDR (HLG) and is not", id="HLG"),
+        pytest.param({"codec": "ffv1", "pix_fmt": "gray16le"}, "its pictures are grey with 16 bits", id="depth"),
+    ],
+)
+def test_what_is_lost_of_the_pictures_is_said(tmp_path, settings, note):
+    frames, reader, _ = read(write_clip(tmp_path / "a.mkv", 3, **settings))
+    assert len(frames) == 3
+    [said] = reader.notes
+    assert said.startswith(f"a.mkv: {note}")
+
+
 # Bad input
 
 
@@ -352,9 +370,40 @@ def test_a_late_start_is_not_a_lack(tmp_path, name, make):
     assert error is None
 
 
+KEY = "76a6c65c5ea762046bd749a2e632ccbb"
+CENC = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": KEY, "encryption_kid": KEY[::-1]}
+
+
+def encrypted(path):
+    write_clip(path, 20, container=CENC)
+
+
+def scrambled(path):
+    """A transport stream in which all payloads of the video are noise, and marked as scrambled."""
+    write_clip(path, 20, format="mpegts")
+    data, noise = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for at in range(0, len(data), 188):
+        if (data[at + 1] & 0x1F) << 8 | data[at + 2] == 0x100:
+            data[at + 3] |= 0x80
+            start = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+            data[start : at + 188] = noise.bytes(at + 188 - start)
+    path.write_bytes(data)
+
+
+def test_what_is_before_the_first_encrypted_packet_is_read(tmp_path, monkeypatch):
+    """No encoder at hand writes a clear beginning, so the packets of a clear file are taken for encrypted."""
+    clip = write_clip(tmp_path / "a.mp4", 50, options={"g": "25"})
+    monkeypatch.setattr(decoder, "is_encrypted", lambda packet: packet.dts * packet.time_base >= 1)
+    frames, _, error = read(clip)
+    assert len(frames) >= 25
+    assert "of 2.0 s: what follows is encrypted" in str(error)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        pytest.param(encrypted, SourceUnreadable, "its video is encrypted", id="encrypted"),
+        pytest.param(scrambled, SourceUnreadable, "its video is encrypted", id="scrambled"),
         pytest.param(lambda p: None, SourceNotFound, "there is no such file", id="missing"),
         pytest.param(lambda p: p.mkdir(), SourceUnreadable, "is a folder: expected a video file", id="folder"),
         pytest.param(lambda p: os.mkfifo(p), SourceUnreadable, "is neither a file nor a folder", id="pipe"),
