@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from watchline.errors import SettingsError
 from watchline.ops.detections import Detections
 from watchline.ops.draw import draw
 from watchline.pipeline.kinds.detections import DETECTIONS
@@ -139,5 +139,5 @@ def test_the_settings_are_checked_and_travel():
     stage = Annotator(line_width=4, workers=3)
     assert pickle.loads(pickle.dumps(stage)) == stage
     assert (stage.name, stage.workers) == ("annotator", 3)
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+    with pytest.raises(SettingsError, match="greater than or equal to 1"):
         Annotator(line_width=0)
