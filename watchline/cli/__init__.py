@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _write_any_name()
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
+    if not options.verbose:
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what matters of its errors is in ours
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
     try:
         code: int = options.run(options)
