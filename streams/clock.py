@@ -9,10 +9,11 @@ from typing import Generic, Protocol, TypeVar
 # than this, a new recording begins.
 JOINT = Fraction(1, 5)
 LONGEST_WAIT = 500  # packets that are held at a joint for a track that may have ended
+NEVER = 1 << 62
 
 
 class Timed(Protocol):
-    """A packet: its track, its times in units of the track, and where it is in the file, in bytes."""
+    """A packet: its track, and its times in units of the track."""
 
     @property
     def stream_index(self) -> int: ...
@@ -23,9 +24,6 @@ class Timed(Protocol):
     @property
     def duration(self) -> int | None: ...
 
-    @property
-    def pos(self) -> int | None: ...
-
 
 Packet = TypeVar("Packet", bound=Timed)
 
@@ -35,18 +33,25 @@ class Joints(Generic[Packet]):
 
     At a joint, all tracks get the same shift, so sound and pictures stay together. The new recording begins where the
     longest track of the old one ends. FFmpeg gives the last packets of a track after the first new ones of another, so
-    packets are held until all tracks have reached the joint.
+    packets are held until all tracks have reached the joint. A track has reached it where its clock jumps too, or where
+    its time is nearer to the new recording's begin than to its own last one.
+
+    A transport stream's clock has 33 bits. If the new recording's clock is behind the first one's, FFmpeg takes that
+    for an overflow, and the times jump ahead by a day.
 
     A single packet with a wrong time (a damaged header) is not a joint: the packet after it continues from the one
     before it.
     """
 
-    def __init__(self, time_bases: Mapping[int, Fraction]) -> None:
-        """Args: seconds per unit of each track's times, by the track's index."""
+    def __init__(self, time_bases: Mapping[int, Fraction], longest_gap: Fraction | None = None) -> None:
+        """Args: seconds per unit of each track's times, by the track's index; seconds by which a recording's times may
+        jump ahead, None for any.
+        """
         second = math.lcm(*(base.denominator for base in time_bases.values()))
         # All times in here are in ticks, which are common to the tracks.
         self._ticks = {index: base.numerator * second // base.denominator for index, base in time_bases.items()}
         self._joint = int(JOINT * second)
+        self._gap = int(longest_gap * second) if longest_gap else NEVER
         self._shift = 0
         self._last: dict[int, int] = {}
         self._before: dict[int, int] = {}
@@ -54,7 +59,6 @@ class Joints(Generic[Packet]):
         self._held: list[tuple[Packet, bool]] = []  # with whether it is after the joint
         self._begun: dict[int, int] = {}  # the first time after the joint, of tracks that have reached it
         self._ended: dict[int, int] = {}  # where the old recording ended, of these tracks
-        self._place: int | None = None  # in the file, of the first packet after the joint
 
     def see(self, packet: Packet) -> list[tuple[Packet, int]]:
         """Args: the next packet of any track. Returns: packets that may go on, each with what to add to its times."""
@@ -64,9 +68,7 @@ class Joints(Generic[Packet]):
             jumps = self._jumps(index, time)
             if jumps and index in self._begun:  # the next joint
                 return [*self.rest(), *self.see(packet)]
-            if jumps and not self._begun:
-                self._place = packet.pos
-            if index not in self._begun and (jumps or (self._begun and self._is_after_joint(packet))):
+            if index not in self._begun and (jumps or self._is_after_joint(index, time)):
                 self._ended[index] = self._last.get(index, time) + self._step.get(index, 0)
                 self._begun[index] = time
             if index in self._last:
@@ -90,15 +92,15 @@ class Joints(Generic[Packet]):
 
     def _jumps(self, index: int, time: int) -> bool:
         last, before = self._last.get(index), self._before.get(index)
-        if last is None or time >= last - self._joint:
+        if last is None or last - self._joint <= time <= last + self._gap:
             return False
         was_wrong = before is not None and 0 < time - before < self._joint
         return not was_wrong
 
-    def _is_after_joint(self, packet: Packet) -> bool:
-        if packet.pos is None or self._place is None:
-            return packet.stream_index not in self._last
-        return packet.pos > self._place
+    def _is_after_joint(self, index: int, time: int) -> bool:
+        """Whether a packet that does not jump has reached the joint of a track that jumped."""
+        last = self._last.get(index)
+        return any(last is None or abs(time - begin) < abs(time - last) for begin in self._begun.values())
 
     def _units(self, packet: Packet, ticks: int) -> int:
         unit = self._ticks[packet.stream_index]

@@ -22,6 +22,7 @@ class Decoder:
     Attributes:
         corrupt: packets so far that could not be read or decoded, and frames that FFmpeg had to repair.
         failure: why the file could not be read to its end, if the system said so.
+        is_joined: whether there was a joint of recordings so far, so that FFmpeg's duration is of no use.
         is_encrypted: whether it ended at an encrypted packet.
     """
 
@@ -29,7 +30,7 @@ class Decoder:
         """Args: the tracks whose times are shifted together; is_cut: whether the file ends too early."""
         self.corrupt = 0
         self.failure: OSError | None = None
-        self.is_encrypted = False
+        self.is_joined = self.is_encrypted = False
         self._container = container
         self._video = video
         self._tracks: list[Stream] = [video, *sounds]
@@ -45,6 +46,7 @@ class Decoder:
                 self.corrupt += 1
                 if self._is_cut:  # the file ends inside this packet
                     continue
+            self.is_joined = self.is_joined or shift != 0
             if packet.pts is not None:
                 packet.pts += shift
             yield from self._decoded(packet)

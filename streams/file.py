@@ -233,8 +233,8 @@ class FileReader:
             reached = max(end, length)
         else:
             reached = length
-        if self._missing and is_fragmented(self._source.path):
-            declared = None  # FFmpeg counts only the fragments in the file
+        if self._decoder.is_joined or (self._missing and is_fragmented(self._source.path)):
+            declared = None  # FFmpeg counts from the first time to the last, or only the fragments in the file
         if self._missing:
             half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
             all_there = declared and (0 < self._video.frames <= frames or reached > declared - half_a_frame)

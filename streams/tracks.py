@@ -16,6 +16,7 @@ from watchline.streams.errors import SourceUnreadable
 from watchline.streams.rational import fraction
 
 MILLISECOND = Fraction(1, 1000)  # the time base if the container has none
+HALF_A_TURN = Fraction(1 << 32, 90_000)  # seconds: of the clock of transport and program streams
 PREVIEW = Fraction(1, 10)  # of the longest video's duration: what is shorter is a preview
 
 
@@ -75,7 +76,9 @@ def sounds_of(container: InputContainer, video: Stream) -> list[AudioStream]:
 
 def joints_of(streams: Sequence[Stream]) -> "Joints[av.Packet[Stream]]":
     """Joints over these tracks of a file. All who read the file with the same tracks find the same joints."""
-    return Joints({stream.index: fraction(stream.time_base) or MILLISECOND for stream in streams})
+    is_mpeg = streams[0].container.format.name in ("mpegts", "mpeg")
+    time_bases = {stream.index: fraction(stream.time_base) or MILLISECOND for stream in streams}
+    return Joints(time_bases, HALF_A_TURN if is_mpeg else None)
 
 
 def _seconds(video: VideoStream) -> Fraction:

@@ -53,12 +53,11 @@ class Packet:
     dts: int | None
     stream_index: int = 0
     duration: int | None = 40
-    pos: int | None = None
 
 
-def shifted(packets, bases=None):
+def shifted(packets, bases=None, gap=None):
     """Times by track, in the order in which the packets come."""
-    joints = Joints(bases or {0: MS})
+    joints = Joints(bases or {0: MS}, gap)
     got = {}
     for packet, shift in [*(pair for p in packets for pair in joints.see(p)), *joints.rest()]:
         got.setdefault(packet.stream_index, []).append(None if packet.dts is None else packet.dts + shift)
@@ -80,14 +79,11 @@ def test_joined_recordings_follow_one_another(times, expected):
     assert shifted(map(Packet, times)) == {0: expected}
 
 
-def recording(frames, sounds, begin=0, pos=0):
-    """Pictures of 40 ms and blocks of sound of 20 ms (track 1, in half milliseconds), each 100 bytes after the last."""
+def recording(frames, sounds, begin=0):
+    """Pictures of 40 ms and blocks of sound of 20 ms (track 1, in half milliseconds)."""
     pictures = [(n * 40, Packet(begin + n * 40)) for n in range(frames)]
     blocks = [(n * 20, Packet(2 * begin + n * 40, 1, 40)) for n in range(sounds)]
-    packets = [packet for _, packet in sorted(pictures + blocks, key=lambda timed: timed[0])]
-    for number, packet in enumerate(packets):
-        packet.pos = pos + 100 * number
-    return packets
+    return [packet for _, packet in sorted(pictures + blocks, key=lambda timed: timed[0])]
 
 
 TWO = {0: MS, 1: MS / 2}
@@ -100,22 +96,28 @@ TWO = {0: MS, 1: MS / 2}
         pytest.param(25, 80, 1600, 0, id="the sound is longer"),
         pytest.param(50, 20, 2000, 0, id="the pictures are longer"),
         pytest.param(50, 20, 2000, 5700, id="the sound's clock does not go back"),
+        pytest.param(25, 50, 1000, 90_000_000, id="the clock seems to have turned over"),
     ],
 )
 @pytest.mark.parametrize("late", [0, 7], ids=["in order", "the last sounds come late"])
 def test_sound_and_pictures_get_one_shift_at_a_joint(frames, sounds, end, begin, late):
-    first, second = recording(frames, sounds, 5000), recording(frames, sounds, begin, pos=90_000)
+    first, second = recording(frames, sounds, 5000), recording(frames, sounds, begin)
     sound = [p for p in first if p.stream_index == 1][len(first) - frames - late :]
     early = [p for p in second if p.stream_index == 0][: late or 0]
     packets = [p for p in first if p not in sound] + early + sound + [p for p in second if p not in early]
-    got = shifted(packets, TWO)
+    got = shifted(packets, TWO, gap=43_200)
     start = 5000 + end
     assert got[0] == [*range(5000, 5000 + 40 * frames, 40), *range(start, start + 40 * frames, 40)]
     assert sorted(got[1]) == [*range(10_000, 10_000 + 40 * sounds, 40), *range(2 * start, 2 * start + 40 * sounds, 40)]
 
 
+def test_times_may_jump_ahead_by_days_where_no_clock_turns_over():
+    days = list(range(0, 10 * 86_400_000, 86_400_000))
+    assert shifted(map(Packet, days)) == {0: days}
+
+
 def test_a_track_that_has_ended_is_not_waited_for_for_ever():
-    packets = [*recording(25, 50), *recording(2000, 0, pos=90_000)]
+    packets = [*recording(25, 50), *recording(2000, 0)]
     assert shifted(packets, TWO)[0] == list(range(0, 2025 * 40, 40))
     joints = Joints(TWO)
     assert sum(len(joints.see(p)) for p in packets) == len(packets)

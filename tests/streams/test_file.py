@@ -159,6 +159,17 @@ def test_joined_recordings_go_on_after_one_another_with_their_own_sizes(tmp_path
     assert (reader.about.width, reader.about.height) == (64, 48)
 
 
+def test_a_recording_whose_clock_is_behind_the_first_ones_is_not_a_day_later(tmp_path):
+    """FFmpeg takes its times for an overflow of the clock's 33 bits."""
+    late = write_clip(tmp_path / "a.ts", 30, container={"output_ts_offset": "100"}).read_bytes()
+    early = write_clip(tmp_path / "b.ts", 30).read_bytes()
+    (tmp_path / "c.ts").write_bytes(late + early + late)
+    frames, _, error = read(tmp_path / "c.ts")
+    assert error is None
+    assert len(frames) == 90
+    assert np.diff([f.seconds for f in frames]) == pytest.approx([0.04] * 89, abs=1e-4)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 9999), (641, 273), (33, 21)])
 def test_any_size(tmp_path, size):
     clip = write_clip(tmp_path / "a.mkv", 2, size, codec="ffv1", pix_fmt="yuv444p", colorspace=6)
