@@ -53,6 +53,7 @@ class Joints(Generic[Packet]):
         self._joint = int(JOINT * second)
         self._gap = int(longest_gap * second) if longest_gap else NEVER
         self._shift = 0
+        self._units = dict.fromkeys(time_bases, 0)  # the same shift, in each track's units
         self._last: dict[int, int] = {}
         self._before: dict[int, int] = {}
         self._step: dict[int, int] = {}
@@ -68,43 +69,43 @@ class Joints(Generic[Packet]):
             jumps = self._jumps(index, time)
             if jumps and index in self._begun:  # the next joint
                 return [*self.rest(), *self.see(packet)]
-            if index not in self._begun and (jumps or self._is_after_joint(index, time)):
+            if index not in self._begun and (jumps or (self._begun and self._is_after_joint(index, time))):
                 self._ended[index] = self._last.get(index, time) + self._step.get(index, 0)
                 self._begun[index] = time
-            if index in self._last:
-                self._before[index] = self._last[index]
+            self._before[index] = self._last.get(index, NEVER)
             self._last[index], self._step[index] = time, max(1, packet.duration or 0) * self._ticks[index]
+        if not self._begun:
+            return [(packet, self._units[index])]
         self._held.append((packet, index in self._begun))
-        is_waiting = self._begun and not self._begun.keys() >= self._last.keys()
-        return [] if is_waiting and len(self._held) < LONGEST_WAIT else self.rest()
+        is_waiting = not self._begun.keys() >= self._last.keys() and len(self._held) < LONGEST_WAIT
+        return [] if is_waiting else self.rest()
 
     def rest(self) -> list[tuple[Packet, int]]:
         """The packets that are held. Call it after the last packet."""
-        jump = 0
-        if self._begun:
-            ends = (self._ended.get(index, last + self._step[index]) for index, last in self._last.items())
-            jump = max(ends) - min(self._begun.values())
-        for times in (self._last, self._before):
-            times.update({index: times[index] + jump for index in self._begun if index in times})
-        old, self._shift = self._shift, self._shift + jump
+        if not self._begun:
+            return []
+        ends = (self._ended.get(index, last + self._step[index]) for index, last in self._last.items())
+        jump = max(ends) - min(self._begun.values())
+        for index in self._begun:
+            self._last[index] += jump
+            self._before[index] += jump
+        self._shift += jump
+        old = self._units
+        self._units = {index: (self._shift + unit // 2) // unit for index, unit in self._ticks.items()}
         held, self._held, self._begun, self._ended = self._held, [], {}, {}
-        return [(packet, self._units(packet, self._shift if is_new else old)) for packet, is_new in held]
+        return [(packet, (self._units if is_new else old)[packet.stream_index]) for packet, is_new in held]
 
     def _jumps(self, index: int, time: int) -> bool:
-        last, before = self._last.get(index), self._before.get(index)
+        last = self._last.get(index)
         if last is None or last - self._joint <= time <= last + self._gap:
             return False
-        was_wrong = before is not None and 0 < time - before < self._joint
+        was_wrong = 0 < time - self._before[index] < self._joint
         return not was_wrong
 
     def _is_after_joint(self, index: int, time: int) -> bool:
         """Whether a packet that does not jump has reached the joint of a track that jumped."""
         last = self._last.get(index)
         return any(last is None or abs(time - begin) < abs(time - last) for begin in self._begun.values())
-
-    def _units(self, packet: Packet, ticks: int) -> int:
-        unit = self._ticks[packet.stream_index]
-        return (ticks + unit // 2) // unit
 
 
 class Clock:

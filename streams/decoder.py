@@ -64,14 +64,21 @@ class Decoder:
 
     def _packets(self) -> "Iterator[tuple[av.Packet[VideoStream], int]]":
         """Packets of the video, each with the shift of its times."""
-        joints = joints_of(self._tracks)
+        joints, index = joints_of(self._tracks), self._video.index
+        for packet in self._demuxed():
+            for through, shift in joints.rest() if packet is None else joints.see(packet):
+                if through.stream_index == index:
+                    yield cast("av.Packet[VideoStream]", through), shift
+
+    def _demuxed(self) -> "Iterator[av.Packet[Stream] | None]":
+        """Packets of all tracks, then None."""
         errors = 0
         while errors < HOPELESS:
             try:
                 for packet in self._container.demux(self._tracks):
                     errors = 0
                     if packet.size:
-                        yield from self._of_video(joints.see(packet))
+                        yield packet
                 break
             except OSError as error:
                 self.failure = error
@@ -79,11 +86,4 @@ class Decoder:
             except av.error.FFmpegError:
                 errors += 1
                 self.corrupt += 1
-        yield from self._of_video(joints.rest())
-
-    def _of_video(
-        self, packets: "list[tuple[av.Packet[Stream], int]]"
-    ) -> "Iterator[tuple[av.Packet[VideoStream], int]]":
-        for packet, shift in packets:
-            if packet.stream_index == self._video.index:
-                yield cast("av.Packet[VideoStream]", packet), shift
+        yield None
