@@ -180,6 +180,8 @@ class FileReader:
         self._start = frame.dts or 0
         self._clock = Clock(time_base, rate or GUESSED_RATE)
         duration = self._declared_duration()
+        if duration and self._may_count_from_0():
+            duration = max(Fraction(0), duration - (video.start_time or 0) * time_base)
         frames = video.frames or (round(duration * rate) if duration and rate else None)
         aspect = fraction(video.sample_aspect_ratio) or Fraction(1)
         return About(
@@ -208,6 +210,10 @@ class FileReader:
             return Fraction(self._container.duration, 1_000_000)
         return None
 
+    def _may_count_from_0(self) -> bool:
+        """Whether the container is one whose duration counts from 0 or from the first frame, as its writer liked."""
+        return self._container.format.name.startswith("matroska") or is_fragmented(self._source.path)
+
     def _why_no_frame(self) -> str:
         if self._decoder.is_encrypted or is_scrambled(self._source.path):
             return "its video is encrypted (DRM, pay television); only a copy without encryption can be read"
@@ -228,11 +234,7 @@ class FileReader:
         start = (self._video.start_time or 0) * self.about.time_base
         end = (self._clock.end or 0) * self.about.time_base
         length = end - start
-        if is_fragmented(self._source.path) or self._container.format.name.startswith("matroska"):
-            # Their durations count from 0 or from the first frame, depending on who wrote them.
-            reached = max(end, length)
-        else:
-            reached = length
+        reached = max(end, length) if self._may_count_from_0() else length
         if self._decoder.is_joined or (self._missing and is_fragmented(self._source.path)):
             declared = None  # FFmpeg counts from the first time to the last, or only the fragments in the file
         if self._missing:

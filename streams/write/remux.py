@@ -3,7 +3,7 @@
 import heapq
 import io
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from watchline.streams.encryption import is_encrypted
 from watchline.streams.rational import fraction
 from watchline.streams.tracks import MILLISECOND, joints_of, sounds_of, video_of
 
@@ -39,7 +40,7 @@ class Sound:
 
 
 class _Refused(Exception):
-    """MP4 cannot hold what is in an audio track, which shows at one of its packets. Args: its index."""
+    """An audio track has to be left out, which shows at one of its packets. Args: its index, and why."""
 
 
 def remux(video: Path, path: Path, sound: Sound | None) -> list[str]:
@@ -77,12 +78,12 @@ def timescale(*time_bases: Fraction | None) -> int:
 
 def _copied(video: Path, part: Path, sound: Sound | None) -> list[str]:
     """Write `part` with as much of the sound as MP4 can hold. Returns: notes."""
-    refused: set[int] = set()
+    refused: dict[int, str] = {}
     while True:
         try:
             return _copy(video, part, sound, refused)
         except _Refused as error:
-            refused.add(error.args[0])
+            refused.update([error.args])
         except (av.error.FFmpegError, ValueError) as error:
             if sound is None or isinstance(error, OSError):
                 raise
@@ -90,7 +91,7 @@ def _copied(video: Path, part: Path, sound: Sound | None) -> list[str]:
             return [*_copied(video, part, None), f"the audio of {sound.path.name} was left out: {why}"]
 
 
-def _copy(video: Path, path: Path, sound: Sound | None, refused: Collection[int]) -> list[str]:
+def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, str]) -> list[str]:
     """Write `path`, and close it before returning, because the index is written last."""
     notes: list[str] = []
     with ExitStack() as stack:
@@ -116,19 +117,20 @@ def _copy(video: Path, path: Path, sound: Sound | None, refused: Collection[int]
             except (av.error.FFmpegError, ValueError) as error:
                 if packet.stream is target or isinstance(error, OSError):
                     raise
-                raise _Refused(index) from error
+                raise _Refused(index, "MP4 cannot hold it") from error
     return notes
 
 
 def _targets(
-    tracks: list[AudioStream], out: OutputContainer, refused: Collection[int], notes: list[str]
+    tracks: list[AudioStream], out: OutputContainer, refused: Mapping[int, str], notes: list[str]
 ) -> dict[int, Stream]:
     """Add the audio tracks to `out`. Returns: index of the old stream -> new stream."""
     targets: dict[int, Stream] = {}
     for number, track in enumerate(tracks, 1):
         codec = track.codec.canonical_name if track.codec_context else "unknown"
-        if track.index in refused or not _can_hold(track, out):
-            notes.append(f"audio track {number} was left out: MP4 cannot hold {codec}")
+        why = refused.get(track.index) or ("" if _can_hold(track, out) else "MP4 cannot hold it")
+        if why:
+            notes.append(f"audio track {number} ({codec}) was left out: {why}")
             continue
         if codec.startswith(PCM):
             notes.append(f"audio track {number} is uncompressed ({codec}): many players cannot play that in an MP4")
@@ -187,6 +189,8 @@ def _timed(
         index, dts, pts = packet.stream_index, packet.dts, packet.pts
         if index not in targets or dts is None or pts is None or not packet.size:
             continue
+        if sound and is_encrypted(packet):
+            raise _Refused(index, "it is encrypted")
         base = fraction(packet.time_base) or MILLISECOND
         shift += round(sound.shift / base) if sound else 0
         dts, pts = dts + shift, pts + shift

@@ -17,6 +17,7 @@ from watchline.streams.errors import SinkError, SourceTruncated
 from watchline.streams.file import FileSource
 from watchline.streams.source import About
 from watchline.streams.write.mp4 import Mp4Sink, finish_part, part_of
+from watchline.streams.write.remux import Sound, remux
 
 MS = Fraction(1, 1000)
 RATE = Fraction(25)
@@ -214,7 +215,7 @@ def test_audio_ends_with_the_pictures_when_the_stream_was_cut_short(tmp_path):
 def test_audio_that_mp4_cannot_hold_is_left_out_and_named(tmp_path):
     source = write_clip(tmp_path / "a.mov", 10, audio="pcm_mulaw")
     mp4, seconds = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 was left out: MP4 cannot hold pcm_mulaw"]
+    assert mp4.notes == ["audio track 1 (pcm_mulaw) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").seconds == seconds
 
 
@@ -222,7 +223,7 @@ def test_a_track_that_mp4_cannot_hold_costs_that_track_only(tmp_path):
     source = write_tracks(tmp_path / "a.mkv", [((64, 48), 10, True)], [("vorbis", True), ("ac3", False)])
     source.write_bytes(source.read_bytes().replace(b"A_VORBIS", b"A_TRUEHD"))  # for which PyAV has no encoder
     mp4, _ = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 was left out: MP4 cannot hold truehd"]
+    assert mp4.notes == ["audio track 1 (truehd) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").audio == decode(source).audio[1:]
 
 
@@ -232,8 +233,18 @@ def test_a_track_whose_packets_mp4_cannot_hold_costs_that_track_only(tmp_path):
     rubbish = b"\xff" * len(first[0])  # which looks like ADTS and is not
     source.write_bytes(source.read_bytes().replace(first[0], rubbish))
     mp4, _ = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 was left out: MP4 cannot hold aac"]
+    assert mp4.notes == ["audio track 1 (aac) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").audio == [other]
+
+
+def test_encrypted_audio_is_left_out_and_named(tmp_path):
+    key = "76a6c65c5ea762046bd749a2e632ccbb"
+    secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    source = write_clip(tmp_path / "a.mp4", 10, audio="aac", container=secret)
+    pictures = write_clip(tmp_path / "pictures.mp4", 10)
+    notes = remux(pictures, tmp_path / "out.mp4", Sound(source))
+    assert notes == ["audio track 1 (aac) was left out: it is encrypted"]
+    assert decode(tmp_path / "out.mp4").audio == []
 
 
 def test_the_default_audio_track_stays_the_default(tmp_path):
@@ -320,6 +331,7 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
         from pathlib import Path
         from clips import picture
         from watchline.streams.write.mp4 import Mp4Sink, finish_part, part_of
+from watchline.streams.write.remux import Sound, remux
         from watchline.streams.source import About
         with Mp4Sink().open(Path(sys.argv[1]), About("a", 64, 48, Fraction(1, 25), Fraction(25))) as mp4:
             for index in range(250):
