@@ -109,7 +109,7 @@ def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, st
         target = out.add_stream_from_template(pictures.streams.video[0])
         sources = [_timed(((packet, 0) for packet in pictures.demux(list(pictures.streams.video))), {0: target}, None)]
         if source is not None and sound is not None:
-            targets = _targets(tracks, out, refused, notes)
+            targets, notes = _targets(tracks, out, refused)
             sources.append(_timed(_joined(source, sound), targets, sound))
         for _, index, packet in heapq.merge(*sources, key=lambda timed: timed[0]):
             try:
@@ -118,14 +118,15 @@ def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, st
                 if packet.stream is target or isinstance(error, OSError):
                     raise
                 raise _Refused(index, "MP4 cannot hold it") from error
-    return notes
+    return [f"{sound.path.name}: {note}" for note in notes] if sound else []
 
 
 def _targets(
-    tracks: list[AudioStream], out: OutputContainer, refused: Mapping[int, str], notes: list[str]
-) -> dict[int, Stream]:
-    """Add the audio tracks to `out`. Returns: index of the old stream -> new stream."""
+    tracks: list[AudioStream], out: OutputContainer, refused: Mapping[int, str]
+) -> tuple[dict[int, Stream], list[str]]:
+    """Add the audio tracks to `out`. Returns: index of the old stream -> new stream; notes."""
     targets: dict[int, Stream] = {}
+    notes = []
     for number, track in enumerate(tracks, 1):
         codec = track.codec.canonical_name if track.codec_context else "unknown"
         why = refused.get(track.index) or ("" if _can_hold(track, out) else "MP4 cannot hold it")
@@ -133,11 +134,11 @@ def _targets(
             notes.append(f"audio track {number} ({codec}) was left out: {why}")
             continue
         if codec.startswith(PCM):
-            notes.append(f"audio track {number} is uncompressed ({codec}): many players cannot play that in an MP4")
+            notes.append(f"audio track {number} ({codec}) is uncompressed: many players cannot play that in an MP4")
         target = targets[track.index] = _added(track, out)
         target.metadata.update(track.metadata)
         target.disposition = track.disposition
-    return targets
+    return targets, notes
 
 
 def _added(track: AudioStream, out: OutputContainer) -> AudioStream:

@@ -215,7 +215,7 @@ def test_audio_ends_with_the_pictures_when_the_stream_was_cut_short(tmp_path):
 def test_audio_that_mp4_cannot_hold_is_left_out_and_named(tmp_path):
     source = write_clip(tmp_path / "a.mov", 10, audio="pcm_mulaw")
     mp4, seconds = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 (pcm_mulaw) was left out: MP4 cannot hold it"]
+    assert mp4.notes == ["a.mov: audio track 1 (pcm_mulaw) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").seconds == seconds
 
 
@@ -223,7 +223,7 @@ def test_a_track_that_mp4_cannot_hold_costs_that_track_only(tmp_path):
     source = write_tracks(tmp_path / "a.mkv", [((64, 48), 10, True)], [("vorbis", True), ("ac3", False)])
     source.write_bytes(source.read_bytes().replace(b"A_VORBIS", b"A_TRUEHD"))  # for which PyAV has no encoder
     mp4, _ = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 (truehd) was left out: MP4 cannot hold it"]
+    assert mp4.notes == ["a.mkv: audio track 1 (truehd) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").audio == decode(source).audio[1:]
 
 
@@ -233,7 +233,7 @@ def test_a_track_whose_packets_mp4_cannot_hold_costs_that_track_only(tmp_path):
     rubbish = b"\xff" * len(first[0])  # which looks like ADTS and is not
     source.write_bytes(source.read_bytes().replace(first[0], rubbish))
     mp4, _ = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 (aac) was left out: MP4 cannot hold it"]
+    assert mp4.notes == ["a.mkv: audio track 1 (aac) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").audio == [other]
 
 
@@ -243,7 +243,7 @@ def test_encrypted_audio_is_left_out_and_named(tmp_path):
     source = write_clip(tmp_path / "a.mp4", 10, audio="aac", container=secret)
     pictures = write_clip(tmp_path / "pictures.mp4", 10)
     notes = remux(pictures, tmp_path / "out.mp4", Sound(source))
-    assert notes == ["audio track 1 (aac) was left out: it is encrypted"]
+    assert notes == ["a.mp4: audio track 1 (aac) was left out: it is encrypted"]
     assert decode(tmp_path / "out.mp4").audio == []
 
 
@@ -258,7 +258,7 @@ def test_the_default_audio_track_stays_the_default(tmp_path):
 def test_uncompressed_audio_that_few_players_play_is_named(tmp_path):
     source = write_clip(tmp_path / "a.mkv", 10, audio="pcm_f32le")
     mp4, _ = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 is uncompressed (pcm_f32le): many players cannot play that in an MP4"]
+    assert mp4.notes == ["a.mkv: audio track 1 (pcm_f32le) is uncompressed: many players cannot play that in an MP4"]
     assert len(decode(tmp_path / "out.mp4").audio) == 1
 
 
