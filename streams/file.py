@@ -16,10 +16,13 @@ from pydantic import Field
 
 from watchline.settings import settings
 from watchline.streams.clock import Clock, Joints
+from watchline.streams.container import open_container
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
+from watchline.streams.limits import MAX_PIXELS, check_pixels
 from watchline.streams.rational import fraction
+from watchline.streams.recognise import what_instead
 from watchline.streams.source import About
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
@@ -27,8 +30,6 @@ from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxe
 HOPELESS = 100
 # A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
-# FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
-NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
 GUESSED_RATE = Fraction(25)
 GUESSED_BASE = Fraction(1, 1000)
 
@@ -41,11 +42,13 @@ class FileSource:
         path: the file.
         stream: its name in every output; the file's stem if empty.
         threads: decode threads.
+        max_pixels: of a picture; larger ones are refused before memory is allocated for them.
     """
 
     path: Path
     stream: str = ""
     threads: int = Field(default=2, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
     def __post_init__(self) -> None:
         if not self.stream:
@@ -61,7 +64,7 @@ class FileSource:
         """
         _check(self.path)
         try:
-            with _open_container(self.path) as container:
+            with _opened(self.path, self.max_pixels) as container:
                 yield FileReader(self, container)
         finally:
             gc.collect()  # frees the frame whose orientation was read: see `orientation_of`
@@ -80,9 +83,10 @@ class FileReader:
         self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
-        self._video = _video_stream(source.path, container)
+        self._video = _video_stream(source, container)
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
+        self._video.codec_context.options = {"max_pixels": str(source.max_pixels)}
         self._is_avi = container.format.name == "avi"
         self._failure: OSError | None = None
         self._missing = missing_bytes(source.path)
@@ -91,7 +95,8 @@ class FileReader:
         if self._first is None:
             raise SourceUnreadable(
                 f"{source.path}: no frame of its {self._video.codec.canonical_name} video can be decoded "
-                f"({self.corrupt} corrupt packets); play it to see whether it is damaged"
+                f"({self.corrupt} corrupt packets); play it to see whether it is damaged, or is larger than "
+                f"{source.max_pixels} pixels (--max-pixels)"
             )
         self.about = self._describe(self._first)
 
@@ -262,16 +267,15 @@ def _check(path: Path) -> None:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a video; copy or download it again")
 
 
-def _open_container(path: Path) -> InputContainer:
+def _opened(path: Path, max_pixels: int) -> InputContainer:
     try:
-        # "file:" keeps FFmpeg from reading a name with a colon as a protocol.
-        return av.open(f"file:{path}")
+        return open_container(path, max_pixels=max_pixels)
     except (av.error.FFmpegError, ValueError) as error:
         # FFmpeg refuses a fragmented MP4 whose last index is cut off, so it gets only the complete boxes.
         end = whole_boxes_end(path)
         if 0 < end < path.stat().st_size:
             with suppress(av.error.FFmpegError):
-                return av.open(f"subfile,,start,0,end,{end},,:{path}")
+                return open_container(path, end, max_pixels)
         raise SourceUnreadable(_why_not_opened(path, error)) from error
 
 
@@ -279,18 +283,20 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     missing = missing_bytes(path)
     if missing:
         return f"{path} is cut off: {missing} bytes are missing, and its index with them; copy or download it again"
+    if instead := what_instead(path):
+        return f"{path} {instead}"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} is not a video that can be read ({reason}); expected a file that a video player plays"
 
 
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+def _video_stream(source: FileSource, container: InputContainer) -> VideoStream:
     """The video to decode: the container's first video stream that is not a cover picture."""
+    path = source.path
     videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if container.format.name in NO_VIDEO_FORMATS:
-        raise SourceUnreadable(f"{path} is a text file: expected a video")
     if not videos:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
         raise SourceUnreadable(f"{path} has no video in it, only {kinds}: expected a video file")
     if videos[0].codec_context is None:
         raise SourceUnreadable(f"{path}: there is no decoder for its video; convert it to H.264")
+    check_pixels(path, videos[0].codec_context.width, videos[0].codec_context.height, source.max_pixels)
     return videos[0]

@@ -13,6 +13,7 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
 from watchline.streams.clock import Joints
+from watchline.streams.container import open_container
 from watchline.streams.rational import fraction
 
 MILLISECOND = Fraction(1, 1000)  # the time base if the container has none
@@ -64,7 +65,7 @@ def _copy(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
     notes: list[str] = []
     with ExitStack() as stack:
         pictures = stack.enter_context(av.open(f"file:{video}", format="mp4"))
-        sound = stack.enter_context(av.open(f"file:{audio}")) if audio is not None else None
+        sound = stack.enter_context(open_container(audio)) if audio is not None else None
         streams = [pictures.streams.video[0], *(sound.streams.audio if sound is not None else ())]
         options = {
             "movflags": "faststart",

@@ -146,6 +146,18 @@ def test_the_report_is_written(folder: Path) -> None:
     assert "text.mp4" in text["error"]
 
 
+def test_what_is_read_is_never_written(folder: Path) -> None:
+    before = (folder / "walk.mp4").read_bytes()
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n")
+    (folder / "walk.ffconcat").write_text("ffconcat version 1.0\nfile walk.mp4\n")
+    for words in (["list.m3u8"], ["walk.ffconcat"], ["walk.mp4"]):
+        assert annotate(folder, *words, "--out", ".").code == 1
+    done = annotate(folder, "walk.mp4", "--out", "out", "--report", "./walk.mp4")
+    assert done.code == 2
+    assert done.err[-1].endswith("is an input: the report would destroy it; name another file")
+    assert (folder / "walk.mp4").read_bytes() == before
+
+
 def test_a_name_that_is_no_utf_8(folder: Path) -> None:
     name = os.fsdecode(b"v\xe9.mp4")
     (folder / "walk.mp4").rename(folder / name)

@@ -12,7 +12,14 @@ import pytest
 from clips import write_clip
 from marks import BLACK, COLUMNS, WHITE, bits_of, block_size, read_mark
 
-from watchline.streams.errors import SourceDenied, SourceLost, SourceNotFound, SourceTimeout, SourceUnsupported
+from watchline.streams.errors import (
+    SourceDenied,
+    SourceLost,
+    SourceNotFound,
+    SourceTimeout,
+    SourceUnsupported,
+    StreamError,
+)
 from watchline.streams.live.network import NetworkSource
 from watchline.streams.source import LIVE_TIME_BASE, Missed
 
@@ -30,6 +37,21 @@ def marked(counter, width=320, height=180):
     return image
 
 
+HLS = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
+END = "#EXTINF:2,\n{0}\n#EXT-X-ENDLIST\n"
+LIES = {  # each makes some player read the local file
+    "/file.m3u8": HLS + END.replace("{0}", "file://{0}"),
+    "/path.m3u8": HLS + END,
+    "/map.m3u8": HLS + '#EXT-X-MAP:URI="file://{0}"\n' + END.replace("{0}", "segment0.ts"),
+    "/key.m3u8": HLS + '#EXT-X-KEY:METHOD=AES-128,URI="file://{0}"\n' + END.replace("{0}", "segment0.ts"),
+    "/crypto.m3u8": HLS + END.replace("{0}", "crypto+file://{0}"),
+    "/subfile.m3u8": HLS + END.replace("{0}", "subfile,,start,0,end,0,,:{0}"),
+    "/master.m3u8": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nfile://{0}\n",
+    "/concat.txt": "ffconcat version 1.0\nfile 'file:{0}'\n",
+    "/concat-path.txt": "ffconcat version 1.0\nfile '{0}'\n",
+}
+
+
 class Handler(BaseHTTPRequestHandler):
     """Serves by path; `self.server` has `segments` (bytes of MPEG-TS) and `began`."""
 
@@ -42,9 +64,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.playlist()
             elif path.startswith("/segment"):
                 self.give(self.server.segments[int(path[8:-3])], "video/mp2t")
-            elif path == "/lies.m3u8":
-                text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{self.server.local}\n#EXT-X-ENDLIST\n"
-                self.give(text.encode(), "application/vnd.apple.mpegurl")
+            elif path in LIES:
+                self.give(LIES[path].format(self.server.local).encode(), "application/vnd.apple.mpegurl")
             elif path == "/page":
                 self.give(b"<html><body>Welcome to your camera</body></html>", "text/html")
             elif path == "/silent":
@@ -167,8 +188,9 @@ def test_hls_is_given_at_its_own_pace(web):
     assert about.codec == "h264"
 
 
-def test_no_playlist_opens_a_local_file(web):
-    with pytest.raises((SourceUnsupported, SourceLost)), NetworkSource(address(web, "/lies.m3u8")).open():
+@pytest.mark.parametrize("path", LIES)
+def test_no_playlist_opens_a_local_file(web, path):
+    with pytest.raises(StreamError), NetworkSource(address(web, path)).open():
         pass
 
 

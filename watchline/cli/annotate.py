@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     _tell_left_out(options, settings)
     sources, failed = _gather(options.inputs, settings)
     _check_single(options, out, sources)
+    check_report(options, sources)
     stopped = False
     if sources:
         sinks = [Files(out, None if options.no_video else settings.video), *settings.sinks]
@@ -69,7 +70,6 @@ def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
     out = settings.out or ANNOTATED
     if out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"} and not out.is_dir():
         parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
-    check_report(options)
     return out
 
 

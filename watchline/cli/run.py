@@ -96,7 +96,7 @@ def _watch(options: argparse.Namespace, settings: "Config", sources: "list[Sourc
     from watchline.pipeline.sinks.jsonl import Jsonl
     from watchline.pipeline.watch import Watch
 
-    check_report(options)
+    check_report(options, sources)
     out = settings.out or (None if options.jsonl else ANNOTATED)
     if out and (out.suffix.lower() == ".mp4" or out.is_file()):
         options.parser.error(f"--out {out}: expected a folder, as every stream has files of its own")

@@ -1,0 +1,48 @@
+"""What a file is that is not a video, by its first bytes, and what to do with it instead."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+HEAD = 4096  # bytes that are looked at
+# How the lists begin that players open. Their names say nothing: an .mp4 may be one.
+_PLAYLIST = re.compile(
+    r"#EXTM3U|ffconcat version|\[playlist\]|\[Reference\]|v=0\r?\n|<(\?xml[^>]*>\s*<)?(!--.*?-->\s*<)?"
+    r"(MPD|SmoothStreamingMedia|asx|smil|CompositionPlaylist|playlist)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_CONFIGS = (".toml", ".yaml", ".yml", ".json", ".ini", ".cfg", ".conf")
+
+
+def what_instead(path: Path, exists: Callable[[Path], bool] = Path.exists) -> str | None:
+    """What a file is instead of a video, what was expected, and what to do; None if its first bytes do not say.
+
+    Args:
+        path: of the file; it can be read.
+        exists: whether there is a file, for lists of names.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    if _PLAYLIST.match(text.lstrip()):
+        return (
+            "is a playlist, a text that names other files: expected a video; name those files (`run` plays HLS by http)"
+        )
+    if path.suffix.lower() == ".toml":
+        return "is a config: expected a video; give it with --config"
+    if path.suffix.lower() in _CONFIGS:
+        return f"is a text file ({path.suffix}): expected a video; a config is written in TOML and given with --config"
+    first = text.splitlines()[0].strip() if text.strip() else ""
+    if first and exists(Path(first)):
+        return f"is a list of names: expected a video; give the names: xargs -d '\\n' watchline annotate < '{path}'"
+    return "is a text file: expected a video"
+
+
+def _text(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", "ignore")
+    if re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", head):
+        return None
+    return head.decode("utf-8-sig", "replace")
