@@ -12,6 +12,7 @@ from watchline.settings import flag, settings
 from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.inputs import find_sources
+from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.paced import PacedSource
 from watchline.streams.live.words import is_live, live_source
 from watchline.streams.names import named_apart
@@ -19,7 +20,7 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
-FOR_FILES = ("realtime", "loop")  # settings of a stream that a camera cannot have
+FOR_FILES = ("realtime", "loop", "max_pixels")  # settings of a stream that a camera cannot have
 
 
 @settings
@@ -43,12 +44,20 @@ class Stream:
     loop: bool = Field(
         default=False, description="begin such files anew at their end, for ever", json_schema_extra=flag()
     )
+    max_pixels: int = Field(
+        default=MAX_PIXELS,
+        ge=1,
+        description="refuse files whose pictures have more pixels, before memory is allocated for them",
+        json_schema_extra=flag("N"),
+    )
 
     def __post_init__(self) -> None:
         if self.loop and not self.realtime:
             raise ValueError("loop needs realtime: only a file that plays at its own speed can begin anew")
         if self.realtime and is_live(self.source):
             raise ValueError("realtime is for files: a camera has its own speed")
+        if self.max_pixels != MAX_PIXELS and is_live(self.source):
+            raise ValueError("max_pixels is for files: a camera has its own limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +82,18 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
     return Gathered(sources, problems)
 
 
-def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = False, loop: bool = False) -> Gathered:
+def typed(
+    words: Sequence[str],
+    transport: Transport = "tcp",
+    realtime: bool = False,
+    loop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
-        transport: of the addresses; realtime, loop: for the files; as the fields of Stream.
+        transport: of the addresses; realtime, loop, max_pixels: for the files; as the fields of Stream.
     """
     sources: list[Source | LiveSource] = []
     files = [word for word in words if not is_live(word)]
@@ -92,7 +107,7 @@ def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = F
             problems.append(str(problem))
     for source in found.sources:
         try:
-            sources.append(_played(source, realtime, loop))
+            sources.append(_played(replace(source, max_pixels=max_pixels), realtime, loop))
         except ConfigError as problem:
             problems.append(str(problem))
     return Gathered(named_apart(sources), problems)
@@ -115,7 +130,8 @@ def find_source(name: str, settings: Stream) -> Source | LiveSource:
         raise SourceUnreadable(
             f"{settings.source} leads to {len(found.sources)} streams ({names}): give each a table of its own"
         )
-    return _played(replace(found.sources[0], stream=name), settings.realtime, settings.loop)
+    source = replace(found.sources[0], stream=name, max_pixels=settings.max_pixels)
+    return _played(source, settings.realtime, settings.loop)
 
 
 def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool) -> Source | LiveSource:

@@ -22,7 +22,7 @@ from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnre
 from watchline.streams.frame import Frame
 from watchline.streams.limits import MAX_PIXELS, check_pixels
 from watchline.streams.rational import fraction
-from watchline.streams.recognise import what_instead
+from watchline.streams.recognise import is_heif, what_instead
 from watchline.streams.source import About
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
@@ -257,14 +257,16 @@ def _check(path: Path) -> None:
             raise SourceUnreadable(f"{path} is a folder: expected a video file; name the files in it")
         if not path.is_file():
             raise SourceUnreadable(f"{path} is neither a file nor a folder: expected a video file")
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            head = file.read(64)
     except FileNotFoundError:
         raise SourceNotFound(f"{path}: there is no such file; check the spelling") from None
     except PermissionError:
         raise SourceUnreadable(f"{path} may not be read: permission denied; check its owner and rights") from None
     if size == 0:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a video; copy or download it again")
+    if is_heif(head):
+        raise SourceUnreadable(f"{path} is a photo (HEIC or AVIF): expected a video; name it .heic or .avif")
 
 
 def _opened(path: Path, max_pixels: int) -> InputContainer:

@@ -81,6 +81,7 @@ class Frame:
         file: name of the photo's file, for streams of photos.
         epoch: number of the live stream's connection, from 0; None for a file.
         time: when the frame of a live stream arrived, in seconds since 1970 (UTC); None for a file.
+        profile: the ICC profile of a photo's colours; None without one, and for videos.
     """
 
     stream: str
@@ -92,6 +93,7 @@ class Frame:
     file: str | None = None
     epoch: int | None = None
     time: float | None = field(default=None, compare=False)
+    profile: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def image(self) -> Image:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchline.streams import photos
+from watchline.streams import photo, photos
 from watchline.streams.errors import SourceNotFound, SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.names import named_apart
@@ -35,7 +35,8 @@ class Inputs:
 def find_sources(arguments: Sequence[str | Path]) -> Inputs:
     """Find the videos and photos that the arguments name.
 
-    The suffix decides whether a file is a photo. Every other file counts as a video, until opening it shows that it is
+    The suffix decides whether a file is a photo; photos of a folder that cannot be read, e.g. raw ones, are among its
+    photos, which name them. Every other file counts as a video, until opening it shows that it is
     not one. A folder gives one source per video and one source of all its photos; its subfolders are ignored. Photos
     that are named one by one are grouped by their folder. A file that two arguments name is taken once. Streams that
     would have the same name get a number: clip, clip-2.
@@ -47,11 +48,12 @@ def find_sources(arguments: Sequence[str | Path]) -> Inputs:
     folders: set[Path] = set()  # an album has the name of its folder if that was named, even with a single photo
     for argument in arguments:
         try:
-            if Path(argument).is_dir():
+            is_folder = Path(argument).is_dir()
+            if is_folder:
                 folders.add(Path(argument).resolve())
             for file in _files(argument):
                 true = file.resolve()
-                if _is_photo(file):
+                if _is_photo(file, is_folder):
                     albums.setdefault(true.parent, {}).setdefault(true, file)
                     order[true.parent] = None
                 else:
@@ -90,9 +92,11 @@ def _files(argument: str | Path) -> list[Path]:
 
 
 def _is_wanted(file: Path) -> bool:
-    known = file.suffix.lower() in VIDEO_SUFFIXES | photos.SUFFIXES
+    known = file.suffix.lower() in VIDEO_SUFFIXES | photo.SUFFIXES | photo.UNREAD
     return known and not file.name.startswith(".") and file.is_file()
 
 
-def _is_photo(file: Path) -> bool:
-    return file.suffix.lower() in photos.SUFFIXES
+def _is_photo(file: Path, in_folder: bool) -> bool:
+    """Those that cannot be read are among the photos of their folder, which name them. FFmpeg may know a single one."""
+    suffix = file.suffix.lower()
+    return suffix in photo.SUFFIXES or (in_folder and suffix in photo.UNREAD)

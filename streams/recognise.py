@@ -11,17 +11,20 @@ _PLAYLIST = re.compile(
     r"(MPD|SmoothStreamingMedia|asx|smil|CompositionPlaylist|playlist)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# HEIC and AVIF. FFmpeg opens them, but a single tile of them is a video to it. Animated ones have other brands.
+_HEIF = re.compile(rb"....ftyp(hei[cxms]|mif[123]|avif)", re.DOTALL)
 _CONFIGS = (".toml", ".yaml", ".yml", ".json", ".ini", ".cfg", ".conf")
 
 
 def what_instead(path: Path, exists: Callable[[Path], bool] = Path.exists) -> str | None:
-    """What a file is instead of a video, what was expected, and what to do; None if its first bytes do not say.
+    """What a file that is not a container is, what was expected, and what to do; None if its first bytes do not say.
 
     Args:
         path: of the file; it can be read.
         exists: whether there is a file, for lists of names.
     """
-    text = _text(path)
+    with path.open("rb") as file:
+        text = _text(file.read(HEAD))
     if text is None:
         return None
     if _PLAYLIST.match(text.lstrip()):
@@ -38,9 +41,12 @@ def what_instead(path: Path, exists: Callable[[Path], bool] = Path.exists) -> st
     return "is a text file: expected a video"
 
 
-def _text(path: Path) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(HEAD)
+def is_heif(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a HEIC or AVIF photo."""
+    return bool(_HEIF.match(head))
+
+
+def _text(head: bytes) -> str | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head.decode("utf-16", "ignore")
     if re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]", head):

@@ -146,6 +146,16 @@ def test_the_report_is_written(folder: Path) -> None:
     assert "text.mp4" in text["error"]
 
 
+def test_pictures_larger_than_the_limit_are_refused(folder: Path) -> None:
+    (folder / "watchline.toml").write_text("[streams.walk]\nsource = 'walk.mp4'\nmax_pixels = 8191\n")
+    for words in (["walk.mp4", "--max-pixels", "8191"], ["--config", "watchline.toml"]):
+        done = annotate(folder, *words, "--no-video", "--out", "out")
+        assert done.code == 1
+        assert "walk.mp4 declares 128 x 64 pixels: expected 8191 at most" in done.err[-1]
+    words = ["--config", "watchline.toml", "--max-pixels", "8192"]
+    assert annotate(folder, *words, "--no-video", "--out", "out").code == 0
+
+
 def test_what_is_read_is_never_written(folder: Path) -> None:
     before = (folder / "walk.mp4").read_bytes()
     (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n")

@@ -61,6 +61,13 @@ def told(found):
             id="a folder of both",
         ),
         pytest.param(
+            ["d/a.jfif", "d/b.HEIC", "d/c.jp2", "d/e.ppm", "d/f.jpe", "d/g.avif", "d/h.cr2", "d/i.jxl", "d/j.xmp"],
+            ["d"],
+            [("d", [f"d/{name}" for name in "a.jfif b.HEIC c.jp2 e.ppm f.jpe g.avif h.cr2 i.jxl".split()])],
+            id="a folder of every kind of photo",
+        ),
+        pytest.param(["a.exr"], ["a.exr"], [("a", "a.exr")], id="a picture that FFmpeg may know"),
+        pytest.param(
             ["d/a.jpg", "e/b.jpg", "d/c.jpg"],
             ["d/c.jpg", "e/b.jpg", "d/a.jpg"],
             [("d", ["d/c.jpg", "d/a.jpg"]), ("b", ["e/b.jpg"])],

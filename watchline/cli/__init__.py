@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         conceal_command_line()
     _write_any_name()
+    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata of photos, of which nothing is used
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")

@@ -112,4 +112,13 @@ OPTIONS = (
         "realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras", 0
     ),
     Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever", 0),
+    Option(
+        "max-pixels",
+        "streams",
+        "max_pixels",
+        "whole",
+        "N",
+        "refuse files whose pictures have more pixels, before memory is allocated for them (default: 200000000)",
+        1,
+    ),
 )

@@ -84,7 +84,8 @@ def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
     if options.inputs:
         if options.loop and not options.realtime:
             options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
-        return typed(options.inputs, options.transport or "tcp", bool(options.realtime), bool(options.loop))
+        limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
+        return typed(options.inputs, options.transport or "tcp", bool(options.realtime), bool(options.loop), **limits)
     if not settings.streams:
         options.parser.error("what? name cameras or files, or a config with streams, e.g. watchline.toml")
     return named(settings.streams)
