@@ -32,6 +32,7 @@ Paths are relative to the folder the program runs in. A time is "500ms", "10m", 
 seconds, of `latency_budget` milliseconds. Every mistake is named, one a line.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -144,8 +145,10 @@ def load(
 
 def _parse(path: Path) -> dict[str, Any]:
     """Raises ConfigError: there is no such file, or it is not TOML."""
+    text = ""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; expected a config, e.g. watchline.toml") from None
     except OSError as error:
@@ -153,7 +156,16 @@ def _parse(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from None
+        raise ConfigError(f"{path}: no TOML: {error}{_other_language(text)}") from None
+
+
+def _other_language(text: str) -> str:
+    """What to write instead of YAML or JSON, where a text that is no TOML looks like one of these."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines or not re.match(r"---|\{|- |[\w.-]+:(\s|$)", lines[0]):
+        return ""
+    kind = "JSON" if lines[0].startswith("{") else "YAML"
+    return f'; it looks like {kind}: write "[detector]" and, on a line of its own, "conf = 0.4"'
 
 
 class _Reading:

@@ -92,6 +92,8 @@ def parse(url: str) -> Address:
     if scheme is None:
         raise SourceUnreadable("an address without a scheme: expected rtsp://host/path, or rtsps, http, https")
     kind = scheme[1].lower()
+    if kind == "file":
+        raise SourceUnreadable("file:// names a file of this machine: give its path alone, /folder/clip.mp4")
     if kind not in SCHEMES:
         raise SourceUnreadable(f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}")
     login, rest = _split_login(kind, url[scheme.end() :])

@@ -14,6 +14,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from pydantic import Field
 
+from watchline.files import shortened
 from watchline.settings import settings
 from watchline.streams.clock import Clock, Joints
 from watchline.streams.container import open_container
@@ -52,7 +53,7 @@ class FileSource:
 
     def __post_init__(self) -> None:
         if not self.stream:
-            object.__setattr__(self, "stream", self.path.stem)
+            object.__setattr__(self, "stream", shortened(self.path.stem))
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:

@@ -1,10 +1,13 @@
 """Finds the sources that a user names by files, folders and globs."""
 
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
+from watchline.files import shortened
 from watchline.streams import photo, photos
 from watchline.streams.errors import SourceNotFound, SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
@@ -16,6 +19,8 @@ VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .h264 .264 .h265 "
     ".hevc .265 .y4m .ivf .mjpeg .mjpg".split()
 )
+
+_NUMBERS = re.compile(r"%\d*d|#+")  # as FFmpeg and others write numbered files: img%03d.jpg
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def find_sources(arguments: Sequence[str | Path]) -> Inputs:
                 SourceUnreadable(f"{argument} cannot be read: {error.strerror}; check its name, owner and rights")
             )
     sources = [
-        PhotosSource(tuple(albums[path].values()), path.name if path in folders else "")
+        PhotosSource(tuple(albums[path].values()), shortened(path.name) if path in folders else "")
         if path in albums
         else FileSource(videos[path])
         for path in order
@@ -88,7 +93,24 @@ def _files(argument: str | Path) -> list[Path]:
         if not found:
             raise SourceNotFound(f"{argument}: no file matches this pattern; check it with ls")
         return found
-    raise SourceNotFound(f"{argument}: there is no such file or folder; check the spelling")
+    raise SourceNotFound(f"{argument}: there is no such file or folder; {_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    """What to type instead of a name that leads nowhere."""
+    if _NUMBERS.search(path.name):
+        return f"for numbered files write the pattern '{path.with_name(_NUMBERS.sub('*', path.name))}'"
+    if path.parts[:1] == ("~",):
+        return "the shell replaces ~ only outside of quotes"
+    near = get_close_matches(path.name, _names(path.parent), 1, 0.8)
+    return f"did you mean {path.with_name(near[0])}?" if near else "check the spelling"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [file.name for file in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _is_wanted(file: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from watchline.files import shortened
 from watchline.settings import settings
 from watchline.streams.errors import SourceNotFound, SourceUnreadable
 from watchline.streams.frame import ArrayPicture, Frame
@@ -36,7 +37,7 @@ class PhotosSource:
 
     def __post_init__(self) -> None:
         if not self.stream:
-            object.__setattr__(self, "stream", _name(self.paths))
+            object.__setattr__(self, "stream", shortened(_name(self.paths)))
 
     def files(self) -> list[Path]:
         """The photos of `paths`, sorted by name within each path, each once.

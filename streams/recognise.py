@@ -1,7 +1,6 @@
 """What a file is that is not a video, by its first bytes, and what to do with it instead."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 HEAD = 4096  # bytes that are looked at
@@ -16,12 +15,11 @@ _HEIF = re.compile(rb"....ftyp(hei[cxms]|mif[123]|avif)", re.DOTALL)
 _CONFIGS = (".toml", ".yaml", ".yml", ".json", ".ini", ".cfg", ".conf")
 
 
-def what_instead(path: Path, exists: Callable[[Path], bool] = Path.exists) -> str | None:
+def what_instead(path: Path) -> str | None:
     """What a file that is not a container is, what was expected, and what to do; None if its first bytes do not say.
 
     Args:
         path: of the file; it can be read.
-        exists: whether there is a file, for lists of names.
     """
     with path.open("rb") as file:
         text = _text(file.read(HEAD))
@@ -34,11 +32,19 @@ def what_instead(path: Path, exists: Callable[[Path], bool] = Path.exists) -> st
     if path.suffix.lower() == ".toml":
         return "is a config: expected a video; give it with --config"
     if path.suffix.lower() in _CONFIGS:
-        return f"is a text file ({path.suffix}): expected a video; a config is written in TOML and given with --config"
-    first = text.splitlines()[0].strip() if text.strip() else ""
-    if first and exists(Path(first)):
+        return f"is a text file ({path.suffix}): expected a video; a config is TOML, and given with --config"
+    if _is_name(text.strip().partition("\n")[0].strip(), path.parent):
         return f"is a list of names: expected a video; give the names: xargs -d '\\n' watchline annotate < '{path}'"
     return "is a text file: expected a video"
+
+
+def _is_name(line: str, folder: Path) -> bool:
+    """Whether a line names a camera or a file, from here or from the folder of the list."""
+    return (
+        bool(line)
+        and len(line) < 256
+        and (re.match(r"\w+://", line) or Path(line).exists() or (folder / line).exists())
+    )
 
 
 def is_heif(head: bytes) -> bool:

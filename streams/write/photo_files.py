@@ -1,6 +1,7 @@
 """Annotated copies of photos: each under its own name, in the output folder."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,7 +95,11 @@ class PhotoFilesWriter:
         """The name under which a photo is written; none that another photo has."""
         if Path(name).suffix.lower() in FORMATS:
             return name
-        return f"{name}.annotated.jpg" if f"{Path(name).name}.jpg" in self._names else f"{name}.jpg"
+        names = [f"{name}.jpg", f"{name}.annotated.jpg", str(Path(name).with_suffix(".jpg"))]  # the last is not longer
+        free = [
+            name for name in names if Path(name).name not in self._names and len(os.fsencode(Path(name).name)) < 256
+        ]
+        return free[0] if free else names[0]
 
     def _encoded(self, path: Path, pixels: Image, profile: bytes | None) -> bytes:
         height, width = pixels.shape[:2]

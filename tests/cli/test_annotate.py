@@ -146,6 +146,13 @@ def test_the_report_is_written(folder: Path) -> None:
     assert "text.mp4" in text["error"]
 
 
+@pytest.mark.parametrize("name", ["-dash.mp4", "-holiday.mp4", "-v1.mp4", "--out.mp4"])
+def test_a_name_that_begins_with_a_hyphen(folder: Path, name: str) -> None:
+    (folder / "walk.mp4").rename(folder / name)
+    assert annotate(folder, name, "--no-video", "--out", "out").code == 0
+    assert len(events(folder / "out" / f"{name.removesuffix('.mp4')}.jsonl")) == 1 + 8
+
+
 def test_pictures_larger_than_the_limit_are_refused(folder: Path) -> None:
     (folder / "watchline.toml").write_text("[streams.walk]\nsource = 'walk.mp4'\nmax_pixels = 8191\n")
     for words in (["walk.mp4", "--max-pixels", "8191"], ["--config", "watchline.toml"]):

@@ -193,6 +193,24 @@ def test_what_is_no_config_is_refused(tmp_path: Path, monkeypatch, content: byte
     assert found.startswith(line)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("detector:\n  conf: 0.4\n", "YAML"),
+        ("# mine\n---\nout: here\n", "YAML"),
+        ("- a.mp4\n- b.mp4\n", "YAML"),
+        ('{"detector": {"conf": 0.4}}\n', "JSON"),
+        ("[detector\nconf = 0.4\n", None),
+        ("conf = \n", None),
+    ],
+)
+def test_another_language_is_named(write, text: str, kind: str | None) -> None:
+    [found] = mistakes(write(text))
+    assert found.startswith("watchline.toml: no TOML: ")
+    hint = f'; it looks like {kind}: write "[detector]" and, on a line of its own, "conf = 0.4"'
+    assert found.endswith(hint) if kind else "looks like" not in found
+
+
 def test_a_folder_is_no_config(tmp_path: Path) -> None:
     [found] = mistakes(tmp_path)
     assert found == f"{tmp_path}: it cannot be read (Is a directory); expected a TOML file"

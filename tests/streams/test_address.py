@@ -44,6 +44,7 @@ def test_addresses_are_read(url, user, password, shown):
     ("url", "message"),
     [
         ("cam/live", "without a scheme"),
+        ("file:///videos/clip.mp4", "file:// names a file of this machine: give its path alone"),
         ("rtmp://joe:secret@cam/live", "rtmp:// addresses cannot be read: expected one of rtsp, rtsps, http, https"),
         ("rtsp://", "no host"),
         ("rtsp://joe:secret@/x", "no host"),

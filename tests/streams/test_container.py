@@ -70,3 +70,26 @@ def test_metadata_in_any_encoding(tmp_path):
     )
     with FileSource(clip).open() as reader:
         assert len(list(reader)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "list.txt",
+            "clip.ts\nother.ts\n",
+            r"is a list of names: .* give the names: xargs -d '\\n' watchline annotate < '",
+        ),
+        ("cams.txt", "rtsp://10.0.0.1/a\nrtsp://10.0.0.2/a\n", "is a list of names: expected a video"),
+        ("list.csv", "name,size\nclip.ts,3\n", "is a text file: expected a video"),
+        ("utf16.txt", b"\xff\xfe" + "hello".encode("utf-16-le"), "is a text file: expected a video"),
+        ("run.yaml", "detector:\n  conf: 0.4\n", r"is a text file \(.yaml\): expected a video; a config is TOML, and"),
+        ("run.json", "{}", r"is a text file \(.json\)"),
+        ("run.toml", "[detector]\nconf = 0.4\n", "is a config: expected a video; give it with --config"),
+    ],
+)
+def test_a_text_is_named_with_what_to_do(tmp_path, name, text, says):
+    write_clip(tmp_path / "clip.ts", 2)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SourceUnreadable, match=f"{name} {says}"), FileSource(tmp_path / name).open():
+        pass

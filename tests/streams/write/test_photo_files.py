@@ -133,3 +133,11 @@ def test_a_folder_that_may_not_be_written(public, as_nobody):
         pytest.raises(SinkError, match="may not be written"),
     ):
         photos.write("a.png", picture(0))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".heic"])
+def test_the_longest_names(tmp_path, suffix):
+    with PhotoFilesSink().open(tmp_path) as photos:
+        path = photos.write("a" * (255 - len(suffix)) + suffix, picture(0))
+    assert [path] == list(tmp_path.iterdir())
+    assert path.suffix == ".jpg"
