@@ -16,8 +16,8 @@ from watchline.streams.photos import PhotosSource
 
 # The files that are taken from a folder. A file that is named, or matches a glob, may have any suffix.
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .h264 .264 .h265 "
-    ".hevc .265 .y4m .ivf .mjpeg .mjpg".split()
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .apng .h264 .264 "
+    ".h265 .hevc .265 .y4m .ivf .mjpeg .mjpg".split()
 )
 
 _NUMBERS = re.compile(r"%\d*d|#+")  # as FFmpeg and others write numbered files: img%03d.jpg

@@ -28,7 +28,7 @@ from watchline.streams.limits import MAX_PIXELS, check_pixels
 
 # The suffix of a photo that is taken from a folder.
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .bmp .dib .webp .tif .tiff .jp2 .j2k .ppm .pgm .pbm .pnm .avif .heic .heif "
+    ".jpg .jpeg .jpe .jfif .mpo .png .bmp .dib .webp .tif .tiff .jp2 .j2k .ppm .pgm .pbm .pnm .avif .heic .heif "
     ".hif".split()
 )
 # Pictures of other kinds: those of a folder are named as unread, as they would be missed.
@@ -66,11 +66,13 @@ class Photo:
     Attributes:
         pixels: (H, W, 3) uint8 BGR, read-only, rotated by its EXIF orientation. Alpha is dropped; grey and 16 bit are
             converted. Colours are as in the file, for `profile`.
+        format: its format in small letters, e.g. "jpeg".
         profile: the ICC profile of its RGB colours, None if it has none.
         notes: what somebody who looks at it should know, a line each.
     """
 
     pixels: Image
+    format: str = ""
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
 
@@ -131,7 +133,8 @@ def _decoded(path: Path, data: bytes, max_pixels: int) -> Photo:
     image.load()
     profile = image.info.get("icc_profile")
     is_rgb = isinstance(profile, bytes) and profile[16:20] == b"RGB "
-    return Photo(_bgr(path, _upright(image)), profile if is_rgb else None, tuple(notes))
+    format = (image.format or "").lower()
+    return Photo(_bgr(path, _upright(image)), format, profile if is_rgb else None, tuple(notes))
 
 
 def _is_sound(jpeg: bytes) -> bool:
@@ -163,7 +166,7 @@ def _bgr(path: Path, image: PillowImage) -> Image:
         grey = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         pixels = np.repeat(grey[:, :, None], 3, axis=2)
     else:
-        raw = image.convert("RGB").tobytes("raw", "BGR")
+        raw = (image if image.mode == "RGB" else image.convert("RGB")).tobytes("raw", "BGR")
         pixels = np.frombuffer(raw, np.uint8).reshape(image.height, image.width, 3)
     pixels.flags.writeable = False
     return pixels

@@ -88,7 +88,7 @@ class PhotosReader:
             time_base=SECOND,
             rate=SECOND,
             frames=len(files),
-            codec=files[0].suffix[1:].lower().replace("jpg", "jpeg"),
+            codec=self._first[1].format,
         )
 
     def __iter__(self) -> Iterator[Frame]:

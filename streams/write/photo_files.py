@@ -19,11 +19,11 @@ from watchline.streams.write.paths import is_same_file, make_folder, prepare, re
 # Suffix -> Pillow's format. (Pillow loads the writers itself.)
 FORMATS = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
-    **dict.fromkeys((".png", ".apng"), "PNG"),
     **dict.fromkeys((".bmp", ".dib"), "BMP"),
     **dict.fromkeys((".tif", ".tiff"), "TIFF"),
     **dict.fromkeys((".jp2", ".j2k"), "JPEG2000"),
     **dict.fromkeys((".ppm", ".pnm"), "PPM"),
+    ".png": "PNG",
     ".webp": "WEBP",
     ".avif": "AVIF",
 }

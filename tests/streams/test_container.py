@@ -82,6 +82,7 @@ def test_metadata_in_any_encoding(tmp_path):
         ),
         ("cams.txt", "rtsp://10.0.0.1/a\nrtsp://10.0.0.2/a\n", "is a list of names: expected a video"),
         ("list.csv", "name,size\nclip.ts,3\n", "is a text file: expected a video"),
+        ("poem.txt", "\u6625" * 250, "is a text file: expected a video"),
         ("utf16.txt", b"\xff\xfe" + "hello".encode("utf-16-le"), "is a text file: expected a video"),
         ("run.yaml", "detector:\n  conf: 0.4\n", r"is a text file \(.yaml\): expected a video; a config is TOML, and"),
         ("run.json", "{}", r"is a text file \(.json\)"),

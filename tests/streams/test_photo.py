@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.file import FileSource
+from watchline.streams.inputs import find_sources
 from watchline.streams.photo import read_photo
 
 RED, GREEN, BLUE, WHITE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)
@@ -59,7 +60,9 @@ def test_a_heic_photo_is_no_video_under_any_name(tmp_path, name):
 )
 def test_formats_by_their_first_bytes(tmp_path, name, format):
     rgb(picture(3)).save(tmp_path / name, format)
-    assert abs(read_photo(tmp_path / name).pixels.astype(int) - picture(3)).mean() < 3
+    photo = read_photo(tmp_path / name)
+    assert photo.format == format.lower()
+    assert abs(photo.pixels.astype(int) - picture(3)).mean() < 3
 
 
 @pytest.mark.parametrize(
@@ -196,3 +199,11 @@ def test_the_limit_of_videos(tmp_path, name, settings):
         assert len(list(reader)) == 2
     with pytest.raises(SourceUnreadable, match=r"3071|too large"), FileSource(clip, max_pixels=64 * 48 - 1).open():
         pass
+
+
+def test_an_animation_that_is_called_one_is_a_video(tmp_path):
+    first, *others = [rgb(picture(index)) for index in range(3)]
+    first.save(tmp_path / "a.apng", "PNG", save_all=True, append_images=others, duration=100)
+    [source] = find_sources([tmp_path]).sources
+    with source.open() as reader:
+        assert len(list(reader)) == 3
