@@ -42,6 +42,7 @@ from typing import Any
 
 from pydantic import Field
 
+from watchline.files import LONGEST_NAME, shortened
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.remote.places import KEYS, WHERE, Places
 from watchline.pipeline.settings.duration import Milliseconds, Seconds
@@ -311,11 +312,11 @@ class _Reading:
 
     def _fit_for_a_file(self, stream: str) -> bool:
         """Outputs are called after their stream."""
-        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0"):
+        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0") and shortened(stream) == stream:
             return True
         self.mistakes.append(
             f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: "
-            "expected a name without slashes"
+            f"expected a name without slashes, of {LONGEST_NAME} bytes at most"
         )
         return False
 

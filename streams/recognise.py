@@ -41,7 +41,7 @@ def what_instead(path: Path) -> str | None:
 def _is_name(line: str, folder: Path) -> bool:
     """Whether a line names a camera or a file, from here or from the folder of the list."""
     try:
-        return bool(re.match(r"\w+://", line)) or bool(line) and (Path(line).exists() or (folder / line).exists())
+        return bool(re.match(r"\w+://", line)) or (bool(line) and (Path(line).exists() or (folder / line).exists()))
     except OSError:  # too long for a name
         return False
 

@@ -12,12 +12,6 @@ LONGEST_NAME = 200
 """Bytes of a name to which Watchline adds suffixes and times; file systems allow 255 in all."""
 
 
-def shortened(name: str, bytes_: int = LONGEST_NAME) -> str:
-    """The name, or as much of it from its beginning as has so many bytes in UTF-8. No character is cut in two."""
-    raw = os.fsencode(name)
-    return name if len(raw) <= bytes_ else raw[:bytes_].decode("utf-8", "ignore")
-
-
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """The name of a partial file, for the block to write. At the end of the block it is renamed to `path`.
@@ -66,3 +60,9 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[B
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield file
                 return
+
+
+def shortened(name: str, bytes_: int = LONGEST_NAME) -> str:
+    """The name, or as much of it from its beginning as has so many bytes in UTF-8. No character is cut in two."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= bytes_ else raw[:bytes_].decode("utf-8", "ignore")

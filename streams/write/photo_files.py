@@ -71,6 +71,15 @@ class PhotoFilesWriter:
         self._inputs = inputs
         self._names = {path.name for path in inputs}
 
+    def path_of(self, name: str) -> Path:
+        """The file that a photo becomes: its own name or, where its format is not written, one that no photo has."""
+        path = self._folder / name
+        if path.suffix.lower() in FORMATS:
+            return path
+        others = [f"{path.name}.jpg", f"{path.name}.annotated.jpg", f"{path.stem}.jpg"]  # the last is not longer
+        free = [other for other in others if other not in self._names and len(os.fsencode(other)) < 256]
+        return path.with_name(free[0] if free else others[0])
+
     def write(self, name: str, pixels: Image, profile: bytes | None = None) -> Path:
         """Args: name of the photo as in `Frame.file`; pixels (H, W, 3) uint8 BGR; the ICC profile of their colours.
 
@@ -79,7 +88,7 @@ class PhotoFilesWriter:
         Raises:
             SinkError: the name is outside of the folder or is an input, or the file cannot be written.
         """
-        path = self._folder / self._written(name)
+        path = self.path_of(name)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise SinkError(f"{name} leads out of the folder {self._folder}: expected a plain file name")
         prepare(path, self._inputs)
@@ -90,16 +99,6 @@ class PhotoFilesWriter:
         except OSError as error:
             raise refused(path, error) from error
         return path
-
-    def _written(self, name: str) -> str:
-        """The name under which a photo is written; none that another photo has."""
-        if Path(name).suffix.lower() in FORMATS:
-            return name
-        names = [f"{name}.jpg", f"{name}.annotated.jpg", str(Path(name).with_suffix(".jpg"))]  # the last is not longer
-        free = [
-            name for name in names if Path(name).name not in self._names and len(os.fsencode(Path(name).name)) < 256
-        ]
-        return free[0] if free else names[0]
 
     def _encoded(self, path: Path, pixels: Image, profile: bytes | None) -> bytes:
         height, width = pixels.shape[:2]

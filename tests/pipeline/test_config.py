@@ -155,6 +155,7 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("[streams.a]\nsource = 'rtsp://a/'\nrealtime = true", "[streams.a] realtime is for files: "),
         ("[streams.a]\nsource = 'rtsp://a/'\nmax_pixels = 9", "[streams.a] max_pixels is for files: "),
         ("out = 5", "out = 5: must be text"),
+        (f"[streams.{'a' * 201}]\nsource = 'a'", '[streams."aaaaaaaaaa'),
         ("[streams.'../a']\nsource = 'a'", '[streams."../a"]: outputs are called after their stream: expected a name'),
         # no TOML
         ("conf 7", "no TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)"),
