@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from watchline.engines.errors import RequestRefused, RuntimeUnavailable
+from watchline.extras import command
 
 if TYPE_CHECKING:
     from watchline.engines.engine import Engine
@@ -114,7 +115,7 @@ RUNTIMES = (
     Runtime(
         "openvino",
         "open_vino",
-        "pip install 'watchline[openvino]'",
+        command("openvino"),
         ("openvino",),
         formats=(ONNX, Format(".xml", "an OpenVINO model")),
         inside=True,
@@ -123,14 +124,14 @@ RUNTIMES = (
     Runtime(
         "cuda",
         "nvidia.onnx_cuda",
-        "pip install 'watchline[cuda]'",
+        command("cuda"),
         ("onnxruntime-gpu", "cuda-bindings"),
         gpu=True,
     ),
     Runtime(
         "tensorrt",
         "nvidia.tensor_rt",
-        "pip install 'watchline[tensorrt]'",
+        command("tensorrt"),
         ("tensorrt", "cuda-bindings"),
         formats=(ONNX, Format(".engine", "a TensorRT plan")),
         gpu=True,

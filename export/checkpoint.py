@@ -16,6 +16,7 @@ from watchline.export.detectors.families import FAMILIES
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.recognise import cfg_and_weights, recognise
 from watchline.export.request import Request
+from watchline.extras import command
 
 
 def to_onnx(
@@ -69,7 +70,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         if (error.name or "").startswith("watchline"):
             raise
         raise ExportRefused(
-            f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): pip install 'watchline[export]'"
+            f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): {command('export')}"
         ) from error
     state = state_dict.load(path)
     state_dict.check_finite(state, path)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from watchline.ops import tabs
+from watchline.ops import labels, tabs
 from watchline.ops.boxes import clip
 from watchline.ops.colours import Colour, Colours, as_colour, chooser
 from watchline.ops.detections import Detections
@@ -32,22 +32,34 @@ class Canvas:
     """Collects what is drawn on one picture; `picture` draws it on a copy.
 
     In any order of the calls, masks are drawn first, then lines and outlines, then the info line, then texts, which
-    avoid the info line. Of two things of the same kind, the later one is on top.
+    avoid the info line, then labels, which avoid all texts and one another. Of two things of the same kind, the later
+    one is on top.
 
     Args:
         pixels: (H, W, 3) uint8 BGR; they are not changed.
         line_width: of boxes and lines in pixels; None follows the picture's size.
-        labels: whether class and score are written at each box. A text that does not fit into the picture is left out.
+        labels: whether class and score are written at each box. A label wider than twice its box has no score, or, if
+            that is too wide as well, no name. A label for which there is no room is left out.
+        colours: of classes, where a call names none: one for all, or by class name.
+        text_size: pixels from line to line; None follows the picture's size.
 
     Attributes:
         width, height: of the picture, in pixels.
         line_width: of boxes and lines, in pixels.
 
     Raises:
-        WrongType, DrawingError: `pixels` is not such a picture, or `line_width` is less than 1.
+        WrongType, DrawingError: `pixels` is not such a picture, `line_width` or `text_size` is less than 1, or a colour
+            is not valid.
     """
 
-    def __init__(self, pixels: Image, line_width: int | None = None, labels: bool = True) -> None:
+    def __init__(
+        self,
+        pixels: Image,
+        line_width: int | None = None,
+        labels: bool = True,
+        colours: Colours = None,
+        text_size: int | None = None,
+    ) -> None:
         if not isinstance(pixels, np.ndarray):
             raise WrongType(
                 f"cannot draw on a {type(pixels).__name__}: expected an array, uint8 (height, width, 3), BGR, "
@@ -55,17 +67,21 @@ class Canvas:
             )
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise DrawingError(f"cannot draw on {pixels.dtype} {pixels.shape}: expected uint8 (height, width, 3), BGR")
-        if line_width is not None and line_width < 1:
-            raise DrawingError(
-                f"line_width {line_width}: expected at least 1 pixel, or None to follow the picture's size"
-            )
+        for what, pixels_of in (("line_width", line_width), ("text_size", text_size)):
+            if pixels_of is not None and pixels_of < 1:
+                raise DrawingError(
+                    f"{what} {pixels_of}: expected at least 1 pixel, or None to follow the picture's size"
+                )
         self.height, self.width = pixels.shape[:2]
         self.line_width = line_width or _line_width(self.width, self.height)
         self._pixels = pixels
-        self._labels = labels
+        self._are_labelled = labels
+        self._colour_of = chooser(colours)
+        self._text_size = text_size or tabs.text_size(self.width, self.height)
         self._fills: list[Callable[[Image], None]] = []
         self._lines: list[Callable[[Image], None]] = []
         self._texts: list[tuple[Image, int, int]] = []
+        self._labels: list[tuple[Image, list[int]]] = []  # with their boxes
         self._info: tuple[str, ...] = ()
 
     def detections(self, found: Detections, *, texts: Sequence[str] | None = None, colours: Colours = None) -> None:
@@ -82,15 +98,15 @@ class Canvas:
         """
         if texts is not None and len(texts) != len(found):
             raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
-        chosen = chooser(colours)
+        chosen = self._colour_of if colours is None else chooser(colours)
         if found.mask is not None:
             for name, mask in zip(found.names[::-1].tolist(), found.mask[::-1], strict=True):
                 self.mask(mask, chosen(name))
         rows, boxes = _visible(found.xyxy, self.width, self.height)
         names = [found.labels[number] for number in found.class_id[rows].tolist()]
-        labels = _labels(found, rows, names) if texts is None else [texts[row] for row in rows]
-        for box, name, text in zip(boxes, names, labels, strict=True):
-            self._box(box, text, chosen(name))
+        lines = _labels(found, rows, names) if texts is None else [(texts[row],) for row in rows]
+        for box, name, line in zip(boxes, names, lines, strict=True):
+            self._box(box, line, chosen(name))
 
     def box(
         self,
@@ -114,8 +130,8 @@ class Canvas:
         if edges.shape != (4,):
             raise DrawingError(f"a box of shape {edges.shape}: expected (4,), left, top, right, bottom")
         for box in _visible(edges[None], self.width, self.height)[1]:
-            label = name if score is None else f"{name} {score:.2f}"
-            self._box(box, label if text is None else text, chooser(colour)(name))
+            line = (name,) if score is None else (f"{name} {score:.2f}", name, "")
+            self._box(box, line if text is None else (text,), as_colour(colour) if colour else self._colour_of(name))
 
     def mask(self, mask: NDArray[np.bool_], colour: Colour = WHITE) -> None:
         """Tint the pixels of a mask (H, W) bool.
@@ -160,26 +176,46 @@ class Canvas:
 
     def picture(self) -> Image:
         """(H, W, 3) uint8 BGR: a copy with everything drawn on it, or the given pixels if there is nothing to draw."""
-        line = tabs.line_that_fits(self._info, self.width, self.height)
+        size = self._text_size
+        line = tabs.line_that_fits(self._info, self.width, self.height, size)
         if not (self._fills or self._lines or self._texts or line):
             return self._pixels
         picture = self._pixels.copy()
         for mark in (*self._fills, *self._lines):
             mark(picture)
-        taken = tabs.write_corner(picture, line) if line else (0, 0)
+        corner = tabs.write_corner(picture, line, size) if line else (0, 0)
+        taken = [(0, 0, *corner)] if line else []
         for tab, x, y in self._texts:
-            tabs.put(picture, tab, x, y, taken)
+            left, top = tabs.place(tab, x, y, corner, self.width, self.height)
+            taken.append(tabs.put(picture, tab, left, top))
+        self._put_labels(picture, taken)
         return picture
 
-    def _box(self, box: list[int], label: str, colour: Colour) -> None:
+    def _put_labels(self, picture: Image, taken: list[tuple[int, int, int, int]]) -> None:
+        best_first = self._labels[::-1]
+        sizes = [(tab.shape[1], tab.shape[0]) for tab, _ in best_first]
+        boxes = [box for _, box in best_first]
+        found = labels.places(sizes, boxes, taken, self.width, self.height)
+        for (tab, _), place in zip(best_first, found, strict=True):
+            if place is not None:
+                tabs.put(picture, tab, *place)
+
+    def _box(self, box: list[int], line: tuple[str, ...], colour: Colour) -> None:
+        """Args: line, what to write there; if it is too wide, the next one."""
         stripe = _stripe(colour, self.width)
         self._lines.append(partial(_outline, box=box, stripe=stripe, thickness=self.line_width))
-        if self._labels and label:
-            self._write(label, box[0], box[1], colour)
+        for text in line if self._are_labelled else ():
+            tab = tabs.tab(text, colour, self._text_size, self.width) if text else None
+            if tab is None or len(line) == 1 or tab.shape[1] <= 2 * (box[2] - box[0]):
+                break
+        else:
+            tab = None
+        if tab is not None:
+            self._labels.append((tab, box))
 
     def _write(self, text: str, x: int, y: int, colour: Colour) -> None:
-        tab = tabs.tab(text, colour, tabs.text_size(self.width, self.height), self.width)
-        if tab is not None:
+        tab = tabs.tab(text, colour, self._text_size, self.width)
+        if tab is not None and len(tab) <= self.height:
             self._texts.append((tab, x, y))
 
     def _path(self, points: ArrayLike | tuple[ArrayLike, ...], least: int, closed: bool, colour: Colour) -> None:
@@ -187,12 +223,16 @@ class Canvas:
         self._lines.append(partial(_stroke, corners=corners, closed=closed, colour=colour, thickness=self.line_width))
 
 
-def _labels(found: Detections, rows: NDArray[np.intp], names: list[str]) -> list[str]:
-    """Class, track if there is one, and score of some rows: "person #7 0.91"."""
-    if found.tracker_id is not None:
-        tracks = found.tracker_id[rows].tolist()
-        names = [f"{name} #{track}" for name, track in zip(names, tracks, strict=True)]
-    return [f"{name} {score:.2f}" for name, score in zip(names, found.confidence[rows].tolist(), strict=True)]
+def _labels(found: Detections, rows: NDArray[np.intp], names: list[str]) -> list[tuple[str, ...]]:
+    """Of some rows: class, track if there is one, and score, and what to write instead where that is too wide:
+    ("person #7 0.91", "person #7", "#7", "").
+    """
+    tracks = [""] * len(names) if found.tracker_id is None else [f"#{n}" for n in found.tracker_id[rows].tolist()]
+    scores = found.confidence[rows].tolist()
+    lines = (
+        (f"{name} {track}".rstrip(), track, score) for name, track, score in zip(names, tracks, scores, strict=True)
+    )
+    return [(f"{name} {score:.2f}", name, *([track] if track else []), "") for name, track, score in lines]
 
 
 def _line_width(width: int, height: int) -> int:

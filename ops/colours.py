@@ -1,7 +1,8 @@
 """One colour per class: a label has the same colour in every video, with every model, on every machine."""
 
+import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import index
 
 from watchline.ops.errors import DrawingError
@@ -68,6 +69,24 @@ def as_colour(value: Colour) -> Colour:
     if not all(0 <= channel <= 255 for channel in (blue, green, red)):
         raise DrawingError(f"{value!r} is not a colour: expected (blue, green, red), whole numbers in 0..255")
     return blue, green, red
+
+
+def parse(texts: Sequence[str]) -> Colours:
+    """Colours from `person=#ff4d6d` for a class, or `#ff4d6d` for all; None from nothing.
+
+    Raises:
+        DrawingError: a text is neither, or some are of classes and others of all.
+    """
+    given: dict[str, Colour] = {}
+    for text in texts:
+        label, _, code = text.rpartition("=")
+        if not re.fullmatch("#[0-9a-fA-F]{6}", code) or (not label and len(texts) > 1):
+            raise DrawingError(
+                f"{text!r} is not a colour: expected CLASS=#rrggbb for each class, or one #rrggbb for all"
+            )
+        red, green, blue = bytes.fromhex(code[1:])
+        given[label] = blue, green, red
+    return given.get("", given or None)
 
 
 def chooser(colours: Colours) -> Callable[[str], Colour]:

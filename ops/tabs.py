@@ -39,35 +39,37 @@ def tab(text: str, fill: Colour, size: int, room: int) -> Image | None:
     return _written(bar, text, size, ink(fill))
 
 
-def put(picture: Image, tab: Image, x: int, y: int, taken: tuple[int, int]) -> None:
-    """Copy a label above the point (x, y), or below it if there is no room above. The label is always inside.
+def place(tab: Image, x: int, y: int, corner: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """Where a text goes: above the point (x, y), or below it if there is no room above. It is always inside.
 
     Args:
-        taken: width and height of another text in the top left corner. A label that would begin in it is put below.
+        corner: width and height of another text in the top left corner. A text that would begin in it is put below.
+        width, height: of the picture, which is as high as the text or higher.
     """
-    if tab.shape[0] > picture.shape[0]:
-        return
-    height, width = tab.shape[:2]
-    left = min(x, picture.shape[1] - width)
-    top = y - height if y >= height else y
-    if left < taken[0] and top < taken[1]:
-        top = max(y, taken[1])
-    top = min(top, picture.shape[0] - height)
-    picture[top : top + height, left : left + width] = tab
+    left = min(x, width - tab.shape[1])
+    top = y - len(tab) if y >= len(tab) else y
+    if left < corner[0] and top < corner[1]:
+        top = max(y, corner[1])
+    return left, min(top, height - len(tab))
 
 
-def line_that_fits(parts: Sequence[str], width: int, height: int) -> str:
+def put(picture: Image, tab: Image, left: int, top: int) -> tuple[int, int, int, int]:
+    """Copy a text into a picture. Returns its box: left, top, right, bottom."""
+    right, bottom = left + tab.shape[1], top + len(tab)
+    picture[top:bottom, left:right] = tab
+    return left, top, right, bottom
+
+
+def line_that_fits(parts: Sequence[str], width: int, height: int, size: int) -> str:
     """The largest number of parts, counted from the last, that fit into one line of a picture; "" if none fits."""
-    size = text_size(width, height)
     if _bar_height(size) > height:
         return ""
     lines = ("   ".join(parts[first:]) for first in range(len(parts)))
     return next((line for line in lines if _bar_width(line, size) <= width), "")
 
 
-def write_corner(picture: Image, line: str) -> tuple[int, int]:
+def write_corner(picture: Image, line: str, size: int) -> tuple[int, int]:
     """Write in white on the darkened top left corner. Returns the width and height of the text."""
-    size = text_size(picture.shape[1], picture.shape[0])
     width, height = _bar_width(line, size), _bar_height(size)
     darker = np.asarray(cv2.convertScaleAbs(picture[:height, :width], alpha=0.3), np.uint8)
     picture[:height, :width] = _written(darker, line, size, WHITE)

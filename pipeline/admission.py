@@ -10,7 +10,7 @@ Deliveries get their numbers here, after frames were dropped, so that there is n
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +21,7 @@ from watchline.pipeline.link import Delivery, Link, Stopped
 from watchline.pipeline.message import Dropped, Item, Message
 
 DEPTH = 2  # frames of a file
+UNFINISHED = 8  # files that are read or written at once, however short they are
 WAIT = 0.05  # seconds between looks at whether the run was stopped
 
 Put = Callable[[Message], None]
@@ -74,16 +75,22 @@ class Admission:
         self._stop = stop
         self._changed = threading.Condition()
         self._mailboxes: dict[str, Mailbox] = {}
+        self._files: Counter[str] = Counter()  # that are not finished
         self._link: Link[tuple[Mailbox, bool]] = Link("admission", stop, DEPTH + 2)
 
     @contextmanager
     def entrance(self, stream: str, live: bool) -> Iterator[Put]:
         """Yields the function that hands over the messages of a stream; for one thread at a time.
 
-        It raises Stopped where it would have to wait, or has waited, when the run is stopped.
+        It raises Stopped where it would have to wait, or has waited, when the run is stopped. So does the entrance of a
+        file: it waits at its beginning while too many files are not `finished`, and at its end until all was taken, so
+        that no frame of the next file takes the room that the end of this one needs.
         """
         mailbox = Mailbox(stream)
         with self._changed:
+            while not live and self._files.total() >= UNFINISHED:
+                self._wait()
+            self._files[stream] += not live
             self._mailboxes[stream] = mailbox
         with self._link.sender() as sender:
 
@@ -97,6 +104,9 @@ class Admission:
                     sender.send((mailbox, live))
 
             yield put
+            with self._changed:
+                while not live and mailbox.waiting:
+                    self._wait()
 
     def receive(self, limit: int = 1) -> list[Delivery[Message]]:
         """What is next, waiting for it: a file's next message, or all that a camera has waiting; and more, up to
@@ -131,6 +141,12 @@ class Admission:
                 mailbox.taken -= 1
                 self._changed.notify_all()
 
+    def finished(self, stream: str) -> None:
+        """All of a stream was written."""
+        with self._changed:
+            self._files -= Counter([stream])
+            self._changed.notify_all()
+
     def forget(self, stream: str) -> None:
         """Nothing more comes of a stream."""
         with self._changed:
@@ -156,8 +172,11 @@ class Admission:
         while isinstance(message, Item) and (
             mailbox.frames >= self.depth or mailbox.frames + mailbox.taken >= self._reach
         ):
-            self._changed.wait(WAIT)
-            self._check()
+            self._wait()
+
+    def _wait(self) -> None:
+        self._changed.wait(WAIT)
+        self._check()
 
     def _check(self) -> None:
         if self._stop.is_set():

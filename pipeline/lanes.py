@@ -293,6 +293,7 @@ class Lane:
         if error is None and isinstance(last, Failure):
             error = last.why if last.where == DECODER else f"the {last.where} failed on {last.why}"
         is_cut = isinstance(last, End) and not last.whole
+        self._control.admission.finished(self._stream)
         with self._status_lock:
             self._state, self._why = "ended", self._conceal(error or "")
         self.outcome = Outcome(

@@ -23,7 +23,7 @@ from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.intake import FILES_AT_ONCE, Intake, is_live
 from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.link import Delivery, Link, Sender, Stopped
-from watchline.pipeline.message import DECODER, Failure, Item, Message, is_last
+from watchline.pipeline.message import DECODER, End, Failure, Item, Message, is_last
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.order import Reorder
@@ -147,6 +147,8 @@ class Runner:
             for delivery in self.deliveries(sources, together):
                 if isinstance(delivery.message, Item):
                     self.control.end(delivery.message)
+                if isinstance(delivery.message, End | Failure):
+                    self.control.admission.finished(delivery.message.stream)
                 yield delivery.message
         finally:
             self.settle()
@@ -155,7 +157,7 @@ class Runner:
         self, sources: Sequence[Source | LiveSource], together: bool = False, kept: bool = False
     ) -> Generator[Delivery[Message]]:
         """What `run` yields, with the time at which it was ready. Who takes an item calls `control.end` when it is
-        written, or could not be.
+        written, or could not be; and `control.admission.finished` when all of a stream is.
 
         Args:
             kept: go on while there is no stream, until `stop`: more may be added.

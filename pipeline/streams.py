@@ -28,7 +28,7 @@ class Stream:
     """The table of a stream.
 
     Raises:
-        ValidationError (a ValueError): a setting cannot be, or not together with another.
+        SettingsError (a ValueError): a setting cannot be, or not together with another.
     """
 
     source: str = Field(

@@ -32,10 +32,11 @@ def random_boxes(seed: int, n: int, width: int, height: int) -> Detections:
     return found(*[(*b, s, c) for b, s, c in zip(boxes, scores, rng.integers(0, 3, n), strict=True)])
 
 
-def label_of(detections: Detections, width: int, height: int) -> np.ndarray:
+def label_of(detections: Detections, width: int, height: int, text: str | None = None) -> np.ndarray:
     """How the label of the only detection looks: drawn above a box in the middle of a black picture."""
-    middle = found((width // 4, height // 2, width // 2, height - 1, detections.confidence[0], detections.class_id[0]))
-    drawn = draw(np.zeros((height, width, 3), np.uint8), middle)[: height // 2]
+    row = (width // 4, height // 2, width // 2, height - 1, detections.confidence[0], detections.class_id[0])
+    text = text or f"{LABELS[detections.class_id[0]]} {detections.confidence[0]:.2f}"
+    drawn = draw(np.zeros((height, width, 3), np.uint8), found(*[row]), labels=[text])[: height // 2]
     rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in ((1, 2), (0, 2)))
     return drawn[rows[0] :, columns[0] : columns[-1] + 1]
 

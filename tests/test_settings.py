@@ -89,7 +89,7 @@ def test_settings_are_what_a_dataclass_is():
     assert list(inspect.signature(Detector).parameters)[:2] == ["model", "runtime"]
     with pytest.raises(FrozenInstanceError):
         detector.conf = 0.1
-    with pytest.raises(ValidationError, match="less than or equal to 1"):
+    with pytest.raises(SettingsError, match="Detector: conf is 7: expected less than or equal to 1"):
         Detector(conf=7)
 
 

@@ -11,6 +11,7 @@ What the classes and functions do is said where they are defined.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from watchline import telemetry as _switched_off  # noqa: F401  before any other import
 from watchline.version import VERSION
 
 if TYPE_CHECKING:

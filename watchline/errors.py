@@ -1,6 +1,6 @@
 """The root of all errors that Watchline raises for its user. Any folder may import this file; it imports nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -13,7 +13,20 @@ class WatchlineError(Exception):
 
 
 class SettingsError(WatchlineError, ValueError):
-    """A stage, source or sink got an unknown setting. The message names the nearest one."""
+    """A stage, source or sink got a setting that there is not, or a value that cannot be.
+
+    Args:
+        of: the name of the class.
+        mistakes: each of them in words; the nearest name of an unknown setting is among them.
+    """
+
+    def __init__(self, of: str, mistakes: Sequence[str]) -> None:
+        super().__init__(of, mistakes)
+        self.mistakes = mistakes
+
+    def __str__(self) -> str:
+        of, mistakes = self.args
+        return f"{of}: {'; '.join(mistakes)}"
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:

@@ -10,15 +10,18 @@ Any folder may import this file.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from functools import wraps
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic.dataclasses
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from watchline.errors import SettingsError, unknown
 
 Kind = TypeVar("Kind", bound=type)
+
+LONGEST = 60  # characters of a value in an error
 
 
 def flag(metavar: str = "") -> dict[str, JsonValue]:
@@ -30,8 +33,7 @@ def flag(metavar: str = "") -> dict[str, JsonValue]:
 def settings(kind: Kind) -> Kind:
     """Make a class of annotated fields a pydantic dataclass. Its `__pydantic_config__` may configure pydantic.
 
-    The constructor raises SettingsError for an unknown setting, and pydantic's ValidationError for a value that is not
-    valid. Both are ValueErrors.
+    The constructor raises SettingsError, which names all mistakes.
     """
     config: ConfigDict = getattr(kind, "__pydantic_config__", ConfigDict())
     kind.__pydantic_config__ = config | ConfigDict(extra="forbid")  # type: ignore[attr-defined]
@@ -40,7 +42,7 @@ def settings(kind: Kind) -> Kind:
 
 
 def closed(kind: Kind) -> Kind:
-    """Make a dataclass refuse unknown settings with a SettingsError."""
+    """Make a dataclass refuse unknown settings, and values that are not valid, with a SettingsError."""
     construct: Any = kind.__init__  # type: ignore[misc]
     known = [field.name for field in dataclasses.fields(kind) if field.init]
 
@@ -48,8 +50,30 @@ def closed(kind: Kind) -> Kind:
     def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
         wrong = [unknown("setting", name, known) for name in given if name not in known]
         if wrong:
-            raise SettingsError(f"{kind.__name__}: {'; '.join(wrong)}")
-        construct(self, *args, **given)
+            raise SettingsError(kind.__name__, wrong)
+        try:
+            construct(self, *args, **given)
+        except ValidationError as error:
+            raise SettingsError(kind.__name__, _mistakes(error, given)) from None
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind
+
+
+def _mistakes(error: ValidationError, given: Mapping[str, object]) -> list[str]:
+    """A line for each setting: what it must be, or a rule over several of them."""
+    expected: dict[str, list[str]] = {}
+    rules = []
+    for each in error.errors():
+        said = each["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        if not each["loc"]:
+            rules.append(said)
+        elif each["type"] != "default_factory_not_called":  # it follows from another mistake
+            expected.setdefault(str(each["loc"][0]), []).append(said)
+    return [f"{name}{_got(name, given)}: expected {' or '.join(said)}" for name, said in expected.items()] + rules
+
+
+def _got(name: str, given: Mapping[str, object]) -> str:
+    """What it is; not of an address, which may have a password in it."""
+    value = repr(given.get(name, "@"))
+    return "" if "@" in value else f" is {value[:LONGEST]}"

@@ -6,6 +6,7 @@ The driver is asked before TensorRT is used: TensorRT without a driver ends the 
 from watchline.engines.errors import RuntimeUnavailable
 from watchline.engines.nvidia.cuda_driver import NoDriver, ask
 from watchline.engines.nvidia.interface import Gpu
+from watchline.extras import command
 
 
 def find_gpu() -> Gpu:
@@ -26,6 +27,6 @@ def find_gpu() -> Gpu:
         from watchline.engines.nvidia.real import real
     except ImportError as error:
         raise RuntimeUnavailable(
-            f"the runtime tensorrt cannot be imported ({error}); install it: pip install 'watchline[tensorrt]'"
+            f"the runtime tensorrt cannot be imported ({error}); install it: {command('tensorrt')}"
         ) from error
     return real(driver.gpus[0].name)

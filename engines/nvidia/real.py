@@ -16,6 +16,7 @@ from watchline.engines.nvidia import build_process
 from watchline.engines.nvidia.cuda_memory import CudaMemory
 from watchline.engines.nvidia.interface import BuildRequest, Context, CudaEngine, Gpu, OnProgress
 from watchline.engines.nvidia.tensor_rt_log import messages
+from watchline.extras import command
 
 OLDEST = (10, 12)
 
@@ -26,7 +27,7 @@ def real(name: str) -> Gpu:
     if tuple(int(part) for part in trt.__version__.split(".")[:2]) < OLDEST:
         raise RuntimeUnavailable(
             f"TensorRT {trt.__version__} is too old, expected {'.'.join(map(str, OLDEST))} or later: "
-            "pip install --upgrade 'watchline[tensorrt]'"
+            f"{command('tensorrt')}"
         )
     return Gpu(name, CudaMemory(), NvidiaTensorRt())
 

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from watchline.errors import unknown
+from watchline.errors import SettingsError, unknown
 from watchline.pipeline.settings.environment import Interpolated, conceal, interpolate
 from watchline.pipeline.settings.schema import REQUIRED, Checked, check_field, fields_of
 from watchline.streams import address
@@ -97,10 +95,8 @@ class Tables:
         """Make what has rules over several of its fields; None if there are mistakes."""
         try:
             return kind(**values)
-        except ValidationError as error:
-            for detail in error.errors():
-                text = detail["msg"].removeprefix("Value error, ")
-                self.mistakes.append(f"{where} {conceal(text, self.secrets)}")
+        except SettingsError as error:
+            self.mistakes += [f"{where} {conceal(mistake, self.secrets)}" for mistake in error.mistakes]
         return None
 
     def table(self, name: str, given: Any) -> dict[str, Any]:

@@ -6,11 +6,13 @@ It knows no kinds of results: each draws itself (`Kind.draw`).
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from watchline.ops.canvas import Canvas
+from watchline.ops.colours import parse
 from watchline.pipeline.cores import cores
 from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.kinds.kind import Kind
@@ -30,7 +32,10 @@ class Annotator(Stage):
     Attributes:
         line_width: of the boxes in pixels; None follows the frame's size.
         labels: write class and score at each box.
-        info: write stream, frame, time and number of detections in the top left corner.
+        colours: of classes, `person=#ff4d6d`, or one of all, `#ff4d6d`; the others have their usual ones.
+        text_size: pixels from line to line; None follows the frame's size.
+        info: write stream, frame, time and number of detections in the top left corner; of a camera, date and time of
+            day where the annotator runs.
         workers: threads, each of which draws for streams of its own.
     """
 
@@ -38,14 +43,20 @@ class Annotator(Stage):
     gives = (DRAWN,)
     is_always = True
     advice = "a smaller video would help"
-    per_stream = ("line_width", "labels", "info")
+    per_stream = ("line_width", "labels", "colours", "text_size", "info")
 
     line_width: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of the boxes, in pixels")
     labels: bool = Field(default=True, description="write class and score at each box")
+    colours: tuple[str, ...] = Field(default=(), description="of classes, person=#ff4d6d, or one of all, #ff4d6d")
+    text_size: Annotated[int, Field(ge=6)] | None = Field(default=None, description="pixels from line to line")
     info: bool = Field(default=True, description="write stream, frame and time in the corner")
     workers: Annotated[int, Field(ge=1)] = Field(  # type: ignore[misc]
         default_factory=cores, description="threads, each for streams of its own; without it one per core"
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse(self.colours)
 
     @contextmanager
     def open(self) -> Iterator[Work]:
@@ -74,7 +85,9 @@ class Annotating(Work):
         stream = self._streams.get(item.stream) or _Stream(self._settings.of(item.stream))
         stream.newest |= item.results
         settings = stream.settings
-        canvas = Canvas(item.frame.image, settings.line_width, settings.labels)
+        canvas = Canvas(
+            item.frame.image, settings.line_width, settings.labels, parse(settings.colours), settings.text_size
+        )
         for kind, result in stream.newest.items():
             if kind.draw is not None:
                 kind.draw(canvas, result)
@@ -92,7 +105,10 @@ class _Stream:
 
 
 def describe(item: Item) -> tuple[str, ...]:
-    """The parts of the info line: stream, frame, time as mm:ss.mmm, what was found; of a photo its file name."""
+    """The parts of the info line: stream, frame, time as mm:ss.mmm, what was found; of a photo its file name.
+
+    The frames of a camera have date and time of day instead, of this machine's time zone.
+    """
     frame = item.frame
     name = frame.file if frame.file is not None else frame.stream
     if len(name) > LONGEST_NAME:
@@ -100,7 +116,8 @@ def describe(item: Item) -> tuple[str, ...]:
     found = tuple(kind.summary(result) for kind, result in item.results.items() if kind.summary is not None)
     if frame.file is not None:
         return (name, *found)
-    return (name, f"frame {frame.index}", _clock(frame.seconds), *found)
+    clock = _clock(frame.seconds) if frame.time is None else f"{datetime.fromtimestamp(frame.time):%Y-%m-%d %H:%M:%S}"
+    return (name, f"frame {frame.index}", clock, *found)
 
 
 def _clock(seconds: float) -> str:

@@ -44,8 +44,7 @@ class Detector(Stage):
     """Settings of the detector stage.
 
     Raises:
-        SettingsError (a ValueError): there is no such setting; the nearest is named.
-        ValidationError (a ValueError): a setting cannot be; all mistakes are named.
+        SettingsError (a ValueError): there is no such setting, or it cannot be; all mistakes are named.
     """
 
     name = "detector"

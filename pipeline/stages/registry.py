@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from watchline.errors import unknown
+from watchline.errors import SettingsError, unknown
 from watchline.pipeline.errors import ConfigError, one_line
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.settings.environment import Interpolated
@@ -135,8 +135,8 @@ def build(kind: type[Stage], settings: Mapping[str, Any], overrides: Mapping[str
     if not mistakes:
         try:
             return kind(**{**values, **overrides})
-        except ValidationError as error:
-            mistakes = [f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors()]
+        except SettingsError as error:
+            mistakes += error.mistakes
     raise ConfigError("; ".join(mistakes))
 
 

@@ -122,7 +122,7 @@ class Stage(StageInfo):
         streams: settings that differ for some streams, by stream: `[streams.gate.detector]` in the config.
 
     Raises:
-        SettingsError, ValidationError (ValueErrors): a setting that there is not, or a value that cannot be.
+        SettingsError (a ValueError): a setting that there is not, or a value that cannot be.
     """
 
     streams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True, repr=False, hash=False)
@@ -202,7 +202,7 @@ def _check(stage: Stage, before: Item, after: Item) -> None:
     for kind in stage.gives:
         result = after.results.get(kind)
         if (kind in after.results and not isinstance(result, kind.type)) or (kind in before.results and result is None):
-            raise StageError(f"it gave {_shown(result)} for the result {kind.key!r}: expected a {kind.type.__name__}")
+            raise StageError(f"it gave {_shown(result)} for the result {kind.key!r}: expected {_a(kind.type)}")
     wrong = [
         f"the result {kind.key!r}"
         for kind in {**before.results, **after.results}
@@ -238,4 +238,9 @@ def _undeclared(stage: Stage, events: Sequence[Event]) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
+    return "None" if value is None else _a(type(value))
+
+
+def _a(kind: type) -> str:
+    name = kind.__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"

@@ -17,7 +17,10 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     code = f"{hidden}sys.exit(main(['train', 'yolov2', '--data', '.', '--out', {str(tmp_path / 'o')!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "training needs torch: pip install 'watchline[train]'" in done.stderr.splitlines()[-1]
+    assert (
+        "training needs torch: pip install '.[train]' in the folder of Watchline's source"
+        in done.stderr.splitlines()[-1]
+    )
 
 
 def test_without_data_it_names_what_is_missing(tmp_path: Path) -> None:

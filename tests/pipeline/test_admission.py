@@ -201,7 +201,7 @@ def test_a_stop_wakes_all_who_wait(admission, stop):
         ended.append("receiver")
 
     def give():
-        with admission.entrance("a", live=False) as put, pytest.raises(Stopped):
+        with pytest.raises(Stopped), admission.entrance("a", live=False) as put:
             for item in numbered(10):
                 put(item)
         ended.append("file")

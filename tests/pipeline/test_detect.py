@@ -166,10 +166,14 @@ def test_every_setting_of_the_detector_has_a_keyword():
 
 WRONG = [
     ({"confs": 0.3}, ValueError, r"Detector: unknown setting 'confs': did you mean 'conf'\?"),
-    ({"conf": 2}, ValueError, "conf is 2: expected less than or equal to 1"),
-    ({"conf": "high", "every": 0}, ValueError, "conf is 'high': expected a valid number, .*; every is 0: expected "),
-    ({"imgsz": "large"}, ValueError, "imgsz is 'large': expected a valid integer, .* or a valid tuple"),
-    ({"classes": "person"}, ValueError, "classes is 'person': expected a valid tuple"),
+    ({"conf": 2}, ValueError, "Detector: conf is 2: expected less than or equal to 1"),
+    (
+        {"conf": "high", "every": 0},
+        ValueError,
+        "Detector: conf is 'high': expected a valid number, .*; every is 0: ",
+    ),
+    ({"imgsz": "large"}, ValueError, "Detector: imgsz is 'large': expected a valid integer, .* or a valid tuple"),
+    ({"classes": "person"}, ValueError, "Detector: classes is 'person': expected a valid tuple"),
     ({"detector": "yolov2-slim"}, TypeError, "detector is of type str: expected a Detector, or settings by name"),
     ({"detector": watchline.Detector(), "conf": 0.3, "iou": 0.5}, TypeError, "detector and conf, iou: expected either"),
     ({"latency_budget": 0}, ValueError, "latency_budget is 0: expected more than 0 seconds"),

@@ -5,7 +5,9 @@ import queue
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import pairwise
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -14,7 +16,21 @@ from ledger_of import ledger_of
 from models_onnx import tiny_detector
 from pipelines import Numbers, Script, Step
 
-from watchline import DETECTIONS, Annotator, Detections, Detector, Files, FileSource, Job, Jsonl, PacedSource, Watch
+from watchline import (
+    DETECTIONS,
+    Annotate,
+    Annotator,
+    Detections,
+    Detector,
+    Files,
+    FileSource,
+    Job,
+    Jsonl,
+    PacedSource,
+    Sink,
+    Watch,
+)
+from watchline.pipeline.admission import UNFINISHED
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.lanes import Lane
 from watchline.pipeline.sinks import recording
@@ -149,6 +165,36 @@ def until(is_so, seconds=10):
 
 def lines_in(out):
     return sum(path.read_text().count('"frame"') for path in out.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("work", [Annotate, Watch])
+def test_of_many_short_files_few_are_open(work):
+    """A frame each, which a sink holds for a while."""
+    opened, written, most = [], [], []
+
+    class Short(Numbers):
+        @contextmanager
+        def open(self):
+            opened.append(self.stream)
+            most.append(len(opened) - len(written))
+            with super().open() as reader:
+                yield reader
+
+    @dataclass(frozen=True)
+    class Slow(Sink):
+        name = "slow"
+
+        @contextmanager
+        def open(self, opening):
+            yield SimpleNamespace(take=lambda message, lines: time.sleep(0.002))
+            written.append(opening.stream)
+
+    sources = [Short(f"{n}", 1) for n in range(100)]
+    job = work(Job(sources, [Step("any", lambda item: item)], [Slow()]))
+    list(job.run())
+    assert sorted(written) == sorted(source.stream for source in sources)
+    assert {outcome.error for outcome in job.outcomes} == {None}
+    assert max(most) <= UNFINISHED
 
 
 def test_streams_come_and_go_while_it_runs(tmp_path):

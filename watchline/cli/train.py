@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
+from watchline.extras import command
 
 if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.models.faster_rcnn import Trunk
@@ -26,7 +27,7 @@ OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
 }
-NEEDED = "training needs torch: pip install 'watchline[train]'"
+NEEDED = f"training needs torch: {command('train')}"
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:

@@ -199,7 +199,7 @@ def test_a_gpu_without_the_libraries(
     monkeypatch.setitem(sys.modules, package, None)
     for module in ("nvidia", "cuda_memory", "tensor_rt_log"):
         monkeypatch.delitem(sys.modules, f"watchline.engines.{module}", raising=False)
-    with pytest.raises(RuntimeUnavailable, match=r"tensorrt cannot be imported .*pip install 'watchline\[tensorrt\]'"):
+    with pytest.raises(RuntimeUnavailable, match=r"tensorrt cannot be imported .*pip install '\.\[tensorrt\]' in "):
         load(model, "tensorrt")
 
 

@@ -457,7 +457,7 @@ def test_results_that_were_not_declared_are_refused():
         merge([item, item], entries, flat(parts), KINDS)
 
 
-def test_a_hundred_thousand_mutations_are_refused_or_make_sense(decoded):
+def test_twenty_thousand_mutations_are_refused_or_make_sense(decoded):
     items = [decoded[0], having(photo(), MORE).with_result(TALLY, tally()).with_event("before", n=1)]
     work, sent = work_of(decoded)
     jpegs, pixels = pack(decoded[:1], 80)
@@ -478,7 +478,7 @@ def test_a_hundred_thousand_mutations_are_refused_or_make_sense(decoded):
     messages = [[encode(message), *(part.tobytes() for part in parts)] for message, parts in real]
     refused = made = 0
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for header, *rest in mutations(messages, 100_000, seed=11):
+    for header, *rest in mutations(messages, 20_000, seed=11):
         parts = [np.frombuffer(part, np.uint8) for part in rest]
         try:
             match decode(header):
@@ -494,8 +494,8 @@ def test_a_hundred_thousand_mutations_are_refused_or_make_sense(decoded):
             made += 1
         except Malformed:
             refused += 1
-    assert refused > 50_000
-    assert made > 5_000  # some changes do no harm: another name, other pixels
+    assert refused > 10_000
+    assert made > 1_000  # some changes do no harm: another name, other pixels
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10  # KiB
 
 

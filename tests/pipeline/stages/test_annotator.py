@@ -1,13 +1,14 @@
 """The annotator lets each kind of result draw itself, on a copy, and says which frame it is."""
 
 import pickle
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from watchline.errors import SettingsError
 from watchline.ops.detections import Detections
 from watchline.ops.draw import draw
 from watchline.pipeline.kinds.detections import DETECTIONS
@@ -83,6 +84,35 @@ def test_settings_switch_parts_off():
     np.testing.assert_array_equal(done.drawn, draw(pixels, ONE, line_width=5, labels=False))
 
 
+def test_the_frames_of_a_camera_have_the_time_of_day(monkeypatch):
+    monkeypatch.setenv("TZ", "UTC-02:00")  # east of Greenwich
+    time.tzset()
+    try:
+        assert describe(item(noise(8, 8), epoch=0, time=1_800_000_000.9)) == (
+            "bikes",
+            "frame 17",
+            "2027-01-15 10:00:00",
+        )
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_colours_and_size_of_text_may_be_ones_own():
+    pixels = noise(640, 272)
+    with Annotator(colours=("person=#0a0b0c",), text_size=30, info=False).open() as work:
+        [done] = work([item(pixels, ONE)])
+    assert tuple(done.drawn[-1 - 22, 30]) == (0x0C, 0x0B, 0x0A)
+    taller = [(pixels != work_done).any(axis=(1, 2)) for work_done in (done.drawn, draw(pixels, ONE))]
+    assert np.flatnonzero(taller[0])[0] < np.flatnonzero(taller[1])[0] - 15
+    with Annotator(colours=("#0a0b0c",), info=False).open() as work:
+        [done] = work([item(pixels, ONE)])
+    np.testing.assert_array_equal(done.drawn, draw(pixels, ONE, colours=(0x0C, 0x0B, 0x0A)))
+    for wrong in (["person"], ["person=red"], ["#ffffff", "car=#000000"], ["#fff"]):
+        with pytest.raises(SettingsError, match="is not a colour: expected CLASS=#rrggbb"):
+            Annotator(colours=wrong)
+
+
 def test_a_stream_may_be_drawn_otherwise():
     pixels = noise(640, 272)
     with Annotator(info=False, streams={"gate": {"labels": False}}).open() as work:
@@ -139,5 +169,5 @@ def test_the_settings_are_checked_and_travel():
     stage = Annotator(line_width=4, workers=3)
     assert pickle.loads(pickle.dumps(stage)) == stage
     assert (stage.name, stage.workers) == ("annotator", 3)
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+    with pytest.raises(SettingsError, match="greater than or equal to 1"):
         Annotator(line_width=0)

@@ -106,7 +106,7 @@ def test_a_tuple_of_items_is_a_list_of_them():
         (lambda items: [items[0], items[0]], "the stage gave 2 items for 2: expected one for each, in its place"),
         (lambda items: numbered(2, "b"), "the stage gave 2 items for 2: expected one for each, in its place"),
         (lambda items: None, "the stage gave None for 2 items: expected a list of items"),
-        (lambda items: items[0], "the stage gave a Item for 2 items: expected a list of items"),
+        (lambda items: items[0], "the stage gave an Item for 2 items: expected a list of items"),
         (lambda items: (item for item in items), "the stage gave a generator for 2 items: expected a list of items"),
         (lambda items: [items[0], None], "the stage gave a list with None in it: expected a list of items"),
         (lambda items: [NONE, items[1]], "the stage gave a list with a Detections in it: expected a list of items"),
@@ -167,7 +167,7 @@ def test_what_another_stage_declares_it_may_not_change_either(change, what):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda item: item.with_result(CROWD, 3), "it gave a int for the result 'crowd': expected a Crowd"),
+        (lambda item: item.with_result(CROWD, 3), "it gave an int for the result 'crowd': expected a Crowd"),
         (lambda item: item.with_result(CROWD, None), "it gave None for the result 'crowd': expected a Crowd"),
         (lambda item: item.with_result(DRAWN, [[0]]), "it gave a list for the result 'drawn': expected a ndarray"),
         (lambda item: replace(item, results={}), "it gave None for the result 'crowd': expected a Crowd"),
@@ -191,7 +191,7 @@ def test_events_at_the_end_of_a_stream_are_declared_too():
     for stage, may in ((Mute(), "nothing"), (Crowds(), "the event 'crowded', the event 'empty'")):
         with pytest.raises(StageError, match=f"^it said the event 'full': it may say {may}; see Stage.emits$"):
             checked_events(stage, [Event("full")])
-    for wrong, what in (("over", "a str"), ([("over", {})], "a list"), (Event("empty"), "a Event")):
+    for wrong, what in (("over", "a str"), ([("over", {})], "a list"), (Event("empty"), "an Event")):
         with pytest.raises(
             StageError, match=f"^the stage gave {what} at the end of a stream: expected a list of events$"
         ):
