@@ -102,7 +102,8 @@ class Replay(CheckedEngine):
         size = math.prod(shape) * dtype.itemsize
         if size > self._max_bytes:
             raise ModelRefused(
-                f"{self._path}: its array {name} declares {size} bytes: expected {self._max_bytes} at most"
+                f"{self._path}: its array {name} declares {size} bytes: expected {self._max_bytes} at most; "
+                "if you trust it, Replay(path, max_bytes=…) takes more"
             )
         return np.asarray(self._arrays[name])
 

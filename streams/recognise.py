@@ -33,15 +33,20 @@ def what_instead(path: Path) -> str | None:
         return "is a config: expected a video; give it with --config"
     if path.suffix.lower() in _CONFIGS:
         return f"is a text file ({path.suffix}): expected a video; a config is TOML, and given with --config"
-    if _is_name(text.strip().partition("\n")[0].strip(), path.parent):
+    first = text.strip().partition("\n")[0].strip()
+    if re.match(r"(rtsps?|https?)://", first):
+        return (
+            "is a list of addresses: expected a video; give the addresses to `watchline run`, or a config with streams"
+        )
+    if first and _exists(first, path.parent):
         return f"is a list of names: expected a video; give the names: xargs -d '\\n' watchline annotate < '{path}'"
     return "is a text file: expected a video"
 
 
-def _is_name(line: str, folder: Path) -> bool:
-    """Whether a line names a camera or a file, from here or from the folder of the list."""
+def _exists(name: str, folder: Path) -> bool:
+    """Whether there is such a file, from here or from the folder of the list."""
     try:
-        return bool(re.match(r"\w+://", line)) or (bool(line) and (Path(line).exists() or (folder / line).exists()))
+        return Path(name).exists() or (folder / name).exists()
     except OSError:  # too long for a name
         return False
 

@@ -80,7 +80,7 @@ def test_metadata_in_any_encoding(tmp_path):
             "clip.ts\nother.ts\n",
             r"is a list of names: .* give the names: xargs -d '\\n' watchline annotate < '",
         ),
-        ("cams.txt", "rtsp://10.0.0.1/a\nrtsp://10.0.0.2/a\n", "is a list of names: expected a video"),
+        ("cams.txt", "rtsp://10.0.0.1/a\nrtsp://10.0.0.2/a\n", "is a list of addresses: expected a video"),
         ("list.csv", "name,size\nclip.ts,3\n", "is a text file: expected a video"),
         ("poem.txt", "\u6625" * 250, "is a text file: expected a video"),
         ("utf16.txt", b"\xff\xfe" + "hello".encode("utf-16-le"), "is a text file: expected a video"),
