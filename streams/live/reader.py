@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from watchline.streams.decoded import UPRIGHT, DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
 from watchline.streams.frame import Frame
+from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.backlog import Arrived, Backlog, Ended
 from watchline.streams.live.camera_clock import CameraClock
 from watchline.streams.live.h264 import FrameNumbers
@@ -101,6 +102,7 @@ class CameraReader:
         self._video = video
         self._codec = self._video.codec_context
         self._codec.thread_count = 1
+        self._codec.options = {"max_pixels": str(MAX_PIXELS)}
         is_h264 = self._codec.codec.canonical_name == "h264" and connection.may_lose
         self._numbers = FrameNumbers(self._codec.extradata) if is_h264 else None
         self._clock = CameraClock(fraction(self._video.time_base) or GUESSED_BASE)

@@ -172,6 +172,12 @@ def test_damaged_jpegs_are_missed_alone(web):
     assert len(frames) + sum(m.frames for m in missed) == counters[-1] - counters[0] + 1
 
 
+def test_pictures_larger_than_the_limit_are_not_decoded(web, monkeypatch):
+    monkeypatch.setattr("watchline.streams.live.reader.MAX_PIXELS", 320 * 180 - 1)
+    with pytest.raises(SourceTimeout), NetworkSource(address(web, "/mjpeg"), read_timeout=1).open():
+        pass
+
+
 def test_a_slow_reader_of_jpegs_sees_what_is_new(web):
     _, counters, _, missed, _ = watch(NetworkSource(address(web, "/mjpeg")), 12, lambda number: time.sleep(0.3))
     assert {m.cause for m in missed} == {"behind"}
