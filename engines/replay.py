@@ -38,7 +38,17 @@ from watchline.files import replacing
 ROW = "row."
 MAX_BYTES = 1 << 29
 """Of an array. The masks of 8 pictures of 1024 x 2048 and 8 classes have as many; a small file may declare any size."""
-BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, zipfile.BadZipFile, zlib.error)
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What reading a recording raises when it is none, is cut short, or holds other arrays or other JSON."""
 
 
