@@ -222,7 +222,7 @@ class Lane:
     def _why_late(self, item: Item, ready: float) -> str:
         """A frame that grew old here is the slowest sink's, one that came old is not."""
         now = time.monotonic()
-        return self._slowest() if now - ready > (now - item.frame.arrival) / 2 else LATE
+        return self._slowest() if now - ready > (now - item.frame.due) / 2 else LATE
 
     def _take_loss(self, item: Item, cause: str) -> None:
         """A frame could not be written."""

@@ -229,7 +229,11 @@ def _check(stage: Stage, before: Item, after: Item) -> None:
 
 def _is_same(before: Frame, after: Frame) -> bool:
     """Whether a frame is the same, but for its picture."""
-    times = (before.arrival, before.time) == (after.arrival, after.time)  # which equality leaves out
+    times = (before.arrival, before.time, before.held) == (
+        after.arrival,
+        after.time,
+        after.held,
+    )  # which equality leaves out
     return times and replace(after, picture=before.picture) == before
 
 

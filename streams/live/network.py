@@ -37,6 +37,8 @@ PROTOCOLS = {
 # picture: RTSP announces its format, HTTP needs some bytes. fflags=nobuffer is not set, because it would discard these
 # bytes, and with them the first key frame.
 PROBE_SIZE = {"rtsp": "32", "http": "500000"}
+ANALYSIS = "100000"  # microseconds of video that FFmpeg may read after that; 0 would mean five seconds and more
+NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a format's times are FFmpeg's invention
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
 SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
@@ -95,7 +97,7 @@ class NetworkSource:
         patience = SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1
         container = self._connect(address, patience)
         kind = container.format.name
-        is_rtsp = kind == "rtsp"
+        is_rtsp, is_hls = kind == "rtsp", kind == "hls"
         connection = Connection(
             container=container,
             stream=self.stream,
@@ -103,8 +105,12 @@ class NetworkSource:
             label=self._label,
             read_timeout=self.read_timeout * patience,
             explain=lambda error: self._explain(error, address, is_open=True),
-            has_times=kind != "mpjpeg",
-            is_paced=not is_rtsp and kind != "mpjpeg",
+            has_times=not container.format.flags & NO_TIMESTAMPS,
+            is_paced=is_hls,
+            # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
+            ends=not is_rtsp
+            and kind != "mpjpeg"
+            and ((container.duration or 0) > 0 or (container.size > 0 and not is_hls)),
             may_lose=is_rtsp,
         )
         with reading(connection) as reader:
@@ -118,7 +124,7 @@ class NetworkSource:
         is_rtsp = address.scheme.startswith("rtsp")
         options = {
             "protocol_whitelist": PROTOCOLS[address.scheme],
-            "analyzeduration": "0",
+            "analyzeduration": "0" if is_rtsp else ANALYSIS,
             "probesize": PROBE_SIZE["rtsp" if is_rtsp else "http"],
         }
         if is_rtsp:
