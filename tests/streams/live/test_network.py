@@ -254,6 +254,31 @@ def flip(number, packet):
     return bytes(damaged)
 
 
+class DecodingOrder:
+    """Stamps pictures in the order in which they are sent, as live555 does, also where they are shown in another."""
+
+    def __init__(self):
+        self.stamps = {}
+
+    def __call__(self, number, packet):
+        stamp = int.from_bytes(packet[4:8], "big")
+        first = next(iter(self.stamps.values()), stamp)
+        told = self.stamps.setdefault(stamp, first + 3600 * len(self.stamps))
+        return packet[:4] + (told % (1 << 32)).to_bytes(4, "big") + packet[8:]
+
+
+@pytest.mark.parametrize("stamp", [DecodingOrder(), lambda number, packet: packet], ids=["decoding", "showing"])
+def test_pictures_that_are_shown_in_another_order_than_sent_are_all_there(stamp):
+    with RtspServer("--codec", "h264-b") as server, BadWire(server.port, stamp) as wire:
+        frames, marks, missed, _ = watch(NetworkSource(server.url(port=wire.port)), 60)
+    counters = [mark.counter for mark, _ in marks]
+    assert counters == list(range(counters[0], counters[0] + 60))
+    assert missed == []
+    assert all(b.pts > a.pts for a, b in pairwise(frames))
+    assert frames[-1].pts == pytest.approx(59 * 3600, abs=6 * 3600)
+    assert all(seen / 1e9 - mark.monotonic_ns / 1e9 < 1.5 for mark, seen in marks)
+
+
 @pytest.mark.parametrize(
     ("codec", "noise", "fault"),
     [
