@@ -34,8 +34,9 @@ RESIZE_SECONDS = 2
 ENCODERS = {
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast bframes=0 key-int-max={gop} bitrate={kbps} threads=1 "
     "! rtph264pay name=pay0 pt=96 config-interval=-1",
-    "h264-b": "x264enc speed-preset=ultrafast bframes=2 b-adapt=false b-pyramid=false rc-lookahead=0 sync-lookahead=0 "
-    "key-int-max={gop} bitrate={kbps} threads=1 ! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h264-b": "x264enc speed-preset=superfast bframes=2 b-adapt=false b-pyramid=false rc-lookahead=3 sync-lookahead=0 "
+    "key-int-max={gop} bitrate={kbps} threads=1 ! video/x-h264,profile=main "
+    "! rtph264pay name=pay0 pt=96 config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} "
     "option-string=pools=none:frame-threads=1:log-level=none ! rtph265pay name=pay0 pt=96 config-interval=-1",
     "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",

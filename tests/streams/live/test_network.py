@@ -286,6 +286,7 @@ def test_pictures_that_are_shown_in_another_order_than_sent_are_all_there(stamp)
         pytest.param("h264", True, lose_some, id="h264, pictures lost in part"),
         pytest.param("h264", True, flip, id="h264, bits turned"),
         pytest.param("h265", False, lose_whole, id="h265, pictures lost whole"),
+        pytest.param("h264-b", False, lose_whole, id="h264 with B-frames, pictures lost whole"),
     ],
 )
 def test_no_damaged_picture_is_given(codec, noise, fault):
