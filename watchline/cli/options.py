@@ -96,7 +96,7 @@ OPTIONS = (
         "latency_budget",
         "text",
         "TIME",
-        "drop a camera's frame that is older (default: 500ms)",
+        "drop a camera's frame that would be older, where a newer one can be in time (default: 500ms)",
         0,
     ),
     Option(
