@@ -29,7 +29,7 @@ _LOGIN_IN_PATH = re.compile(r"\b((?:user(?:name)?|pass(?:word|wd)?|pwd|token|key
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A network address in its parts. User and password are decoded, no longer percent-encoded.
+    """A network address in its parts. User and password are decoded, no longer percent-encoded. Both or neither are given.
 
     Attributes:
         scheme: one of SCHEMES, in lower case.
@@ -49,16 +49,19 @@ class Address:
     @property
     def shown(self) -> str:
         """scheme://host:port/path, without credentials: safe to show."""
-        return f"{self.scheme}://{self._place}{without_login(self.path)}"
+        return f"{self.scheme}://{self.server}{without_login(self.path)}"
 
     @property
     def url(self) -> str:
         """The complete address with its credentials, encoded so that only one reading is possible."""
-        login = "" if self.user is None else quote(self.user, safe="")
-        if self.password is not None:
-            login += ":" + quote(self.password, safe="")
-        query = f"?{self.query}" if self.query else ""
-        return f"{self.scheme}://{login}{'@' if self.user is not None else ''}{self._place}{self.path}{query}"
+        # Without a colon, FFmpeg would not send the user's name.
+        login = "" if self.user is None else f"{quote(self.user, safe='')}:{quote(self.password or '', safe='')}"
+        return f"{self.scheme}://{login}{'@' if self.user is not None else ''}{self.server}{self._tail}"
+
+    @property
+    def request(self) -> str:
+        """What a request asks for: path and query."""
+        return self._tail if self.path else f"/{self._tail}"
 
     @property
     def stream(self) -> str:
@@ -67,7 +70,12 @@ class Address:
         return re.sub(r"[^\w.-]+", "-", f"{self.host}{bare}").strip("-._")[:NAME_LENGTH] or "camera"
 
     @property
-    def _place(self) -> str:
+    def _tail(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def server(self) -> str:
+        """host:port, or the host alone."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
@@ -102,7 +110,7 @@ def parse(url: str) -> Address:
             f"the {kind}:// address has no host, or its port is not valid: expected {kind}://user:password@host:port/path"
         )
     path, _, query = tail.partition("#")[0].partition("?")
-    user, colon, password = login.partition(":") if login is not None else (None, "", "")
+    user, _, password = login.partition(":") if login is not None else (None, "", "")
     return Address(
         scheme=kind,
         host=server["host"],
@@ -110,7 +118,7 @@ def parse(url: str) -> Address:
         path=path,
         query=query,
         user=None if user is None else unquote(user),
-        password=unquote(password) if colon else None,
+        password=None if user is None else unquote(password),
     )
 
 

@@ -1,10 +1,9 @@
 """A camera in the network, by RTSP or by HTTP (MJPEG, HLS, a video file)."""
 
-import errno
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import av
@@ -14,17 +13,10 @@ from pydantic import ConfigDict, Field
 
 from watchline.settings import settings
 from watchline.streams.address import Address, conceal, parse
-from watchline.streams.errors import (
-    SourceDenied,
-    SourceLost,
-    SourceNotFound,
-    SourceRefused,
-    SourceTimeout,
-    SourceUnreadable,
-    SourceUnsupported,
-    StreamError,
-)
+from watchline.streams.errors import SourceLost, SourceTimeout, StreamError
 from watchline.streams.live.reader import CameraReader, Connection, reading
+from watchline.streams.live.refusals import heard_by_http, refusal
+from watchline.streams.live.relay import Heard, relay
 
 # The protocols that FFmpeg may use. None of them opens a local file, whatever a server or its playlist says.
 PROTOCOLS = {
@@ -42,7 +34,7 @@ NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a format's times are FFmpeg's invent
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
 SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
-NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
+ANSWERS = 6  # that RTSP needs before the first picture
 
 
 @settings
@@ -54,7 +46,7 @@ class NetworkSource:
         stream: its name in every output; by default host and path.
         transport: of RTSP. Over UDP, data gets lost in a busy network. FFmpeg does not notice if some of an H.265
             picture is lost; for H.264, Watchline does.
-        open_timeout: seconds within which the server must answer.
+        open_timeout: seconds within which the server must answer; RTSP asks for several answers.
         read_timeout: seconds of silence after which the stream counts as lost.
 
     Raises:
@@ -95,97 +87,88 @@ class NetworkSource:
         """
         address = parse(self.url)
         patience = SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1
-        container = self._connect(address, patience)
-        kind = container.format.name
-        is_rtsp, is_hls = kind == "rtsp", kind == "hls"
-        connection = Connection(
-            container=container,
-            stream=self.stream,
-            name=address.shown,
-            label=self._label,
-            read_timeout=self.read_timeout * patience,
-            explain=lambda error: self._explain(error, address, is_open=True),
-            has_times=not container.format.flags & NO_TIMESTAMPS,
-            is_paced=is_hls,
-            # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
-            ends=not is_rtsp
-            and kind != "mpjpeg"
-            and ((container.duration or 0) > 0 or (container.size > 0 and not is_hls)),
-            may_lose=is_rtsp,
-        )
-        with reading(connection) as reader:
-            yield reader
+        with ExitStack() as opened:
+            container = self._connect(address, patience, opened)
+            kind = container.format.name
+            is_rtsp, is_hls = kind == "rtsp", kind == "hls"
+            has_size = container.size > 0 and not is_hls and kind != "mpjpeg"
+            connection = Connection(
+                container=container,
+                stream=self.stream,
+                name=address.shown,
+                label=self._label,
+                read_timeout=self.read_timeout * patience,
+                explain=lambda error: self._explain(error),
+                has_times=not container.format.flags & NO_TIMESTAMPS,
+                is_paced=is_hls,
+                # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
+                ends=not is_rtsp and (has_size or (container.duration or 0) > 0),
+                may_lose=is_rtsp,
+            )
+            yield opened.enter_context(reading(connection))
 
     @property
     def _label(self) -> str:
         return f"{self.stream}: the camera at {self.name}"
 
-    def _connect(self, address: Address, patience: int) -> InputContainer:
+    def _connect(self, address: Address, patience: int, opened: ExitStack) -> InputContainer:
+        """Connect; if the camera refuses, ask what it said, and try again with a login that FFmpeg does not know."""
+        started = time.monotonic()
+        try:
+            return self._open(address.url, address, patience)
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            failure: Exception = error
+        heard = Heard()
+        is_answer = isinstance(failure, av.error.HTTPError | ConnectionRefusedError)
+        late = not is_answer and time.monotonic() - started >= self.open_timeout
+        if address.scheme == "rtsp" and not late:
+            knows_password = not isinstance(failure, av.error.HTTPUnauthorizedError)
+            try:
+                between = opened.enter_context(relay(address, self.open_timeout, knows_password))
+                heard = between.heard
+                return self._open(between.url, address, patience)
+            except (av.error.FFmpegError, OSError, ValueError) as error:
+                failure = error if heard.refusal else failure
+        elif address.scheme.startswith("http") and not late:
+            heard = heard_by_http(address, self.open_timeout)
+            if heard.untried and address.user is not None:
+                header = heard.untried.sign(address.user, address.password or "", "GET", address.request)
+                try:
+                    return self._open(
+                        replace(address, user=None).url, address, patience, f"Authorization: {header}\r\n"
+                    )
+                except (av.error.FFmpegError, OSError, ValueError) as error:
+                    failure = error
+        # Outside `except`, or FFmpeg's error with the address would be its `__context__`.
+        raise self._late() if late else refusal(failure, address, self._label, self.transport, heard) from None
+
+    def _open(self, url: str, address: Address, patience: int, headers: str = "") -> InputContainer:
         is_rtsp = address.scheme.startswith("rtsp")
         options = {
             "protocol_whitelist": PROTOCOLS[address.scheme],
             "analyzeduration": "0" if is_rtsp else ANALYSIS,
             "probesize": PROBE_SIZE["rtsp" if is_rtsp else "http"],
         }
-        if is_rtsp:
+        if is_rtsp:  # its time-out is for each answer, PyAV's for all of them
             options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
             options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
-        else:
-            options |= {"live_start_index": "-1", "rw_timeout": str(int(self.read_timeout * patience * 1e6))}
-        # With RTSP, FFmpeg ends a read after twice the time that is set.
-        silence = self.read_timeout / 2 if is_rtsp else self.read_timeout * patience
-        started = time.monotonic()
-        try:
-            return av.open(address.url, options=options, timeout=(self.open_timeout, silence))
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            late = time.monotonic() - started >= self.open_timeout
-            failure = self._late() if late else self._explain(error, address, is_open=False)
-        raise failure from None  # outside `except`, or FFmpeg's error with the address would be its `__context__`
+            # With RTSP, FFmpeg ends a read after twice the time that is set.
+            return av.open(url, options=options, timeout=(ANSWERS * self.open_timeout, self.read_timeout / 2))
+        silence = self.read_timeout * patience
+        options |= {"headers": headers} if headers else {}
+        options |= {"live_start_index": "-1", "rw_timeout": str(int(silence * 1e6))}
+        return av.open(url, options=options, timeout=(self.open_timeout, silence))
 
     def _late(self) -> SourceTimeout:
-        return SourceTimeout(f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs")
+        return SourceTimeout(
+            f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs, or set a longer timeout"
+        )
 
-    def _explain(self, error: Exception, address: Address, is_open: bool) -> StreamError:
-        """Convert an error of FFmpeg to a StreamError without credentials, neither in its text nor in its context."""
-        label, number = self._label, getattr(error, "errno", None)
-        server = address.shown.removeprefix(f"{address.scheme}://").partition("/")[0]
-        match error:
-            case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-                code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
-                return SourceDenied(f"{label} refused user name or password ({code}); check them")
-            case av.error.HTTPNotFoundError():
-                return SourceNotFound(f"{label} does not have this path (404); check what follows the host")
-            case av.error.ExitError() | TimeoutError() if is_open:
-                return SourceTimeout(f"{label} sent nothing for {self.read_timeout:g} s; check it and the network")
-            case TimeoutError():
-                return SourceTimeout(f"{label} did not answer within {self.open_timeout:g} s; check that it runs")
-            case ConnectionRefusedError():
-                return SourceRefused(f"{label} is not there: nothing listens at {server}; check host and port")
-            case _ if number == errno.EPROTONOSUPPORT:
-                return SourceUnsupported(
-                    f"{label} does not send by {self.transport}; set transport to "
-                    f"{'tcp' if self.transport == 'udp' else 'udp'}"
-                )
+    def _explain(self, error: Exception) -> StreamError:
+        """Convert an error of FFmpeg, while it reads, to a StreamError without credentials."""
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            return SourceTimeout(
+                f"{self._label} sent nothing for {self.read_timeout:g} s; check it and the network, or set a longer timeout"
+            )
         why = conceal(getattr(error, "strerror", None) or str(error), self.url)
-        if is_open:
-            return SourceLost(f"{label} broke off: {why}; check it and the network")
-        if number in NO_WAY:
-            return SourceRefused(f"{label} cannot be reached ({why}); check host and network")
-        if number == errno.EIO and not _is_known(address.host):
-            return SourceRefused(f"{label} is not there: no host of this name is known; check the name")
-        if isinstance(error, av.error.HTTPError):
-            return SourceLost(f"{label} failed: {why}; check its path and its log")
-        if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError):
-            return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
-        if isinstance(error, av.error.InvalidDataError | ValueError):
-            return SourceUnsupported(f"{label} sends nothing that is a video ({why}); check the path")
-        return SourceUnreadable(f"{label} cannot be opened: {why}; check the address")
-
-
-def _is_known(host: str) -> bool:
-    """Whether the name of a host can be resolved. FFmpeg has the same error for this and for other failures."""
-    try:
-        socket.getaddrinfo(host.strip("[]"), None)
-    except OSError:
-        return False
-    return True
+        return SourceLost(f"{self._label} broke off: {why}; check it and the network")

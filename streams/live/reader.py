@@ -6,6 +6,7 @@ The receiver takes packets as they arrive. So the times of arrival are true, no 
 silent camera can be distinguished from a slow decoder.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -129,6 +130,7 @@ class CameraReader:
         self._waits_for_key: str | None = DAMAGED  # cause with which packets before the next key frame are missed
         self._missed: Counter[str] = Counter()
         self._reported = 0.0
+        self._other = -math.inf  # when something arrived that is not video
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._receive, name=f"{connection.stream} receiver", daemon=True)
         self._thread.start()
@@ -194,6 +196,7 @@ class CameraReader:
                 if self._closed.is_set():
                     break
                 if packet.stream_index != self._video.index or not packet.size:
+                    self._other = time.monotonic()
                     continue
                 arrival = due = time.monotonic()
                 if pace:
@@ -262,11 +265,16 @@ class CameraReader:
             if arrived is not None:
                 return arrived
             if not behind:
-                self._failure = SourceTimeout(
-                    f"{self._connection.label} sent nothing for {self._connection.read_timeout:g} s; "
-                    "check it and the network"
-                )
+                self._failure = self._silence()
                 return None
+
+    def _silence(self) -> SourceTimeout:
+        label, timeout = self._connection.label, self._connection.read_timeout
+        if time.monotonic() - self._other < timeout:
+            return SourceTimeout(f"{label} sent no picture for {timeout:g} s, only sound or data; check its video")
+        return SourceTimeout(
+            f"{label} sent nothing for {timeout:g} s; check it and the network, or set a longer timeout"
+        )
 
     def _frames(self, arrived: "Arrived[VideoPacket] | None") -> list[Shot]:
         """The complete frames that the decoder makes of a packet; with None, those that it still holds."""

@@ -9,7 +9,7 @@ from watchline.streams.errors import SourceUnreadable
     [
         pytest.param("rtsp://cam/live", None, None, "rtsp://cam/live", id="no login"),
         pytest.param("RTSP://joe:pw@cam:554/a/b?x=1#f", "joe", "pw", "rtsp://cam:554/a/b", id="all parts"),
-        pytest.param("rtsp://joe@cam", "joe", None, "rtsp://cam", id="no password"),
+        pytest.param("rtsp://joe@cam", "joe", "", "rtsp://cam", id="no password"),
         pytest.param("rtsp://joe:@cam/", "joe", "", "rtsp://cam/", id="empty password"),
         pytest.param("rtsp://joe:p@ss@cam/x", "joe", "p@ss", "rtsp://cam/x", id="an @"),
         pytest.param("rtsp://joe:p:w@cam/x", "joe", "p:w", "rtsp://cam/x", id="a colon"),

@@ -168,7 +168,7 @@ def test_no_playlist_opens_a_local_file(web):
         ("/401", SourceDenied, "refused user name or password (401); check them"),
         ("/403", SourceDenied, "refused user name or password (403); check them"),
         ("/nope", SourceNotFound, "does not have this path (404); check what follows the host"),
-        ("/503", SourceLost, "failed: "),
+        ("/503", SourceLost, "refused GET: 503 Service Unavailable; "),
         ("/page", SourceUnsupported, "sends nothing that is a video"),
     ],
 )

@@ -109,6 +109,15 @@ OPTIONS = (
         0,
     ),
     Option(
+        "timeout",
+        "streams",
+        "timeout",
+        "text",
+        "TIME",
+        "give a camera up that takes longer for an answer or a picture (default: 4s)",
+        0,
+    ),
+    Option(
         "realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras", 0
     ),
     Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever", 0),
