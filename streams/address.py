@@ -29,7 +29,7 @@ _LOGIN_IN_PATH = re.compile(r"\b((?:user(?:name)?|pass(?:word|wd)?|pwd|token|key
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A network address in its parts. User and password are decoded, no longer percent-encoded. Both or neither are given.
+    """A network address in its parts. User and password are decoded, no longer encoded. Both or neither are given.
 
     Attributes:
         scheme: one of SCHEMES, in lower case.

@@ -31,7 +31,7 @@ def digest(user: str, password: str, *algorithms: str) -> Answer:
 
     def answer(line: str, headers: dict[str, str]) -> str | None:
         said = dict(re.findall(r'(\w+)="?([^",]*)"?', headers.get("authorization", "").removeprefix("Digest ")))
-        method, uri, _ = line.split(" ", 2)
+        method = line.partition(" ")[0]
         name = said.get("algorithm", "MD5")
         if said and name in algorithms:
 

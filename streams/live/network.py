@@ -98,7 +98,7 @@ class NetworkSource:
                 name=address.shown,
                 label=self._label,
                 read_timeout=self.read_timeout * patience,
-                explain=lambda error: self._explain(error),
+                explain=self._explain,
                 has_times=not container.format.flags & NO_TIMESTAMPS,
                 is_paced=is_hls,
                 # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
@@ -167,8 +167,7 @@ class NetworkSource:
     def _explain(self, error: Exception) -> StreamError:
         """Convert an error of FFmpeg, while it reads, to a StreamError without credentials."""
         if isinstance(error, av.error.ExitError | TimeoutError):
-            return SourceTimeout(
-                f"{self._label} sent nothing for {self.read_timeout:g} s; check it and the network, or set a longer timeout"
-            )
+            silence = f"sent nothing for {self.read_timeout:g} s"
+            return SourceTimeout(f"{self._label} {silence}; check it and the network, or set a longer timeout")
         why = conceal(getattr(error, "strerror", None) or str(error), self.url)
         return SourceLost(f"{self._label} broke off: {why}; check it and the network")

@@ -1,4 +1,4 @@
-"""A relay between FFmpeg and an RTSP camera, for what FFmpeg alone cannot do: log in by SHA-256, and say what was wrong.
+"""A relay between FFmpeg and an RTSP camera, for what FFmpeg cannot do: log in by SHA-256, and say what was wrong.
 
 FFmpeg knows only MD5, takes the last login that a camera offers, and calls most refusals "4XX". So if it was refused,
 it tries again through the relay, which signs the requests and reads the answers.
