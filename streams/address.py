@@ -1,6 +1,7 @@
 """Addresses of cameras, as a user types them. Their credentials are used, but never shown.
 
-    rtsp://user:password@host:554/path?query     also rtsps, http, https
+    rtsp://user:password@host:554/path?query     also rtsps, http, https, rtmp
+    udp://:5000 or udp://239.0.0.1:5000          MPEG-TS that is sent to this host or to a group; also rtp
     0 or /dev/video0                             a camera of this machine (V4L2)
 
 A password may be written as it is, or percent-encoded (RFC 3986). If a password contains a slash, the address is read
@@ -14,7 +15,9 @@ from urllib.parse import quote, unquote
 
 from watchline.streams.errors import SourceUnreadable
 
-SCHEMES = ("rtsp", "rtsps", "http", "https")
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "rtp")
+RECEIVED = ("udp", "rtp")  # the host is where data comes to, not a server
+ANY_HOST = "0.0.0.0"  # data is received there, nothing is served
 HIDDEN = "***"
 # Query values of one to five letters ("1", "main") are hidden only next to their key, because they occur in any text.
 SHORTEST_SECRET = 6
@@ -101,8 +104,13 @@ def parse(url: str) -> Address:
         raise SourceUnreadable("an address without a scheme: expected rtsp://host/path, or rtsps, http, https")
     kind = scheme[1].lower()
     if kind not in SCHEMES:
-        raise SourceUnreadable(f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}")
+        raise SourceUnreadable(
+            f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}; a relay such as MediaMTX, or "
+            "`ffmpeg -i ADDRESS -c copy -f mpegts udp://127.0.0.1:5000`, makes one of the other"
+        )
     login, rest = _split_login(kind, url[scheme.end() :])
+    if kind in RECEIVED:
+        login, rest = None, f"{ANY_HOST}{rest}" if rest.startswith(":") else rest  # some players write udp://@host
     head, tail = _cut(rest)
     server = _HOST.fullmatch(head)
     if server is None or not 0 < int(server["port"] or 1) < 65536:

@@ -12,7 +12,8 @@ from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
+from urllib.parse import quote, unquote
 
 import av
 import cv2
@@ -21,6 +22,18 @@ from clips import Image
 from marks import BLACK, COLUMNS, WHITE, bits_of, block_size
 
 FPS = 20
+MIXED, PART = "multipart/x-mixed-replace; boundary=frame", b"Content-Type: image/jpeg\r\nContent-Length: SIZE\r\n\r\n"
+JPEGS = {  # MIME type, and what stands before and after each JPEG
+    "no first boundary": (MIXED, PART, b"\r\n--frame\r\n"),
+    "no first boundary, no length": (MIXED, PART.replace(b"Content-Length: SIZE\r\n", b""), b"\r\n--frame\r\n"),
+    "a jpeg first": (MIXED, b"", b"\r\n--frame\r\n" + PART.replace(b"Content-Length: SIZE\r\n", b"")),
+    "no types": (MIXED, b"--frame\r\nContent-Length: SIZE\r\n\r\n", b"\r\n"),
+    "bare lines": (MIXED, b"--frame\nContent-Type: image/jpeg\nContent-Length: SIZE\n\n", b"\n"),
+    "another boundary": (MIXED, b"--myboundary\r\n" + PART, b"\r\n"),
+    "bare": ("image/jpeg", b"", b""),
+    "bare, no type": ("application/octet-stream", b"", b""),
+    "still": ("image/jpeg", b"", b""),
+}
 TIME_BASE = Fraction(1, 90_000)
 
 
@@ -53,9 +66,19 @@ class _Sender:
         return len(data)
 
 
-def send_video(file: BinaryIO, format: str, speed: float, flows: threading.Event, over: threading.Event) -> None:
-    """Write pictures to a file as they are made, until it is over. Args: speed of the clock that stamps them."""
-    with av.open(_Sender(file, flows), "w", format=format, options={"flush_packets": "1"}) as out:
+class Writable(Protocol):
+    """What a muxer can write to."""
+
+    def write(self, data: bytes) -> int: ...
+
+
+def send_video(to: Writable | str, format: str, over: threading.Event, speed: float = 1.0) -> None:
+    """Write pictures to a file or an address as they are made, until it is over.
+
+    Args:
+        speed: of the clock that stamps them.
+    """
+    with av.open(to, "w", format=format, options={"flush_packets": "1"}) as out:
         video = out.add_stream("libx264", rate=FPS, options={"tune": "zerolatency", "preset": "ultrafast", "g": "10"})
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         video.codec_context.time_base = TIME_BASE
@@ -74,19 +97,24 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.end_headers()
         with suppress(OSError, av.error.FFmpegError):  # nobody looks any more
-            self.give(self.path[1:])
+            self.give(unquote(self.path[1:]))
 
     def give(self, what: str) -> None:
         server = self.server
-        if what == "jpegs":  # one after another, with nothing between them
-            for number in count():
-                self.wfile.write(jpeg(number))
-                if server.over.wait(1 / FPS):
-                    return
-        send_video(self.wfile, what, server.speed, server.flows, server.over)
+        kind, before, after = JPEGS.get(what, ("application/octet-stream", b"", b""))
+        self.send_header("Content-Type", kind)
+        image = jpeg(0)
+        if what == "still":
+            self.send_header("Content-Length", str(len(image)))
+        self.end_headers()
+        for number in count(1) if what in JPEGS else ():
+            self.wfile.write(before.replace(b"SIZE", b"%d" % len(image)) + image + after)
+            if what == "still" or server.over.wait(1 / FPS):
+                return
+            image = jpeg(number)
+        if what not in JPEGS:
+            send_video(_Sender(self.wfile, server.flows), what, server.over, server.speed)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -107,8 +135,8 @@ class LivePage(ThreadingHTTPServer):
         self.flows.set()
 
     def url(self, format: str) -> str:
-        """The address of the video in a format of FFmpeg."""
-        return f"http://127.0.0.1:{self.server_port}/{format}"
+        """The address of the video in a format of FFmpeg, or of one of JPEGS."""
+        return f"http://127.0.0.1:{self.server_port}/{quote(format)}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

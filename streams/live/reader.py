@@ -38,7 +38,7 @@ KEY_PATIENCE = 30.0  # seconds that a stream may run without a picture that a de
 REPORT_AFTER = 1.0  # seconds after which missed frames are reported, even if no frame was decoded since
 DAMAGED, BEHIND = "damaged", "behind"  # causes of missed frames
 REORDER = 32  # pictures by which a decoder may change their order: two fields for each of sixteen (ITU-T H.264, A.3.1)
-JPEG_END, JPEG_PADDING = b"\xff\xd9", 64  # some cameras pad to a multiple of 16 or 32 bytes
+JPEG_END, JPEG_PADDING = b"\xff\xd9", 512  # bytes; cameras pad, and the next header may follow
 VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 import av.error
 
-from watchline.streams.address import Address, conceal, parse
+from watchline.streams.address import RECEIVED, Address, conceal, parse
 from watchline.streams.errors import (
     SourceDenied,
     SourceLost,
@@ -80,6 +80,8 @@ def refusal(error: Exception, address: Address, label: str, transport: str, hear
         return SourceLost(f"{label} failed: {why}; {ADVICE.get(status, 'check its path and its log')}")
     if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError | PermissionError):
         return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
+    if isinstance(error, av.error.InvalidDataError) and address.scheme in RECEIVED:
+        return SourceUnsupported(f"{label} gets something else than MPEG-TS; check what is sent to it")
     if isinstance(error, av.error.InvalidDataError | ValueError):
         return SourceUnsupported(f"{label} sends nothing that is a video ({why}); check the path")
     return SourceUnreadable(f"{label} cannot be opened: {why}; check the address")
