@@ -76,7 +76,10 @@ class Run:
         3600, ge=1, description="begin new files after so long, by the clock", json_schema_extra=flag("TIME")
     )
     latency_budget: Milliseconds = Field(
-        500, gt=0, description="drop a camera's frame that is older", json_schema_extra=flag("TIME")
+        500,
+        gt=0,
+        description="drop a camera's frame that would be older, where a newer one can be in time",
+        json_schema_extra=flag("TIME"),
     )
 
 

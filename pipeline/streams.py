@@ -20,6 +20,7 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
+TIMEOUT = 4.0  # seconds
 FOR_FILES = ("realtime", "loop", "max_pixels")  # settings of a stream that a camera cannot have
 
 
@@ -37,7 +38,12 @@ class Stream:
     transport: Transport = Field(
         default="tcp", description="what RTSP brings the pictures by, tcp or udp", json_schema_extra=flag("tcp|udp")
     )
-    timeout: Seconds = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
+    timeout: Seconds = Field(
+        default=TIMEOUT,
+        gt=0,
+        description="give a camera up that takes longer for an answer or a picture",
+        json_schema_extra=flag("TIME"),
+    )
     realtime: bool = Field(
         default=False, description="play files at their own speed, as if they were cameras", json_schema_extra=flag()
     )
@@ -85,6 +91,7 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
 def typed(
     words: Sequence[str],
     transport: Transport = "tcp",
+    timeout: float = TIMEOUT,
     realtime: bool = False,
     loop: bool = False,
     max_pixels: int = MAX_PIXELS,
@@ -93,7 +100,7 @@ def typed(
 
     Args:
         words: addresses, cameras, files, folders and patterns.
-        transport: of the addresses; realtime, loop, max_pixels: for the files; as the fields of Stream.
+        transport, timeout: of the addresses; realtime, loop, max_pixels: for the files; as the fields of Stream.
     """
     sources: list[Source | LiveSource] = []
     files = [word for word in words if not is_live(word)]
@@ -102,7 +109,7 @@ def typed(
     for word in words:
         try:
             if is_live(word):
-                sources.append(live_source(word, "", transport))
+                sources.append(live_source(word, "", transport, timeout))
         except StreamError as problem:
             problems.append(str(problem))
     for source in found.sources:

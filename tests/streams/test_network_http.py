@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, pairwise
 
 import cv2
-import numpy as np
 import pytest
 from clips import write_clip
-from marks import BLACK, COLUMNS, WHITE, bits_of, block_size, read_mark
+from live_page import marked
+from marks import read_mark
 
 from watchline.streams.errors import (
     SourceDenied,
@@ -25,16 +25,6 @@ from watchline.streams.source import LIVE_TIME_BASE, Missed
 
 SEGMENT = 1.0  # seconds
 FPS = 20
-
-
-def marked(counter, width=320, height=180):
-    """A picture (height, width, 3) with a mark."""
-    side = block_size(width)
-    image = np.full((height, width, 3), 128, np.uint8)
-    for place, bit in enumerate(bits_of(counter, time.monotonic_ns())):
-        y, x = place // COLUMNS * side, place % COLUMNS * side
-        image[y : y + side, x : x + side] = WHITE if bit else BLACK
-    return image
 
 
 HLS = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
@@ -206,7 +196,7 @@ def test_no_playlist_opens_a_local_file(web, path):
         ("/401", SourceDenied, "refused user name or password (401); check them"),
         ("/403", SourceDenied, "refused user name or password (403); check them"),
         ("/nope", SourceNotFound, "does not have this path (404); check what follows the host"),
-        ("/503", SourceLost, "failed: "),
+        ("/503", SourceLost, "refused GET: 503 Service Unavailable; "),
         ("/page", SourceUnsupported, "sends nothing that is a video"),
     ],
 )

@@ -96,7 +96,7 @@ OPTIONS = (
         "latency_budget",
         "text",
         "TIME",
-        "drop a camera's frame that is older (default: 500ms)",
+        "drop a camera's frame that would be older, where a newer one can be in time (default: 500ms)",
         0,
     ),
     Option(
@@ -106,6 +106,15 @@ OPTIONS = (
         "text",
         "tcp|udp",
         "what RTSP brings the pictures by, tcp or udp (default: tcp)",
+        0,
+    ),
+    Option(
+        "timeout",
+        "streams",
+        "timeout",
+        "text",
+        "TIME",
+        "give a camera up that takes longer for an answer or a picture (default: 4s)",
         0,
     ),
     Option(

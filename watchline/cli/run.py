@@ -79,13 +79,17 @@ def _take_config(options: argparse.Namespace) -> None:
 
 def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
     """The sources of the command line or, without any, of the config."""
-    from watchline.pipeline.streams import named, typed
+    from watchline.pipeline.settings.duration import seconds
+    from watchline.pipeline.streams import TIMEOUT, named, typed
 
     if options.inputs:
         if options.loop and not options.realtime:
             options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
+        timeout = seconds(options.timeout) if options.timeout else TIMEOUT
         limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
-        return typed(options.inputs, options.transport or "tcp", bool(options.realtime), bool(options.loop), **limits)
+        return typed(
+            options.inputs, options.transport or "tcp", timeout, bool(options.realtime), bool(options.loop), **limits
+        )
     if not settings.streams:
         options.parser.error("what? name cameras or files, or a config with streams, e.g. watchline.toml")
     return named(settings.streams)
