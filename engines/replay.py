@@ -12,6 +12,7 @@ the pictures, their bytes follow, and "row.NAME" is the shape of one row.
 
 import hashlib
 import json
+import math
 import threading
 import zipfile
 import zlib
@@ -35,7 +36,19 @@ from watchline.engines.tasks import IMAGES
 from watchline.files import replacing
 
 ROW = "row."
-BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, zipfile.BadZipFile, zlib.error)
+MAX_BYTES = 1 << 29
+"""Of an array. The masks of 8 pictures of 1024 x 2048 and 8 classes have as many; a small file may declare any size."""
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What reading a recording raises when it is none, is cut short, or holds other arrays or other JSON."""
 
 
@@ -45,29 +58,31 @@ class Replay(CheckedEngine):
     Args:
         path: of the .npz file.
         size: (width, height) that the recording must have, None for any.
+        max_bytes: of an array; larger ones are refused before memory is allocated for them.
 
     Raises:
         ModelNotFound: there is no such file.
-        ModelRefused: the file is no recording.
+        ModelRefused: the file is no recording, or an array is larger than `max_bytes`.
         RequestRefused: it was recorded at another size.
     """
 
     _files: ExitStack
 
-    def __init__(self, path: Path, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, size: tuple[int, int] | None = None, max_bytes: int = MAX_BYTES) -> None:
         self._path = path
+        self._max_bytes = max_bytes
         self._separate()
         with ExitStack() as stack, _understood(path):
             stack.enter_context(self._files)
-            about = metadata.from_properties(json.loads(str(self._arrays["metadata"])), str(path))
-            width, height = map(int, self._arrays["size"])
-            runtime = str(self._arrays["runtime"])
+            about = metadata.from_properties(json.loads(str(self._read("metadata"))), str(path))
+            width, height = map(int, self._read("size"))
+            runtime = str(self._read("runtime"))
             if size is not None and size != (width, height):
                 raise RequestRefused(
                     f"{path}: asked for {size[0]} x {size[1]}, but it was recorded at {width} x {height}"
                 )
             others = {
-                name.removeprefix(ROW): tuple(map(int, self._arrays[name]))
+                name.removeprefix(ROW): tuple(map(int, self._read(name)))
                 for name in self._arrays
                 if name.startswith(ROW)
             }
@@ -83,10 +98,24 @@ class Replay(CheckedEngine):
                 f"{self._where}: it holds no outputs for this batch {inputs[IMAGES.name].shape} (sha256 {key[:12]}…), "
                 f"only for {known} others; replay the frames that were recorded, or record these"
             )
-        return {name: self._arrays[f"{key}.{name}"] for name in names}
+        return {name: self._read(f"{key}.{name}") for name in names}
 
     def warm_up(self) -> None:
         """Nothing waits to be set up, and the grey picture need not be in the recording."""
+
+    def _read(self, name: str) -> NDArray[Any]:
+        """An array of the file. Raises ModelRefused: it declares too many bytes; what NumPy raises: it is damaged."""
+        with self._arrays.zip.open(f"{name}.npy") as file:  # type: ignore[union-attr]
+            version = np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = header(file)
+        size = math.prod(shape) * dtype.itemsize
+        if size > self._max_bytes:
+            raise ModelRefused(
+                f"{self._path}: its array {name} declares {size} bytes: expected {self._max_bytes} at most; "
+                "if you trust it, Replay(path, max_bytes=…) takes more"
+            )
+        return np.asarray(self._arrays[name])
 
     def _separate(self) -> None:
         with ExitStack() as stack, _understood(self._path):
@@ -197,9 +226,11 @@ class Recorder:
 
 
 def _arrays(file: IO[bytes]) -> NpzFile:
+    if file.read(2) != b"PK":  # of a single array, NumPy would allocate what its header declares
+        raise TypeError("expected an .npz")
+    file.seek(0)
     arrays = np.load(file, allow_pickle=False)
-    if not isinstance(arrays, NpzFile):
-        raise TypeError(f"a single array {arrays.shape}; expected an .npz")
+    assert isinstance(arrays, NpzFile), "a zip file"
     return arrays
 
 

@@ -18,7 +18,7 @@ from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.boxes import Boxes
 from watchline.ops.errors import AnnotationRefused
 from watchline.ops.voc_annotation import parse
-from watchline.streams.photos import read_photo
+from watchline.streams.photo import read_photo
 
 ALL = "all"  # the split of every annotation there is
 USUAL = ("val", "test")  # splits that are measured on, the first that is there
@@ -117,7 +117,7 @@ def _labelled(folder: Path, name: str) -> Labelled:
     photo = next((path for path in photos if path.is_file()), None)
     if photo is None:
         raise DataNotFound(f"{file} has no photo: expected {folder / 'JPEGImages' / name}.jpg")
-    image = read_photo(photo)
+    image = read_photo(photo).pixels
     try:
         found = parse(xml, (image.shape[1], image.shape[0]))
     except AnnotationRefused as error:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from watchline.pipeline.causes import LATE, NEWER
+from watchline.pipeline.causes import NEWER
 from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.link import Delivery, Link, Stopped
 from watchline.pipeline.message import Dropped, Item, Message
@@ -46,10 +46,14 @@ class Mailbox:
         return sum(isinstance(delivery.message, Item) for delivery in self.waiting)
 
     def take(self, all_of_it: bool) -> list[Delivery[Message]]:
-        """The first message, or all of them, numbered."""
+        """The first message, or all of them, numbered. Frames know when they were taken."""
         taken: list[Delivery[Message]] = []
         while self.waiting and (all_of_it or not taken):
-            taken.append(replace(self.waiting.popleft(), sequence=self._passed))
+            delivery = self.waiting.popleft()
+            message = delivery.message
+            if isinstance(message, Item) and message.deadline is not None:
+                message = replace(message, taken=time.monotonic())
+            taken.append(replace(delivery, message=message, sequence=self._passed))
             self._passed += 1
         return taken
 
@@ -159,7 +163,6 @@ class Admission:
     def _take(self, mailbox: Mailbox, live: bool) -> list[Delivery[Message]]:
         """For one place in the room, which is given back if it is not needed."""
         with self._changed:
-            self._drop_late(mailbox)
             taken = mailbox.take(all_of_it=live)
             frames = sum(isinstance(delivery.message, Item) for delivery in taken)
             mailbox.taken += frames
@@ -186,22 +189,19 @@ class Admission:
         if isinstance(message, Item):
             self._ledger.decoded(mailbox.stream, message.frame.index)
             if message.deadline is not None:
-                self._drop(mailbox, NEWER, lambda waiting: True)
+                self._drop_waiting(mailbox)
         if isinstance(message, Dropped):
             self._ledger.missed(mailbox.stream, message.frames, message.cause)
         mailbox.waiting.append(Delivery(message, time.monotonic()))
         join(mailbox.waiting)
 
-    def _drop_late(self, mailbox: Mailbox) -> None:
-        self._drop(mailbox, LATE, lambda waiting: waiting.late)
-
-    def _drop(self, mailbox: Mailbox, cause: str, which: Callable[[Item], bool]) -> None:
-        """A frame that waits, if it is such a one, becomes a line about its loss."""
+    def _drop_waiting(self, mailbox: Mailbox) -> None:
+        """The frame that waits, if there is one, becomes a line about its loss."""
         for place, delivery in enumerate(mailbox.waiting):
             message = delivery.message
-            if isinstance(message, Item) and which(message):
-                self._ledger.dropped(mailbox.stream, message.frame.index, cause)
-                loss = Dropped(mailbox.stream, cause, 1, message.frame.epoch or 0)
+            if isinstance(message, Item):
+                self._ledger.dropped(mailbox.stream, message.frame.index, NEWER)
+                loss = Dropped(mailbox.stream, NEWER, 1, message.frame.epoch or 0)
                 mailbox.waiting[place] = replace(delivery, message=loss)
                 join(mailbox.waiting)
                 return

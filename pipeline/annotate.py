@@ -70,7 +70,9 @@ class Annotate:
         if self._error is not None:
             raise self._error
         seconds = time.monotonic() - self._started if self._started else 0.0
-        self.report = Report.of(self._runner.ledger, self._runner.meter, seconds, self._advice())
+        self.report = Report.of(
+            self._runner.ledger, self._runner.meter, seconds, self._advice(), self._runner.control.budget.verdict()
+        )
 
     def _work(self) -> None:
         """In a thread of its own: no frame waits for whoever looks at the progress."""

@@ -62,6 +62,7 @@ class Camera:
         self._patience = STALLED
         self._notes: tuple[str, ...] = ()  # of the last connection that ended well
         self._renewal: EpochOver | None = None  # why a new epoch has to begin
+        self._ends = source.ends  # whether what is read has an end, after which nothing follows
 
     @property
     def stream(self) -> str:
@@ -88,7 +89,7 @@ class Camera:
             self._began = self._last = 0.0
             self._renewal = None
             error = self._connect()
-            if self._halt.is_set() or self._source.ends:
+            if self._halt.is_set() or self._ends:
                 break
             if self._last - self._began > STEADY:
                 soon = AGAIN.waits(self._random)
@@ -117,8 +118,8 @@ class Camera:
             error: what broke a source that has an end.
         """
         with self._lock:
-            cut = self._source.ends and self._halt.is_set()
-            failed = self._why(error) if error and self._source.ends and not cut else None
+            cut = self._ends and self._halt.is_set()
+            failed = self._why(error) if error and self._ends and not cut else None
             self._say_locked("ended", failed)
             if failed:
                 self._send(Failure(self.stream, DECODER, failed))
@@ -131,6 +132,9 @@ class Camera:
         self._say("connecting")
         try:
             with self._source.open() as reader:
+                self._ends = self._ends or getattr(reader, "ends", False)
+                if self._ends and self._first is not None:
+                    return None  # the stream has become a recording, whose pictures were shown already
                 self._begin(reader.about)
                 base: int | None = None
                 for got in reader:
@@ -154,9 +158,9 @@ class Camera:
 
     def _base(self, frame: Frame) -> int:
         """What to add to the times of this epoch, so that the time that was lost between them is seen."""
-        self._began = frame.arrival
-        self._first = frame.arrival if self._first is None else self._first
-        return max(round((frame.arrival - self._first) / LIVE_TIME_BASE) - frame.pts, self._pts + 1 - frame.pts)
+        self._began = frame.due
+        self._first = frame.due if self._first is None else self._first
+        return max(round((frame.due - self._first) / LIVE_TIME_BASE) - frame.pts, self._pts + 1 - frame.pts)
 
     def _begin(self, about: About) -> None:
         with self._lock:
@@ -164,14 +168,14 @@ class Camera:
             self._send(Begin(self.stream, about, self._epoch))
 
     def _take(self, frame: Frame, base: int) -> None:
-        self._meter.worked(DECODER, 1, [], time.monotonic() - frame.arrival)
+        self._meter.worked(DECODER, 1, [], time.monotonic() - frame.due)
         with self._lock:
-            self._last = frame.arrival
+            self._last = frame.due
             if self._state != "live":
                 self._say_locked("live")
             self._pts = base + frame.pts
             mine = replace(frame, stream=self.stream, index=self._index, pts=self._pts, epoch=self._epoch)
-            self._send(Item(mine, deadline=frame.arrival + self._budget))
+            self._send(Item(mine, deadline=frame.due + self._budget))
             self._index += 1
 
     def _miss(self, missed: Missed) -> None:

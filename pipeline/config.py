@@ -32,6 +32,7 @@ Paths are relative to the folder the program runs in. A time is "500ms", "10m", 
 seconds, of `latency_budget` milliseconds. Every mistake is named, one a line.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ from typing import Any
 
 from pydantic import Field
 
+from watchline.files import LONGEST_NAME, shortened
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.remote.places import KEYS, WHERE, Places
 from watchline.pipeline.settings.duration import Milliseconds, Seconds
@@ -74,7 +76,10 @@ class Run:
         3600, ge=1, description="begin new files after so long, by the clock", json_schema_extra=flag("TIME")
     )
     latency_budget: Milliseconds = Field(
-        500, gt=0, description="drop a camera's frame that is older", json_schema_extra=flag("TIME")
+        500,
+        gt=0,
+        description="drop a camera's frame that would be older, where a newer one can be in time",
+        json_schema_extra=flag("TIME"),
     )
 
 
@@ -144,8 +149,10 @@ def load(
 
 def _parse(path: Path) -> dict[str, Any]:
     """Raises ConfigError: there is no such file, or it is not TOML."""
+    text = ""
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; expected a config, e.g. watchline.toml") from None
     except OSError as error:
@@ -153,7 +160,16 @@ def _parse(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from None
+        raise ConfigError(f"{path}: no TOML: {error}{_other_language(text)}") from None
+
+
+def _other_language(text: str) -> str:
+    """What to write instead of YAML or JSON, where a text that is no TOML looks like one of these."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines or not re.match(r"---|\{|- |[\w.-]+:(\s|$)", lines[0]):
+        return ""
+    kind = "JSON" if lines[0].startswith("{") else "YAML"
+    return f'; it looks like {kind}: write "[detector]" and, on a line of its own, "conf = 0.4"'
 
 
 class _Reading:
@@ -299,11 +315,11 @@ class _Reading:
 
     def _fit_for_a_file(self, stream: str) -> bool:
         """Outputs are called after their stream."""
-        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0"):
+        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0") and shortened(stream) == stream:
             return True
         self.mistakes.append(
             f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: "
-            "expected a name without slashes"
+            f"expected a name without slashes, of {LONGEST_NAME} bytes at most"
         )
         return False
 

@@ -2,11 +2,13 @@
 
 import itertools
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from watchline.pipeline.admission import Admission
+from watchline.pipeline.budget import Budget
 from watchline.pipeline.ledger import Ledger
 from watchline.pipeline.link import Delivery
 from watchline.pipeline.message import Dropped, Item, Message
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMINDER = 3600.0  # seconds between log lines about a latency budget that is impossible
 SILENCE = 60.0  # seconds between log lines about one part that fails on one stream
 
 
@@ -24,7 +27,7 @@ class Control:
     """Shared by all threads of a run.
 
     Attributes:
-        ledger, meter: of this run.
+        ledger, meter, budget: of this run.
         admission: once it is open.
         halt: read no further; what was decoded goes through the chain.
         abort: leave everything.
@@ -33,9 +36,10 @@ class Control:
 
     admission: Admission
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, budget: Budget) -> None:
         self.ledger = Ledger()
         self.meter = meter
+        self.budget = budget
         self.halt = threading.Event()
         self.abort = threading.Event()
         self.cameras: dict[str, Camera] = {}
@@ -44,6 +48,7 @@ class Control:
         self._closed: set[str] = set()  # streams that are read no further
         self._cut: dict[str, int] = {}  # stream -> number of the first of its frames that is not wanted
         self._complained: dict[tuple[str, str], float] = {}
+        self._warned = -math.inf
 
     def open(self, room: int, reach: int) -> None:
         """Let messages in. Args: as Admission has them."""
@@ -117,6 +122,13 @@ class Control:
         else:
             self.ledger.dropped(item.stream, item.frame.index, cause)
         self.admission.ended(item.stream)
+
+    def warn_of_budget(self) -> None:
+        """Tell the log once in a while that most live frames are late."""
+        trouble, now = self.budget.trouble(), time.monotonic()
+        if trouble and now - self._warned >= REMINDER:
+            self._warned = now
+            log.warning("%s", trouble)
 
     def complain(self, where: str, stream: str, text: str) -> None:
         """Tell the log, once a minute for each part and stream: what fails on every frame would fill it."""

@@ -78,10 +78,12 @@ def _detect(
     sources: Sequence[Source | LiveSource], detector: Detector, latency_budget: float
 ) -> Generator[tuple[Frame, Detections]]:
     silent = {source.stream: "" for source in sources}  # why nothing has come of it yet
+    said: dict[str, str | None] = {}  # why a stream is not read, as the log has it
     with closing(Runner([detector], latency_budget=latency_budget).run(sources)) as messages:
         for message in messages:
             match message:
                 case Item(frame=frame, detections=Detections() as found):
+                    said.pop(frame.stream, None)
                     yield frame, found
                 case Begin():
                     silent = {}
@@ -90,7 +92,9 @@ def _detect(
                         silent[stream] = f"{stream}: {why}"
                         if all(silent.values()):
                             raise StageError("; ".join(silent.values()))
-                    log.warning("%s: %s; it is tried again in %.0f s", stream, why, wait)
+                    if said.get(stream) != why:
+                        said[stream] = why
+                        log.warning("%s: %s; it is tried again in %.0f s", stream, why, wait)
                 case Failure(stream=stream, where=where, why=why):
                     raise StageError(f"{stream}: {where}: {why}")
 

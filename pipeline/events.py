@@ -87,7 +87,8 @@ def _of_item(item: Item) -> Iterable[bytes]:
     frame = item.frame
     parts = {kind.key: kind.as_json(result) for kind, result in item.results.items() if kind.as_json is not None}
     if parts:
-        yield frame_line(frame, parts, None if frame.time is None else time.monotonic() - frame.arrival)
+        latency = None if frame.time is None else time.monotonic() - frame.arrival
+        yield frame_line(frame, parts, latency, item.late)
     for event in item.events:
         yield event_line(item.stream, event.name, frame.epoch, frame.time, event.data, frame)
 

@@ -34,16 +34,12 @@ class Intake:
 
     Args:
         control: of the run.
-        budget: seconds after its arrival until which a live frame must be through.
         files_at_once: how many files are read at once.
         guard: runs a thread's job; what the job raises ends the run.
     """
 
-    def __init__(
-        self, control: Control, budget: float, files_at_once: int, guard: Callable[[Callable[[], None]], None]
-    ) -> None:
+    def __init__(self, control: Control, files_at_once: int, guard: Callable[[Callable[[], None]], None]) -> None:
         self._control = control
-        self._budget = budget
         self._files_at_once = files_at_once
         self._guard = guard
         self._lock = threading.Lock()
@@ -57,7 +53,7 @@ class Intake:
         self._control.register(source.stream)
         if is_live(source):
             self._control.admission.depth = 1
-            camera = Camera(source, self._budget, self._control.meter)
+            camera = Camera(source, self._control.budget.seconds, self._control.meter)
             self._control.cameras[source.stream] = camera
             if self._control.is_closed(source.stream):
                 camera.stop()
@@ -83,6 +79,7 @@ class Intake:
         while not self._control.abort.wait(LOOK):
             for camera in list(self._control.cameras.values()):
                 camera.look()
+            self._control.warn_of_budget()
 
     def leave(self) -> None:
         """Wait for the readers, for one that does not answer no longer than PATIENCE; then close the admission."""

@@ -151,12 +151,18 @@ class Lane:
         """Wait for its end."""
         self._thread.join()
 
-    def status(self, dropped: Mapping[str, int]) -> Status:
-        """How the stream stands now. For any thread. Args: dropped, as its account has it."""
+    def status(self, dropped: Mapping[str, int], trouble: str) -> Status:
+        """How the stream stands now. For any thread.
+
+        Args:
+            dropped: as its account has it.
+            trouble: what is to be said of live streams that have nothing else to say.
+        """
         now = time.monotonic()
         with self._status_lock:
             p50, p95 = (self._window.latency_ms(q, now) for q in (50, 95))
-            return Status(self._stream, self._state, self._window.fps(now), p50, p95, dropped, self._why)
+            why = self._why or (trouble if self._state == "live" else "")
+            return Status(self._stream, self._state, self._window.fps(now), p50, p95, dropped, why)
 
     def _make_room(self) -> None:
         """A frame that waits too long gives way, and its place is kept for the line about its loss."""
@@ -201,7 +207,7 @@ class Lane:
         message = delivery.message
         if isinstance(message, Begin):
             self._about = message.about
-        if isinstance(message, Item) and message.late and self._error is None:
+        if isinstance(message, Item) and self._error is None and self._control.budget.is_late(message):
             message = self._dropped(message, self._why_late(message, delivery.ready))
         lost = self._take(message, delivery.ready) if self._error is None else FAILED
         if isinstance(message, Item):
@@ -222,7 +228,7 @@ class Lane:
     def _why_late(self, item: Item, ready: float) -> str:
         """A frame that grew old here is the slowest sink's, one that came old is not."""
         now = time.monotonic()
-        return self._slowest() if now - ready > (now - item.frame.arrival) / 2 else LATE
+        return self._slowest() if now - ready > (now - item.frame.due) / 2 else LATE
 
     def _take_loss(self, item: Item, cause: str) -> None:
         """A frame could not be written."""

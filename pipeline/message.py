@@ -62,13 +62,15 @@ class Item:
         frame: the frame as decoded; never drawn on.
         results: by kind, in the order in which the stages gave them.
         events: what stages have seen to happen in this frame.
-        deadline: `time.monotonic()` from which on a live frame is too old for anybody to want it; None for files.
+        deadline: `time.monotonic()` from which on a live frame is older than the latency budget; None for files.
+        taken: `time.monotonic()` when the stages took a live frame; None before.
     """
 
     frame: Frame
     results: Mapping[Kind[Any], Any] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     deadline: float | None = None
+    taken: float | None = None
 
     def result(self, kind: Kind[R]) -> R | None:
         """What a stage has given of this kind; None before it, and where it gave nothing."""

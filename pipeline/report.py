@@ -32,6 +32,7 @@ class Report:
     Attributes:
         fps: frames per second of wall time that reached the sinks, decoding to writing.
         advice: what to do where a stage or a sink is the slowest, by its name.
+        trouble: what is to be said of the latency budget.
     """
 
     seconds: float
@@ -41,10 +42,11 @@ class Report:
     stages: list[StageReport]
     streams: dict[str, Account]
     advice: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
     @classmethod
-    def of(cls, ledger: Ledger, meter: Meter, seconds: float, advice: Mapping[str, str]) -> "Report":
-        """Args: ledger and meter of a run; seconds of wall time it took; advice of its stages and sinks."""
+    def of(cls, ledger: Ledger, meter: Meter, seconds: float, advice: Mapping[str, str], trouble: str = "") -> "Report":
+        """Args: ledger and meter of a run; seconds of wall time it took; advice and trouble as above."""
         accounts = ledger.accounts()
         frames = sum(a.annotated for a in accounts.values())
         seconds = max(seconds, 1e-9)
@@ -53,12 +55,24 @@ class Report:
             for name, m in meter.stages.items()
         ]
         return cls(
-            seconds, frames, frames / seconds, _ms(meter.latency), stages, accounts, {DECODER: DECODER_ADVICE, **advice}
+            seconds=seconds,
+            frames=frames,
+            fps=frames / seconds,
+            latency_ms=_ms(meter.latency),
+            stages=stages,
+            streams=accounts,
+            advice={DECODER: DECODER_ADVICE, **advice},
+            trouble=trouble,
         )
 
     @property
     def verdict(self) -> str:
-        """One sentence: the stage that limits, its share, and what to change."""
+        """The stage that limits, its share, and what to change; and what is wrong with the latency budget."""
+        trouble = f" {self.trouble[0].upper()}{self.trouble[1:]}." if self.trouble else ""
+        return f"{self._limit}{trouble}"
+
+    @property
+    def _limit(self) -> str:
         if not self.frames:
             return "No frame was written."
         slowest = max(self.stages, key=lambda s: s.busy)

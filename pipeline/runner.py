@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+from watchline.pipeline.budget import Budget
 from watchline.pipeline.causes import FAILED, LATE, STOPPED
 from watchline.pipeline.control import Control
 from watchline.pipeline.errors import ConfigError
@@ -45,7 +46,8 @@ class Runner:
     Args:
         stages: in the order of the chain.
         sinks: what the report calls those who write the frames, if the run has any.
-        latency_budget: seconds after its arrival until which a live frame must be through, or be dropped.
+        latency_budget: seconds after its arrival until which a live frame must be through, or be dropped. Where the
+            stages cannot be that fast, frames are late.
 
     Attributes:
         ledger, meter: of this run; may be read while it runs.
@@ -59,8 +61,7 @@ class Runner:
         self.about: dict[str, Mapping[str, Any]] = {}
         self._stages = stages
         self._sinks = sinks
-        self.control = Control(self.meter)
-        self._budget = latency_budget
+        self.control = Control(self.meter, Budget(latency_budget))
         self._crash: BaseException | None = None
         self._lock = threading.RLock()  # a signal handler may come in between
         self._intake: Intake | None = None
@@ -171,7 +172,7 @@ class Runner:
             links = self._links()
             halted = self.control.halt.is_set()
             self._is_kept = kept and not halted
-            intake = Intake(self.control, self._budget, FILES_AT_ONCE if together else 1, self._guard)
+            intake = Intake(self.control, FILES_AT_ONCE if together else 1, self._guard)
             self._open.extend(source.stream for source in sources)
             self._count_workers()
             self._intake = intake
@@ -211,9 +212,10 @@ class Runner:
         with stage.open() as opened:
             work = work_of(opened)
             self.about[stage.name] = work.about
-
+            names = [each.name for each in self._stages]
+            ahead = tuple(names[names.index(stage.name) :])
             jobs = [
-                partial(self._run_worker, Worker(stage, work, self.control), inboxes[n % len(inboxes)], links)
+                partial(self._run_worker, Worker(stage, work, self.control, ahead), inboxes[n % len(inboxes)], links)
                 for n in range(count)
             ]
             others = [_thread(f"{stage.name}-{n}", self._guard, jobs[n]) for n in range(1, count)]
@@ -287,10 +289,11 @@ class Runner:
     def _handed_over(self, item: Item, delivery: Delivery[Message]) -> Iterator[Delivery[Message]]:
         if self.control.is_unwanted(delivery):
             self.control.drop(item, FAILED)
-        elif item.late:
+        elif self.control.budget.is_late(item):
             yield Delivery(self.control.drop(item, LATE), delivery.ready, delivery.sequence)
         else:
             self.control.hand_over(item)
+            self.control.budget.passed(item)
             yield delivery
 
     def _forget(self, stream: str) -> None:

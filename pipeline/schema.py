@@ -90,11 +90,12 @@ def _frame(parts: Mapping[str, Any]) -> dict[str, Any]:
         "epoch": _EPOCH,
         "time": _TIME | {"description": "Of a live frame: when it arrived"},
         "latency_ms": {"type": "number", "minimum": 0, "description": "From its arrival until this line was written"},
+        "late": {"const": True, "description": "It is older than the latency budget, as the stages need longer"},
         "width": {"type": "integer", "minimum": 1, "description": "Of the picture as shown, in pixels"},
         "height": {"type": "integer", "minimum": 1},
         **parts,
     }
-    together = {"epoch": ["time"], "time": ["epoch"], "latency_ms": ["time"]}
+    together = {"epoch": ["time"], "time": ["epoch"], "latency_ms": ["time"], "late": ["time"]}
     required = ("schema", "stream", "frame", "pts", "width", "height")
     return _object(required, properties, dependentRequired=together)
 

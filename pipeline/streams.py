@@ -12,6 +12,7 @@ from watchline.settings import flag, settings
 from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.inputs import find_sources
+from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.paced import PacedSource
 from watchline.streams.live.words import is_live, live_source
 from watchline.streams.names import named_apart
@@ -19,7 +20,8 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
-FOR_FILES = ("realtime", "loop", "track")  # settings of a stream that a camera cannot have
+TIMEOUT = 4.0  # seconds
+FOR_FILES = ("realtime", "loop", "track", "max_pixels")  # settings of a stream that a camera cannot have
 
 
 @settings
@@ -36,7 +38,12 @@ class Stream:
     transport: Transport = Field(
         default="tcp", description="what RTSP brings the pictures by, tcp or udp", json_schema_extra=flag("tcp|udp")
     )
-    timeout: Seconds = Field(default=4.0, gt=0, description="after so long without a word a camera is given up")
+    timeout: Seconds = Field(
+        default=TIMEOUT,
+        gt=0,
+        description="give a camera up that takes longer for an answer or a picture",
+        json_schema_extra=flag("TIME"),
+    )
     realtime: bool = Field(
         default=False, description="play files at their own speed, as if they were cameras", json_schema_extra=flag()
     )
@@ -49,6 +56,12 @@ class Stream:
         description="video track of the files, from 1; by default the one marked as default, else the largest",
         json_schema_extra=flag("N"),
     )
+    max_pixels: int = Field(
+        default=MAX_PIXELS,
+        ge=1,
+        description="refuse files whose pictures have more pixels, before memory is allocated for them",
+        json_schema_extra=flag("N"),
+    )
 
     def __post_init__(self) -> None:
         if self.loop and not self.realtime:
@@ -57,6 +70,8 @@ class Stream:
             raise ValueError("realtime is for files: a camera has its own speed")
         if self.track and is_live(self.source):
             raise ValueError("track is for files: a camera sends one video")
+        if self.max_pixels != MAX_PIXELS and is_live(self.source):
+            raise ValueError("max_pixels is for files: a camera has its own limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +99,17 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
 def typed(
     words: Sequence[str],
     transport: Transport = "tcp",
+    timeout: float = TIMEOUT,
     realtime: bool = False,
     loop: bool = False,
     track: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
-        transport: of the addresses; realtime, loop, track: for the files; as the fields of Stream.
+        transport, timeout: of the addresses; realtime, loop, track, max_pixels: for the files; as the fields of Stream.
     """
     sources: list[Source | LiveSource] = []
     files = [word for word in words if not is_live(word)]
@@ -101,12 +118,12 @@ def typed(
     for word in words:
         try:
             if is_live(word):
-                sources.append(live_source(word, "", transport))
+                sources.append(live_source(word, "", transport, timeout))
         except StreamError as problem:
             problems.append(str(problem))
     for source in found.sources:
         try:
-            sources.append(_played(source, realtime, loop, track))
+            sources.append(_played(replace(source, max_pixels=max_pixels), realtime, loop, track))
         except ConfigError as problem:
             problems.append(str(problem))
     return Gathered(named_apart(sources), problems)
@@ -129,7 +146,8 @@ def find_source(name: str, settings: Stream) -> Source | LiveSource:
         raise SourceUnreadable(
             f"{settings.source} leads to {len(found.sources)} streams ({names}): give each a table of its own"
         )
-    return _played(replace(found.sources[0], stream=name), settings.realtime, settings.loop, settings.track)
+    source = replace(found.sources[0], stream=name, max_pixels=settings.max_pixels)
+    return _played(source, settings.realtime, settings.loop, settings.track)
 
 
 def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool, track: int | None) -> Source | LiveSource:

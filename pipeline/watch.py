@@ -56,11 +56,11 @@ class Watch(Annotate):
 
     def status(self) -> list[Status]:
         """How every stream stands now. Any thread may ask."""
-        accounts = self._runner.ledger.accounts()
+        accounts, trouble = self._runner.ledger.accounts(), self._runner.control.budget.trouble()
         with self._lock:
             sources, lanes = dict(self._sources), dict(self._lanes)
         return [
-            lanes[stream].status(accounts[stream].dropped if stream in accounts else {})
+            lanes[stream].status(accounts[stream].dropped if stream in accounts else {}, trouble)
             if stream in lanes
             else Status(stream, "connecting" if is_live(source) else "reading", 0, 0, 0, {}, "")
             for stream, source in sources.items()

@@ -45,12 +45,14 @@ class Worker:
     Args:
         stage, work: its settings, and what they have opened into.
         control: of the run.
+        ahead: the names of this stage and of those after it.
     """
 
-    def __init__(self, stage: Stage, work: Work, control: Control) -> None:
+    def __init__(self, stage: Stage, work: Work, control: Control, ahead: tuple[str, ...]) -> None:
         self._stage = stage
         self._work = work
         self._control = control
+        self._ahead = ahead
         self._order = Reorder() if stage.order == "stream" else None
         self._begun: set[str] = set()
 
@@ -99,7 +101,9 @@ class Worker:
             done = [self._lost(deliveries[n], error, items) for n in wanted]
         else:
             waited = [started - deliveries[n].ready for n in wanted]
-            self._control.meter.worked(self._stage.name, len(items), waited, time.monotonic() - started)
+            took = time.monotonic() - started
+            self._control.meter.worked(self._stage.name, len(items), waited, took)
+            self._control.budget.worked(self._stage.name, took)
         for n, message in zip(wanted, done, strict=True):
             deliveries[n] = replace(deliveries[n], message=message)
         return deliveries
@@ -110,8 +114,9 @@ class Worker:
         return checked(self._stage, items, self._work(items))
 
     def _in_time(self, message: Message) -> Message:
-        """A frame that is too late becomes a line about its loss."""
-        return self._control.drop(message, LATE) if isinstance(message, Item) and message.late else message
+        """A frame that cannot be in time becomes a line about its loss."""
+        late = isinstance(message, Item) and self._control.budget.is_late(message, self._ahead)
+        return self._control.drop(message, LATE) if isinstance(message, Item) and late else message
 
     def _heard(self, message: Begin | Dropped | State | End | Failure) -> Message:
         """A message of a stream's course, with what the stage has to say at its end."""

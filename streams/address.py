@@ -1,6 +1,7 @@
 """Addresses of cameras, as a user types them. Their credentials are used, but never shown.
 
-    rtsp://user:password@host:554/path?query     also rtsps, http, https
+    rtsp://user:password@host:554/path?query     also rtsps, http, https, rtmp
+    udp://:5000 or udp://239.0.0.1:5000          MPEG-TS that is sent to this host or to a group; also rtp
     0 or /dev/video0                             a camera of this machine (V4L2)
 
 A password may be written as it is, or percent-encoded (RFC 3986). If a password contains a slash, the address is read
@@ -14,7 +15,9 @@ from urllib.parse import quote, unquote
 
 from watchline.streams.errors import SourceUnreadable
 
-SCHEMES = ("rtsp", "rtsps", "http", "https")
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "udp", "rtp")
+RECEIVED = ("udp", "rtp")  # the host is where data comes to, not a server
+ANY_HOST = "0.0.0.0"  # data is received there, nothing is served
 HIDDEN = "***"
 # Query values of one to five letters ("1", "main") are hidden only next to their key, because they occur in any text.
 SHORTEST_SECRET = 6
@@ -29,7 +32,7 @@ _LOGIN_IN_PATH = re.compile(r"\b((?:user(?:name)?|pass(?:word|wd)?|pwd|token|key
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A network address in its parts. User and password are decoded, no longer percent-encoded.
+    """A network address in its parts. User and password are decoded, no longer encoded. Both or neither are given.
 
     Attributes:
         scheme: one of SCHEMES, in lower case.
@@ -49,16 +52,19 @@ class Address:
     @property
     def shown(self) -> str:
         """scheme://host:port/path, without credentials: safe to show."""
-        return f"{self.scheme}://{self._place}{without_login(self.path)}"
+        return f"{self.scheme}://{self.server}{without_login(self.path)}"
 
     @property
     def url(self) -> str:
         """The complete address with its credentials, encoded so that only one reading is possible."""
-        login = "" if self.user is None else quote(self.user, safe="")
-        if self.password is not None:
-            login += ":" + quote(self.password, safe="")
-        query = f"?{self.query}" if self.query else ""
-        return f"{self.scheme}://{login}{'@' if self.user is not None else ''}{self._place}{self.path}{query}"
+        # Without a colon, FFmpeg would not send the user's name.
+        login = "" if self.user is None else f"{quote(self.user, safe='')}:{quote(self.password or '', safe='')}"
+        return f"{self.scheme}://{login}{'@' if self.user is not None else ''}{self.server}{self._tail}"
+
+    @property
+    def request(self) -> str:
+        """What a request asks for: path and query."""
+        return self._tail if self.path else f"/{self._tail}"
 
     @property
     def stream(self) -> str:
@@ -67,7 +73,12 @@ class Address:
         return re.sub(r"[^\w.-]+", "-", f"{self.host}{bare}").strip("-._")[:NAME_LENGTH] or "camera"
 
     @property
-    def _place(self) -> str:
+    def _tail(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    @property
+    def server(self) -> str:
+        """host:port, or the host alone."""
         return self.host if self.port is None else f"{self.host}:{self.port}"
 
 
@@ -92,9 +103,16 @@ def parse(url: str) -> Address:
     if scheme is None:
         raise SourceUnreadable("an address without a scheme: expected rtsp://host/path, or rtsps, http, https")
     kind = scheme[1].lower()
+    if kind == "file":
+        raise SourceUnreadable("file:// names a file of this machine: give its path alone, /folder/clip.mp4")
     if kind not in SCHEMES:
-        raise SourceUnreadable(f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}")
+        raise SourceUnreadable(
+            f"{kind}:// addresses cannot be read: expected one of {', '.join(SCHEMES)}; a relay such as MediaMTX, or "
+            "`ffmpeg -i ADDRESS -c copy -f mpegts udp://127.0.0.1:5000`, makes one of the other"
+        )
     login, rest = _split_login(kind, url[scheme.end() :])
+    if kind in RECEIVED:
+        login, rest = None, f"{ANY_HOST}{rest}" if rest.startswith(":") else rest  # some players write udp://@host
     head, tail = _cut(rest)
     server = _HOST.fullmatch(head)
     if server is None or not 0 < int(server["port"] or 1) < 65536:
@@ -102,7 +120,7 @@ def parse(url: str) -> Address:
             f"the {kind}:// address has no host, or its port is not valid: expected {kind}://user:password@host:port/path"
         )
     path, _, query = tail.partition("#")[0].partition("?")
-    user, colon, password = login.partition(":") if login is not None else (None, "", "")
+    user, _, password = login.partition(":") if login is not None else (None, "", "")
     return Address(
         scheme=kind,
         host=server["host"],
@@ -110,7 +128,7 @@ def parse(url: str) -> Address:
         path=path,
         query=query,
         user=None if user is None else unquote(user),
-        password=unquote(password) if colon else None,
+        password=None if user is None else unquote(password),
     )
 
 

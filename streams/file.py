@@ -12,24 +12,26 @@ import av.error
 from av.container import InputContainer
 from pydantic import Field
 
+from watchline.files import shortened
 from watchline.settings import settings
 from watchline.streams.clock import Clock
+from watchline.streams.container import open_container
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of, remarks
 from watchline.streams.decoder import Decoder
 from watchline.streams.deinterlace import Deinterlacer
 from watchline.streams.encryption import is_scrambled
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
+from watchline.streams.limits import MAX_PIXELS, check_pixels
 from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
+from watchline.streams.recognise import is_heif, what_instead
 from watchline.streams.source import About
 from watchline.streams.tracks import choice, sounds_of, video_of
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
 # A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
-# FFmpeg draws text files as an 80 x 25 terminal. Nobody means that.
-NO_VIDEO_FORMATS = frozenset({"tty", "ass", "srt", "webvtt"})
 NO_TIMESTAMPS = 0x80  # FFmpeg's flag of such formats
 GUESSED_RATE = Fraction(25)
 NO_RATE = f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
@@ -46,16 +48,18 @@ class FileSource:
         threads: decode threads.
         track: number of the video track, from 1; by default the one that moves, is marked as the default, and is the
             largest.
+        max_pixels: of a picture; larger ones are refused before memory is allocated for them.
     """
 
     path: Path
     stream: str = ""
     threads: int = Field(default=2, ge=1)
     track: int | None = Field(default=None, ge=1)
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
     def __post_init__(self) -> None:
         if not self.stream:
-            object.__setattr__(self, "stream", self.path.stem)
+            object.__setattr__(self, "stream", shortened(self.path.stem))
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:
@@ -68,7 +72,7 @@ class FileSource:
         """
         _check(self.path)
         try:
-            with _open_container(self.path) as container:
+            with _opened(self.path, self.max_pixels) as container:
                 yield FileReader(self, container)
         finally:
             gc.collect()  # frees the frame whose orientation was read: see `orientation_of`
@@ -85,11 +89,13 @@ class FileReader:
         self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
-        _refuse_texts(source.path, container)
         self._video = video_of(source.path, container, source.track)
+        context = self._video.codec_context
+        check_pixels(source.path, context.width, context.height, source.max_pixels)
         self._choice = "" if source.track else choice(container, self._video)
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
+        context.options = {"max_pixels": str(source.max_pixels)}
         self._is_avi = container.format.name == "avi"
         self._is_raw = bool(container.format.flags & NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
         self._missing = missing_bytes(source.path)
@@ -220,7 +226,7 @@ class FileReader:
         codec = self._video.codec.canonical_name
         return (
             f"no frame of its {codec} video can be decoded ({self.corrupt} corrupt packets); "
-            "play it to see whether it is damaged"
+            f"play it to see whether it is damaged, or is larger than {self._source.max_pixels} pixels (--max-pixels)"
         )
 
     def _check_end(self, frames: int) -> None:
@@ -263,26 +269,27 @@ def _check(path: Path) -> None:
             raise SourceUnreadable(f"{path} is a folder: expected a video file; name the files in it")
         if not path.is_file():
             raise SourceUnreadable(f"{path} is neither a file nor a folder: expected a video file")
-        with path.open("rb"):
-            pass
+        with path.open("rb") as file:
+            head = file.read(64)
     except FileNotFoundError:
         raise SourceNotFound(f"{path}: there is no such file; check the spelling") from None
     except PermissionError:
         raise SourceUnreadable(f"{path} may not be read: permission denied; check its owner and rights") from None
     if size == 0:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a video; copy or download it again")
+    if is_heif(head):
+        raise SourceUnreadable(f"{path} is a photo (HEIC or AVIF): expected a video; name it .heic or .avif")
 
 
-def _open_container(path: Path) -> InputContainer:
+def _opened(path: Path, max_pixels: int) -> InputContainer:
     try:
-        # "file:" keeps FFmpeg from reading a name with a colon as a protocol.
-        return av.open(f"file:{path}", metadata_errors="replace")
+        return open_container(path, max_pixels=max_pixels)
     except (av.error.FFmpegError, ValueError) as error:
         # FFmpeg refuses a fragmented MP4 whose last index is cut off, so it gets only the complete boxes.
         end = whole_boxes_end(path)
         if 0 < end < path.stat().st_size:
             with suppress(av.error.FFmpegError):
-                return av.open(f"subfile,,start,0,end,{end},,:{path}", metadata_errors="replace")
+                return open_container(path, end, max_pixels)
         raise SourceUnreadable(_why_not_opened(path, error)) from error
 
 
@@ -290,10 +297,7 @@ def _why_not_opened(path: Path, error: Exception) -> str:
     missing = missing_bytes(path)
     if missing:
         return f"{path} is cut off: {missing} bytes are missing, and its index with them; copy or download it again"
+    if instead := what_instead(path):
+        return f"{path} {instead}"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} is not a video that can be read ({reason}); expected a file that a video player plays"
-
-
-def _refuse_texts(path: Path, container: InputContainer) -> None:
-    if container.format.name in NO_VIDEO_FORMATS:
-        raise SourceUnreadable(f"{path} is a text file: expected a video")

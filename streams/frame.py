@@ -77,10 +77,12 @@ class Frame:
         pts: presentation time in units of `time_base`, from the container.
         time_base: seconds per unit of `pts`.
         picture: its pixels.
-        arrival: `time.monotonic()` when the source delivered it; the current time by default.
+        arrival: `time.monotonic()` when it arrived; the current time by default.
         file: name of the photo's file, for streams of photos.
         epoch: number of the live stream's connection, from 0; None for a file.
         time: when the frame of a live stream arrived, in seconds since 1970 (UTC); None for a file.
+        profile: the ICC profile of a photo's colours; None without one, and for videos.
+        held: seconds for which the source then held it until it was due: HLS comes in groups of some seconds.
     """
 
     stream: str
@@ -92,11 +94,18 @@ class Frame:
     file: str | None = None
     epoch: int | None = None
     time: float | None = field(default=None, compare=False)
+    profile: bytes | None = field(default=None, compare=False, repr=False)
+    held: float = field(default=0.0, compare=False)
 
     @property
     def image(self) -> Image:
         """The full-size picture (H, W, 3) uint8 BGR, read-only. Draw on `frame.image.copy()`."""
         return self.picture.bgr()
+
+    @property
+    def due(self) -> float:
+        """`time.monotonic()` when the source delivered it: latency budgets count from here."""
+        return self.arrival + self.held
 
     @property
     def seconds(self) -> float:

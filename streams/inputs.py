@@ -1,11 +1,14 @@
 """Finds the sources that a user names by files, folders and globs."""
 
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
-from watchline.streams import photos
+from watchline.files import shortened
+from watchline.streams import photo, photos
 from watchline.streams.errors import SourceNotFound, SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.names import named_apart
@@ -13,9 +16,11 @@ from watchline.streams.photos import PhotosSource
 
 # The files that are taken from a folder. A file that is named, or matches a glob, may have any suffix.
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .h264 .264 .h265 "
-    ".hevc .265 .y4m .ivf .mjpeg .mjpg".split()
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .flv .wmv .asf .ogv .3gp .vob .mxf .gif .apng .h264 .264 "
+    ".h265 .hevc .265 .y4m .ivf .mjpeg .mjpg".split()
 )
+
+_NUMBERS = re.compile(r"%\d*d|#+")  # as FFmpeg and others write numbered files: img%03d.jpg
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Inputs:
 def find_sources(arguments: Sequence[str | Path]) -> Inputs:
     """Find the videos and photos that the arguments name.
 
-    The suffix decides whether a file is a photo. Every other file counts as a video, until opening it shows that it is
+    The suffix decides whether a file is a photo; photos of a folder that cannot be read, e.g. raw ones, are among its
+    photos, which name them. Every other file counts as a video, until opening it shows that it is
     not one. A folder gives one source per video and one source of all its photos; its subfolders are ignored. Photos
     that are named one by one are grouped by their folder. A file that two arguments name is taken once. Streams that
     would have the same name get a number: clip, clip-2.
@@ -47,11 +53,12 @@ def find_sources(arguments: Sequence[str | Path]) -> Inputs:
     folders: set[Path] = set()  # an album has the name of its folder if that was named, even with a single photo
     for argument in arguments:
         try:
-            if Path(argument).is_dir():
+            is_folder = Path(argument).is_dir()
+            if is_folder:
                 folders.add(Path(argument).resolve())
             for file in _files(argument):
                 true = file.resolve()
-                if _is_photo(file):
+                if _is_photo(file, is_folder):
                     albums.setdefault(true.parent, {}).setdefault(true, file)
                     order[true.parent] = None
                 else:
@@ -64,7 +71,7 @@ def find_sources(arguments: Sequence[str | Path]) -> Inputs:
                 SourceUnreadable(f"{argument} cannot be read: {error.strerror}; check its name, owner and rights")
             )
     sources = [
-        PhotosSource(tuple(albums[path].values()), path.name if path in folders else "")
+        PhotosSource(tuple(albums[path].values()), shortened(path.name) if path in folders else "")
         if path in albums
         else FileSource(videos[path])
         for path in order
@@ -86,13 +93,32 @@ def _files(argument: str | Path) -> list[Path]:
         if not found:
             raise SourceNotFound(f"{argument}: no file matches this pattern; check it with ls")
         return found
-    raise SourceNotFound(f"{argument}: there is no such file or folder; check the spelling")
+    raise SourceNotFound(f"{argument}: there is no such file or folder; {_advice(path)}")
+
+
+def _advice(path: Path) -> str:
+    """What to type instead of a name that leads nowhere."""
+    if _NUMBERS.search(path.name):
+        return f"for numbered files write the pattern '{path.with_name(_NUMBERS.sub('*', path.name))}'"
+    if path.parts[:1] == ("~",):
+        return "the shell replaces ~ only outside of quotes"
+    near = get_close_matches(path.name, _names(path.parent), 1, 0.8)
+    return f"did you mean {path.with_name(near[0])}?" if near else "check the spelling"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [file.name for file in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _is_wanted(file: Path) -> bool:
-    known = file.suffix.lower() in VIDEO_SUFFIXES | photos.SUFFIXES
+    known = file.suffix.lower() in VIDEO_SUFFIXES | photo.SUFFIXES | photo.UNREAD
     return known and not file.name.startswith(".") and file.is_file()
 
 
-def _is_photo(file: Path) -> bool:
-    return file.suffix.lower() in photos.SUFFIXES
+def _is_photo(file: Path, in_folder: bool) -> bool:
+    """Those that cannot be read are among the photos of their folder, which name them. FFmpeg may know a single one."""
+    suffix = file.suffix.lower()
+    return suffix in photo.SUFFIXES or (in_folder and suffix in photo.UNREAD)

@@ -3,21 +3,21 @@
 import glob
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
-import numpy as np
 from pydantic import Field
 
+from watchline.files import shortened
 from watchline.settings import settings
 from watchline.streams.errors import SourceNotFound, SourceUnreadable
-from watchline.streams.frame import ArrayPicture, Frame, Image
+from watchline.streams.frame import ArrayPicture, Frame
+from watchline.streams.limits import MAX_PIXELS
+from watchline.streams.photo import SUFFIXES, UNREAD, Photo, read_photo
 from watchline.streams.source import About
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 SECOND = Fraction(1)
 
 
@@ -28,14 +28,16 @@ class PhotosSource:
     Attributes:
         paths: folders (their photos, not those of subfolders), files and globs (`**` for any depth).
         stream: its name in every output; by default the name of the first folder, or the stem of the only file.
+        max_pixels: of a photo; larger ones are refused before memory is allocated for them.
     """
 
     paths: tuple[Path, ...] = Field(min_length=1)
     stream: str = ""
+    max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
     def __post_init__(self) -> None:
         if not self.stream:
-            object.__setattr__(self, "stream", _name(self.paths))
+            object.__setattr__(self, "stream", shortened(_name(self.paths)))
 
     def files(self) -> list[Path]:
         """The photos of `paths`, sorted by name within each path, each once.
@@ -65,28 +67,28 @@ class PhotosReader:
     Attributes:
         about: the stream, with the size of the first photo that can be read.
         skipped: one line per photo that was skipped so far: which, and why.
-        notes: always empty, because a skipped photo is an error, raised after the last photo.
+        notes: lines about photos that were read so far. (A skipped photo is an error, raised after the last photo.)
     """
-
-    notes: tuple[str, ...] = ()
 
     def __init__(self, source: PhotosSource, files: list[Path]) -> None:
         self.skipped: list[str] = []
+        self.notes: list[str] = []
+        self._max_pixels = source.max_pixels
         self._stream = source.stream
         self._home = Path(os.path.commonpath([file.parent.absolute() for file in files]))
         self._read = self._photos(files)
         self._first = next(self._read, None)
         if self._first is None:
             raise SourceUnreadable(f"none of the photos of {source.stream} can be read: " + "; ".join(self.skipped))
-        _, image = self._first
+        height, width, _ = self._first[1].pixels.shape
         self.about = About(
             name=source.stream,
-            width=image.shape[1],
-            height=image.shape[0],
+            width=width,
+            height=height,
             time_base=SECOND,
             rate=SECOND,
             frames=len(files),
-            codec=files[0].suffix[1:].lower().replace("jpg", "jpeg"),
+            codec=self._first[1].format,
         )
 
     def __iter__(self) -> Iterator[Frame]:
@@ -96,50 +98,31 @@ class PhotosReader:
             SourceUnreadable: after the last photo, if some were skipped.
         """
         index = 0
-        photo, self._first = self._first, None
-        while photo is not None:
-            file, image = photo
+        read, self._first = self._first, None
+        while read is not None:
+            file, photo = read
             name = file.absolute().relative_to(self._home).as_posix()
-            yield Frame(self._stream, index, index, SECOND, ArrayPicture(image), time.monotonic(), name)
+            picture = ArrayPicture(photo.pixels)
+            yield Frame(self._stream, index, index, SECOND, picture, time.monotonic(), name, profile=photo.profile)
             index += 1
-            photo = next(self._read, None)
+            read = next(self._read, None)
         if self.skipped:
             raise SourceUnreadable(f"{len(self.skipped)} of the photos could not be read: " + "; ".join(self.skipped))
 
-    def _photos(self, files: list[Path]) -> Iterator[tuple[Path, Image]]:
+    def _photos(self, files: list[Path]) -> Iterator[tuple[Path, Photo]]:
         for file in files:
             try:
-                yield file, read_photo(file)
+                photo = read_photo(file, self._max_pixels)
             except SourceUnreadable as error:
                 self.skipped.append(str(error))
-
-
-def read_photo(path: Path) -> Image:
-    """Read a photo (H, W, 3) uint8 BGR, rotated by its EXIF orientation.
-
-    Alpha is dropped; grey and 16 bit are converted.
-
-    Raises:
-        SourceUnreadable: the file cannot be read, or is not a complete picture.
-    """
-    try:
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise SourceUnreadable(f"{path} cannot be read: {error.strerror}; check its owner and rights") from error
-    if not len(data):
-        raise SourceUnreadable(f"{path} is empty (0 bytes): expected a picture; copy it again")
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise SourceUnreadable(f"{path} cannot be decoded: {error.err}; expected a picture") from error
-    if image is None:
-        raise SourceUnreadable(f"{path} is not a picture, or is damaged: expected {', '.join(sorted(SUFFIXES))}")
-    return np.asarray(image, np.uint8)
+                continue
+            self.notes += photo.notes
+            yield file, photo
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, by name. Hidden files and subfolders are ignored."""
-    return sorted(file for file in folder.iterdir() if _is_photo(file))
+    """The photos of a folder, by name, with those that cannot be read. Hidden files and subfolders are ignored."""
+    return sorted(file for file in folder.iterdir() if _is_photo(file, SUFFIXES | UNREAD))
 
 
 def matches(pattern: Path) -> list[Path]:
@@ -148,8 +131,8 @@ def matches(pattern: Path) -> list[Path]:
     return sorted(file for name in glob.glob(str(pattern), recursive=True) if (file := Path(name)).is_file())  # noqa: PTH207
 
 
-def _is_photo(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+def _is_photo(file: Path, suffixes: Collection[str] = SUFFIXES) -> bool:
+    return file.suffix.lower() in suffixes and not file.name.startswith(".") and file.is_file()
 
 
 def _expand(path: Path) -> list[Path]:

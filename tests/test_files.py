@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from watchline.files import locked, replacing, write_complete
+from watchline.files import locked, replacing, shortened, write_complete
 
 
 def names(folder: Path) -> list[str]:
@@ -26,6 +26,19 @@ def test_a_file_is_there_when_all_is_written(tmp_path: Path) -> None:
     write_complete(path, b"newer")
     assert path.read_bytes() == b"newer"
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_file_of_the_longest_name(tmp_path: Path) -> None:
+    write_complete(tmp_path / ("a" * 255), b"new")
+    assert names(tmp_path) == ["a" * 255]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("abc", "abc"), ("abcdefg", "abcd"), ("ééé", "éé"), ("aéé", "aé"), ("a\udce9bcde", "abc"), ("é\udce9", "é\udce9")],
+)
+def test_a_name_is_cut_between_characters(name: str, expected: str) -> None:
+    assert shortened(name, 4) == expected
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+LONGEST_NAME = 200
+"""Bytes of a name to which Watchline adds suffixes and times; file systems allow 255 in all."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -19,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be renamed.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    part = path.with_name(f".{shortened(path.name)}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         yield part
         part.replace(path)
@@ -57,3 +60,9 @@ def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[B
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 yield file
                 return
+
+
+def shortened(name: str, bytes_: int = LONGEST_NAME) -> str:
+    """The name, or as much of it from its beginning as has so many bytes in UTF-8. No character is cut in two."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= bytes_ else raw[:bytes_].decode("utf-8", "ignore")

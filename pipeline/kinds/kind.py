@@ -29,7 +29,7 @@ R = TypeVar("R")
 Packed = tuple[Any, tuple[NDArray[Any], ...]]
 """A result on the wire: a JSON value, with arrays of numbers or booleans."""
 
-TAKEN = ("schema", "stream", "frame", "pts", "file", "epoch", "time", "latency_ms", "width", "height", "event")
+TAKEN = ("schema", "stream", "frame", "pts", "file", "epoch", "time", "latency_ms", "late", "width", "height", "event")
 
 
 @dataclass(frozen=True, eq=False)

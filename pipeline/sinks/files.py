@@ -116,7 +116,7 @@ class FileWriter:
             self._pictures.write(drawn(item), frame.pts, frame.time_base)
         elif isinstance(self._pictures, PhotoFilesWriter):
             assert frame.file, "a photo has a file name"
-            self.paths.append(self._pictures.write(frame.file, drawn(item)))
+            self.paths.append(self._pictures.write(frame.file, drawn(item), frame.profile))
 
 
 def drawn(item: Item) -> Image:

@@ -218,7 +218,7 @@ def _check(stage: Stage, before: Item, after: Item) -> None:
     wrong += _undeclared(stage, after.events[len(before.events) :])
     if after.events[: len(before.events)] != before.events:
         wrong.append("the events of the stages before it")
-    if after.deadline != before.deadline:
+    if (after.deadline, after.taken) != (before.deadline, before.taken):
         wrong.append("the deadline")
     if wrong:
         may = [f"the result {kind.key!r}" for kind in stage.gives]
@@ -229,7 +229,8 @@ def _check(stage: Stage, before: Item, after: Item) -> None:
 
 def _is_same(before: Frame, after: Frame) -> bool:
     """Whether a frame is the same, but for its picture."""
-    times = (before.arrival, before.time) == (after.arrival, after.time)  # which equality leaves out
+    # Equality leaves out the times.
+    times = (before.arrival, before.time, before.held) == (after.arrival, after.time, after.held)
     return times and replace(after, picture=before.picture) == before
 
 

@@ -1,26 +1,33 @@
 """Packets that have arrived from a camera and wait for the decoder, limited by their age.
 
-One thread puts packets in as they arrive, another takes them out. A slow decoder would get older and older packets. So
-when the oldest packet has waited for too long, the backlog drops all packets before a recent key frame, and counts
-them.
+One thread puts packets in as they arrive, another takes them out, each when it is due. A slow decoder would get older
+and older packets. So when the oldest packet has waited for too long, the backlog drops all packets before a recent key
+frame, and counts them.
 """
 
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-PATIENCE = 0.5  # seconds that a packet may wait; after that the decoder counts as behind
+PATIENCE = 0.5  # seconds that a packet may wait after it was due; after that the decoder counts as behind
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived(Generic[T]):
-    """A packet, its time of arrival (`time.monotonic()`), and whether a decoder can start with it."""
+    """A packet with its times (`time.monotonic()`).
+
+    Attributes:
+        arrival: when it arrived.
+        due: when a decoder may have it.
+        is_key: whether a decoder can start with it.
+    """
 
     packet: T
     arrival: float
+    due: float
     is_key: bool
 
 
@@ -32,7 +39,7 @@ class Backlog(Generic[T]):
     """The packets that wait.
 
     Args:
-        patience: seconds that a packet may wait.
+        patience: seconds that a packet may wait after it was due.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -45,8 +52,10 @@ class Backlog(Generic[T]):
         self._change = threading.Condition()
 
     def put(self, arrived: Arrived[T]) -> None:
-        """Add a packet."""
+        """Add a packet. Those before it are due no later than it is."""
         with self._change:
+            if self._waiting and self._waiting[-1].due > arrived.due:
+                self._waiting = deque(replace(each, due=min(each.due, arrived.due)) for each in self._waiting)
             if arrived.is_key:
                 self._broken = False
             if self._broken:
@@ -63,10 +72,10 @@ class Backlog(Generic[T]):
             self._change.notify()
 
     def take(self, timeout: float) -> tuple[int, Arrived[T] | None]:
-        """Take the oldest packet, waiting for one if necessary.
+        """Take the oldest packet when it is due, waiting for one if necessary.
 
         Args:
-            timeout: seconds to wait.
+            timeout: seconds to wait until a packet arrives.
 
         Returns:
             How many packets before it were dropped as too old, and the packet. The packet is None after `timeout`
@@ -78,6 +87,8 @@ class Backlog(Generic[T]):
         with self._change:
             self._shed()
             self._change.wait_for(lambda: self._waiting or self._behind or self._ended, timeout)
+            while not self._behind and self._waiting and (early := self._waiting[0].due - time.monotonic()) > 0:
+                self._change.wait(early)
             behind, self._behind = self._behind, 0
             if self._waiting:
                 return behind, self._waiting.popleft()
@@ -88,9 +99,9 @@ class Backlog(Generic[T]):
     def _shed(self) -> None:
         """Drop packets that are too old. The caller holds the lock."""
         oldest = time.monotonic() - self._patience
-        if not self._waiting or self._waiting[0].arrival >= oldest:
+        if not self._waiting or self._waiting[0].due >= oldest:
             return
-        while self._waiting and not (self._waiting[0].is_key and self._waiting[0].arrival >= oldest):
+        while self._waiting and not (self._waiting[0].is_key and self._waiting[0].due >= oldest):
             self._waiting.popleft()
             self._behind += 1
         self._broken = not self._waiting

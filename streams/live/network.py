@@ -1,10 +1,9 @@
-"""A camera in the network, by RTSP or by HTTP (MJPEG, HLS, a video file)."""
+"""A camera in the network: RTSP, HTTP (MJPEG, HLS, MPEG-TS, FLV, …), RTMP, and MPEG-TS by UDP or RTP."""
 
-import errno
-import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import av
@@ -13,18 +12,11 @@ from av.container import InputContainer
 from pydantic import ConfigDict, Field
 
 from watchline.settings import settings
-from watchline.streams.address import Address, conceal, parse
-from watchline.streams.errors import (
-    SourceDenied,
-    SourceLost,
-    SourceNotFound,
-    SourceRefused,
-    SourceTimeout,
-    SourceUnreadable,
-    SourceUnsupported,
-    StreamError,
-)
+from watchline.streams.address import RECEIVED, Address, conceal, parse
+from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
 from watchline.streams.live.reader import CameraReader, Connection, reading
+from watchline.streams.live.refusals import heard_by_http, refusal
+from watchline.streams.live.relay import Heard, relay
 
 # The protocols that FFmpeg may use. None of them opens a local file, whatever a server or its playlist says.
 PROTOCOLS = {
@@ -32,15 +24,25 @@ PROTOCOLS = {
     "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls",
     "http": "http,https,httpproxy,tcp,tls,crypto",
     "https": "http,https,httpproxy,tcp,tls,crypto",
+    "rtmp": "rtmp,tcp",
+    "udp": "udp",
+    "rtp": "rtp,udp",
 }
-# Bytes that FFmpeg reads to recognise the format. By default it reads more than it needs, which delays the first
-# picture: RTSP announces its format, HTTP needs some bytes. fflags=nobuffer is not set, because it would discard these
+FORMATS = {"udp": "mpegts", "rtmp": "flv"}  # of the protocols that have one; what comes by UDP is from anybody
+# Bytes that FFmpeg reads to recognise the codecs. By default it reads more than it needs, which delays the first
+# picture: RTSP announces its format, others need some bytes. fflags=nobuffer is not set, because it would discard these
 # bytes, and with them the first key frame.
-PROBE_SIZE = {"rtsp": "32", "http": "500000"}
+PROBE_SIZE = {"rtsp": "32", "rtsps": "32"}
+MORE_TO_PROBE = "500000"
+ANALYSIS = "100000"  # microseconds of video that FFmpeg may read after that; 0 would mean five seconds and more
+FORMAT_PROBE_SIZE = "32768"  # bytes that say which format it is; small JPEGs come slowly
+JPEGS = "mjpeg"  # the format that finds JPEGs in anything, one picture late; for what lacks boundaries or headers
+NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a format's times are FFmpeg's invention
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
 SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
-NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
+ANSWERS = 6  # that RTSP needs before the first picture
+Failures = (av.error.FFmpegError, OSError, ValueError)
 
 
 @settings
@@ -48,11 +50,12 @@ class NetworkSource:
     """A live stream at an address.
 
     Attributes:
-        url: rtsp, rtsps, http or https, with user name and password if the server needs them; see address.py.
+        url: rtsp, rtsps, http, https, rtmp, udp or rtp, with user name and password if the server needs them; see
+            address.py.
         stream: its name in every output; by default host and path.
         transport: of RTSP. Over UDP, data gets lost in a busy network. FFmpeg does not notice if some of an H.265
             picture is lost; for H.264, Watchline does.
-        open_timeout: seconds within which the server must answer.
+        open_timeout: seconds within which the server must answer; RTSP asks for several answers.
         read_timeout: seconds of silence after which the stream counts as lost.
 
     Raises:
@@ -92,96 +95,121 @@ class NetworkSource:
             SourceLost: the server failed, or the connection broke.
         """
         address = parse(self.url)
-        patience = SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1
-        container = self._connect(address, patience)
-        kind = container.format.name
-        is_rtsp = kind == "rtsp"
-        connection = Connection(
-            container=container,
-            stream=self.stream,
-            name=address.shown,
-            label=self._label,
-            read_timeout=self.read_timeout * patience,
-            explain=lambda error: self._explain(error, address, is_open=True),
-            has_times=kind != "mpjpeg",
-            is_paced=not is_rtsp and kind != "mpjpeg",
-            may_lose=is_rtsp,
-        )
-        with reading(connection) as reader:
-            yield reader
+        with ExitStack() as opened:
+            yield self._reader(address, opened)
 
     @property
     def _label(self) -> str:
         return f"{self.stream}: the camera at {self.name}"
 
-    def _connect(self, address: Address, patience: int) -> InputContainer:
-        is_rtsp = address.scheme.startswith("rtsp")
-        options = {
-            "protocol_whitelist": PROTOCOLS[address.scheme],
-            "analyzeduration": "0",
-            "probesize": PROBE_SIZE["rtsp" if is_rtsp else "http"],
-        }
-        if is_rtsp:
-            options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
-            options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
-        else:
-            options |= {"live_start_index": "-1", "rw_timeout": str(int(self.read_timeout * patience * 1e6))}
-        # With RTSP, FFmpeg ends a read after twice the time that is set.
-        silence = self.read_timeout / 2 if is_rtsp else self.read_timeout * patience
+    def _reader(self, address: Address, opened: ExitStack) -> CameraReader:
+        try:
+            return self._read(address, FORMATS.get(address.scheme), opened)
+        except SourceUnsupported as unsupported:
+            failure = unsupported
+        if address.scheme.startswith("http"):
+            try:
+                return self._read(address, JPEGS, opened)
+            except StreamError:  # then it is not that
+                raise failure from None
+        raise failure
+
+    def _read(self, address: Address, format: str | None, opened: ExitStack) -> CameraReader:
+        container = self._connect(address, format, opened)
+        kind = container.format.name
+        is_hls, is_web = kind == "hls", address.scheme.startswith("http")
+        # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
+        has_size = container.size > 0 and not is_hls and kind != "mpjpeg"
+        connection = Connection(
+            container=container,
+            stream=self.stream,
+            name=address.shown,
+            label=self._label,
+            read_timeout=self.read_timeout * _patience(address),
+            explain=self._explain,
+            has_times=not (container.format.flags & NO_TIMESTAMPS or kind.endswith("_pipe")),
+            is_paced=is_hls,
+            ends=is_web and (has_size or (container.duration or 0) > 0),
+            may_lose=not is_web and kind != "flv",
+        )
+        return opened.enter_context(reading(connection))
+
+    def _connect(self, address: Address, format: str | None, opened: ExitStack) -> InputContainer:
+        """Connect; if the camera refuses, ask what it said, and try again with a login that FFmpeg does not know."""
         started = time.monotonic()
         try:
-            return av.open(
-                address.url, options=options, timeout=(self.open_timeout, silence), metadata_errors="replace"
+            return self._open(address, address.url, format)
+        except Failures as error:
+            failure: Exception = error
+        heard = Heard()
+        is_answer = isinstance(failure, av.error.HTTPError | ConnectionRefusedError)
+        late = not is_answer and time.monotonic() - started >= self.open_timeout
+        if address.scheme == "rtsp" and not late:
+            knows_password = not isinstance(failure, av.error.HTTPUnauthorizedError)
+            try:
+                between = opened.enter_context(relay(address, self.open_timeout, knows_password))
+                heard = between.heard
+                return self._open(address, between.url, format)
+            except Failures as error:
+                failure = error if heard.refusal else failure
+        elif address.scheme.startswith("http") and not late:
+            heard = heard_by_http(address, self.open_timeout)
+            if heard.untried and address.user is not None:
+                signed = heard.untried.sign(address.user, address.password or "", "GET", address.request)
+                try:
+                    url = replace(address, user=None).url
+                    return self._open(address, url, format, {"headers": f"Authorization: {signed}\r\n"})
+                except Failures as error:
+                    failure = error
+        # Outside `except`, or FFmpeg's error with the address would be its `__context__`.
+        raise self._late(address) if late else refusal(failure, address, self._label, self.transport, heard) from None
+
+    def _open(
+        self, address: Address, url: str, format: str | None, more: dict[str, str] | None = None
+    ) -> InputContainer:
+        scheme = address.scheme
+        is_rtsp = scheme.startswith("rtsp")
+        silence = self.read_timeout * _patience(address)
+        options = {
+            "protocol_whitelist": PROTOCOLS[scheme],
+            "analyzeduration": "0" if is_rtsp else ANALYSIS,
+            "probesize": PROBE_SIZE.get(scheme, MORE_TO_PROBE),
+        }
+        if is_rtsp:  # its time-out is for each answer, PyAV's for all of them
+            options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
+            options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
+            # With RTSP, FFmpeg ends a read after twice the time that is set.
+            timeout = ANSWERS * self.open_timeout, self.read_timeout / 2
+            return av.open(url, options=options, timeout=timeout, metadata_errors="replace")
+        if scheme in RECEIVED:
+            options |= {"buffer_size": str(UDP_BUFFER)}
+            options |= {"overrun_nonfatal": "1"} if scheme == "udp" else {}
+        else:
+            options |= {"rw_timeout": str(int(silence * 1e6))}
+        if scheme.startswith("http"):
+            options |= {"live_start_index": "-1", "formatprobesize": FORMAT_PROBE_SIZE, **(more or {})}
+        timeout = self.open_timeout, silence
+        return av.open(url, format=format, options=options, timeout=timeout, metadata_errors="replace")
+
+    def _late(self, address: Address) -> SourceTimeout:
+        if address.scheme in RECEIVED:
+            return SourceTimeout(
+                f"{self._label} got nothing within {self.open_timeout:g} s; check that MPEG-TS is sent to it"
             )
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            late = time.monotonic() - started >= self.open_timeout
-            failure = self._late() if late else self._explain(error, address, is_open=False)
-        raise failure from None  # outside `except`, or FFmpeg's error with the address would be its `__context__`
+        return SourceTimeout(
+            f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs, or set a longer timeout"
+        )
 
-    def _late(self) -> SourceTimeout:
-        return SourceTimeout(f"{self._label} did not answer within {self.open_timeout:g} s; check that it runs")
-
-    def _explain(self, error: Exception, address: Address, is_open: bool) -> StreamError:
-        """Convert an error of FFmpeg to a StreamError without credentials, neither in its text nor in its context."""
-        label, number = self._label, getattr(error, "errno", None)
-        server = address.shown.removeprefix(f"{address.scheme}://").partition("/")[0]
-        match error:
-            case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
-                code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
-                return SourceDenied(f"{label} refused user name or password ({code}); check them")
-            case av.error.HTTPNotFoundError():
-                return SourceNotFound(f"{label} does not have this path (404); check what follows the host")
-            case av.error.ExitError() | TimeoutError() if is_open:
-                return SourceTimeout(f"{label} sent nothing for {self.read_timeout:g} s; check it and the network")
-            case TimeoutError():
-                return SourceTimeout(f"{label} did not answer within {self.open_timeout:g} s; check that it runs")
-            case ConnectionRefusedError():
-                return SourceRefused(f"{label} is not there: nothing listens at {server}; check host and port")
-            case _ if number == errno.EPROTONOSUPPORT:
-                return SourceUnsupported(
-                    f"{label} does not send by {self.transport}; set transport to "
-                    f"{'tcp' if self.transport == 'udp' else 'udp'}"
-                )
+    def _explain(self, error: Exception) -> StreamError:
+        """Convert an error of FFmpeg, while it reads, to a StreamError without credentials."""
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            silence = f"sent nothing for {self.read_timeout:g} s"
+            return SourceTimeout(f"{self._label} {silence}; check it and the network, or set a longer timeout")
         why = conceal(getattr(error, "strerror", None) or str(error), self.url)
-        if is_open:
-            return SourceLost(f"{label} broke off: {why}; check it and the network")
-        if number in NO_WAY:
-            return SourceRefused(f"{label} cannot be reached ({why}); check host and network")
-        if number == errno.EIO and not _is_known(address.host):
-            return SourceRefused(f"{label} is not there: no host of this name is known; check the name")
-        if isinstance(error, av.error.HTTPError):
-            return SourceLost(f"{label} failed: {why}; check its path and its log")
-        if address.scheme.startswith("rtsp") and isinstance(error, av.error.InvalidDataError):
-            return SourceLost(f"{label} broke off, or its answer makes no sense ({why}); check it and the path")
-        if isinstance(error, av.error.InvalidDataError | ValueError):
-            return SourceUnsupported(f"{label} sends nothing that is a video ({why}); check the path")
-        return SourceUnreadable(f"{label} cannot be opened: {why}; check the address")
+        if isinstance(error, av.error.InvalidDataError):
+            return SourceUnsupported(f"{self._label} sends what makes no sense ({why}); check it and its path")
+        return SourceLost(f"{self._label} broke off: {why}; check it and the network")
 
 
-def _is_known(host: str) -> bool:
-    """Whether the name of a host can be resolved. FFmpeg has the same error for this and for other failures."""
-    try:
-        socket.getaddrinfo(host.strip("[]"), None)
-    except OSError:
-        return False
-    return True
+def _patience(address: Address) -> int:
+    return SEGMENT_PATIENCE if address.path.lower().endswith(PLAYLISTS) else 1

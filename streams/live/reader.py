@@ -6,6 +6,7 @@ The receiver takes packets as they arrive. So the times of arrival are true, no 
 silent camera can be distinguished from a slow decoder.
 """
 
+import math
 import threading
 import time
 from collections import Counter
@@ -18,14 +19,18 @@ from typing import TypeAlias, cast
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from watchline.streams.decoded import UPRIGHT, DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
 from watchline.streams.frame import Frame
+from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.backlog import Arrived, Backlog, Ended
 from watchline.streams.live.camera_clock import CameraClock
 from watchline.streams.live.h264 import FrameNumbers
+from watchline.streams.live.pace import Pace
 from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
@@ -34,8 +39,19 @@ GUESSED_BASE = Fraction(1, 90_000)
 KEY_PATIENCE = 30.0  # seconds that a stream may run without a picture that a decoder can start with
 REPORT_AFTER = 1.0  # seconds after which missed frames are reported, even if no frame was decoded since
 DAMAGED, BEHIND = "damaged", "behind"  # causes of missed frames
-JPEG_END, JPEG_PADDING = b"\xff\xd9", 64  # some cameras pad to a multiple of 16 or 32 bytes
+REORDER = 32  # pictures by which a decoder may change their order: two fields for each of sixteen (ITU-T H.264, A.3.1)
+JPEG_END, JPEG_PADDING = b"\xff\xd9", 512  # bytes; cameras pad, and the next header may follow
 VideoPacket: TypeAlias = "av.Packet[VideoStream]"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A decoded picture, its time in units of LIVE_TIME_BASE, and when it arrived and was due (monotonic seconds)."""
+
+    picture: av.VideoFrame
+    pts: int
+    arrival: float
+    due: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +65,8 @@ class Connection:
         read_timeout: seconds of silence after which the stream counts as lost.
         explain: converts an error of FFmpeg to one that may be shown.
         has_times: whether the packets' times are the camera's, not invented by FFmpeg.
-        is_paced: whether packets come in groups (HLS) or as fast as they can be read. Each is then held until it is
-            due.
+        is_paced: whether packets come in groups, as those of HLS do. Each is then held until it is due.
+        ends: whether it is a recording, which is read at its own speed.
         may_lose: whether packets may get lost.
     """
 
@@ -62,6 +78,7 @@ class Connection:
     explain: Callable[[Exception], StreamError]
     has_times: bool = True
     is_paced: bool = False
+    ends: bool = False
     may_lose: bool = False
 
 
@@ -87,6 +104,7 @@ class CameraReader:
     """An open camera. The caller must `close` it.
 
     Attributes:
+        ends: whether it is a recording, which has an end.
         about: the stream, with the size of its first frame as shown.
     """
 
@@ -98,26 +116,31 @@ class CameraReader:
             SourceLost: the stream ended before the first frame.
             StreamError: an error of FFmpeg, converted by `explain`.
         """
+        self.ends = connection.ends
         self._connection = connection
         self._video = video
         self._codec = self._video.codec_context
         self._codec.thread_count = 1
+        self._codec.options = {"max_pixels": str(MAX_PIXELS)}
         is_h264 = self._codec.codec.canonical_name == "h264" and connection.may_lose
         self._numbers = FrameNumbers(self._codec.extradata) if is_h264 else None
         self._clock = CameraClock(fraction(self._video.time_base) or GUESSED_BASE)
         self._orientations: dict[int, Orientation] = {}
         self._backlog: Backlog[VideoPacket] = Backlog()
-        self._sent: dict[int, float] = {}  # pts -> arrival of the packets whose frames the decoder has not returned yet
+        # Packets by their number in decoding order, whose frames the decoder has not returned yet, with their times.
+        self._sent: dict[int, tuple[int, Arrived[VideoPacket]]] = {}
+        self._number = self._key = 0  # of the last packet, and of the last key frame
         self._waits_for_key: str | None = DAMAGED  # cause with which packets before the next key frame are missed
         self._missed: Counter[str] = Counter()
         self._reported = 0.0
+        self._other = -math.inf  # when something arrived that is not video
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._receive, name=f"{connection.stream} receiver", daemon=True)
         self._thread.start()
         try:
             self._decoded = self._decode()
             self._first = self._begin()
-            self.about = self._describe(self._first[0])
+            self.about = self._describe(self._first.picture)
         except BaseException:
             self.close()
             raise
@@ -146,23 +169,22 @@ class CameraReader:
         """
         index, last = 0, -1
         offset: int | None = None
-        got: tuple[av.VideoFrame, float] | Missed | None = self._first
+        got: Shot | Missed | None = self._first
         while got is not None:
             if isinstance(got, Missed):
                 yield got
             else:
-                frame, arrival = got
-                pts = frame.pts or 0
-                offset = pts if offset is None else offset
-                last = max(last + 1, pts - offset)
+                offset = got.pts if offset is None else offset
+                last = max(last + 1, got.pts - offset)
                 yield Frame(
                     stream=self._connection.stream,
                     index=index,
                     pts=last,
                     time_base=LIVE_TIME_BASE,
-                    picture=DecodedPicture(frame, self._orientation(frame)),
-                    arrival=arrival,
-                    time=time.time() - (time.monotonic() - arrival),
+                    picture=DecodedPicture(got.picture, self._orientation(got.picture)),
+                    arrival=got.arrival,
+                    held=got.due - got.arrival,
+                    time=time.time() - (time.monotonic() - got.arrival),
                 )
                 index += 1
             got = next(self._decoded, None)
@@ -170,22 +192,23 @@ class CameraReader:
     def _receive(self) -> None:
         """The receiver. It runs in its own thread until the stream ends or the reader is closed."""
         error: Exception | None = None
-        start: float | None = None
+        pace = Pace() if self._connection.is_paced or self._connection.ends else None
         try:
             # All streams, not only the video: while only sound arrives, the loop must go on to check `closed`.
             for packet in self._connection.container.demux():
                 if self._closed.is_set():
                     break
                 if packet.stream_index != self._video.index or not packet.size:
+                    self._other = time.monotonic()
                     continue
-                arrival = time.monotonic()
-                packet.pts = self._clock.see(packet.pts if self._connection.has_times else None, arrival)
-                if self._connection.is_paced:
-                    begin = arrival - packet.pts * float(LIVE_TIME_BASE)
-                    start = begin if start is None else max(start, begin)
-                    arrival += start - begin
-                    self._closed.wait(start - begin)
-                self._backlog.put(Arrived(cast("VideoPacket", packet), arrival, packet.is_keyframe))
+                arrival = due = time.monotonic()
+                if pace:
+                    due = pace.due(self._seconds(packet), arrival)
+                packet.pts = self._clock.see(packet.pts if self._connection.has_times else None, due)
+                arrival = due if self._connection.ends else arrival
+                self._backlog.put(Arrived(cast("VideoPacket", packet), arrival, due, packet.is_keyframe))
+                if self._connection.ends:
+                    self._closed.wait(due - time.monotonic())
         except Exception as broken:  # it is raised in the reader's thread, by `Backlog.take`
             error = self._connection.explain(broken)
         finally:
@@ -193,7 +216,14 @@ class CameraReader:
             if self._closed.is_set():
                 self._connection.container.close()
 
-    def _begin(self) -> tuple[av.VideoFrame, float]:
+    def _seconds(self, packet: "Packet[Stream]") -> float | None:
+        """The packet's time, in decoding order if it has such a time."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None or not packet.time_base or not self._connection.has_times:
+            return None
+        return float(stamp * packet.time_base)
+
+    def _begin(self) -> Shot:
         """The first frame. Frames before it do not count as missed."""
         for got in self._decoded:
             if not isinstance(got, Missed):
@@ -203,7 +233,7 @@ class CameraReader:
             "decoded; play it to see whether it is damaged"
         )
 
-    def _decode(self) -> Iterator[tuple[av.VideoFrame, float] | Missed]:
+    def _decode(self) -> Iterator[Shot | Missed]:
         """Frames with their arrival, and the frames that were missed before them."""
         begun, given = time.monotonic(), False
         while (arrived := self._take()) is not None:
@@ -238,23 +268,28 @@ class CameraReader:
             if arrived is not None:
                 return arrived
             if not behind:
-                self._failure = SourceTimeout(
-                    f"{self._connection.label} sent nothing for {self._connection.read_timeout:g} s; "
-                    "check it and the network"
-                )
+                self._failure = self._silence()
                 return None
 
-    def _frames(self, arrived: "Arrived[VideoPacket] | None") -> list[tuple[av.VideoFrame, float]]:
+    def _silence(self) -> SourceTimeout:
+        label, timeout = self._connection.label, self._connection.read_timeout
+        if time.monotonic() - self._other < timeout:
+            return SourceTimeout(f"{label} sent no picture for {timeout:g} s, only sound or data; check its video")
+        return SourceTimeout(
+            f"{label} sent nothing for {timeout:g} s; check it and the network, or set a longer timeout"
+        )
+
+    def _frames(self, arrived: "Arrived[VideoPacket] | None") -> list[Shot]:
         """The complete frames that the decoder makes of a packet; with None, those that it still holds."""
         if arrived is not None and not self._can_decode(arrived):
             return []
-        complete: list[tuple[av.VideoFrame, float]] = []
+        complete: list[Shot] = []
         try:
             for frame in self._codec.decode(arrived.packet if arrived else None):
                 if frame.is_corrupt:
                     self._break(DAMAGED)
                     break
-                complete.append((frame, self._arrival_of(frame)))
+                complete.append(self._shot(frame))
         except av.error.FFmpegError:
             self._break(DAMAGED)
         return complete
@@ -265,11 +300,10 @@ class CameraReader:
         if self._waits_for_key and not arrived.is_key:
             self._missed[self._waits_for_key] += 1
             return False
-        pts = packet.pts or 0
-        while pts in self._sent:
-            pts += 1
-        packet.pts, packet.dts = pts, None
-        self._sent[pts] = arrived.arrival
+        self._number += 1
+        self._key = self._number if arrived.is_key else self._key
+        self._sent[self._number] = packet.pts or 0, arrived
+        packet.pts, packet.dts = self._number, None  # the camera's times may be in any order, or the same twice
         self._waits_for_key = None
         if packet.is_corrupt or self._is_damaged(packet):
             self._break(DAMAGED)
@@ -282,14 +316,17 @@ class CameraReader:
             return self._numbers.lacks(bytes(packet))
         return self._codec.codec.canonical_name == "mjpeg" and JPEG_END not in bytes(packet)[-JPEG_PADDING:]
 
-    def _arrival_of(self, frame: av.VideoFrame) -> float:
-        """When the frame arrived. Earlier frames that the decoder has silently left out count as missed."""
-        pts = frame.pts or 0
-        arrival = self._sent.pop(pts, time.monotonic())
-        for older in [sent for sent in self._sent if sent < pts]:
+    def _shot(self, frame: av.VideoFrame) -> Shot:
+        """The frame with its times. Earlier frames that the decoder has silently left out count as missed.
+
+        Frames may come in another order than their packets, but none from before a key frame comes after it.
+        """
+        now, number = time.monotonic(), frame.pts or 0
+        pts, arrived = self._sent.pop(number, (0, None))
+        for older in [sent for sent in self._sent if sent < number - REORDER or sent < self._key <= number]:
             del self._sent[older]
             self._missed[DAMAGED] += not frame.interlaced_frame  # an interlaced frame may come in two packets
-        return arrival
+        return Shot(frame, pts, arrived.arrival, arrived.due) if arrived else Shot(frame, pts, now, now)
 
     def _break(self, cause: str) -> None:
         """Discard packets until the next key frame, and count them as missed with this cause."""

@@ -42,7 +42,7 @@ def header_line(header: Mapping[str, Any]) -> bytes:
     return _line({"schema": SCHEMA, "header": dict(header)})
 
 
-def frame_line(frame: Frame, parts: Mapping[str, Any], latency: float | None = None) -> bytes:
+def frame_line(frame: Frame, parts: Mapping[str, Any], latency: float | None = None, is_late: bool = False) -> bytes:
     """One frame's line, the same bytes for the same values.
 
     Args:
@@ -50,6 +50,7 @@ def frame_line(frame: Frame, parts: Mapping[str, Any], latency: float | None = N
             frame's epoch and arrival as well.
         parts: what was found in it, JSON values by key, e.g. `detections`.
         latency: of a live frame, seconds from its arrival until now; written in milliseconds to one digit.
+        is_late: whether a live frame is older than the latency budget.
 
     Raises:
         ValueError: a number is NaN or infinite.
@@ -61,6 +62,8 @@ def frame_line(frame: Frame, parts: Mapping[str, Any], latency: float | None = N
         event |= {"epoch": frame.epoch, "time": timestamp(frame.time)}
         if latency is not None:
             event["latency_ms"] = round(latency * 1000, 1)
+        if is_late:
+            event["late"] = True
     return _line(event | {"width": frame.width, "height": frame.height} | dict(parts))
 
 

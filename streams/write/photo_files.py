@@ -1,16 +1,38 @@
 """Annotated copies of photos: each under its own name, in the output folder."""
 
+import io
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import cv2
+from PIL.Image import frombytes
 from pydantic import Field
 
+from watchline.files import replacing
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.write.paths import is_same_file, make_folder, prepare, refused
+
+# Suffix -> Pillow's format. (Pillow loads the writers itself.)
+FORMATS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".jp2", ".j2k"), "JPEG2000"),
+    **dict.fromkeys((".ppm", ".pnm"), "PPM"),
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".avif": "AVIF",
+}
+LOSSY = ("JPEG", "WEBP", "AVIF")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 2},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+    "AVIF": {"speed": 10},
+}
 
 
 @settings
@@ -18,7 +40,7 @@ class PhotoFilesSink:
     """Writes pictures in the format of their suffix.
 
     Attributes:
-        quality: of JPEG and WebP, 1 to 100.
+        quality: of formats that lose pixels (JPEG, WebP, AVIF), 1 to 100.
     """
 
     quality: int = Field(default=95, ge=1, le=100)
@@ -44,37 +66,51 @@ class PhotoFilesWriter:
     """Writes photos into a folder. A photo is written under another name and then renamed, so no file is incomplete."""
 
     def __init__(self, quality: int, folder: Path, inputs: tuple[Path, ...]) -> None:
-        lossy = {".jpg": cv2.IMWRITE_JPEG_QUALITY, ".jpeg": cv2.IMWRITE_JPEG_QUALITY, ".webp": cv2.IMWRITE_WEBP_QUALITY}
-        self._options = {suffix: [key, quality] for suffix, key in lossy.items()}
+        self._quality = quality
         self._folder = folder
         self._inputs = inputs
+        self._names = {path.name for path in inputs}
 
-    def write(self, name: str, pixels: Image) -> Path:
-        """Args: name of the photo as in `Frame.file`; pixels (H, W, 3) uint8 BGR. Returns: the file.
+    def path_of(self, name: str) -> Path:
+        """The file that a photo becomes: its own name or, where its format is not written, one that no photo has."""
+        path = self._folder / name
+        if path.suffix.lower() in FORMATS:
+            return path
+        others = [f"{path.name}.jpg", f"{path.name}.annotated.jpg", f"{path.stem}.jpg"]  # the last is not longer
+        free = [other for other in others if other not in self._names and len(os.fsencode(other)) < 256]
+        return path.with_name(free[0] if free else others[0])
+
+    def write(self, name: str, pixels: Image, profile: bytes | None = None) -> Path:
+        """Args: name of the photo as in `Frame.file`; pixels (H, W, 3) uint8 BGR; the ICC profile of their colours.
+
+        Returns: the file. A photo whose format is not written (HEIC) becomes a JPEG, NAME.heic.jpg.
 
         Raises:
-            SinkError: the name is outside of the folder or is an input, its suffix is not a picture's, or the file
-                cannot be written.
+            SinkError: the name is outside of the folder or is an input, or the file cannot be written.
         """
-        path = self._folder / name
+        path = self.path_of(name)
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise SinkError(f"{name} leads out of the folder {self._folder}: expected a plain file name")
         prepare(path, self._inputs)
-        part = path.with_name(path.name + ".part")
+        data = self._encoded(path, pixels, profile)
         try:
-            encoded, data = cv2.imencode(path.suffix, pixels, self._options.get(path.suffix.lower(), []))
-        except cv2.error as error:
-            raise SinkError(f"{path} cannot be encoded: no writer for a picture of {pixels.shape} there") from error
-        if not encoded:
-            height, width = pixels.shape[:2]
+            with replacing(path) as part:
+                part.write_bytes(data)
+        except OSError as error:
+            raise refused(path, error) from error
+        return path
+
+    def _encoded(self, path: Path, pixels: Image, profile: bytes | None) -> bytes:
+        height, width = pixels.shape[:2]
+        image = frombytes("RGB", (width, height), pixels.tobytes(), "raw", "BGR")
+        format = FORMATS[path.suffix.lower()]
+        data = io.BytesIO()
+        lossy = {"quality": self._quality} if format in LOSSY else {}
+        try:
+            image.save(data, format, icc_profile=profile, **lossy, **OPTIONS.get(format, {}))
+        except Exception as error:  # each of Pillow's writers raises errors of its own
             raise SinkError(
                 f"{path} cannot be encoded: {width} x {height} pixels are too many for {path.suffix}; "
                 "make the photo smaller, or a .png"
-            )
-        try:
-            part.write_bytes(data.tobytes())
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise refused(path, error) from error
-        return path
+            ) from error
+        return data.getvalue()

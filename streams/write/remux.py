@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from watchline.streams.container import open_container
 from watchline.streams.encryption import is_encrypted
 from watchline.streams.rational import fraction
 from watchline.streams.tracks import MILLISECOND, joints_of, sounds_of, video_of
@@ -98,7 +99,7 @@ def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, st
         pictures = stack.enter_context(av.open(f"file:{video}", format="mp4", metadata_errors="replace"))
         source, tracks = None, []
         if sound is not None:
-            source = stack.enter_context(av.open(f"file:{sound.path}", metadata_errors="replace"))
+            source = stack.enter_context(open_container(sound.path))
             tracks = sounds_of(source, video_of(sound.path, source, sound.video))
         streams = [pictures.streams.video[0], *tracks]
         options = {

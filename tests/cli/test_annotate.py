@@ -146,6 +146,35 @@ def test_the_report_is_written(folder: Path) -> None:
     assert "text.mp4" in text["error"]
 
 
+@pytest.mark.parametrize("name", ["-dash.mp4", "-holiday.mp4", "-v1.mp4", "--out.mp4"])
+def test_a_name_that_begins_with_a_hyphen(folder: Path, name: str) -> None:
+    (folder / "walk.mp4").rename(folder / name)
+    assert annotate(folder, name, "--no-video", "--out", "out").code == 0
+    assert len(events(folder / "out" / f"{name.removesuffix('.mp4')}.jsonl")) == 1 + 8
+
+
+def test_pictures_larger_than_the_limit_are_refused(folder: Path) -> None:
+    (folder / "watchline.toml").write_text("[streams.walk]\nsource = 'walk.mp4'\nmax_pixels = 8191\n")
+    for words in (["walk.mp4", "--max-pixels", "8191"], ["--config", "watchline.toml"]):
+        done = annotate(folder, *words, "--no-video", "--out", "out")
+        assert done.code == 1
+        assert "walk.mp4 declares 128 x 64 pixels: expected 8191 at most" in done.err[-1]
+    words = ["--config", "watchline.toml", "--max-pixels", "8192"]
+    assert annotate(folder, *words, "--no-video", "--out", "out").code == 0
+
+
+def test_what_is_read_is_never_written(folder: Path) -> None:
+    before = (folder / "walk.mp4").read_bytes()
+    (folder / "list.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\nwalk.mp4\n#EXT-X-ENDLIST\n")
+    (folder / "walk.ffconcat").write_text("ffconcat version 1.0\nfile walk.mp4\n")
+    for words in (["list.m3u8"], ["walk.ffconcat"], ["walk.mp4"]):
+        assert annotate(folder, *words, "--out", ".").code == 1
+    done = annotate(folder, "walk.mp4", "--out", "out", "--report", "./walk.mp4")
+    assert done.code == 2
+    assert done.err[-1].endswith("is an input: the report would destroy it; name another file")
+    assert (folder / "walk.mp4").read_bytes() == before
+
+
 def test_a_name_that_is_no_utf_8(folder: Path) -> None:
     name = os.fsdecode(b"v\xe9.mp4")
     (folder / "walk.mp4").rename(folder / name)

@@ -80,7 +80,7 @@ def audio_only(path: Path) -> None:
     [
         pytest.param(lambda p: None, "no such file", None, id="missing"),
         pytest.param(lambda p: p.write_bytes(b""), "empty", None, id="zero bytes"),
-        pytest.param(lambda p: p.write_text("hello\n" * 99), "is not a video", None, id="text renamed .mp4"),
+        pytest.param(lambda p: p.write_text("hello\n" * 99), "is a text file", None, id="text renamed .mp4"),
         pytest.param(audio_only, "only audio", None, id="audio only"),
         pytest.param(lambda p: p.mkdir(), "no videos or photos", None, id="folder without videos"),
         pytest.param(lambda p: cut(p, 0.6), "ends after|ends at|is cut|missing", range(30, 90), id="truncated"),

@@ -220,7 +220,7 @@ def test_the_options_are_made_from_the_fields() -> None:
 @pytest.mark.parametrize("command", [annotate, run])
 def test_every_option_is_offered_with_its_help(command):
     actions = {word: action for action in parser_of(command)._actions for word in action.option_strings}
-    live = {"split", "latency-budget", "transport", "realtime", "loop"}
+    live = {"split", "latency-budget", "transport", "timeout", "realtime", "loop"}
     for option in OPTIONS:
         assert (f"--{option.name}" in actions) == (command is run or option.name not in live)
         if f"--{option.name}" in actions:

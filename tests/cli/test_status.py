@@ -212,6 +212,21 @@ def test_plain_lines_tell_every_change_once() -> None:
     ]
 
 
+def test_a_camera_that_stays_dead_says_each_reason_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    shown = status.StatusLines(file)
+    for second in range(2 * 3600):
+        now[0] = 1000.0 + second
+        state, why = ("retrying", f"no answer within {second} s") if second % 30 > 4 else ("connecting", "")
+        shown.show([replace(DOOR, state=state, why=why)])
+    assert [line.split(", ")[0] for line in file.getvalue().splitlines()] == ["door: connecting", "door: retrying"] * 2
+    shown.show([replace(DOOR, state="live", why="")])
+    shown.show([replace(DOOR, state="retrying", why="no answer within 4 s")])
+    assert len(file.getvalue().splitlines()) == 6
+
+
 def test_plain_lines_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "REPEAT", 0.05)
     file = io.StringIO()

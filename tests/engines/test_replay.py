@@ -1,5 +1,7 @@
 """Recording an engine's outputs and playing them back."""
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from models_onnx import about, pictures, save, tiny_detector
 
 from watchline.engines import load
 from watchline.engines.errors import EngineError, InferenceFailed, ModelNotFound, ModelRefused, RequestRefused
-from watchline.engines.replay import Recorder
+from watchline.engines.replay import Recorder, Replay
 
 BATCH = pictures(2, 64, 64)
 
@@ -124,6 +126,33 @@ def test_broken_recordings(recording: Path, spoil: Callable[[Path], object], mes
     spoil(recording)
     with pytest.raises(ModelRefused, match=rf"run\.npz: .*({message})"):
         load(recording)
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """An array of a few bytes that declares a shape."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue() + bytes(16)
+
+
+def test_a_bomb_is_refused_by_its_header(recording: Path, tmp_path: Path) -> None:
+    """The file has 1 KB; as arrays it would have 4 GB."""
+    bomb = tmp_path / "bomb.npz"
+    for spoiled in ("metadata", ".boxes"):
+        with zipfile.ZipFile(recording) as whole, zipfile.ZipFile(bomb, "w") as file:
+            for name in whole.namelist():
+                data = _header((1 << 20, 1 << 10)) if name.endswith(f"{spoiled}.npy") else whole.read(name)
+                file.writestr(name, data)
+        with (
+            pytest.raises(EngineError, match="declares 4294967296 bytes: expected 536870912 at most"),
+            load(bomb) as engine,
+        ):
+            engine.infer(BATCH)
+    bomb.write_bytes(_header((1 << 20, 1 << 10)))
+    with pytest.raises(ModelRefused, match="broken or no recording"):
+        load(bomb)
+    with pytest.raises(ModelRefused, match="expected 7 at most"):
+        Replay(recording, max_bytes=7)
 
 
 def test_a_recording_that_is_damaged_in_the_middle(recording: Path) -> None:

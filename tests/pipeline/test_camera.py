@@ -168,17 +168,54 @@ def test_a_slow_stage_gets_the_newest_frame_and_every_loss_is_counted(hasty):
     balances(runner, messages)
 
 
-def test_frames_older_than_the_budget_are_dropped_wherever_they_are(hasty):
-    def slow(item):
-        time.sleep(0.12)
+def busy(seconds):
+    """The work of a stage that takes so long."""
+
+    def work(item):
+        time.sleep(seconds)
         return item
 
-    runner = Runner([Step("detector", keep), Step("slow", slow)], latency_budget=0.1)
-    source = Script("a", [[0.02, 1] * 40])
-    messages = watch(runner, [source], lambda m, _: isinstance(m, State) and m.state == "retrying")
-    assert frames(messages) == []
+    return work
+
+
+@pytest.mark.parametrize("works", [(0.02, 0.15), (0.15,), (0.15, 0.02), (0.15, 0.15)])
+def test_stages_slower_than_the_budget_get_fewer_frames_and_never_none(hasty, works):
+    runner = Runner([Step(f"s{n}", busy(seconds)) for n, seconds in enumerate(works)], latency_budget=0.1)
+    source = Script("a", [[0.02, 1] * 100])
+    seen, ages = [], []
+    for message in runner.run([source]):
+        seen.append(message)
+        if isinstance(message, Item):
+            ages.append(time.monotonic() - message.frame.arrival)
+            assert message.late
+        if isinstance(message, State) and message.state == "retrying":
+            runner.stop()
+    assert len(frames(seen)) > 3
+    assert max(ages) < 5 * sum(works)
+    assert "latency budget of 100ms is impossible here" in runner.control.budget.verdict()
+    balances(runner, seen)
+
+
+def test_a_stage_begins_no_frame_that_it_cannot_finish_in_time(hasty):
+    runner = Runner([Step("fast", busy(0.02)), Step("slow", busy(0.1))], latency_budget=0.3)
+    messages = watch(
+        runner, [Script("a", [[0.01, 1] * 150])], lambda m, _: isinstance(m, State) and m.state == "retrying"
+    )
+    assert len(frames(messages)) > 5
+    assert not runner.control.budget.verdict()
     assert runner.ledger.accounts()["a"].dropped["late"] > 2
     balances(runner, messages)
+
+
+def test_a_camera_of_few_frames_gets_its_turn_beside_busy_ones(hasty):
+    runner = Runner([Step("slow", busy(0.1))], latency_budget=0.05)
+    sources = [Script(name, [[0.01, 1] * 200]) for name in "bcd"]
+    rare = Script("a", [[0.4, 1] * 5])
+    messages = watch(
+        runner, [*sources, rare], lambda m, _: isinstance(m, State) and m.stream == "a" and m.state == "retrying"
+    )
+    assert len(frames(messages)) >= 3
+    assert "late" not in runner.ledger.accounts()["a"].dropped
 
 
 def test_slow_sinks_delay_nothing_but_drop(hasty):

@@ -154,7 +154,9 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("[streams.a]\nsource = 'a.mp4'\nloop = true", "[streams.a] loop needs realtime: only a file "),
         ("[streams.a]\nsource = 'rtsp://a/'\nrealtime = true", "[streams.a] realtime is for files: "),
         ("[streams.a]\nsource = 'rtsp://a/'\ntrack = 2", "[streams.a] track is for files: "),
+        ("[streams.a]\nsource = 'rtsp://a/'\nmax_pixels = 9", "[streams.a] max_pixels is for files: "),
         ("out = 5", "out = 5: must be text"),
+        (f"[streams.{'a' * 201}]\nsource = 'a'", '[streams."aaaaaaaaaa'),
         ("[streams.'../a']\nsource = 'a'", '[streams."../a"]: outputs are called after their stream: expected a name'),
         # no TOML
         ("conf 7", "no TOML: Expected '=' after a key in a key/value pair (at line 1, column 6)"),
@@ -191,6 +193,24 @@ def test_what_is_no_config_is_refused(tmp_path: Path, monkeypatch, content: byte
         Path("watchline.toml").write_bytes(content)
     [found] = mistakes(Path("watchline.toml"))
     assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("detector:\n  conf: 0.4\n", "YAML"),
+        ("# mine\n---\nout: here\n", "YAML"),
+        ("- a.mp4\n- b.mp4\n", "YAML"),
+        ('{"detector": {"conf": 0.4}}\n', "JSON"),
+        ("[detector\nconf = 0.4\n", None),
+        ("conf = \n", None),
+    ],
+)
+def test_another_language_is_named(write, text: str, kind: str | None) -> None:
+    [found] = mistakes(write(text))
+    assert found.startswith("watchline.toml: no TOML: ")
+    hint = f'; it looks like {kind}: write "[detector]" and, on a line of its own, "conf = 0.4"'
+    assert found.endswith(hint) if kind else "looks like" not in found
 
 
 def test_a_folder_is_no_config(tmp_path: Path) -> None:

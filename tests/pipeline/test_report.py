@@ -53,3 +53,9 @@ def test_the_dictionary_is_json_and_holds_the_ledger():
     assert data["streams"]["a"] == {"decoded": 10, "annotated": 10, "dropped": {}, "in_flight": 0, "balances": True}
     assert data["stages"][0]["work_ms"]["p50"] == pytest.approx(200, rel=0.05)
     assert data["latency_ms"]["p99"] == pytest.approx(100, rel=0.05)
+
+
+def test_the_verdict_says_what_is_wrong_with_the_budget():
+    report = Report.of(Ledger(), Meter(), 1.0, {}, "the latency budget of 500ms is impossible here")
+    assert report.verdict == "No frame was written. The latency budget of 500ms is impossible here."
+    assert report.as_dict()["verdict"] == report.verdict

@@ -92,7 +92,7 @@ def test_a_file_that_breaks_while_it_is_played_fails_once(detector, tmp_path):
     list(watch.run())
     errors = {outcome.stream: outcome.error for outcome in watch.outcomes}
     assert "bytes are missing" in errors["cut"]
-    assert "is not a video" in errors["junk"]
+    assert "is a text file: expected a video" in errors["junk"]
     assert all(account.balances for account in watch.report.streams.values())
 
 

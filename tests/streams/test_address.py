@@ -9,7 +9,7 @@ from watchline.streams.errors import SourceUnreadable
     [
         pytest.param("rtsp://cam/live", None, None, "rtsp://cam/live", id="no login"),
         pytest.param("RTSP://joe:pw@cam:554/a/b?x=1#f", "joe", "pw", "rtsp://cam:554/a/b", id="all parts"),
-        pytest.param("rtsp://joe@cam", "joe", None, "rtsp://cam", id="no password"),
+        pytest.param("rtsp://joe@cam", "joe", "", "rtsp://cam", id="no password"),
         pytest.param("rtsp://joe:@cam/", "joe", "", "rtsp://cam/", id="empty password"),
         pytest.param("rtsp://joe:p@ss@cam/x", "joe", "p@ss", "rtsp://cam/x", id="an @"),
         pytest.param("rtsp://joe:p:w@cam/x", "joe", "p:w", "rtsp://cam/x", id="a colon"),
@@ -23,6 +23,9 @@ from watchline.streams.errors import SourceUnreadable
         pytest.param("rtsp://joe:12/3@cam/x", None, None, None, id="a slash after what could be a port"),
         pytest.param("rtsp://cam/x@1", None, None, "rtsp://cam/x@1", id="an @ in the path"),
         pytest.param("http://[fe80::1]:80/v", None, None, "http://[fe80::1]:80/v", id="IPv6"),
+        pytest.param("udp://@239.0.0.1:5000", None, None, "udp://239.0.0.1:5000", id="a group"),
+        pytest.param("udp://:5000?pkt_size=1316", None, None, "udp://0.0.0.0:5000", id="a port"),
+        pytest.param("rtp://@:5000", None, None, "rtp://0.0.0.0:5000", id="a port after an @"),
         pytest.param("rtsp://cam/user=me&password=pw&channel=1", None, None,
                      "rtsp://cam/user=***&password=***&channel=1", id="a login in the path"),
     ],
@@ -44,7 +47,8 @@ def test_addresses_are_read(url, user, password, shown):
     ("url", "message"),
     [
         ("cam/live", "without a scheme"),
-        ("rtmp://joe:secret@cam/live", "rtmp:// addresses cannot be read: expected one of rtsp, rtsps, http, https"),
+        ("file:///videos/clip.mp4", "file:// names a file of this machine: give its path alone"),
+        ("srt://joe:secret@cam/live", "srt:// addresses cannot be read: expected one of rtsp, .* rtp; a relay such as"),
         ("rtsp://", "no host"),
         ("rtsp://joe:secret@/x", "no host"),
         ("rtsp://joe:secret@cam:0/x", "its port is not valid"),

@@ -419,9 +419,7 @@ def test_what_is_before_the_first_encrypted_packet_is_read(tmp_path, monkeypatch
         pytest.param(lambda p: p.mkdir(), SourceUnreadable, "is a folder: expected a video file", id="folder"),
         pytest.param(lambda p: os.mkfifo(p), SourceUnreadable, "is neither a file nor a folder", id="pipe"),
         pytest.param(lambda p: p.write_bytes(b""), SourceUnreadable, "is empty .0 bytes.", id="zero bytes"),
-        pytest.param(
-            lambda p: p.write_text("hello\n" * 99), SourceUnreadable, "is not a video that can be read", id="text"
-        ),
+        pytest.param(lambda p: p.write_text("hello\n" * 99), SourceUnreadable, "is a text file: expected a", id="text"),
         pytest.param(
             lambda p: p.write_bytes(bytes(9999)), SourceUnreadable, "is not a video that can be read", id="zeros"
         ),

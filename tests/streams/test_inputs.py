@@ -61,6 +61,13 @@ def told(found):
             id="a folder of both",
         ),
         pytest.param(
+            ["d/a.jfif", "d/b.HEIC", "d/c.jp2", "d/e.ppm", "d/f.jpe", "d/g.avif", "d/h.cr2", "d/i.jxl", "d/j.xmp"],
+            ["d"],
+            [("d", [f"d/{name}" for name in "a.jfif b.HEIC c.jp2 e.ppm f.jpe g.avif h.cr2 i.jxl".split()])],
+            id="a folder of every kind of photo",
+        ),
+        pytest.param(["a.exr"], ["a.exr"], [("a", "a.exr")], id="a picture that FFmpeg may know"),
+        pytest.param(
             ["d/a.jpg", "e/b.jpg", "d/c.jpg"],
             ["d/c.jpg", "e/b.jpg", "d/a.jpg"],
             [("d", ["d/c.jpg", "d/a.jpg"]), ("b", ["e/b.jpg"])],
@@ -91,6 +98,38 @@ def test_bad_words_do_not_stop_good_ones(here):
         "*.mkv: no file matches this pattern; check it with ls",
     ]
     assert all(isinstance(problem, FileNotFoundError) for problem in found.problems)
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("d/img%03d.jpg", "for numbered files write the pattern 'd/img*.jpg'"),
+        ("shot%d.mp4", "for numbered files write the pattern 'shot*.mp4'"),
+        ("shot####.png", "for numbered files write the pattern 'shot*.png'"),
+        ("d/holidya.mp4", "did you mean d/holiday.mp4?"),
+        ("~/a.mp4", "the shell replaces ~ only outside of quotes"),
+    ],
+)
+def test_a_name_that_leads_nowhere_has_advice(here, word, advice):
+    touch("d/holiday.mp4")
+    [problem] = find_sources([word]).problems
+    assert str(problem) == f"{word}: there is no such file or folder; {advice}"
+
+
+def test_a_file_may_be_called_as_a_number_format(here):
+    touch("img%03d.mp4")
+    assert told(find_sources(["img%03d.mp4"])) == [("img%03d", "img%03d.mp4")]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "\U0001f600"])
+def test_the_longest_names_leave_room_for_what_is_added(here, letter):
+    """No character is cut in two, and the streams have different names."""
+    size = len(letter.encode())
+    names = [letter * (250 // size) + ending for ending in (".mp4", ".mkv")]
+    touch(*names)
+    first, second = [source.stream for source in find_sources(names).sources]
+    assert first == letter * (200 // size)
+    assert second == f"{first}-2"
 
 
 def test_a_word_that_is_too_long_does_not_stop_the_rest(here):

@@ -7,12 +7,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, pairwise
 
 import cv2
-import numpy as np
 import pytest
 from clips import write_clip
-from marks import BLACK, COLUMNS, WHITE, bits_of, block_size, read_mark
+from live_page import marked
+from marks import read_mark
 
-from watchline.streams.errors import SourceDenied, SourceLost, SourceNotFound, SourceTimeout, SourceUnsupported
+from watchline.streams.errors import (
+    SourceDenied,
+    SourceLost,
+    SourceNotFound,
+    SourceTimeout,
+    SourceUnsupported,
+    StreamError,
+)
 from watchline.streams.live.network import NetworkSource
 from watchline.streams.source import LIVE_TIME_BASE, Missed
 
@@ -20,14 +27,19 @@ SEGMENT = 1.0  # seconds
 FPS = 20
 
 
-def marked(counter, width=320, height=180):
-    """A picture (height, width, 3) with a mark."""
-    side = block_size(width)
-    image = np.full((height, width, 3), 128, np.uint8)
-    for place, bit in enumerate(bits_of(counter, time.monotonic_ns())):
-        y, x = place // COLUMNS * side, place % COLUMNS * side
-        image[y : y + side, x : x + side] = WHITE if bit else BLACK
-    return image
+HLS = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n"
+END = "#EXTINF:2,\n{0}\n#EXT-X-ENDLIST\n"
+LIES = {  # each makes some player read the local file
+    "/file.m3u8": HLS + END.replace("{0}", "file://{0}"),
+    "/path.m3u8": HLS + END,
+    "/map.m3u8": HLS + '#EXT-X-MAP:URI="file://{0}"\n' + END.replace("{0}", "segment0.ts"),
+    "/key.m3u8": HLS + '#EXT-X-KEY:METHOD=AES-128,URI="file://{0}"\n' + END.replace("{0}", "segment0.ts"),
+    "/crypto.m3u8": HLS + END.replace("{0}", "crypto+file://{0}"),
+    "/subfile.m3u8": HLS + END.replace("{0}", "subfile,,start,0,end,0,,:{0}"),
+    "/master.m3u8": "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nfile://{0}\n",
+    "/concat.txt": "ffconcat version 1.0\nfile 'file:{0}'\n",
+    "/concat-path.txt": "ffconcat version 1.0\nfile '{0}'\n",
+}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,9 +54,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.playlist()
             elif path.startswith("/segment"):
                 self.give(self.server.segments[int(path[8:-3])], "video/mp2t")
-            elif path == "/lies.m3u8":
-                text = f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://{self.server.local}\n#EXT-X-ENDLIST\n"
-                self.give(text.encode(), "application/vnd.apple.mpegurl")
+            elif path in LIES:
+                self.give(LIES[path].format(self.server.local).encode(), "application/vnd.apple.mpegurl")
             elif path == "/page":
                 self.give(b"<html><body>Welcome to your camera</body></html>", "text/html")
             elif path == "/silent":
@@ -151,6 +162,12 @@ def test_damaged_jpegs_are_missed_alone(web):
     assert len(frames) + sum(m.frames for m in missed) == counters[-1] - counters[0] + 1
 
 
+def test_pictures_larger_than_the_limit_are_not_decoded(web, monkeypatch):
+    monkeypatch.setattr("watchline.streams.live.reader.MAX_PIXELS", 320 * 180 - 1)
+    with pytest.raises(SourceTimeout), NetworkSource(address(web, "/mjpeg"), read_timeout=1).open():
+        pass
+
+
 def test_a_slow_reader_of_jpegs_sees_what_is_new(web):
     _, counters, _, missed, _ = watch(NetworkSource(address(web, "/mjpeg")), 12, lambda number: time.sleep(0.3))
     assert {m.cause for m in missed} == {"behind"}
@@ -167,8 +184,9 @@ def test_hls_is_given_at_its_own_pace(web):
     assert about.codec == "h264"
 
 
-def test_no_playlist_opens_a_local_file(web):
-    with pytest.raises((SourceUnsupported, SourceLost)), NetworkSource(address(web, "/lies.m3u8")).open():
+@pytest.mark.parametrize("path", LIES)
+def test_no_playlist_opens_a_local_file(web, path):
+    with pytest.raises(StreamError), NetworkSource(address(web, path)).open():
         pass
 
 
@@ -178,7 +196,7 @@ def test_no_playlist_opens_a_local_file(web):
         ("/401", SourceDenied, "refused user name or password (401); check them"),
         ("/403", SourceDenied, "refused user name or password (403); check them"),
         ("/nope", SourceNotFound, "does not have this path (404); check what follows the host"),
-        ("/503", SourceLost, "failed: "),
+        ("/503", SourceLost, "refused GET: 503 Service Unavailable; "),
         ("/page", SourceUnsupported, "sends nothing that is a video"),
     ],
 )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from clips import picture, write_photo
+from PIL import Image, ImageCms
 
 from watchline.streams.errors import SourceNotFound, SourceUnreadable
 from watchline.streams.photos import PhotosSource
@@ -102,9 +103,12 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path):
     jpeg = write_photo(tmp_path / "e.jpg", picture(0, 200, 200)).read_bytes()
     (tmp_path / "e.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     write_photo(tmp_path / "f.png", picture(5))
+    write_photo(tmp_path / "g.tif").rename(tmp_path / "g.nef")  # raw photos begin as TIFF does
     frames, reader = read(tmp_path)
     assert [(f.index, f.pts, f.file) for f in frames] == [(0, 0, "a.png"), (1, 1, "f.png")]
-    assert [line.split("/")[-1].split()[0] for line in reader.skipped] == ["b.jpg", "c.jpg", "d.png", "e.jpg"]
+    assert [line.split("/")[-1].split()[0] for line in reader.skipped] == [
+        "b.jpg", "c.jpg", "d.png", "e.jpg", "g.nef:",
+    ]  # fmt: skip
     assert (frames[1].picture.bgr() == picture(5)).all()
 
 
@@ -125,3 +129,24 @@ def test_no_photo_at_all_is_an_error(tmp_path):
     for path in (tmp_path / "empty", tmp_path / "x*.jpg", tmp_path / "missing.jpg"):
         with pytest.raises(SourceNotFound, match="there are no photos there"):
             read(path)
+
+
+def test_notes_and_profiles_reach_the_reader_and_the_frames(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    first, second = (Image.fromarray(picture(index)) for index in range(2))
+    first.save(tmp_path / "a.webp", save_all=True, append_images=[second], icc_profile=profile)
+    write_photo(tmp_path / "b.png")
+    frames, reader = read(tmp_path)
+    assert [frame.profile for frame in frames] == [profile, None]
+    [note] = reader.notes
+    assert note.startswith("a.webp has 2 pictures")
+
+
+def test_a_photo_that_is_too_large_does_not_stop_the_others(tmp_path):
+    write_photo(tmp_path / "a.png", picture(0, 100, 100))
+    write_photo(tmp_path / "b.png")
+    with PhotosSource((tmp_path,), max_pixels=5000).open() as reader, pytest.raises(SourceUnreadable, match="1 of the"):
+        assert [frame.file for frame in reader] == ["b.png"]
+    assert (
+        "declares 100 x 100 pixels: expected 5000 at most; if you trust it, set --max-pixels 10000" in reader.skipped[0]
+    )

@@ -9,7 +9,9 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import watchline
@@ -35,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         conceal_command_line()
     _write_any_name()
+    warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata of photos, of which nothing is used
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     if not options.verbose:
@@ -71,9 +74,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
         own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
-    options, rest = parser.parse_known_args(argv)
+    options, rest = parser.parse_known_args(list(map(_named, sys.argv[1:] if argv is None else argv)))
     _sort_in(options, rest)
     return options
+
+
+def _named(word: str) -> str:
+    """A file whose name begins with a hyphen, as a shell's `*` gives it, is a file and no option."""
+    is_file = word.startswith("-") and word not in ("-v", "-h", "--") and Path(word).is_file()
+    return f"./{word}" if is_file else word
 
 
 class _Parser(argparse.ArgumentParser):

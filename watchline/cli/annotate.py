@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
-    sources, failed = _gather(options.inputs, settings, options.track)
+    sources, failed = _gather(options, settings)
     _check_single(options, out, sources)
+    check_report(options, sources)
     stopped = False
     if sources:
         sinks = [Files(out, None if options.no_video else settings.video), *settings.sinks]
@@ -69,7 +70,6 @@ def _checked_out(options: argparse.Namespace, settings: "Config") -> Path:
     out = settings.out or ANNOTATED
     if out.suffix.lower() in VIDEO_SUFFIXES - {".mp4"} and not out.is_dir():
         parser.error(f"--out {out}: videos are written as .mp4; name a folder or a .mp4")
-    check_report(options)
     return out
 
 
@@ -81,12 +81,13 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
         print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
-def _gather(inputs: list[str], settings: "Config", track: int | None) -> "tuple[list[Source], list[str]]":
+def _gather(options: argparse.Namespace, settings: "Config") -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
 
-    gathered = typed(inputs, track=track) if inputs else named(settings.streams)
+    limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
+    gathered = typed(options.inputs, track=options.track, **limits) if options.inputs else named(settings.streams)
     sources, problems = [], gathered.problems
     for source in gathered.sources:
         if is_live(source):

@@ -96,7 +96,7 @@ OPTIONS = (
         "latency_budget",
         "text",
         "TIME",
-        "drop a camera's frame that is older (default: 500ms)",
+        "drop a camera's frame that would be older, where a newer one can be in time (default: 500ms)",
         0,
     ),
     Option(
@@ -106,6 +106,15 @@ OPTIONS = (
         "text",
         "tcp|udp",
         "what RTSP brings the pictures by, tcp or udp (default: tcp)",
+        0,
+    ),
+    Option(
+        "timeout",
+        "streams",
+        "timeout",
+        "text",
+        "TIME",
+        "give a camera up that takes longer for an answer or a picture (default: 4s)",
         0,
     ),
     Option(
@@ -119,6 +128,15 @@ OPTIONS = (
         "whole",
         "N",
         "video track of the files, from 1; by default the one marked as default, else the largest",
+        1,
+    ),
+    Option(
+        "max-pixels",
+        "streams",
+        "max_pixels",
+        "whole",
+        "N",
+        "refuse files whose pictures have more pixels, before memory is allocated for them (default: 200000000)",
         1,
     ),
 )

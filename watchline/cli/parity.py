@@ -92,10 +92,11 @@ def _files(options: argparse.Namespace) -> list[Path]:
 
 def _pictures(folder: Path, limit: int) -> "list[Image]":
     """So many of the photos, spread evenly. Raises StreamError: there are none, or one cannot be read."""
-    from watchline.streams.photos import PhotosSource, read_photo
+    from watchline.streams.photo import read_photo
+    from watchline.streams.photos import PhotosSource
 
     files = PhotosSource((folder,)).files()
-    return [read_photo(file) for file in files[:: math.ceil(len(files) / limit)]]
+    return [read_photo(file).pixels for file in files[:: math.ceil(len(files) / limit)]]
 
 
 def _limits(options: argparse.Namespace, precision: str) -> "dict[str, Limits]":

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -11,15 +11,21 @@ import watchline
 
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
+    from watchline.streams.source import LiveSource, Source
 
 MANY = 4  # files of a stream beyond which they are not all listed
 
 
-def check_report(options: argparse.Namespace) -> None:
+def check_report(options: argparse.Namespace, sources: "Sequence[Source | LiveSource]") -> None:
     """Leaves by argparse's usage error where the report cannot be written, before any work is done."""
+    from watchline.pipeline.job import inputs_of
+    from watchline.streams.write.paths import is_same_file
+
     report = options.report
     if report and (report.is_dir() or not report.absolute().parent.is_dir()):
         options.parser.error(f"--report {report}: expected the name of a file in a folder that is there")
+    if report and any(is_same_file(report, path) for source in sources for path in inputs_of(source)):
+        options.parser.error(f"--report {report} is an input: the report would destroy it; name another file")
 
 
 def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:

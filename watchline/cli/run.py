@@ -79,13 +79,22 @@ def _take_config(options: argparse.Namespace) -> None:
 
 def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
     """The sources of the command line or, without any, of the config."""
-    from watchline.pipeline.streams import named, typed
+    from watchline.pipeline.settings.duration import seconds
+    from watchline.pipeline.streams import TIMEOUT, named, typed
 
     if options.inputs:
         if options.loop and not options.realtime:
             options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
+        timeout = seconds(options.timeout) if options.timeout else TIMEOUT
+        limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
         return typed(
-            options.inputs, options.transport or "tcp", bool(options.realtime), bool(options.loop), options.track
+            options.inputs,
+            options.transport or "tcp",
+            timeout,
+            bool(options.realtime),
+            bool(options.loop),
+            options.track,
+            **limits,
         )
     if not settings.streams:
         options.parser.error("what? name cameras or files, or a config with streams, e.g. watchline.toml")
@@ -98,7 +107,7 @@ def _watch(options: argparse.Namespace, settings: "Config", sources: "list[Sourc
     from watchline.pipeline.sinks.jsonl import Jsonl
     from watchline.pipeline.watch import Watch
 
-    check_report(options)
+    check_report(options, sources)
     out = settings.out or (None if options.jsonl else ANNOTATED)
     if out and (out.suffix.lower() == ".mp4" or out.is_file()):
         options.parser.error(f"--out {out}: expected a folder, as every stream has files of its own")

@@ -11,7 +11,7 @@ from watchline.cli.options import OPTIONS, Option
 if TYPE_CHECKING:
     from watchline.pipeline.settings.tables import Flag
 
-ONLY_LIVE = ("split", "latency_budget")  # settings of a run that files have no use for
+ONLY_LIVE = ("split", "latency_budget", "transport", "realtime", "loop")  # settings that files have no use for
 READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
 
@@ -30,7 +30,7 @@ def add_settings(parser: argparse.ArgumentParser, live: bool) -> None:
     """
     parser.add_argument("--no-video", action="store_true", help="write the events only")
     for option in OPTIONS:
-        if live or option.key == "track" or (option.table != "streams" and option.key not in ONLY_LIVE):
+        if live or option.key not in ONLY_LIVE:
             _add(parser, option)
     parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")

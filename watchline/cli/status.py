@@ -9,6 +9,7 @@ On a terminal what is logged meanwhile appears above the lines.
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 LOOK = 0.25  # seconds between looks at the states: a change is shown at once
 RENEW = 1.0  # seconds between two pictures of the terminal
 REPEAT = 10.0  # seconds after which plain lines are written though nothing has changed
+REMIND = 3600.0  # the same of streams that are not at work
+AT_WORK = ("live", "reading")
+NUMBERS = re.compile(r"[0-9.]+")  # what differs between two reasons that are the same
 LONGEST_NAME = 24  # letters of a stream's name
 STATE_WIDTH = len("connecting")
 UP, ERASE_LINE, ERASE_BELOW = "\x1b[{}A", "\x1b[K", "\x1b[J"
@@ -147,11 +151,14 @@ class Terminal(StatusDisplay):
 
 
 class StatusLines(StatusDisplay):
-    """A line a stream every ten seconds, and one for each change of a state."""
+    """A line for each change of a state. A stream at work has one every ten seconds. Of one that is not, each reason is
+    said once, and once more per hour: a dead camera does not fill the log.
+    """
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
         self._states: dict[str, str] = {}
+        self._reasons: dict[str, dict[str, float]] = {}  # of each stream since it was at work, and when they were said
         self._repeated = time.monotonic()
 
     def show(self, streams: "Sequence[Status]") -> None:
@@ -161,12 +168,23 @@ class StatusLines(StatusDisplay):
             self._repeated = now
         text = self._unsaid()
         for stream in streams:
-            if again or self._states.get(stream.stream) != stream.state:
-                self._states[stream.stream] = stream.state
+            if self._is_news(stream, now, again):
                 text += f"{stream.stream}: {', '.join(_parts(stream))}\n"
+            self._states[stream.stream] = stream.state
         if text:
             self._file.write(text)
             self._file.flush()
+
+    def _is_news(self, stream: "Status", now: float, again: bool) -> bool:
+        if stream.state in AT_WORK:
+            self._reasons.pop(stream.stream, None)
+            return again or self._states.get(stream.stream) != stream.state
+        reasons = self._reasons.setdefault(stream.stream, {})
+        reason = f"{stream.state} {NUMBERS.sub('', stream.why)}"
+        if now - reasons.get(reason, -REMIND) < REMIND:
+            return False
+        reasons[reason] = now
+        return True
 
     def close(self) -> None:
         """There is nothing to restore."""

@@ -7,7 +7,8 @@ from watchline.streams.live.backlog import Arrived, Backlog, Ended
 
 
 def packet(name, age=0.0, key=False):
-    return Arrived(name, time.monotonic() - age, key)
+    then = time.monotonic() - age
+    return Arrived(name, then, then, key)
 
 
 def taken(backlog, timeout=0.0):
@@ -73,3 +74,14 @@ def test_taking_waits_for_a_packet_but_not_for_ever():
     assert 0.1 <= time.monotonic() - started < 0.5
     threading.Timer(0.1, lambda: backlog.put(packet("k", key=True))).start()
     assert taken(backlog, timeout=5) == (0, "k")
+
+
+def test_a_packet_is_taken_when_it_is_due():
+    backlog, now = Backlog(), time.monotonic()
+    backlog.put(Arrived("k", now, now + 0.1, True))
+    backlog.put(Arrived("a", now, now + 60, False))
+    assert taken(backlog) == (0, "k")
+    assert time.monotonic() >= now + 0.1
+    backlog.put(Arrived("b", now, now + 0.2, False))  # it waits for nobody, and nobody before it does
+    assert [taken(backlog), taken(backlog)] == [(0, "a"), (0, "b")]
+    assert now + 0.2 <= time.monotonic() < now + 30

@@ -1,21 +1,36 @@
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from clips import picture, write_photo
+from PIL import Image, ImageCms
 
 from watchline.streams.errors import SinkError
 from watchline.streams.write.photo_files import PhotoFilesSink
 
 
 def test_each_photo_keeps_its_name_and_format(tmp_path):
-    names = ["a.jpg", "b.JPEG", "c.png", "d.bmp", "e.webp", "f.tif", "deep/er/g.png"]
+    names = [
+        "a.jpg",
+        "b.JPEG",
+        "c.png",
+        "d.bmp",
+        "e.webp",
+        "f.tif",
+        "deep/er/g.png",
+        "h.jfif",
+        "i.jp2",
+        "j.ppm",
+        "k.avif",
+    ]
     with PhotoFilesSink().open(tmp_path / "new" / "out") as photos:
         for number, name in enumerate(names):
             path = photos.write(name, picture(number))
             assert path == tmp_path / "new" / "out" / name
-            assert abs(cv2.imread(str(path)).astype(int) - picture(number)).mean() < 2
+            with Image.open(path) as image:
+                assert abs(np.asarray(image)[..., ::-1].astype(int) - picture(number)).mean() < 2
     assert (tmp_path / "new" / "out" / "a.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert (cv2.imread(str(tmp_path / "new" / "out" / "c.png")) == picture(2)).all()
     assert not list(tmp_path.rglob("*.part"))
@@ -57,10 +72,27 @@ def test_a_name_that_leads_out_of_the_folder(tmp_path, name):
         photos.write(name, picture(0))
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a"])
-def test_a_name_that_is_no_picture(tmp_path, name):
-    with PhotoFilesSink().open(tmp_path) as photos, pytest.raises(SinkError, match="cannot be encoded"):
-        photos.write(name, picture(0))
+@pytest.mark.parametrize("name", ["a.heic", "a.HIF", "a.mpo", "a.pgm", "a"])
+def test_what_cannot_be_written_in_its_own_format_becomes_a_jpeg(tmp_path, name):
+    with PhotoFilesSink().open(tmp_path) as photos:
+        path = photos.write(name, picture(0))
+    assert path.name == f"{name}.jpg"
+    assert path.read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_no_two_photos_are_written_under_one_name(tmp_path):
+    with PhotoFilesSink().open(tmp_path, [Path("in/a.heic"), Path("in/a.heic.jpg")]) as photos:
+        paths = [photos.write(name, picture(0)) for name in ("a.heic", "a.heic.jpg")]
+    assert [path.name for path in paths] == ["a.heic.annotated.jpg", "a.heic.jpg"]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.avif", "a.heic"])
+def test_the_colour_profile_is_kept(tmp_path, name):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with PhotoFilesSink().open(tmp_path) as photos:
+        for given in (profile, None):
+            with Image.open(photos.write(name, picture(0), given)) as image:
+                assert image.info.get("icc_profile") == given
 
 
 @pytest.mark.parametrize(("name", "width"), [("a.jpg", 70_000), ("a.webp", 20_000)])
@@ -101,3 +133,11 @@ def test_a_folder_that_may_not_be_written(public, as_nobody):
         pytest.raises(SinkError, match="may not be written"),
     ):
         photos.write("a.png", picture(0))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".heic"])
+def test_the_longest_names(tmp_path, suffix):
+    with PhotoFilesSink().open(tmp_path) as photos:
+        path = photos.write("a" * (255 - len(suffix)) + suffix, picture(0))
+    assert [path] == list(tmp_path.iterdir())
+    assert path.suffix == ".jpg"

@@ -1,0 +1,57 @@
+"""Login by digest, for RTSP and HTTP (RFC 7616), with MD5 and SHA-256."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
+_PART = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]*))')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a server wants to have signed.
+
+    Attributes:
+        algorithm: as the server calls it, in capital letters; MD5 if it does not say.
+        parts: realm, nonce, opaque, qop, …
+    """
+
+    algorithm: str
+    parts: Mapping[str, str]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `sign` can sign it."""
+        return self.algorithm in _HASHES
+
+    def sign(self, user: str, password: str, method: str, uri: str) -> str:
+        """The value of the Authorization header of a request."""
+        parts = self.parts
+        signed = {"username": user, "realm": parts.get("realm", ""), "nonce": parts.get("nonce", ""), "uri": uri}
+        middle = [signed["nonce"]]
+        bare = {"algorithm": self.algorithm} if "algorithm" in parts else {}
+        if "auth" in parts.get("qop", "").replace(" ", "").split(","):
+            signed["cnonce"] = secrets.token_hex(8)
+            bare |= {"nc": "00000001", "qop": "auth"}
+            middle += [bare["nc"], signed["cnonce"], bare["qop"]]
+        who = self._hash(f"{user}:{signed['realm']}:{password}")
+        signed["response"] = self._hash(":".join([who, *middle, self._hash(f"{method}:{uri}")]))
+        signed |= {"opaque": parts["opaque"]} if "opaque" in parts else {}
+        quoted = [f'{name}="{value}"' for name, value in signed.items()]
+        return "Digest " + ", ".join([*quoted, *(f"{name}={value}" for name, value in bare.items())])
+
+    def _hash(self, text: str) -> str:
+        return _HASHES[self.algorithm](text.encode()).hexdigest()
+
+
+def challenges(headers: Sequence[str]) -> list[Challenge]:
+    """The digests that a server offers, in its order. Args: the values of its WWW-Authenticate headers."""
+    found = []
+    for header in headers:
+        if header.lower().startswith("digest "):
+            parts = {name.lower(): quoted or bare for name, quoted, bare in _PART.findall(header)}
+            found.append(Challenge(parts.get("algorithm", "MD5").upper(), parts))
+    return found

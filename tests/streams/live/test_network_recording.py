@@ -1,0 +1,87 @@
+"""What has an end, over HTTP: a playlist that says so, a file. It is shown once, at its own speed, and then ended."""
+
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from clips import write_clip
+from live_page import FPS, marked
+from marks import read_mark
+
+from watchline.pipeline import camera
+from watchline.pipeline.backoff import Backoff
+from watchline.pipeline.message import End, Failure, Item, State
+from watchline.pipeline.runner import Runner
+from watchline.streams.live.network import NetworkSource
+
+FRAMES = 2 * FPS
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch):
+    """A folder of a recording, and the address of its server."""
+    monkeypatch.setattr(camera, "AGAIN", Backoff(first=0.02, ceiling=0.1))
+    options = {"bf": "0", "g": str(FPS // 2)}
+    write_clip(
+        tmp_path / "ended.m3u8", FRAMES, (320, 180), rate=FPS, draw=marked, format="hls", options=options,
+        container={"hls_time": "0.5", "hls_list_size": "0"},
+    )  # fmt: skip
+    for name in ("file.mp4", "file.ts", "file.mkv"):
+        write_clip(tmp_path / name, FRAMES, (320, 180), rate=FPS, draw=marked, options=options)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    yield tmp_path, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def watched(url):
+    """All messages, until the run ends by itself."""
+    runner, messages = Runner([]), []
+    timer = threading.Timer(20, runner.stop)
+    timer.start()
+    for message in runner.run([NetworkSource(url, "gate")]):
+        messages.append(message)
+    timer.cancel()
+    return messages
+
+
+@pytest.mark.parametrize("name", ["ended.m3u8", "file.mp4", "file.ts", "file.mkv"])
+def test_it_is_shown_once_at_its_own_speed(web, name):
+    started = time.monotonic()
+    messages = watched(f"{web[1]}/{name}")
+    assert time.monotonic() - started > 0.9 * FRAMES / FPS
+    counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
+    assert counters == list(range(FRAMES))
+    assert [m.state for m in messages if isinstance(m, State)] == ["connecting", "live", "ended"]
+    assert messages[-1] == End("gate", whole=True)
+
+
+def test_a_live_playlist_that_ends_is_not_shown_again(web):
+    playlist = web[0] / "ended.m3u8"
+    ended = playlist.read_text()
+    playlist.write_text(ended.replace("#EXT-X-ENDLIST\n", ""))
+    threading.Timer(0.5, partial(playlist.write_text, ended)).start()
+    messages = watched(f"{web[1]}/ended.m3u8")
+    counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
+    assert counters
+    assert counters == sorted(set(counters))
+    assert messages[-1] == End("gate", whole=True)
+
+
+def test_a_file_that_is_cut_off_is_not_begun_again(web):
+    cut = web[0] / "cut.mp4"
+    write_clip(cut, FRAMES, (320, 180), rate=FPS, draw=marked, container={"movflags": "faststart"})
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    messages = watched(f"{web[1]}/cut.mp4")
+    counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
+    assert 0 < len(counters) < FRAMES
+    assert counters == list(range(len(counters)))
+    assert isinstance(messages[-1], End | Failure)
