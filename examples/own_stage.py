@@ -42,6 +42,6 @@ class Privacy(Stage):
 
 if __name__ == "__main__":
     source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
-    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out)]))
+    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out, overwrite=True)]))
     frames = sum(progress.frames for progress in work.run() if progress.ended)
     print(f"{out}: {frames} frames")

@@ -1,8 +1,7 @@
 """What a sink is: settings that open a path and give a writer, used as a context manager.
 
-    with Mp4Sink().open(path, about, inputs) as mp4, JsonlSink().open(lines, header, inputs) as jsonl:
+    with Mp4Sink().open(path, about, inputs) as mp4:
         for frame in reader:
-            jsonl.write(frame_line(frame, {"detections": detections.to_dicts()}))
             mp4.write(drawn, frame.pts, frame.time_base)
         mp4.end()
 
@@ -16,21 +15,42 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
+from watchline.files import PartialFile, part_of
 from watchline.streams.errors import SinkError
 
 
 def prepare(path: Path, inputs: Iterable[Path]) -> None:
-    """Check that `path` may be written: it is not an input, by any name, and its folder exists or can be created.
+    """Check that `path` may be written: neither it nor its partial file is an input, by any name, and its folder exists
+    or can be created.
 
     Raises:
         SinkError: it is an input or a folder, or its folder does not exist and cannot be created.
     """
     for source in inputs:
-        if is_same_file(path, source):
-            raise SinkError(f"{path} is an input: the output would destroy it; choose another folder with --out")
+        for written in (path, part_of(path)):
+            if is_same_file(written, source):
+                raise SinkError(f"{written} is an input: the output would destroy it; choose another folder with --out")
     if path.is_dir():
         raise SinkError(f"{path} is a folder: expected the name of a file to write")
     make_folder(path.parent)
+
+
+def opened(path: Path) -> PartialFile:
+    """A file to write. Raises SinkError: it cannot be written, or another process writes it."""
+    try:
+        return PartialFile(path)
+    except BlockingIOError:
+        raise SinkError(f"{part_of(path)} is being written by another process; choose another folder") from None
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def finish(file: PartialFile, size: int | None = None) -> None:
+    """Let a file appear, with its first `size` bytes, by default all. Raises SinkError: it stays a partial file."""
+    try:
+        file.finish(size)
+    except OSError as error:
+        raise refused(file.path, error) from error
 
 
 def make_folder(folder: Path) -> None:

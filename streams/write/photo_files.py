@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 from pydantic import Field
 
+from watchline.files import replacing
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
@@ -60,7 +61,6 @@ class PhotoFilesWriter:
         if not path.resolve().is_relative_to(self._folder.resolve()):
             raise SinkError(f"{name} leads out of the folder {self._folder}: expected a plain file name")
         prepare(path, self._inputs)
-        part = path.with_name(path.name + ".part")
         try:
             encoded, data = cv2.imencode(path.suffix, pixels, self._options.get(path.suffix.lower(), []))
         except cv2.error as error:
@@ -72,9 +72,8 @@ class PhotoFilesWriter:
                 "make the photo smaller, or a .png"
             )
         try:
-            part.write_bytes(data.tobytes())
-            part.replace(path)
+            with replacing(path, synced=False) as part:  # the photo itself is still there
+                part.write_bytes(data.tobytes())
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise refused(path, error) from error
         return path

@@ -21,7 +21,7 @@ from ledger_of import ledger_of
 from models_onnx import tiny_detector
 from rtsp import RtspServer, need_rtsp_server
 
-from watchline.streams.write.mp4 import PART
+from watchline.files import PART
 
 SMALL = ("--size", "320x180", "--fps", "15", "--gop", "8", "--kbps", "1500")
 MODEL = ("--model", "tiny.onnx", "--imgsz", "128x64")
@@ -209,9 +209,9 @@ def test_sigterm_counts_as_ctrl_c(folder: Path, server: RtspServer) -> None:
 def test_a_kill_leaves_what_plays_and_the_next_run_finishes_it(folder: Path, server: RtspServer) -> None:
     words = [server.url(), "--out", "out"]
     with Job(folder, *words) as job:
-        job.until(lambda: any(path.read_text().count('"frame"') > 45 for path in folder.glob("out/*.jsonl")))
+        job.until(lambda: any(path.read_text().count('"frame"') > 45 for path in folder.glob("out/*.jsonl.part")))
         job.process.kill()
-    [part] = folder.glob(f"out/*{PART}")
+    [part] = folder.glob(f"out/*.mp4{PART}")
     assert len(decode(part).pictures) >= 15  # of 45: the last second is not written yet
     with Job(folder, *words) as job:
         job.until(lambda: "is finished now" in job.err)
@@ -264,11 +264,13 @@ def test_a_camera_has_settings_of_its_own(folder: Path) -> None:
         ("gate", {"conf": 1.0, "iou": 0.45, "classes": [], "every": 2}, range(0, FRAMES, 2), False),
         ("road", {"conf": 0.5, "iou": 0.45, "classes": ["car"], "every": 1}, range(FRAMES), False),
     ):
-        [header, *lines] = events((folder / "out" / f"{stream}.jsonl").read_text())
+        [header, *lines, footer] = events((folder / "out" / f"{stream}.jsonl").read_text())
         assert header["header"]["config"] == config
         assert [line["frame"] for line in lines] == list(looks)
         assert all(any(found["label"] == "person" for found in line["detections"]) == people for line in lines)
-        assert json.dumps(header) in (folder / "all.jsonl").read_text()
+        assert footer["footer"] == {"stream": stream, "whole": True, "frames": FRAMES, "dropped": {}}
+        for line in (header, footer):
+            assert json.dumps(line) in (folder / "all.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ def test_a_good_stream_goes_on_beside_a_bad_word(folder: Path) -> None:
         "gone.mp4",
         "text.mp4",
     ]
-    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES
+    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES + 1
 
 
 def test_a_reader_that_has_enough_ends_it_quietly(folder: Path) -> None:
@@ -338,7 +340,7 @@ def test_a_camera_that_never_answers(folder: Path) -> None:
     assert shown[0].startswith("127.0.0.1-live: connecting")
     assert "did not answer within 4 s" in next(line for line in shown if "retrying" in line)
     assert shown[-1].startswith("127.0.0.1-live: ended")
-    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES
+    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES + 1
 
 
 def test_ctrl_c_while_it_connects(folder: Path) -> None:

@@ -48,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
     _check_single(options, out, sources)
     stopped = False
     if sources:
-        sinks = [Files(out, None if options.no_video else settings.video), *settings.sinks]
+        sinks = [
+            Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite),
+            *settings.sinks,
+        ]
         job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
         stopped = _work(job, plain=options.verbose)
         tell(job, settings.conceal, sys.stdout)

@@ -102,7 +102,7 @@ def _watch(options: argparse.Namespace, settings: "Config", sources: "list[Sourc
         options.parser.error(f"--out {out}: expected a folder, as every stream has files of its own")
     sinks: list[Sink] = []
     if out:
-        sinks.append(Files(out, None if options.no_video else settings.video, settings.split))
+        sinks.append(Files(out, None if options.no_video else settings.video, settings.split, settings.overwrite))
     if options.jsonl:
         sinks.append(Jsonl(None if options.jsonl == "-" else Path(options.jsonl)))
     sinks += settings.sinks
