@@ -197,6 +197,7 @@ class Mp4Writer:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
         until = None if self._whole else self._seconds
         try:
+            self._file.give_back()  # the copy needs room
             self.notes += remux(self._file.part, self._path, self._about.path, until)
             self._file.discard()
         except FAILURES as error:
@@ -210,7 +211,8 @@ class Mp4Writer:
         """End the file after its last complete fragment. Returns the error to raise."""
         end = _end_of_fragments(self._file.part)
         if end:
-            finish(self._file, end)
+            self._file.truncate(end)
+            finish(self._file)
             kept = f"{self._path.name} plays up to about {float(self._seconds):.0f} s"
         else:
             self._file.discard()

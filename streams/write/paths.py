@@ -45,10 +45,10 @@ def opened(path: Path) -> PartialFile:
         raise refused(path, error) from error
 
 
-def finish(file: PartialFile, size: int | None = None) -> None:
-    """Let a file appear, with its first `size` bytes, by default all. Raises SinkError: it stays a partial file."""
+def finish(file: PartialFile) -> None:
+    """Let a file appear. Raises SinkError: it stays a partial file."""
     try:
-        file.finish(size)
+        file.finish()
     except OSError as error:
         raise refused(file.path, error) from error
 
