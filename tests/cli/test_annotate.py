@@ -317,7 +317,7 @@ def test_a_second_run_into_the_folder_is_refused_and_the_first_one_goes_on(
     assert frames == len(decode(folder / "out" / "long.mp4").pictures) > 5
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_once_finishes_the_file(folder: Path, long_job: subprocess.Popen, number: int) -> None:
     long_job.send_signal(number)
     out, err = long_job.communicate(timeout=30)

@@ -4,9 +4,7 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
-import io
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,11 +12,14 @@ from typing import NoReturn
 
 import watchline
 from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
-from watchline.cli.exit_codes import INTERRUPTED, USAGE
+from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
+from watchline.cli.interrupt import as_usual
+from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
 COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
+STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
 log = logging.getLogger(__name__)
 
 
@@ -33,32 +34,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: argparse's way out, for --help (0) and for wrong usage (2).
     """
     if argv is None:
+        make_lasting()
         conceal_command_line()
-    _write_any_name()
     options = _parse(argv)
+    if argv is None and options.command not in STOPPED_BY_SIGNALS:
+        as_usual()
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-        return code
+        lost = failure(sys.stdout)
+        if lost:
+            print(f"watchline: standard output cannot be written: {lost}", file=sys.stderr)
+        return code or (SOME_FAILED if lost else DONE)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # e.g. `watchline models | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except WatchlineError as error:
         log.debug("where it came from\n%s", concealed_text(options.conceal(traceback.format_exc().rstrip())))
         for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
-
-
-def _write_any_name() -> None:
-    """A file's name may be no UTF-8: it is written with backslashes, rather than lost with all the work."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C is the client's to decide about
     before = {
         number: signal.signal(number, handler)
-        for number, handler in ((signal.SIGINT, interrupted), (signal.SIGTERM, stop))
+        for number, handler in ((signal.SIGINT, interrupted), (signal.SIGTERM, stop), (signal.SIGHUP, stop))
     }
     try:
         with server:
