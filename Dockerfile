@@ -40,10 +40,10 @@ COPY --from=build /opt/watchline /opt/watchline
 ENV PATH=/opt/watchline/bin:$PATH PYTHONUNBUFFERED=1 WATCHLINE_CACHE=/var/cache/watchline
 USER 10001
 WORKDIR /work
-# `run` is healthy while a file that it has open grows: events come from every camera, at least when it is tried again.
-# Other commands end by themselves, and what `--jsonl -` writes cannot be seen from here.
+# `run` is healthy while a file of its outputs grows: events come from every camera, at least when it is tried again.
+# Other commands end by themselves, and what `--jsonl` writes is not looked at.
 HEALTHCHECK --interval=1m --start-period=2m CMD ["bash", "-c", "\
     ! grep -Eqz '(^| )run( |$)' /proc/1/cmdline || grep -qz -e --jsonl /proc/1/cmdline || \
-    [[ $(find -L /proc/[0-9]*/fd -type f -mmin -2 2>/dev/null) ]]"]
+    find -L /proc/[0-9]*/fd -type f -mmin -2 -exec readlink {} + 2>/dev/null | grep -q '[.]part$'"]
 ENTRYPOINT ["watchline"]
 CMD ["annotate", "--help"]
