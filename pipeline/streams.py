@@ -73,17 +73,29 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
     return Gathered(sources, problems)
 
 
-def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = False, loop: bool = False) -> Gathered:
+def typed(
+    words: Sequence[str],
+    transport: Transport = "tcp",
+    realtime: bool = False,
+    loop: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
         transport: of the addresses; realtime, loop: for the files; as the fields of Stream.
+        names: more sources, by the names of their streams.
     """
+    streams = {
+        name: Stream(word, transport) if is_live(word) else Stream(word, realtime=realtime, loop=loop)
+        for name, word in (names or {}).items()
+    }
+    with_names = named(streams)
     sources: list[Source | LiveSource] = []
     files = [word for word in words if not is_live(word)]
     found = find_sources(files)
-    problems = [str(problem) for problem in found.problems]
+    problems = [*with_names.problems, *(str(problem) for problem in found.problems)]
     for word in words:
         try:
             if is_live(word):
@@ -95,7 +107,7 @@ def typed(words: Sequence[str], transport: Transport = "tcp", realtime: bool = F
             sources.append(_played(source, realtime, loop))
         except ConfigError as problem:
             problems.append(str(problem))
-    return Gathered(named_apart(sources), problems)
+    return Gathered(named_apart([*with_names.sources, *sources]), problems)
 
 
 def find_source(name: str, settings: Stream) -> Source | LiveSource:

@@ -290,6 +290,11 @@ def test_a_camera_has_settings_of_its_own(folder: Path) -> None:
         (["walk.mp4", "--out", "x.mp4"], 2, "--out x.mp4: expected a folder"),
         (["walk.mp4", "a.toml"], 2, "a.toml is a config and holds the sources"),
         (["gone.toml"], 2, "gone.toml: there is no such file"),
+        (["a.toml", "--name", "a=walk.mp4"], 2, "a.toml is a config and holds the sources"),
+        (["--name", "walk.mp4"], 2, "--name walk.mp4: expected NAME=SOURCE, the name without slashes, e.g. gate="),
+        (["--name", "a/b=walk.mp4"], 2, "--name a/b=walk.mp4: expected NAME=SOURCE, the name without slashes"),
+        (["--name", "a=walk.mp4", "--name", "a=other.mp4"], 2, "--name a=… is there twice"),
+        (["--name", "a=gone.mp4"], 1, "gone.mp4: there is no such file or folder"),
         (["walk.mp4", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
         (["walk.mp4", "--realtime", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
         (
@@ -307,6 +312,29 @@ def test_wrong_words_are_told_in_one_line(folder: Path, words: list[str], code: 
     assert says in done.err[-1]
     assert sum(line.startswith("watchline") for line in done.err) == 1
     assert not (folder / "annotated").exists()
+
+
+def test_streams_have_the_names_that_they_are_given(folder: Path) -> None:
+    words = ["other.mp4", "--name", "yard=other.mp4", "--name", "gate=walk.mp4"]
+    for command in ("annotate", "run"):
+        assert within(folder, command, *words, "--no-video", "--out", command, *MODEL).code == 0
+        assert sorted(path.stem for path in (folder / command).iterdir()) == ["gate", "other", "yard"]
+        [header, *lines] = events((folder / command / "gate.jsonl").read_text())
+        assert (header["header"]["source"], header["header"]["stream"]) == ("walk.mp4", "gate")
+        assert len(frames(lines, "gate")) == FRAMES
+
+
+def test_a_camera_with_a_name_shows_no_password(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        url = f"rtsp://me:swordfish@127.0.0.1:{silent.getsockname()[1]}/live"
+        with Job(folder, "--name", f"gate={url}", "--no-video", "--out", "out") as job, silent.accept()[0]:
+            job.until(lambda: "gate: connecting" in job.err)
+            assert "swordfish" not in Path(f"/proc/{job.process.pid}/cmdline").read_text()
+            done = job.stop()
+    written = "".join(path.read_text() for path in (folder / "out").iterdir())
+    assert [path.name.split("-")[0] for path in (folder / "out").iterdir()] == ["gate"]
+    assert "swordfish" not in "\n".join([*done.out, *done.err, written])
 
 
 def test_a_good_stream_goes_on_beside_a_bad_word(folder: Path) -> None:

@@ -5,6 +5,7 @@ A command's file imports what it works with when it runs, so that `watchline --h
 
 import argparse
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from typing import NoReturn
 import watchline
 from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
+from watchline.cli.habits import unknown_option
 from watchline.cli.interrupt import as_usual
 from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
@@ -60,12 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"watchline {watchline.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in COMMANDS:
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
         own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
+    parser.set_defaults(parser=parser)
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options, rest = parser.parse_known_args(argv)
+    if options.command is None and not rest:
+        parser.print_help()
+        raise SystemExit(DONE)
     _sort_in(options, rest)
     return options
 
@@ -83,9 +93,6 @@ def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
     if wrong is None:
         options.inputs = [*getattr(options, "inputs", []), *rest]
     elif wrong.startswith("-"):
-        from watchline.errors import unknown
-
-        known = [name for name in options.parser._option_string_actions if name.startswith("--")]
-        options.parser.error(unknown("option", wrong.split("=")[0], known))
+        options.parser.error(unknown_option(wrong.split("=")[0], options.parser._option_string_actions))
     else:
         options.parser.error(f"there is one word too many: {wrong!r}")

@@ -48,6 +48,30 @@ def add_settings(parser: argparse.ArgumentParser, live: bool) -> None:
     parser.add_argument("--peer", metavar="FILE.pub", help="the public key of the host that a stage is placed on")
 
 
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """The option that gives streams their names."""
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME=SOURCE",
+        help="another source, and what its stream and its outputs are called, e.g. gate=rtsp://host/path",
+    )
+
+
+def names_of(options: argparse.Namespace) -> dict[str, str]:
+    """Sources by the names that were given to their streams. Leaves by argparse's usage error."""
+    names: dict[str, str] = {}
+    for word in options.name:
+        name, _, source = word.partition("=")
+        if not name or not source or "/" in name or name in (".", ".."):
+            options.parser.error(f"--name {word}: expected NAME=SOURCE, the name without slashes, e.g. gate=clip.mp4")
+        if name in names:
+            options.parser.error(f"--name {name}=… is there twice: streams have different names")
+        names[name] = source
+    return names
+
+
 def flags_of(options: argparse.Namespace) -> "list[Flag]":
     """The settings that were given on the command line; of `--place detector=process` each is one."""
     from watchline.pipeline.settings.tables import Flag
