@@ -166,7 +166,8 @@ class SegmentsWriter:
         """
         segment = self._segment = self._segment or self._begin(time.time())
         try:
-            segment.events.make_room(len(line))
+            if not self._is_whole:  # the last lines find room where the footer does
+                segment.events.make_room(len(line))
             segment.events.write(line)
         except SinkError:
             self._give_up(segment)
