@@ -43,10 +43,9 @@ def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
 def write_complete(path: Path, content: bytes) -> None:
     """Write a file that is complete even after a power cut. Raises OSError: it cannot be written.
 
-    What is not a file, e.g. /dev/stdout, is written as it is.
+    What is there and is a link or not a file, e.g. /dev/stdout, is written as it is.
     """
-    path = path.resolve()
-    if path.exists() and not path.is_file():
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_bytes(content)
         return
     with replacing(path) as part:

@@ -318,6 +318,23 @@ def test_a_full_disk_refuses_a_frame_and_has_all_before_it(small_disk, preset):
     assert decode(folder / "a.mp4").seconds == [index / RATE for index in (*range(written), 3000)]
 
 
+def test_a_video_is_on_the_disk_before_its_fragments_are_removed(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+
+    def watched(file):
+        there = {path.name for path in tmp_path.iterdir()}
+        synced.append((Path(f"/proc/self/fd/{file}").readlink(), there))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write(tmp_path / "a.mp4", [picture(index) for index in range(60)])
+    [(copy, before), (folder, after)] = synced  # once, not with each frame
+    assert (copy.parent, folder) == (tmp_path, tmp_path)
+    assert before == {"a.mp4.part", copy.name}
+    assert after == {"a.mp4.part", "a.mp4"}
+
+
 def test_what_is_reserved_does_not_grow(tmp_path):
     with Mp4Sink().open(tmp_path / "a.mp4", about(160, 120)) as mp4:
         reserved = []
