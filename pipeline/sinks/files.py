@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from watchline.files import part_of
 from watchline.pipeline.message import Begin, End, Item, Message
 from watchline.pipeline.sinks.recording import Recording
 from watchline.pipeline.sinks.sink import Opening, Sink, Writer, count
@@ -109,19 +110,23 @@ class FileWriter:
             folder = folder / opening.album
         self._folder = folder
         events = folder / f"{opening.stream}.jsonl"
-        self._check(events)
+        self._prepare(events)
         self._events = self._files.enter_context(self._recorded(events))
         if video and opening.are_photos:
             self._pictures = self._files.enter_context(PhotoFilesSink().open(folder, opening.inputs))
         elif video:
             path = out if is_single else folder / f"{opening.stream}.mp4"
-            self._check(path)
+            self._prepare(path)
             self._pictures = self._files.enter_context(video.open(path, about, opening.inputs))
             self.paths.append(path)
         self.paths.append(events)
 
-    def _check(self, path: Path) -> None:
+    def _prepare(self, path: Path) -> None:
         prepare(path, self._opening.inputs)
+        prepare(part_of(path), self._opening.inputs)
+        self._refuse_if_there(path)
+
+    def _refuse_if_there(self, path: Path) -> None:
         if path.exists() and not self._settings.overwrite:
             raise SinkError(f"{path} is there already: --overwrite replaces it, --out names another folder")
 
@@ -143,7 +148,7 @@ class FileWriter:
             self._pictures.write(drawn(item), frame.pts, frame.time_base)
         elif isinstance(self._pictures, PhotoFilesWriter):
             assert frame.file, "a photo has a file name"
-            self._check(self._folder / frame.file)
+            self._refuse_if_there(self._folder / frame.file)
             self.paths.append(self._pictures.write(frame.file, drawn(item)))
 
 

@@ -83,6 +83,7 @@ class Mp4Sink:
         """
         known = [*inputs, about.path] if about.path else inputs
         prepare(path, known)
+        prepare(part_of(path), known)
         writer = self.start(path, about)
         try:
             yield writer

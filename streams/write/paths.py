@@ -20,16 +20,14 @@ from watchline.streams.errors import SinkError
 
 
 def prepare(path: Path, inputs: Iterable[Path]) -> None:
-    """Check that `path` may be written: neither it nor its partial file is an input, by any name, and its folder exists
-    or can be created.
+    """Check that `path` may be written: it is not an input, by any name, and its folder exists or can be created.
 
     Raises:
         SinkError: it is an input or a folder, or its folder does not exist and cannot be created.
     """
     for source in inputs:
-        for written in (path, part_of(path)):
-            if is_same_file(written, source):
-                raise SinkError(f"{written} is an input: the output would destroy it; choose another folder with --out")
+        if is_same_file(path, source):
+            raise SinkError(f"{path} is an input: the output would destroy it; choose another folder with --out")
     if path.is_dir():
         raise SinkError(f"{path} is a folder: expected the name of a file to write")
     make_folder(path.parent)

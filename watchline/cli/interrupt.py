@@ -20,13 +20,14 @@ def _write(line: str) -> None:
 
 def as_usual() -> None:
     """Let signals do what they do in any Python program."""
-    for number in _heeded():
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
-def _heeded() -> list[signal.Signals]:
-    """`nohup` has SIGHUP ignored."""
-    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+def heeded() -> list[signal.Signals]:
+    """All that stop: not SIGHUP where `nohup` has it ignored. (A shell's background jobs have SIGINT ignored.)"""
+    return [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 @contextmanager
@@ -45,7 +46,7 @@ def first_stops(stop: Callable[[], None], say: Callable[[str], None] = _write) -
         say("stopping: the files are finished; Ctrl-C again leaves at once")
         stop()
 
-    before = {number: signal.signal(number, handle) for number in _heeded()}
+    before = {number: signal.signal(number, handle) for number in heeded()}
     try:
         yield seen
     finally:

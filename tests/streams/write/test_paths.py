@@ -9,14 +9,13 @@ from watchline.streams.write.paths import prepare
 
 
 def test_an_input_is_never_overwritten(tmp_path):
-    source, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl.part"
+    source = tmp_path / "a.jsonl"
     source.write_text("precious")
-    other.write_text("precious")
     (tmp_path / "link").symlink_to(source)
     os.link(source, tmp_path / "hard")
-    for path in (source, tmp_path / "link", tmp_path / "hard", tmp_path / "x" / ".." / "a.jsonl", tmp_path / "b.jsonl"):
+    for path in (source, tmp_path / "link", tmp_path / "hard", tmp_path / "x" / ".." / "a.jsonl"):
         with pytest.raises(SinkError, match="is an input: the output would destroy it"):
-            prepare(path, [source, other])
+            prepare(path, [source])
     assert not (tmp_path / "x").exists()
 
 
