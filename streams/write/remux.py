@@ -12,6 +12,7 @@ import av.error
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from watchline.files import replacing
 from watchline.streams.clock import Joints
 from watchline.streams.container import open_container
 from watchline.streams.rational import fraction
@@ -20,7 +21,7 @@ MILLISECOND = Fraction(1, 1000)  # the time base if the container has none
 
 
 def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -> list[str]:
-    """Write `path` from the pictures of `video` and every audio track of `audio`, then remove `video`.
+    """Write `path` from the pictures of `video` and every audio track of `audio`. It is on the disk when this returns.
 
     Args:
         video: an MP4 of any name.
@@ -29,25 +30,16 @@ def remux(video: Path, path: Path, audio: Path | None, until: Fraction | None) -
     Returns: notes, one per track that was left out.
 
     Raises:
-        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept its name. `video` is
-            unchanged.
+        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept the name of `video`.
     """
-    part = path.with_name(path.name + ".part2")  # `.part` is the file that mp4.py copies from
-    notes: list[str] = []
-    try:
+    with replacing(path) as part:
         try:
-            notes += _copy(video, part, audio, until)
+            return _copy(video, part, audio, until)
         except (av.error.FFmpegError, ValueError) as error:
             if audio is None or isinstance(error, OSError):
                 raise
             _copy(video, part, None, until)
-            notes.append(f"the audio of {audio.name} was left out: {error}")
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    video.unlink()
-    return notes
+            return [f"the audio of {audio.name} was left out: {error}"]
 
 
 def timescale(*time_bases: Fraction | None) -> int:
