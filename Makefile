@@ -19,7 +19,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.clip ## annotate a real street clip: annotated.mp4 and bikes.jsonl
-	$(BIN)/watchline annotate "$$($(BIN)/python -c "$$CLIP")" --out annotated.mp4
+	$(BIN)/watchline annotate "$$($(BIN)/python -c "$$CLIP")" --out annotated.mp4 --overwrite
 
 test: packages lint types ## set up, check format, lint and types, run every test
 	$(BIN)/python -m pytest -n auto --dist loadfile $(NETWORKS)

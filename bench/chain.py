@@ -94,7 +94,7 @@ def _print(name: str, rounds: list[dict[str, float]]) -> None:
 def _job(clip: Path, detector: Detector, out: Path, video: Mp4Sink | None) -> float:
     """FPS of a job."""
     stages = [detector, Annotator()] if video else [detector]
-    return rate_of(Annotate(Job([FileSource(clip)], stages, [Files(out, video)])))[0]
+    return rate_of(Annotate(Job([FileSource(clip)], stages, [Files(out, video, overwrite=True)])))[0]
 
 
 def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict[str, float]:

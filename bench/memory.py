@@ -29,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     started, sizes, frames = time.monotonic(), [], 0
     with tempfile.TemporaryDirectory() as out:
-        job = Annotate(Job([Loop(args.clip)], sinks=[Files(Path(out))]))
+        job = Annotate(Job([Loop(args.clip)], sinks=[Files(Path(out), overwrite=True)]))
         for progress in job.run():
             frames = progress.frames
             minutes = (time.monotonic() - started) / 60

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from watchline.files import PART
+
 COMMAND = [sys.executable, "-m", "watchline"]
 
 
@@ -32,7 +34,7 @@ def _help() -> float:
 
 def _first(clip: Path) -> float:
     with tempfile.TemporaryDirectory() as out:
-        events = Path(out) / f"{clip.stem}.jsonl"
+        events = Path(out) / f"{clip.stem}.jsonl{PART}"
         started = time.perf_counter()
         command = [*COMMAND, "annotate", str(clip), "--out", out]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

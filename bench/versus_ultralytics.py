@@ -174,7 +174,7 @@ def _run(side: str, model: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 def _watchline(clip: Path, model: Path, imgsz: int, out: Path) -> dict[str, Any]:
     detector = Detector(str(model), "onnxruntime", imgsz, CONF, IOU)
-    job = Annotate(Job([FileSource(clip)], [detector, Annotator()], [Files(out)]))
+    job = Annotate(Job([FileSource(clip)], [detector, Annotator()], [Files(out, overwrite=True)]))
     fps, frames = rate_of(job, to_the_end=True)
     video, events = job.outcomes[0].outputs
     found = sum(len(json.loads(line).get("detections", ())) for line in events.read_text().splitlines())

@@ -11,6 +11,10 @@ import cv2
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 for _, detections in watchline.detect(cv2.imread(sys.argv[1])):
     for found in detections:
         left, top, right, bottom = map(round, found.xyxy)

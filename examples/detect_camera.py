@@ -12,6 +12,10 @@ import cv2
 
 import watchline
 
+if len(sys.argv) < 3 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 for frame, people in watchline.detect(sys.argv[1], classes=["person"], conf=0.5):
     if len(people):
         cv2.imwrite(sys.argv[2], watchline.draw(frame.image, people))

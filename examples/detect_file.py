@@ -10,6 +10,10 @@ from collections import defaultdict
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 seen = defaultdict[int, set[str]](set)
 for frame, detections in watchline.detect(sys.argv[1], conf=0.4):
     seen[int(frame.seconds)].update(detections.names.tolist())

@@ -10,6 +10,10 @@ from collections import Counter
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 most = Counter[str]()
 for frame, detections in watchline.detect(sys.argv[1:], classes=["person"]):
     most[frame.stream] = max(most[frame.stream], len(detections))

@@ -10,5 +10,9 @@ import sys
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 for frame, detections in watchline.detect(sys.argv[1]):
     print(json.dumps({"file": frame.file, "detections": detections.to_dicts()}))

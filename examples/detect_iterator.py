@@ -14,6 +14,10 @@ import numpy as np
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 
 def lower_part(path: str) -> Iterator[tuple[np.ndarray, float]]:
     """Each picture without its upper quarter, which shows only sky, and its time in seconds."""

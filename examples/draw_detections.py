@@ -11,6 +11,10 @@ import cv2
 
 import watchline
 
+if len(sys.argv) < 3 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 COLOURS = {"person": (80, 80, 255), "bicycle": (255, 160, 0)}  # (blue, green, red); other classes keep theirs
 
 frame, found = max(watchline.detect(sys.argv[1]), key=lambda seen: (seen[1].names == "person").sum())

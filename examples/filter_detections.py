@@ -11,6 +11,10 @@ import numpy as np
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 counts = np.zeros(4, int)
 for frame, found in watchline.detect(sys.argv[1]):
     people = found[found.names == "person"]

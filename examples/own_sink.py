@@ -44,6 +44,9 @@ class _Writer:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or "--help" in sys.argv:
+        print(__doc__)
+        sys.exit("--help" not in sys.argv)
     folder = Path(sys.argv[2])
-    work = Annotate(Job([FileSource(Path(sys.argv[1]))], sinks=[Files(folder), People(folder)]))
+    work = Annotate(Job([FileSource(Path(sys.argv[1]))], sinks=[Files(folder, overwrite=True), People(folder)]))
     print(*(f"{progress.stream}: {progress.frames} frames" for progress in work.run() if progress.ended), sep="\n")

@@ -16,6 +16,10 @@ import numpy as np
 
 import watchline
 
+if len(sys.argv) < 2 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 
 class ArraysSource:
     """The pictures of a folder in order of their names, 25 per second. It opens no file, so it is its own reader."""

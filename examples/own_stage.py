@@ -41,7 +41,10 @@ class Privacy(Stage):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or "--help" in sys.argv:
+        print(__doc__)
+        sys.exit("--help" not in sys.argv)
     source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
-    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out)]))
+    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out, overwrite=True)]))
     frames = sum(progress.frames for progress in work.run() if progress.ended)
     print(f"{out}: {frames} frames")

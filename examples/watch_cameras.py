@@ -40,6 +40,9 @@ class _Printed:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or "--help" in sys.argv:
+        print(__doc__)
+        sys.exit("--help" not in sys.argv)
     words = sys.argv[1:]
     sources = [NetworkSource(word) if is_live(word) else PacedSource(FileSource(Path(word))) for word in words]
     # Files(Path("recordings")) as another sink would record them as well

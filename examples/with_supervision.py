@@ -14,6 +14,10 @@ import supervision as sv
 
 import watchline
 
+if len(sys.argv) < 3 or "--help" in sys.argv:
+    print(__doc__)
+    sys.exit("--help" not in sys.argv)
+
 zone = sv.PolygonZone(np.array([(0, 0), (320, 0), (320, 10_000), (0, 10_000)]))  # the left half of 640 pixels
 inside, total, most = 0, 0, -1
 for frame, found in watchline.detect(sys.argv[1]):

@@ -72,6 +72,7 @@ class Run:
         description="folder for the outputs, without it `annotated`; of `annotate`, also the .mp4 of a single video",
         json_schema_extra=flag("DIR"),
     )
+    overwrite: bool = Field(False, description="replace outputs that are there", json_schema_extra=flag())
     split: Seconds = Field(
         3600, ge=1, description="begin new files after so long, by the clock", json_schema_extra=flag("TIME")
     )
@@ -94,6 +95,7 @@ class Config:
         video: settings of the written video.
         place: where the stages run.
         out: folder for the outputs.
+        overwrite: replace outputs that are there.
         split: seconds after which outputs of cameras begin anew.
         latency_budget: seconds until which a live frame must be through.
         given: what the file sets above all tables.
@@ -107,6 +109,7 @@ class Config:
     video: Mp4Sink
     place: Places
     out: Path | None
+    overwrite: bool
     split: float
     latency_budget: float
     given: frozenset[str]
@@ -210,6 +213,7 @@ class _Reading:
             video,
             place,
             out=None if run.out is None else Path(run.out),
+            overwrite=run.overwrite,
             split=run.split,
             latency_budget=run.latency_budget / 1000,
             given=frozenset(above),

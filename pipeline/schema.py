@@ -12,7 +12,7 @@ from watchline.pipeline.stages.stage import StageInfo
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TITLE = (
     "One line of Watchline's events (JSON Lines): the header first, then one line a frame; what stages have seen to "
-    "happen; of a live stream, its states and losses too"
+    "happen; of a live stream, its states and losses too; the footer last"
 )
 
 _LINE: Mapping[str, Any] = {"schema": {"const": 1}, "stream": {"type": "string", "minLength": 1}}
@@ -34,6 +34,7 @@ def schema_of(stages: Iterable[StageInfo | type[StageInfo]]) -> dict[str, Any]:
     events = events_of(stages)
     lines = {
         "header": _header([stage.name for stage in stages]),
+        "footer": _object(("schema", "footer"), {"schema": {"const": 1}, "footer": _FOOTER}),
         "frame": _frame(parts),
         "state": _event("state", _STATE, is_live=True),
         "dropped": _event("dropped", _DROPPED, is_live=True),
@@ -125,6 +126,24 @@ _STATE: Mapping[str, Any] = {
         "retry_in": {"type": "number", "minimum": 0, "description": "Seconds until the next attempt"},
     },
 }
+_FOOTER = _object(
+    ("stream", "whole", "frames", "dropped"),
+    {
+        "stream": _LINE["stream"],
+        "whole": {
+            "type": "boolean",
+            "description": "The stream was read to its end (of a recording's segment: to the next one), and every "
+            "frame that is counted here is in the outputs",
+        },
+        "frames": {"type": "integer", "minimum": 0, "description": "In the outputs, with and without a line"},
+        "dropped": {
+            "type": "object",
+            "description": "Frames by cause",
+            "additionalProperties": {"type": "integer", "minimum": 1},
+        },
+    },
+    description="The last line: a file without it is of a process that was killed, or is being written",
+)
 _DROPPED: Mapping[str, Any] = {
     "required": ["cause", "frames"],
     "properties": {

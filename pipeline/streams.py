@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -96,37 +96,36 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
     return Gathered(sources, problems)
 
 
-def typed(
-    words: Sequence[str],
-    transport: Transport = "tcp",
-    timeout: float = TIMEOUT,
-    realtime: bool = False,
-    loop: bool = False,
-    track: int | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> Gathered:
+def typed(words: Sequence[str], names: Mapping[str, str], settings: Mapping[str, Any]) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
-        transport, timeout: of the addresses; realtime, loop, track, max_pixels: for the files; as the fields of Stream.
+        names: more of them, by the names of their streams.
+        settings: fields of Stream, each for those of the sources that can have it.
+
+    Raises:
+        SettingsError: a setting cannot be.
     """
+
+    def stream(word: str) -> Stream:
+        return Stream(word, **{key: each for key, each in settings.items() if (key in FOR_FILES) != is_live(word)})
+
+    with_names = named({name: stream(word) for name, word in names.items()})
+    found = find_sources([word for word in words if not is_live(word)])
+    problems = [*with_names.problems, *map(str, found.problems)]
     sources: list[Source | LiveSource] = []
-    files = [word for word in words if not is_live(word)]
-    found = find_sources(files)
-    problems = [str(problem) for problem in found.problems]
-    for word in words:
+    for word in filter(is_live, words):
         try:
-            if is_live(word):
-                sources.append(live_source(word, "", transport, timeout))
+            sources.append(live_source(word, "", stream(word).transport, stream(word).timeout))
         except StreamError as problem:
             problems.append(str(problem))
     for source in found.sources:
         try:
-            sources.append(_played(replace(source, max_pixels=max_pixels), realtime, loop, track))
+            sources.append(_with(source, stream("")))
         except ConfigError as problem:
             problems.append(str(problem))
-    return Gathered(named_apart(sources), problems)
+    return Gathered(named_apart([*with_names.sources, *sources]), problems)
 
 
 def find_source(name: str, settings: Stream) -> Source | LiveSource:
@@ -146,15 +145,15 @@ def find_source(name: str, settings: Stream) -> Source | LiveSource:
         raise SourceUnreadable(
             f"{settings.source} leads to {len(found.sources)} streams ({names}): give each a table of its own"
         )
-    source = replace(found.sources[0], stream=name, max_pixels=settings.max_pixels)
-    return _played(source, settings.realtime, settings.loop, settings.track)
+    return _with(replace(found.sources[0], stream=name), settings)
 
 
-def _played(source: FileSource | PhotosSource, realtime: bool, loop: bool, track: int | None) -> Source | LiveSource:
-    if track is not None and isinstance(source, FileSource):
-        source = replace(source, track=track)
-    if not realtime:
+def _with(source: FileSource | PhotosSource, settings: Stream) -> Source | LiveSource:
+    source = replace(source, max_pixels=settings.max_pixels)
+    if isinstance(source, FileSource):
+        source = replace(source, track=settings.track)
+    if not settings.realtime:
         return source
     if not isinstance(source, FileSource):
         raise ConfigError(f"{source.stream}: photos have no speed to be played at: expected a video file")
-    return PacedSource(source, loop)
+    return PacedSource(source, settings.loop)

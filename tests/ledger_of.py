@@ -2,7 +2,8 @@
 
 It takes the events files of one run: of several streams, each complete or in segments, or of all streams together. At
 each frame's event, its index + 1 = frame events so far + frames dropped so far. So the event of a lost frame is before
-that of the next frame. With the setting `every`, most frames have no event, and the sum is at most index + 1.
+that of the next frame. With the setting `every`, most frames have no event, and the sum is at most index + 1. The
+footer of a file has the sums of its own events.
 """
 
 import json
@@ -33,6 +34,7 @@ class Account:
         epochs: of the lines, each once, in their order.
         states: in their order, one after another.
         seen: what stages have seen to happen, by name.
+        whole: what the last footer says; None without any.
     """
 
     frames: int = 0
@@ -42,11 +44,26 @@ class Account:
     epochs: list[int] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
+    whole: bool | None = None
+    _before: tuple[int, Counter[str]] = field(default=(0, Counter()), compare=False)
 
     @property
     def decoded(self) -> int:
         """The number of all frames."""
         return self.frames + self.dropped.total()
+
+    def begin(self, header: dict[str, Any]) -> None:
+        """A header: another file, or another run."""
+        self.every = header.get("config", {}).get("every", 1)
+        self._before = self.frames, Counter(self.dropped)
+
+    def end(self, footer: dict[str, Any]) -> None:
+        """A footer. Raises Unaccounted: its sums are not those of the lines since the header."""
+        frames, dropped = self.frames - self._before[0], self.dropped - self._before[1]
+        self.whole = footer["whole"]
+        unseen = footer["frames"] - frames  # without a line, as no detector looked at them
+        if footer["dropped"] != dropped or unseen < 0 or (unseen and self.every == 1):
+            raise Unaccounted(f"the footer says {footer}: expected {frames} frames, dropped {dict(dropped)}")
 
     def book(self, event: dict[str, Any]) -> None:
         """Count an event. Raises Unaccounted: it does not fit the earlier ones."""
@@ -87,8 +104,9 @@ def ledger_of(paths: Iterable[Path]) -> dict[str, Account]:
         try:
             if "header" in event:
                 header = event["header"]
-                account = accounts.setdefault(header["stream"], Account())
-                account.every = header.get("config", {}).get("every", 1)
+                accounts.setdefault(header["stream"], Account()).begin(header)
+            elif "footer" in event:
+                accounts[event["footer"]["stream"]].end(event["footer"])
             elif event["stream"] not in accounts:
                 raise Unaccounted(f"{event['stream']} has no header")
             else:

@@ -198,7 +198,7 @@ def test_errors_and_what_is_behind_them(place: Place) -> None:
 
 def test_addresses_that_are_none() -> None:
     for word in (f"rtsp://gate:{BIRD}@host:port/x", f"ftp://gate:{BIRD}@host/x", f"rtsp://gate:{BIRD}/a@b@c:d/x"):
-        for problem in typed([word]).problems:
+        for problem in typed([word], {}, {}).problems:
             is_silent(word, problem)
         with pytest.raises(ValueError, match="transport") as told:
             Stream(source=word, transport="smoke")
@@ -209,7 +209,7 @@ def test_addresses_that_are_none() -> None:
 
 def test_messages(place: Place) -> None:
     """What the API gives to whoever watches."""
-    sources = typed([place.words[name] for name in ("refused", "wrong", "path", "in-path", "http-401")]).sources
+    sources = typed([place.words[name] for name in ("refused", "wrong", "path", "in-path", "http-401")], {}, {}).sources
     runner = Runner([])
     retrying: set[str] = set()
     for message in runner.run(sources):

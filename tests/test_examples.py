@@ -6,6 +6,7 @@ The truth is the detector stage called as a plain function on one frame after an
 import csv
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections import Counter
@@ -72,8 +73,18 @@ def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
-        assert len(text.splitlines()) <= 50
+        assert len(text.splitlines()) <= 53
         assert f'run("{program.name}"' in here, f"no test runs {program.name}"
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), ([], 1)])
+def test_each_example_prints_its_help(words, code, monkeypatch, capsys):
+    for program in sorted(EXAMPLES.glob("*.py")):
+        monkeypatch.setattr(sys, "argv", [str(program), *words])
+        with pytest.raises(SystemExit) as left:
+            runpy.run_path(str(program), run_name="__main__")
+        assert left.value.code == code
+        assert f"python examples/{program.name} " in capsys.readouterr().out
 
 
 def test_own_source(street, tmp_path):

@@ -1,13 +1,15 @@
 """Files that appear complete or not at all, and files that one at a time may use."""
 
+import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from watchline.files import locked, replacing, shortened, write_complete
+from watchline.files import PartialFile, locked, part_of, replacing, shortened, write_complete
 
 
 def names(folder: Path) -> list[str]:
@@ -39,6 +41,56 @@ def test_a_file_of_the_longest_name(tmp_path: Path) -> None:
 )
 def test_a_name_is_cut_between_characters(name: str, expected: str) -> None:
     assert shortened(name, 4) == expected
+
+
+def test_a_link_stays_one_and_a_device_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("a.bin")
+    write_complete(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "a.bin").read_bytes() == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_complete(tmp_path / "pipe", b"x")
+    assert os.read(reader, 9) == b"x"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_long_name_has_room_for_its_partial_file(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".bin")
+    write_complete(path, b"x")
+    assert path.read_bytes() == b"x"
+
+
+def test_a_partial_file_is_of_one_writer_and_appears_when_it_is_finished(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    part_of(path).write_bytes(b"left by a killed process")
+    file = PartialFile(path)
+    with pytest.raises(BlockingIOError):
+        PartialFile(path)
+    file.make_room(1 << 20)
+    file.write(b"new")
+    assert (file.size, part_of(path).read_bytes(), path.exists()) == (3, b"new", False)
+    file.finish()
+    assert names(tmp_path) == ["a.bin"]
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_blocks * 512 <= 1 << 16, "what was reserved was not given back"
+    PartialFile(path).discard()
+    assert path.read_bytes() == b"new"
+
+
+def test_room_that_the_disk_does_not_have_is_refused_and_what_it_has_is_kept(small_disk: Callable[[str], Path]) -> None:
+    folder = small_disk("256k")
+    file = PartialFile(folder / "a.bin")
+    with pytest.raises(OSError, match="No space"):
+        file.make_room(1 << 20)
+    file.make_room(100_000)
+    with pytest.raises(OSError, match="No space"):
+        (folder / "other").write_bytes(bytes(1 << 20))  # all that is left
+    file.write(bytes(100_000))
+    file.truncate(99_999)
+    file.finish()
+    assert (folder / "a.bin").stat().st_size == 99_999
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

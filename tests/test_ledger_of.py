@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ledger_of import Unaccounted, in_order, ledger_of
 
-from watchline.streams.write.jsonl import dropped_line, header_line, state_line
+from watchline.streams.write.jsonl import Tally, dropped_line, header_line, state_line
 
 
 def header(stream: str = "gate", every: int = 1) -> bytes:
@@ -23,6 +23,13 @@ def frames(*indexes: int, stream: str = "gate", epoch: int = 0) -> bytes:
 
 def lost(count: int, cause: str = "late", stream: str = "gate", epoch: int = 0) -> bytes:
     return dropped_line(stream, cause, count, epoch, 0)
+
+
+def footer(count: int, **dropped: int) -> bytes:
+    tally = Tally("gate")
+    tally.frames = count
+    tally.dropped.update(dropped)
+    return tally.footer(whole=True)
 
 
 LIVE = state_line("gate", "live", 0, 0)
@@ -43,6 +50,10 @@ def write(folder: Path, *files: bytes) -> list[Path]:
         pytest.param([header() + frames(0, 1), header() + lost(1) + frames(3)], id="two segments"),
         pytest.param([header() + frames(0) + lost(1), header() + frames(2, 3)], id="lost at the end of one"),
         pytest.param([header() + frames(0, 1) + lost(1, epoch=1) + frames(3, epoch=1)], id="another epoch"),
+        pytest.param(
+            [header() + frames(0) + lost(1) + footer(1, late=1), header() + frames(2, 3) + footer(2)], id="footers"
+        ),
+        pytest.param([header(every=2) + frames(0, 2, 4) + lost(1) + footer(5, late=1)], id="frames without a line"),
     ],
 )
 def test_what_is_right_balances(tmp_path: Path, files: list[bytes]) -> None:
@@ -58,6 +69,8 @@ def test_what_is_right_balances(tmp_path: Path, files: list[bytes]) -> None:
             r"00Z.jsonl:3: gate: frame 2: expected 3 frames up to here, got 2 lines and 0 drop",
         ),
         ([header() + frames(0, 0)], "frame 0 after frame 0"),
+        ([header() + frames(0, 1) + footer(3)], "expected 2 frames, dropped {}"),
+        ([header() + frames(0) + lost(1) + footer(1, newer=1)], "expected 1 frames, dropped {'late': 1}"),
         ([header() + frames(0, 2, 1)], "expected 3"),
         ([header() + frames(0) + lost(2) + frames(2)], "expected 3 frames up to here, got 2 lines and 2 dropped"),
         ([header() + frames(0, 2) + lost(1)], "expected 3"),

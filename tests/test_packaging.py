@@ -14,22 +14,26 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
+SCHEMA = "docs/events.schema.json"
 TRASH = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """The names of the files in the wheel; built from a copy, so that an old build/ cannot help it."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files in the wheel, by name; built from a copy, so that an old build/ cannot help it."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for folder in SETUPTOOLS["package-dir"].values():
         shutil.copytree(ROOT / folder, source / folder, ignore=TRASH, symlinks=True)
+    (source / "docs").mkdir()
+    shutil.copy(ROOT / SCHEMA, source / SCHEMA)
     for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
     code = f"from setuptools.build_meta import build_wheel; build_wheel({str(out)!r})"
     done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     [file] = out.glob("*.whl")
-    return set(zipfile.ZipFile(file).namelist())
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def shipped() -> set[str]:
@@ -37,22 +41,26 @@ def shipped() -> set[str]:
     names = set()
     for package, folder in SETUPTOOLS["package-dir"].items():
         for file in (ROOT / folder).rglob("*"):
-            if file.suffix in {".py", ".onnx", ".md"} or file.name == "py.typed":
+            if file.suffix in {".py", ".onnx", ".md", ".json"} or file.name == "py.typed":
                 names.add(f"{package.replace('.', '/')}/{file.relative_to(ROOT / folder).as_posix()}")
     return names
 
 
-def test_the_wheel_holds_what_the_tree_holds(wheel: set[str]) -> None:
+def test_the_wheel_holds_what_the_tree_holds(wheel: dict[str, bytes]) -> None:
     assert {name for name in wheel if ".dist-info/" not in name} == shipped()
 
 
-def test_the_wheel_is_typed_and_licensed(wheel: set[str]) -> None:
+def test_the_wheel_is_typed_and_licensed(wheel: dict[str, bytes]) -> None:
     assert "watchline/py.typed" in wheel
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel)
 
 
-def test_the_wheel_carries_the_detector(wheel: set[str]) -> None:
+def test_the_wheel_carries_the_detector(wheel: dict[str, bytes]) -> None:
     assert any(name.startswith("watchline/zoo/") and name.endswith(".onnx") for name in wheel)
+
+
+def test_the_wheel_carries_the_schema_of_the_events(wheel: dict[str, bytes]) -> None:
+    assert wheel["watchline/events.schema.json"] == (ROOT / SCHEMA).read_bytes()
 
 
 def test_the_detector_is_small() -> None:
@@ -112,7 +120,8 @@ def test_every_module_is_found_once(installed: bool) -> None:
 
 def test_the_checkout_has_a_link_for_each_folder() -> None:
     links = {link.name: link.readlink().as_posix() for link in (ROOT / "watchline").iterdir() if link.is_symlink()}
-    assert links == {folder: f"../{folder}" for folder in SETUPTOOLS["package-dir"].values() if folder != "watchline"}
+    folders = {folder: f"../{folder}" for folder in SETUPTOOLS["package-dir"].values() if folder != "watchline"}
+    assert links == folders | {"events.schema.json": f"../{SCHEMA}"}
 
 
 def test_tools_walk_each_folder_once() -> None:
@@ -136,7 +145,7 @@ def test_an_unpacked_archive_makes_the_links_that_it_cannot_hold(tmp_path: Path)
 def test_the_container_is_built_from_the_same_folders() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
     kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    assert kept == {*SETUPTOOLS["package-dir"].values(), "pyproject.toml", "README.md", "LICENSE"}
+    assert kept == {*SETUPTOOLS["package-dir"].values(), "pyproject.toml", "README.md", "LICENSE", SCHEMA}
 
 
 def test_the_dockerfile_passes_its_linter() -> None:

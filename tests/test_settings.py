@@ -25,7 +25,6 @@ from watchline.streams.live.network import NetworkSource
 from watchline.streams.live.paced import PacedSource
 from watchline.streams.photos import PhotosSource
 from watchline.streams.synthetic import SyntheticSource
-from watchline.streams.write.jsonl import JsonlSink
 from watchline.streams.write.mp4 import Mp4Sink
 from watchline.streams.write.photo_files import PhotoFilesSink
 from watchline.streams.write.segments import SegmentsSink
@@ -41,7 +40,7 @@ NEEDED = {  # what has no default
     Stream: {"source": "a.mp4"},
 }
 KINDS = [Files, Jsonl, Run, Stream, *STAGES]
-KINDS += [DeviceSource, FileSource, IteratorSource, JsonlSink, Mp4Sink, NetworkSource, PacedSource, PhotoFilesSink]
+KINDS += [DeviceSource, FileSource, IteratorSource, Mp4Sink, NetworkSource, PacedSource, PhotoFilesSink]
 KINDS += [PhotosSource, SegmentsSink, SyntheticSource]
 KINDS = list(dict.fromkeys(KINDS))
 

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from watchline.export.errors import ExportError
 from watchline.export.weights.catalogue import File
 from watchline.export.weights.download import Denied, Lost, Patience, ask
-from watchline.files import locked
+from watchline.files import locked, rename
 
 log = logging.getLogger(__name__)
 
@@ -125,8 +125,7 @@ class _Part:
 
     def become(self, target: Path) -> None:
         """The whole file, under its own name; whole even after a power failure."""
-        os.fsync(self._handle.fileno())
-        self._path.replace(target)
+        rename(self._path, target)
         self._note.unlink(missing_ok=True)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from watchline.files import replacing
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.remote.channel import Keys, new_keys, public_of
 
@@ -30,10 +31,11 @@ def write_pair(name: Path) -> tuple[Path, Path]:
             raise ConfigError(f"{path} is there already, and keys are never overwritten: choose another name")
     public, secret = new_keys()
     try:
-        _write(secret_file, f"{SECRET} of {name.name}: it stays on this host", secret, 0o600)
-        _write(public_file, f"{PUBLIC} of {name.name}: for the hosts that work with it", public, 0o644)
+        with replacing(public_file) as public_part, replacing(secret_file) as secret_part:  # both, or none
+            _write(secret_part, f"{SECRET} of {name.name}: it stays on this host", secret, 0o600)
+            _write(public_part, f"{PUBLIC} of {name.name}: for the hosts that work with it", public, 0o644)
     except OSError as error:
-        raise ConfigError(f"{error.filename}: the key cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{secret_file}: the key cannot be written: {error.strerror}") from None
     return secret_file, public_file
 
 

@@ -1,7 +1,7 @@
 """Files: of each stream a video, or photos, and its events.
 
-A file or a folder of photos has NAME.mp4 (or the photos) and NAME.jsonl; a camera's are called after the time of their
-beginning and begin anew by the clock (recording.py).
+A file or a folder of photos has NAME.mp4 (or the photos) and NAME.jsonl, which appear when they are complete; what is
+there already stays. A camera's are called after the time of their beginning and begin anew by the clock (recording.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,14 +10,17 @@ from pathlib import Path
 
 from pydantic import Field
 
+from watchline.files import part_of
 from watchline.pipeline.message import Begin, End, Item, Message
 from watchline.pipeline.sinks.recording import Recording
-from watchline.pipeline.sinks.sink import Opening, Sink, Writer
+from watchline.pipeline.sinks.sink import Opening, Sink, Writer, count
 from watchline.settings import settings
+from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.source import About
-from watchline.streams.write.jsonl import JsonlSink, JsonlWriter
+from watchline.streams.write.events_file import EventsFile
 from watchline.streams.write.mp4 import Mp4Sink, Mp4Writer
+from watchline.streams.write.paths import prepare
 from watchline.streams.write.photo_files import PhotoFilesSink, PhotoFilesWriter
 from watchline.streams.write.segments import SegmentsSink
 
@@ -30,6 +33,7 @@ class Files(Sink):
         out: folder for them; or, for a single video, the .mp4 itself.
         video: of videos and photos; None for events only.
         split: seconds after which a camera's files begin anew, at multiples of it by the clock; None: never.
+        overwrite: replace files that are there.
     """
 
     must = True
@@ -38,6 +42,7 @@ class Files(Sink):
     out: Path
     video: Mp4Sink | None = Mp4Sink()
     split: float | None = Field(default=None, ge=1)
+    overwrite: bool = False
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -62,30 +67,40 @@ class FileWriter:
     """NAME.mp4, or a folder of photos, and NAME.jsonl.
 
     Attributes:
-        notes: what somebody who looks at the files should know.
         paths: the files.
     """
 
     def __init__(self, settings: Files, opening: Opening, files: ExitStack) -> None:
         """Args: files, which closes what is opened here."""
-        self.notes: list[str] = []
         self.paths: list[Path] = []
         self._settings = settings
         self._opening = opening
         self._files = files
-        self._events: JsonlWriter | None = None
+        self._folder = settings.out
+        self._is_whole = False
+        self._events: EventsFile | None = None
         self._pictures: Mp4Writer | PhotoFilesWriter | None = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What somebody who looks at the files should know."""
+        return self._pictures.notes if isinstance(self._pictures, Mp4Writer) else []
 
     def take(self, message: Message, lines: Sequence[bytes]) -> None:
         """Raises SinkError: it cannot be written, or not any further."""
         if isinstance(message, Begin):
             self._begin(message.about)
-        if isinstance(message, Item) and self._pictures is not None:
-            self._write(message)
         if self._events is not None:
-            self._events.write(b"".join(lines))
-        if isinstance(message, End) and message.whole and isinstance(self._pictures, Mp4Writer):
-            self._pictures.end()
+            data = b"".join(lines)
+            self._events.make_room(len(data))
+            if isinstance(message, Item):
+                self._write(message)
+            self._events.write(data)
+            count(message, self._events.tally)
+        if isinstance(message, End) and message.whole:
+            self._is_whole = True
+            if isinstance(self._pictures, Mp4Writer):
+                self._pictures.end()
 
     def _begin(self, about: About) -> None:
         out, video, opening = self._settings.out, self._settings.video, self._opening
@@ -93,22 +108,39 @@ class FileWriter:
         folder = out.parent if is_single else out
         if opening.album is not None and video:
             folder = folder / opening.album
+        self._folder = folder
+        events = folder / f"{opening.stream}.jsonl"
+        self._prepare(events)
+        self._events = self._files.enter_context(self._recorded(events))
         if video and opening.are_photos:
             self._pictures = self._files.enter_context(PhotoFilesSink().open(folder, opening.inputs))
         elif video:
             path = out if is_single else folder / f"{opening.stream}.mp4"
-            self._pictures = self._files.enter_context(self._closing(video, path, about))
+            self._prepare(path)
+            self._pictures = self._files.enter_context(video.open(path, about, opening.inputs))
             self.paths.append(path)
-        events = folder / f"{opening.stream}.jsonl"
-        self._events = self._files.enter_context(JsonlSink().open(events, opening.header, opening.inputs))
         self.paths.append(events)
 
+    def _prepare(self, path: Path) -> None:
+        prepare(path, self._opening.inputs)
+        prepare(part_of(path), self._opening.inputs)
+        self._refuse_if_there(path)
+
+    def _refuse_if_there(self, path: Path) -> None:
+        if path.exists() and not self._settings.overwrite:
+            raise SinkError(f"{path} is there already: --overwrite replaces it, --out names another folder")
+
     @contextmanager
-    def _closing(self, video: Mp4Sink, path: Path, about: About) -> Iterator[Mp4Writer]:
-        """A video whose notes are ours once it is closed."""
-        with video.open(path, about, self._opening.inputs) as writer:
-            yield writer
-        self.notes += writer.notes
+    def _recorded(self, path: Path) -> Iterator[EventsFile]:
+        """The events, closed behind the pictures: only then it is known whether they are whole."""
+        events = EventsFile(path, self._opening.stream, self._opening.header)
+        try:
+            yield events
+        except BaseException:
+            self._is_whole = False
+            raise
+        finally:
+            events.close(self._is_whole, keep_empty=self._is_whole)
 
     def _write(self, item: Item) -> None:
         frame = item.frame
@@ -116,6 +148,7 @@ class FileWriter:
             self._pictures.write(drawn(item), frame.pts, frame.time_base)
         elif isinstance(self._pictures, PhotoFilesWriter):
             assert frame.file, "a photo has a file name"
+            self._refuse_if_there(self._pictures.path_of(frame.file))
             self.paths.append(self._pictures.write(frame.file, drawn(item), frame.profile))
 
 

@@ -1,18 +1,23 @@
 """The sinks of one stream while they are open. One that must have everything ends the stream where it fails; any other
-one harms itself only, and what it has missed is counted.
+one harms itself only, and what it has missed is counted. A pipe that nobody reads any more ends nothing as long as
+another one that must have everything is open.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from watchline.pipeline.control import Control
 from watchline.pipeline.errors import SinkFailed, one_line
 from watchline.pipeline.message import Item, Message
 from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
 from watchline.streams.errors import SinkError
+from watchline.streams.write.jsonl import NobodyReads
+
+T = TypeVar("T")
 
 
 class OpenSinks:
@@ -31,7 +36,7 @@ class OpenSinks:
         """Raises SinkFailed: one that must have the stream cannot."""
         self.are_open = True
         for each in self._sinks:
-            each.open(opening)
+            self._let(each, partial(each.open, opening))
 
     def take(self, message: Message, lines: Sequence[bytes], ready: float) -> None:
         """Let each have a message, which has waited since `ready`.
@@ -42,7 +47,7 @@ class OpenSinks:
         """
         for each in self._sinks:
             started = time.monotonic()
-            trouble = each.take(message, lines)
+            trouble = self._let(each, partial(each.take, message, lines))
             if trouble:
                 self._control.complain(each.sink.name, self._stream, f"on a message: {trouble}")
             if isinstance(message, Item) and each.is_open:
@@ -63,6 +68,17 @@ class OpenSinks:
                 failed = error
         if failed is not None:
             raise failed
+
+    def _let(self, one: "_Opened", act: Callable[[], T]) -> T | None:
+        """Returns what it does; None if nobody reads it any more, and others do what must be done."""
+        try:
+            return act()
+        except SinkFailed as error:
+            others = (each for each in self._sinks if each is not one)
+            if isinstance(error.__cause__, NobodyReads) and any(each.sink.must and each.is_open for each in others):
+                one.leave(f"{error}; the others go on")
+                return None
+            raise
 
     @property
     def slowest(self) -> str | None:
@@ -128,6 +144,12 @@ class _Opened:
             self._missed += 1
             return self._why
         return ""
+
+    def leave(self, why: str) -> None:
+        """Nothing more is written there."""
+        self._notes.append(f"{self.sink.name}: {why}")
+        self.close()
+        self._writer = None
 
     def close(self) -> None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from watchline.pipeline.message import Begin, Dropped, Item, Message
+from watchline.pipeline.message import Begin, Dropped, End, Item, Message
 from watchline.pipeline.sinks.sink import Unwritten
 from watchline.streams.errors import SinkError
 from watchline.streams.write.jsonl import dropped_line
@@ -65,6 +65,8 @@ class Recording:
         """Raises Unwritten: this frame is not in the recording."""
         if isinstance(message, Begin):
             self._segments.begin(message.about)
+        if isinstance(message, End) and message.whole:
+            self._segments.end()
         if isinstance(message, Item):
             self._write(message, lines)
         else:
@@ -99,8 +101,10 @@ class Recording:
         while self._unsaid:
             first = self._unsaid[0]
             if isinstance(first, Dropped):
-                first = dropped_line(first.stream, first.cause, first.frames, first.epoch, first.time)
-            self._segments.event(first)
+                line = dropped_line(first.stream, first.cause, first.frames, first.epoch, first.time)
+                self._segments.event(line, (first.cause, first.frames))
+            else:
+                self._segments.event(first)
             self._unsaid.popleft()
 
     def _fail_for_now(self, stream: str, error: SinkError) -> None:

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from watchline.pipeline.message import Message
+from watchline.pipeline.message import Dropped, Item, Message
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
+from watchline.streams.write.jsonl import Tally
 
 
 class Unwritten(SinkError):
@@ -72,6 +73,14 @@ class Writer(Protocol):
             Exception: any other one is the end of the stream, or is counted, as `Sink.must` says.
         """
         ...
+
+
+def count(message: Message, tally: Tally) -> None:
+    """Count the frames of a message that is written."""
+    if isinstance(message, Item):
+        tally.frames += 1
+    elif isinstance(message, Dropped):
+        tally.dropped[message.cause] += message.frames
 
 
 class SinkInfo:

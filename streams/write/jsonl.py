@@ -1,4 +1,4 @@
-"""Events as JSON Lines: a header, then one line a frame; docs/events.schema.json describes them.
+"""Events as JSON Lines: a header, one line a frame, a footer; docs/events.schema.json describes them.
 
 {"schema": 1, "header": {"source": "bikes.mp4", "version": "0.1.0", "model": {…}, "config": {…}}}
 {"schema": 1, "stream": "bikes", "frame": 17, "pts": 0.68, "width": 640, "height": 272, "detections": [
@@ -12,22 +12,25 @@ accounted for: at each frame's line, its index + 1 = the frames' lines so far + 
  "latency_ms": 41.3, "width": …}
 {"schema": 1, "stream": "gate", "event": "dropped", "cause": "late", "frames": 2, "epoch": 0, "time": …}
 {"schema": 1, "stream": "gate", "event": "state", "state": "retrying", "epoch": 0, "time": …, "why": …, "retry_in": 0.5}
+
+The footer is the last line. A file without one is of a process that was killed, or is being written.
+
+{"schema": 1, "footer": {"stream": "bikes", "whole": true, "frames": 250, "dropped": {}}}
 """
 
 import json
 import os
 import select
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame
-from watchline.streams.write.paths import prepare, refused
+from watchline.streams.write.paths import refused
 
 SCHEMA = 1
 STANDARD_OUTPUT = Path("standard output")  # what errors call it
@@ -144,63 +147,38 @@ def _line(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
 
 
-@settings
-class JsonlSink:
-    """Writes events to a file of JSON Lines."""
+class Tally:
+    """Counts what the events of a stream account for, or those of one segment of its recording.
 
-    @contextmanager
-    def open(self, path: Path, header: Mapping[str, Any], inputs: Sequence[Path] = ()) -> Iterator["JsonlWriter"]:
-        """Writes the header; a file of that name is replaced.
+    Attributes:
+        stream: its name.
+        frames: that are in the outputs. (With the setting `every`, not each of them has a line.)
+        dropped: frames by cause.
+    """
 
-        Raises:
-            SinkError: the path is an input, or cannot be written.
-        """
-        prepare(path, inputs)
-        writer = self.start(path, header)
-        try:
-            yield writer
-        finally:
-            writer.close()
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.frames = 0
+        self.dropped: Counter[str] = Counter()
 
-    def start(self, path: Path, header: Mapping[str, Any], replace: bool = True) -> "JsonlWriter":
-        """The same without a context and with no look at inputs: whoever calls closes the writer.
-
-        Args:
-            replace: False: a file of that name stays, and FileExistsError is raised.
-
-        Raises:
-            SinkError: the path cannot be written.
-        """
-        writer = JsonlWriter(path, _opened(path, os.O_TRUNC if replace else os.O_EXCL))
-        try:
-            writer.write(header_line(header))
-        except BaseException:
-            writer.close()
-            if not replace:
-                path.unlink()
-            raise
-        return writer
-
-    def append(self, path: Path, inputs: Sequence[Path] = (), turn: "threading.Lock | None" = None) -> "JsonlWriter":
-        """For the events of several streams, behind what is in the file. Whoever calls writes their headers, and closes
-        the writer.
-
-        Args:
-            turn: shared by all who write there.
-
-        Raises:
-            SinkError: the path is an input, or cannot be written.
-        """
-        prepare(path, inputs)
-        return JsonlWriter(path, _opened(path, os.O_APPEND), turn)
+    def footer(self, whole: bool) -> bytes:
+        """The last line. Args: whole, the stream was read to its end, and all that is counted is in the outputs."""
+        footer = {"stream": self.stream, "whole": whole, "frames": self.frames, "dropped": dict(self.dropped)}
+        return _line({"schema": SCHEMA, "footer": footer})
 
 
-def _opened(path: Path, how: int) -> int:
-    """A descriptor. Raises SinkError; FileExistsError if `how` says that there must be no such file."""
+def appending(path: Path, turn: threading.Lock) -> "JsonlWriter":
+    """For the events of several streams, behind what is in the file. The caller writes headers and footers, and closes
+    the writer.
+
+    Args:
+        turn: shared by all who write there.
+
+    Raises:
+        SinkError: the path cannot be written.
+    """
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o666)
-    except FileExistsError:
-        raise
+        return JsonlWriter(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o666), turn)
     except OSError as error:
         raise refused(path, error) from error
 
@@ -225,13 +203,18 @@ class JsonlWriter:
         self._lock = turn or threading.Lock()
         self._broken: SinkError | None = None
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._broken is not None
+
     def write(self, line: bytes) -> None:
         """Args: a whole line with its newline; or several, which are written all or none.
 
         Raises:
             NobodyReads: it is a pipe, and its other end was closed.
-            SinkError: disk full, or another failure; the file ends after what was written before, and stays so. If not
-                even that can be done, the message says so.
+            SinkError: disk full, or another failure; the file ends after what was written before, and the next lines
+                may be written. If not even that can be done, the message says so, and nothing more is written.
         """
         with self._lock:
             if self._broken is not None:
@@ -244,8 +227,7 @@ class JsonlWriter:
                 self._broken = NobodyReads(f"{self._path}: nobody reads it any more")
                 raise self._broken from error
             except OSError as error:
-                self._broken = self._cut(len(line) - len(rest), error)
-                raise self._broken from error
+                raise self._cut(len(line) - len(rest), error) from error
 
     def close(self) -> None:
         """Closes the descriptor."""
@@ -266,5 +248,5 @@ class JsonlWriter:
         try:
             os.ftruncate(self._file, os.lseek(self._file, 0, os.SEEK_CUR) - written)
         except OSError as second:
-            return SinkError(f"{broken} (its last line may be cut: {second.strerror})")
-        return broken
+            self._broken = SinkError(f"{broken} (its last line may be cut: {second.strerror})")
+        return self._broken or broken

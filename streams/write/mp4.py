@@ -1,18 +1,18 @@
 """An MP4 as a sink: H.264, yuv420p, with the exact times of the source, a copy of its audio, and the index in front.
 
-While frames come, `clip.mp4.part` grows by fragments of a second, which play as they are. So a killed process or a full
-disk costs a second at most. At the end, its packets and the source's audio are copied into `clip.mp4`, with the index
-in front (faststart), and the partial file is removed. If that copy fails (the disk is full), the partial file itself
-becomes `clip.mp4`: it plays, but without audio, and a note says so. `finish_part` finishes a partial file that a killed
-process left. The process that writes a partial file holds a lock on it, so no other process finishes it.
+While frames come, `clip.mp4.part` grows by fragments of a second, which play as they are. So a killed process costs a
+second at most. Before a frame is encoded, the disk reserves what it and all that is not written yet can need: where the
+disk is full, the frame is refused, and every frame before it is in the file.
+
+At the end, its packets and the source's audio are copied into `clip.mp4`, with the index in front (faststart), and the
+partial file is removed. If that copy fails (the disk is full), the partial file itself becomes `clip.mp4`: it plays,
+but without audio, and a note says so. `finish_part` finishes a partial file that a killed process left.
 
 Colours: OpenCV's conversion to BT.601, limited range, is 1.4 to 1.5 times as fast as swscale's (`i420.py`). The file is
 tagged accordingly.
 """
 
-import fcntl
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -27,13 +27,14 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from pydantic import Field
 
+from watchline.files import part_of, unshared
 from watchline.settings import flag, settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.source import About
 from watchline.streams.wholeness import mp4_boxes
 from watchline.streams.write.i420 import i420
-from watchline.streams.write.paths import prepare, refused
+from watchline.streams.write.paths import finish, opened, prepare, refused
 from watchline.streams.write.remux import Sound, remux, timescale
 
 log = logging.getLogger(__name__)
@@ -44,13 +45,13 @@ Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium
 PRIMARIES, TRANSFER, MATRIX, LIMITED = 1, 1, 6, 1
 # B-frames make the file a sixth smaller, but cost a third of the encoder's time, which the detector can use better.
 NO_B_FRAMES = {"bf": "0"}
-PART = ".part"
 # Fragments of a second. The index waits for the first packets, because it needs their times. The list of all fragments
 # at the end is left out, because it would grow in memory for months.
 FRAGMENTS = {"movflags": "frag_keyframe+delay_moov+default_base_moof+skip_trailer", "frag_duration": "1000000"}
 # If a row is not a multiple of 8 macroblocks of 16 pixels, x264's macroblock tree reads past its end, and the output
 # differs from run to run. It is switched off then, so that the same input gives the same file.
 TREE_PIXELS = 8 * 16
+MUXER = 1 << 16  # bytes that the muxer can add to packets: the index, and the headers of two fragments
 # The errors that a picture, a path or the disk can cause, including PyAV's and OpenCV's.
 FAILURES = (OSError, av.error.FFmpegError, cv2.error, ValueError, ArithmeticError)
 
@@ -96,7 +97,7 @@ class Mp4Sink:
         Raises:
             SinkError: the path cannot be written.
         """
-        return Mp4Writer(self, path, part_of(path), about)
+        return Mp4Writer(self, path, about)
 
 
 class Mp4Writer:
@@ -107,24 +108,24 @@ class Mp4Writer:
         frames: number of frames written.
     """
 
-    def __init__(self, settings: Mp4Sink, path: Path, part: Path, about: About) -> None:
+    def __init__(self, settings: Mp4Sink, path: Path, about: About) -> None:
         self.notes: list[str] = []
         self.frames = 0
         self._settings = settings
         self._path = path
-        self._part = part
         self._about = about
         self._whole = False
         self._seconds = Fraction(0)
         self._shift = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
-        try:
-            self._file = _Appended(part)
-        except SinkError:
-            raise
-        except OSError as error:
-            raise refused(path, error) from error
+        self._encoding = self._unwritten = 0  # frames in the encoder, and bytes of those that it has given
+        self._file = opened(path)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be written: after `close`, or a failure that was not a full disk."""
+        return self._file.closed
 
     def write(self, pixels: Image, pts: int, time_base: Fraction) -> None:
         """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, always with the same time base.
@@ -133,13 +134,15 @@ class Mp4Writer:
         repeating the last column or row.
 
         Raises:
-            SinkError: disk full, a picture that cannot be encoded, or another failure. The frames written so far are
-                finished and play.
+            SinkError: disk full: the frame is not written, and the next one may be. Or a picture that cannot be
+                encoded, or another failure: the frames written so far are finished and play, and the file is closed.
         """
-        if self._file.closed:
+        if self.closed:
             raise SinkError(f"{self._path} is closed after a failure; nothing more can be written to it")
         try:
-            frame = av.VideoFrame.from_ndarray(self._yuv(pixels), "yuv420p")
+            planes = self._yuv(pixels)
+            self._make_room(planes.nbytes)
+            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
             if self._encoder is None and pts < 0:
                 self._begin_at_zero(pts * time_base)
             pts += int(self._shift / time_base)
@@ -147,7 +150,10 @@ class Mp4Writer:
             if self._encoder is None:
                 self._encoder = self._open_encoder(frame.width, frame.height, time_base)
             container, video = self._encoder
-            container.mux(video.encode(frame))
+            self._encoding += 1
+            self._mux(container, video.encode(frame))
+        except SinkError:
+            raise
         except FAILURES as error:
             raise self._fail(error) from error
         self.frames += 1
@@ -159,6 +165,22 @@ class Mp4Writer:
         self.notes.append(
             f"{self._path.name} begins at 0 s, its source at {float(seconds):.3f} s: players leave out what is before 0"
         )
+
+    def _make_room(self, size: int) -> None:
+        """Raises SinkError: there is no room for another frame of `size` bytes before it is encoded."""
+        most = (self._encoding + 1) * (size * 17 // 16 + 4096)  # x264 can leave a frame as it is, with its headers
+        try:
+            self._file.make_room(self._unwritten + most + MUXER)
+        except OSError as error:
+            kept = f"plays up to about {float(self._seconds):.0f} s" if self.frames else "has no frames"
+            raise SinkError(f"{refused(self._path, error)} (it {kept})") from error
+
+    def _mux(self, container: OutputContainer, packets: "Sequence[av.Packet[VideoStream]]") -> None:
+        for packet in packets:
+            before, size = self._file.size, packet.size
+            container.mux(packet)
+            self._encoding -= 1
+            self._unwritten = max(0, self._unwritten - (self._file.size - before)) + size
 
     def end(self) -> None:
         """Say that the stream is complete. The audio is then copied to its end, not only to the last picture."""
@@ -173,8 +195,7 @@ class Mp4Writer:
         if self._file.closed:
             return
         if self._encoder is None:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+            self._file.discard()
             self.notes.append(f"{self._path.name} was not written: there were no frames")
             return
         container, video = self._encoder
@@ -183,20 +204,19 @@ class Mp4Writer:
             container.close()
         except FAILURES as error:
             raise self._fail(error) from error
-        try:
-            self._finish()
-        finally:
-            self._file.close()
+        self._finish()
 
     def _finish(self) -> None:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
+        until = None if self._whole else self._seconds
         try:
-            until = None if self._whole else self._seconds
+            self._file.give_back()  # the copy needs room
             source = self._about.path
             sound = Sound(source, self._about.track, until, self._shift) if source is not None else None
-            self.notes += remux(self._part, self._path, sound)
+            self.notes += remux(self._file.part, self._path, sound)
+            self._file.discard()
         except FAILURES as error:
-            self._part.replace(self._path)
+            finish(self._file)
             self.notes.append(
                 f"{self._path.name} is left in fragments and without audio, because it could not be copied: "
                 f"{self._why(error, 'copied')}"
@@ -204,14 +224,13 @@ class Mp4Writer:
 
     def _fail(self, error: Exception) -> SinkError:
         """End the file after its last complete fragment. Returns the error to raise."""
-        self._file.close()
-        end = _end_of_fragments(self._part)
+        end = _end_of_fragments(self._file.part)
         if end:
-            os.truncate(self._part, end)
-            self._part.replace(self._path)
+            self._file.truncate(end)
+            finish(self._file)
             kept = f"{self._path.name} plays up to about {float(self._seconds):.0f} s"
         else:
-            self._part.unlink()
+            self._file.discard()
             kept = "nothing was kept"
         return SinkError(f"{self._why(self._file.error or error, 'encoded')} ({kept})")
 
@@ -255,11 +274,6 @@ class Mp4Writer:
         return i420(pixels, average=not self._about.is_420)
 
 
-def part_of(path: Path) -> Path:
-    """Where a video is written until it is finished."""
-    return path.with_name(path.name + PART)
-
-
 def finish_part(path: Path) -> bool:
     """Finish the video whose partial file a killed process left. Its complete fragments become `path`, index in front.
 
@@ -271,23 +285,16 @@ def finish_part(path: Path) -> bool:
     """
     part = part_of(path)
     try:
-        with part.open("r+b") as file:
-            try:
-                _lock(file.fileno())
-            except OSError:  # it is locked, or the file system has no locks and cannot say
-                return False
-            if not part.exists():  # another process has finished it just now
-                return False
+        with unshared(part) as file:
             end = _end_of_fragments(part)
             if end:
                 file.truncate(end)
                 remux(part, path, None)
             elif part.stat().st_size:
                 raise ValueError("it has no complete fragment of a video")
-            else:
-                part.unlink()
+            part.unlink()
             return end > 0
-    except FileNotFoundError:
+    except BlockingIOError:
         return False
     except FAILURES as error:
         why = " ".join(str(error).split())
@@ -301,16 +308,6 @@ def _end_of_fragments(part: Path) -> int:
         return max((end for kind, end in mp4_boxes(file, size) if kind == b"mdat" and end <= size), default=0)
 
 
-def _lock(file: int) -> None:
-    """Lock an open file until it is closed or this process ends.
-
-    Raises:
-        BlockingIOError: another process has locked it.
-        OSError: the file system has no locks.
-    """
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
 def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
     """The picture scaled to fit into (width, height), centred on black."""
     width, height = size
@@ -320,36 +317,3 @@ def _fitted(pixels: Image, size: tuple[int, int]) -> Image:
     left, top = (width - w) // 2, (height - h) // 2
     canvas[top : top + h, left : left + w] = cv2.resize(pixels, (w, h), interpolation=cv2.INTER_AREA)
     return canvas
-
-
-class _Appended:
-    """A file for the muxer that only grows. It cannot seek, and it keeps the first error of the disk."""
-
-    def __init__(self, path: Path) -> None:
-        self.error: OSError | None = None
-        self._file = path.open("ab", buffering=0)  # truncated after it is locked
-        try:
-            _lock(self._file.fileno())
-        except BlockingIOError:
-            self._file.close()
-            raise SinkError(f"{path} is being written by another process; choose another folder") from None
-        except OSError as error:
-            log.debug("%s cannot be locked: %s", path, error)
-        self._file.truncate(0)
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, data: bytes) -> int:
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self.error = self.error or error
-            raise
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()

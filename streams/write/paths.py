@@ -1,8 +1,7 @@
 """What a sink is: settings that open a path and give a writer, used as a context manager.
 
-    with Mp4Sink().open(path, about, inputs) as mp4, JsonlSink().open(lines, header, inputs) as jsonl:
+    with Mp4Sink().open(path, about, inputs) as mp4:
         for frame in reader:
-            jsonl.write(frame_line(frame, {"detections": detections.to_dicts()}))
             mp4.write(drawn, frame.pts, frame.time_base)
         mp4.end()
 
@@ -16,6 +15,7 @@ import errno
 from collections.abc import Iterable
 from pathlib import Path
 
+from watchline.files import PartialFile, part_of
 from watchline.streams.errors import SinkError
 
 
@@ -31,6 +31,24 @@ def prepare(path: Path, inputs: Iterable[Path]) -> None:
     if path.is_dir():
         raise SinkError(f"{path} is a folder: expected the name of a file to write")
     make_folder(path.parent)
+
+
+def opened(path: Path) -> PartialFile:
+    """A file to write. Raises SinkError: it cannot be written, or another process writes it."""
+    try:
+        return PartialFile(path)
+    except BlockingIOError:
+        raise SinkError(f"{part_of(path)} is being written by another process; choose another folder") from None
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def finish(file: PartialFile) -> None:
+    """Let a file appear. Raises SinkError: it stays a partial file."""
+    try:
+        file.finish()
+    except OSError as error:
+        raise refused(file.path, error) from error
 
 
 def make_folder(folder: Path) -> None:

@@ -94,7 +94,7 @@ class PhotoFilesWriter:
         prepare(path, self._inputs)
         data = self._encoded(path, pixels, profile)
         try:
-            with replacing(path) as part:
+            with replacing(path, synced=False) as part:  # the photo itself is still there
                 part.write_bytes(data)
         except OSError as error:
             raise refused(path, error) from error

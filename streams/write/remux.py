@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
+from watchline.files import replacing
 from watchline.streams.container import open_container
 from watchline.streams.encryption import is_encrypted
 from watchline.streams.rational import fraction
@@ -45,7 +46,7 @@ class _Refused(Exception):
 
 
 def remux(video: Path, path: Path, sound: Sound | None) -> list[str]:
-    """Write `path` from the pictures of `video` and every audio track of `sound`, then remove `video`.
+    """Write `path` from the pictures of `video` and every audio track of `sound`. It is on the disk when this returns.
 
     Args:
         video: an MP4 of any name.
@@ -53,18 +54,10 @@ def remux(video: Path, path: Path, sound: Sound | None) -> list[str]:
     Returns: notes, one per track that was left out, or that many players cannot play.
 
     Raises:
-        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept its name. `video` is
-            unchanged.
+        OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept the name of `video`.
     """
-    part = path.with_name(path.name + ".part2")  # `.part` is the file that mp4.py copies from
-    try:
-        notes = _copied(video, part, sound)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    video.unlink()
-    return notes
+    with replacing(path) as part:
+        return _copied(video, part, sound)
 
 
 def timescale(*time_bases: Fraction | None) -> int:

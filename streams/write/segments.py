@@ -4,9 +4,9 @@
     gate-20261123T064500Z-2.mp4
 
 With `split`, a new segment begins at each multiple of it by the clock, in UTC (10 minutes: at :00, :10, :20, …).
-Existing files are never overwritten. An open video plays, except for its last second (mp4.py). It gets its index in a
-thread of its own, while the next frames go into the next segment. That thread also finishes the videos that an earlier
-run left open.
+Existing files are never overwritten. The files of an open segment have the suffix `.part`; its video plays, except for
+its last second (mp4.py). When it ends, a thread of its own gives the video its index and the events their footer, while
+the next frames go into the next segment. That thread also finishes what an earlier run left open.
 """
 
 import itertools
@@ -25,12 +25,13 @@ from typing import Any
 
 from pydantic import Field
 
+from watchline.files import NOT_SUPPORTED, PART, part_of, unshared
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame, Image
 from watchline.streams.source import LIVE_TIME_BASE, About
-from watchline.streams.write.jsonl import JsonlSink, JsonlWriter
-from watchline.streams.write.mp4 import PART, Mp4Sink, Mp4Writer, finish_part, part_of
+from watchline.streams.write.events_file import EventsFile, finish_events
+from watchline.streams.write.mp4 import Mp4Sink, Mp4Writer, finish_part
 from watchline.streams.write.paths import make_folder, refused
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class SegmentsSink:
             the form of `jsonl.header_line`.
 
         Raises:
-            SinkError: the folder cannot be written.
+            SinkError: the folder cannot be written, or another run records a stream of this name there.
         """
         writer = SegmentsWriter(self, folder, stream, header)
         try:
@@ -82,7 +83,7 @@ class _Segment:
 
     path: Path
     began: float
-    events: JsonlWriter
+    events: EventsFile
     video: Mp4Writer | None = None
     shape: tuple[int, int, Fraction] | None = None
     first: int = 0
@@ -90,8 +91,8 @@ class _Segment:
 
 
 class SegmentsWriter:
-    """Writes a recording. After a SinkError, the segment is finished as it is, and the next frame or event begins a
-    new one. The caller decides whether and when to try again. One thread uses it.
+    """Writes a recording. After a SinkError, the open segment goes on if it can (disk full), or is finished as it is,
+    and the next frame or event begins a new one. The caller decides whether and when to try again. One thread uses it.
 
     Attributes:
         notes: what a viewer of the files should know, one line each, with the file's name.
@@ -106,8 +107,9 @@ class SegmentsWriter:
         self._about = About(stream, 0, 0, LIVE_TIME_BASE)
         self._videos: deque[Path] = deque(maxlen=REMEMBERED)
         self._failed: list[str] = []
+        self._is_whole = False
         make_folder(folder)
-        old = left_open(folder, stream)  # before this writer opens a video
+        old = left_open(folder, stream)  # before this writer opens files
         self._segment: _Segment | None = self._begin(time.time())
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix=f"{stream}-finisher")
         self._finishing: deque[Future[Any]] = deque([self._finisher.submit(recover, old, stream)])
@@ -128,7 +130,7 @@ class SegmentsWriter:
         Args:
             pixels: the annotated picture (H, W, 3) uint8 BGR; None if no video is wanted.
             frame: the live frame it was made from, with a pts after the last one's.
-            lines: the frame's; written all or, where one cannot be, none.
+            lines: the frame's; written all or, where the frame cannot be, none.
 
         Raises:
             SinkError: disk full, or another failure.
@@ -139,30 +141,44 @@ class SegmentsWriter:
         if segment is not None and self._is_over(segment, frame, shape):
             self._end()
         segment = self._segment = self._segment or self._begin(frame.time)
+        data = b"".join(lines)
         try:
+            segment.events.make_room(len(data))
             if pixels is not None and self._settings.video is not None:
                 if segment.video is None:
                     segment.video = self._settings.video.start(segment.path, self._about)
                     segment.shape, segment.first = shape, frame.pts
                 segment.video.write(pixels, frame.pts - segment.first, frame.time_base)
                 segment.last = frame.pts
-            segment.events.write(b"".join(lines))  # all of them, or none
+            segment.events.write(data)
         except SinkError:
-            self._end()
+            self._give_up(segment)
             raise
+        segment.events.tally.frames += 1
 
-    def event(self, line: bytes) -> None:
+    def event(self, line: bytes, dropped: tuple[str, int] | None = None) -> None:
         """Write the line of an event without a frame into the open segment.
+
+        Args: dropped, the cause and number of the frames that it says are lost.
 
         Raises:
             SinkError: disk full, or another failure.
         """
         segment = self._segment = self._segment or self._begin(time.time())
         try:
+            if not self._is_whole:  # the last lines find room where the footer does
+                segment.events.make_room(len(line))
             segment.events.write(line)
         except SinkError:
-            self._end()
+            self._give_up(segment)
             raise
+        if dropped is not None:
+            cause, frames = dropped
+            segment.events.tally.dropped[cause] += frames
+
+    def end(self) -> None:
+        """Say that the stream is complete."""
+        self._is_whole = True
 
     def close(self) -> None:
         """Finish all segments, and wait for that. The context calls it; a second call does nothing.
@@ -170,7 +186,7 @@ class SegmentsWriter:
         Raises:
             SinkError: some videos of the recording could not be finished; each is named.
         """
-        self._end()
+        self._end(self._is_whole)
         self._finisher.shutdown()
         self._settle(0)
         if self._failed:
@@ -196,25 +212,29 @@ class SegmentsWriter:
         for number in itertools.count(1):
             path = self._folder / f"{self._stream}-{stamp}{f'-{number}' if number > 1 else ''}.mp4"
             try:
-                if path.exists() or part_of(path).exists():
+                finals = (path, path.with_suffix(".jsonl"))
+                if any(each.exists() or part_of(each).exists() for each in finals):
                     continue
-                events = JsonlSink().start(path.with_suffix(".jsonl"), self._header, replace=False)
-            except FileExistsError:
-                continue
             except PermissionError as error:
                 raise refused(path, error) from error
             break
+        events = EventsFile(path.with_suffix(".jsonl"), self._stream, self._header)
         self._videos.append(path)
         return _Segment(path, now, events)
 
-    def _end(self) -> None:
-        """Close the open segment. Its video gets its index in the background."""
+    def _give_up(self, segment: _Segment) -> None:
+        """Something could not be written: go on in this segment if it can be, so that a full disk makes no files."""
+        is_broken = segment.video is not None and segment.video.closed
+        if segment.events.is_broken or (is_broken and segment.events.tally.frames):
+            self._end(whole=False)
+        elif is_broken:
+            segment.video = None  # there is nothing in it; the next frame begins another
+
+    def _end(self, whole: bool = True) -> None:
+        """Close the open segment. It is finished in the background."""
         segment, self._segment = self._segment, None
-        if segment is None:
-            return
-        segment.events.close()
-        if segment.video is not None:
-            self._finishing.append(self._finisher.submit(self._finish, segment.video, segment.path))
+        if segment is not None:
+            self._finishing.append(self._finisher.submit(self._finish, segment, whole))
             self._settle(MOST_UNFINISHED)
 
     def _settle(self, most: int) -> None:
@@ -222,44 +242,61 @@ class SegmentsWriter:
         while self._finishing and (len(self._finishing) > most or self._finishing[0].done()):
             self._finishing.popleft().result()
 
-    def _finish(self, video: Mp4Writer, path: Path) -> None:
-        """Finish a video. It runs in the finisher's thread."""
+    def _finish(self, segment: _Segment, whole: bool) -> None:
+        """Finish the files of a segment. It runs in the finisher's thread."""
         try:
-            video.close()
-            log.debug("%s: %s is finished", self._stream, path.name)
+            if segment.video is not None:
+                segment.video.close()
+                log.debug("%s: %s is finished", self._stream, segment.path.name)
         except OSError as error:
-            log.warning("%s: %s", self._stream, error)
-            self._failed.append(str(error))
-        self.notes += video.notes
+            whole = False
+            self._fail(error)
+        try:
+            segment.events.close(whole, keep_empty=False)
+        except OSError as error:
+            self._fail(error)
+        if segment.video is not None:
+            self.notes += segment.video.notes
+
+    def _fail(self, error: OSError) -> None:
+        log.warning("%s: %s", self._stream, error)
+        self._failed.append(str(error))
 
 
 def left_open(folder: Path, stream: str) -> list[Path]:
-    """The videos of a stream with partial files in the folder: left by a killed process, or being written now.
+    """The files of a stream that a killed process left open in the folder.
 
     Raises:
-        SinkError: the folder cannot be read.
+        SinkError: the folder cannot be read, or another process is writing one of them.
     """
-    ours = re.compile(rf"{re.escape(stream)}-\d{{8}}T\d{{6}}Z(-\d+)?\.mp4{re.escape(PART)}")
+    ours = re.compile(rf"{re.escape(stream)}-\d{{8}}T\d{{6}}Z(-\d+)?\.(mp4|jsonl){re.escape(PART)}")
     try:
         parts = sorted(part for part in folder.iterdir() if ours.fullmatch(part.name))
+        for part in parts:
+            with unshared(part):
+                pass
+    except BlockingIOError as error:
+        raise SinkError(f"{error.filename} is being written by another process; choose another folder") from None
     except OSError as error:
+        if error.errno in NOT_SUPPORTED:
+            return []  # without locks, nobody can say whether they are being written
         raise refused(folder, error) from error
     return [part.with_name(part.name.removesuffix(PART)) for part in parts]
 
 
-def recover(videos: Iterable[Path], stream: str) -> list[Path]:
-    """Finish the videos that a killed process left open, and log each.
+def recover(files: Iterable[Path], stream: str) -> list[Path]:
+    """Finish the files that a killed process left open, and log each.
 
-    A video that another process is writing is skipped. A video that cannot be finished stays as it is, and is logged.
+    A file that another process is writing is skipped. A file that cannot be finished stays as it is, and is logged.
 
-    Returns: the finished videos.
+    Returns: the finished files.
     """
     finished = []
-    for video in videos:
+    for path in files:
         try:
-            if finish_part(video):
-                finished.append(video)
-                log.warning("%s: an earlier run had left %s open; it is finished now", stream, video.name)
+            if finish_events(path) if path.suffix == ".jsonl" else finish_part(path):
+                finished.append(path)
+                log.warning("%s: an earlier run had left %s open; it is finished now", stream, path.name)
         except SinkError as error:
             log.warning("%s: %s", stream, error)
     return finished

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jsonschema
@@ -56,7 +56,7 @@ def events(path: Path) -> list[dict]:
 
 
 def labels(path: Path) -> list[list[str]]:
-    return [[found["label"] for found in event["detections"]] for event in events(path)[1:]]
+    return [[found["label"] for found in event["detections"]] for event in events(path)[1:-1]]
 
 
 def test_a_clip_becomes_a_video_and_its_events(folder: Path) -> None:
@@ -91,7 +91,7 @@ def test_bad_files_are_named_at_the_end_and_do_not_stop_the_rest(folder: Path) -
         "no*.mkv",
         "text.mp4",
     ]
-    assert len(events(folder / "out" / "walk.jsonl")) == 1 + 8
+    assert len(events(folder / "out" / "walk.jsonl")) == 1 + 8 + 1
 
 
 def test_nothing_to_read_is_a_failure(folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_outputs_have_a_folder_if_nobody_says_where(folder: Path) -> None:
 def test_photos(folder: Path) -> None:
     done = annotate(folder, "photos", "--out", "out")
     assert done.code == 0
-    assert [event["file"] for event in events(folder / "out" / "photos.jsonl")[1:]] == ["a.png", "b.jpg"]
+    assert [event["file"] for event in events(folder / "out" / "photos.jsonl")[1:-1]] == ["a.png", "b.jpg"]
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "b.jpg", "photos.jsonl"]
 
 
@@ -133,6 +133,39 @@ def test_a_file_as_the_output(folder: Path) -> None:
     done = annotate(folder, "walk.mp4", "--out", "here/annotated.mp4", "--preset", "ultrafast")
     assert done.code == 0
     assert sorted(p.name for p in (folder / "here").iterdir()) == ["annotated.mp4", "walk.jsonl"]
+
+
+@pytest.mark.parametrize("words", [["walk.mp4"], ["walk.mp4", "--no-video"], ["photos"]])
+def test_outputs_that_are_there_stay_unless_they_are_to_be_replaced(folder: Path, words: list[str]) -> None:
+    assert annotate(folder, *words, "--out", "out").code == 0
+    before = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    done = annotate(folder, *words, "--out", "out", "--conf", "1")
+    assert done.code == 1
+    [failed] = [line for line in done.err if line.startswith("watchline: failed: ")]
+    assert failed.endswith("jsonl is there already: --overwrite replaces it, --out names another folder")
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == before
+    assert annotate(folder, *words, "--out", "out", "--conf", "1", "--overwrite").code == 0
+    after = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    assert before.keys() == after.keys()
+    assert before != after
+
+
+def test_a_video_of_the_same_name_stays_too(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "walk.mp4").write_text("precious")
+    done = annotate(folder, "walk.mp4", "--out", "out")
+    assert done.code == 1
+    assert "out/walk.mp4 is there already" in done.err[-1]
+    assert [(path.name, path.read_text()) for path in (folder / "out").iterdir()] == [("walk.mp4", "precious")]
+
+
+def test_a_report_that_has_no_room_leaves_no_empty_file(folder: Path, small_disk: Callable[[str], Path]) -> None:
+    disk = small_disk("4k")
+    (disk / "filler").write_bytes(bytes(4096))
+    done = annotate(folder, "walk.mp4", "--no-video", "--out", "out", "--report", str(disk / "report.json"))
+    assert done.code == 1
+    assert "the report cannot be written: No space left on device" in done.err[-1]
+    assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 def test_the_report_is_written(folder: Path) -> None:
@@ -183,7 +216,7 @@ def test_a_name_that_is_no_utf_8(folder: Path) -> None:
     done = watchline("annotate", *words, cwd=folder, env=utf_8)
     assert done.code == 0
     assert done.out[-1] == r"v\udce9: out/v\udce9.mp4, out/v\udce9.jsonl written"
-    assert len(events(folder / "out" / os.fsdecode(b"v\xe9.jsonl"))) == 1 + 8
+    assert len(events(folder / "out" / os.fsdecode(b"v\xe9.jsonl"))) == 1 + 8 + 1
     assert json.loads((folder / "report.json").read_text())["outcomes"][0]["frames"] == 8
 
 
@@ -289,7 +322,7 @@ def long_job(folder: Path, long_clip: Path) -> Iterator[subprocess.Popen]:
         text=True,
         cwd=folder,
     )
-    lines = folder / "out" / "long.jsonl"
+    lines = folder / "out" / "long.jsonl.part"
     deadline = time.monotonic() + 30
     while not (lines.exists() and lines.read_bytes().count(b"\n") > 5):
         assert job.poll() is None, "it ended too early"
@@ -300,7 +333,20 @@ def long_job(folder: Path, long_clip: Path) -> Iterator[subprocess.Popen]:
     job.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("more", [[], ["--no-video"], ["--overwrite"]])
+def test_a_second_run_into_the_folder_is_refused_and_the_first_one_goes_on(
+    folder: Path, long_job: subprocess.Popen, more: list[str]
+) -> None:
+    done = annotate(folder, "long.mp4", "--out", "out", *more)
+    assert done.code == 1
+    assert "out/long.jsonl.part is being written by another process; choose another folder" in done.err[-1]
+    long_job.send_signal(signal.SIGINT)
+    long_job.communicate(timeout=30)
+    frames = events(folder / "out" / "long.jsonl")[-1]["footer"]["frames"]
+    assert frames == len(decode(folder / "out" / "long.mp4").pictures) > 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_ctrl_c_once_finishes_the_file(folder: Path, long_job: subprocess.Popen, number: int) -> None:
     long_job.send_signal(number)
     out, err = long_job.communicate(timeout=30)
@@ -308,7 +354,8 @@ def test_ctrl_c_once_finishes_the_file(folder: Path, long_job: subprocess.Popen,
     assert "stopping: the files are finished" in err
     assert "Traceback" not in err
     assert "balance" not in err
-    written = events(folder / "out" / "long.jsonl")[1:]
+    _, *written, footer = events(folder / "out" / "long.jsonl")
+    assert footer["footer"] == {"stream": "long", "whole": False, "frames": len(written), "dropped": {}}
     assert 5 <= len(written) < LONG
     assert len(decode(folder / "out" / "long.mp4").pictures) == len(written)
     assert out.startswith(f"{len(written)} frames in ")

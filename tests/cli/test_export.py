@@ -58,7 +58,7 @@ def test_darknet_to_annotated_video_in_two_commands(darknet: Path) -> None:
     assert done.out[2] == "next: watchline annotate VIDEO --model net.onnx"
     done = watchline("annotate", "clip.mp4", "--model", "net.onnx", "--conf", "0.01", "--no-video", cwd=darknet)
     assert done.code == 0, done.err
-    header, *lines = map(json.loads, (darknet / "annotated" / "clip.jsonl").read_text().splitlines())
+    header, *lines, _ = map(json.loads, (darknet / "annotated" / "clip.jsonl").read_text().splitlines())
     assert header["header"]["model"]["name"] == "net"
     assert len(lines) == 12
     assert {found["label"] for line in lines for found in line["detections"]} <= {"cat", "dog", "bird"}

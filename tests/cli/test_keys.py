@@ -32,6 +32,14 @@ def test_nothing_is_overwritten(tmp_path, there):
     assert (tmp_path / there).read_text() == "precious"
 
 
+def test_a_full_disk_leaves_no_half_pair(small_disk):
+    disk = small_disk("4k")
+    (disk / "filler").write_bytes(bytes(4096))
+    done = within(disk, "keys", "gpu")
+    assert (done.code, done.err) == (2, ["watchline: gpu.key: the key cannot be written: No space left on device"])
+    assert [path.name for path in disk.iterdir()] == ["filler"]
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     done = within(tmp_path, "keys", "nowhere/gpu")
     assert done.code == 2

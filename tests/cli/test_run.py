@@ -21,7 +21,7 @@ from ledger_of import ledger_of
 from models_onnx import tiny_detector
 from rtsp import RtspServer, need_rtsp_server
 
-from watchline.streams.write.mp4 import PART
+from watchline.files import PART
 
 SMALL = ("--size", "320x180", "--fps", "15", "--gop", "8", "--kbps", "1500")
 MODEL = ("--model", "tiny.onnx", "--imgsz", "128x64")
@@ -209,9 +209,9 @@ def test_sigterm_counts_as_ctrl_c(folder: Path, server: RtspServer) -> None:
 def test_a_kill_leaves_what_plays_and_the_next_run_finishes_it(folder: Path, server: RtspServer) -> None:
     words = [server.url(), "--out", "out"]
     with Job(folder, *words) as job:
-        job.until(lambda: any(path.read_text().count('"frame"') > 45 for path in folder.glob("out/*.jsonl")))
+        job.until(lambda: any(path.read_text().count('"frame"') > 45 for path in folder.glob("out/*.jsonl.part")))
         job.process.kill()
-    [part] = folder.glob(f"out/*{PART}")
+    [part] = folder.glob(f"out/*.mp4{PART}")
     assert len(decode(part).pictures) >= 15  # of 45: the last second is not written yet
     with Job(folder, *words) as job:
         job.until(lambda: "is finished now" in job.err)
@@ -264,11 +264,13 @@ def test_a_camera_has_settings_of_its_own(folder: Path) -> None:
         ("gate", {"conf": 1.0, "iou": 0.45, "classes": [], "every": 2}, range(0, FRAMES, 2), False),
         ("road", {"conf": 0.5, "iou": 0.45, "classes": ["car"], "every": 1}, range(FRAMES), False),
     ):
-        [header, *lines] = events((folder / "out" / f"{stream}.jsonl").read_text())
+        [header, *lines, footer] = events((folder / "out" / f"{stream}.jsonl").read_text())
         assert header["header"]["config"] == config
         assert [line["frame"] for line in lines] == list(looks)
         assert all(any(found["label"] == "person" for found in line["detections"]) == people for line in lines)
-        assert json.dumps(header) in (folder / "all.jsonl").read_text()
+        assert footer["footer"] == {"stream": stream, "whole": True, "frames": FRAMES, "dropped": {}}
+        for line in (header, footer):
+            assert json.dumps(line) in (folder / "all.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,11 @@ def test_a_camera_has_settings_of_its_own(folder: Path) -> None:
         (["walk.mp4", "--out", "x.mp4"], 2, "--out x.mp4: expected a folder"),
         (["walk.mp4", "a.toml"], 2, "a.toml is a config and holds the sources"),
         (["gone.toml"], 2, "gone.toml: there is no such file"),
+        (["a.toml", "--name", "a=walk.mp4"], 2, "a.toml is a config and holds the sources"),
+        (["--name", "walk.mp4"], 2, "--name walk.mp4: expected NAME=SOURCE, the name without slashes, e.g. gate="),
+        (["--name", "a/b=walk.mp4"], 2, "--name a/b=walk.mp4: expected NAME=SOURCE, the name without slashes"),
+        (["--name", "a=walk.mp4", "--name", "a=other.mp4"], 2, "--name a=… is there twice"),
+        (["--name", "a=gone.mp4"], 1, "gone.mp4: there is no such file or folder"),
         (["walk.mp4", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
         (["walk.mp4", "--realtime", "--jsonl", "walk.mp4"], 2, "walk.mp4 is an input: the output would destroy it"),
         (
@@ -307,6 +314,29 @@ def test_wrong_words_are_told_in_one_line(folder: Path, words: list[str], code: 
     assert not (folder / "annotated").exists()
 
 
+def test_streams_have_the_names_that_they_are_given(folder: Path) -> None:
+    words = ["other.mp4", "--name", "yard=other.mp4", "--name", "gate=walk.mp4"]
+    for command in ("annotate", "run"):
+        assert within(folder, command, *words, "--no-video", "--out", command, *MODEL).code == 0
+        assert sorted(path.stem for path in (folder / command).iterdir()) == ["gate", "other", "yard"]
+        [header, *lines] = events((folder / command / "gate.jsonl").read_text())
+        assert (header["header"]["source"], header["header"]["stream"]) == ("walk.mp4", "gate")
+        assert len(frames(lines, "gate")) == FRAMES
+
+
+def test_a_camera_with_a_name_shows_no_password(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        url = f"rtsp://me:swordfish@127.0.0.1:{silent.getsockname()[1]}/live"
+        with Job(folder, "--name", f"gate={url}", "--no-video", "--out", "out") as job, silent.accept()[0]:
+            job.until(lambda: "gate: connecting" in job.err)
+            assert "swordfish" not in Path(f"/proc/{job.process.pid}/cmdline").read_text()
+            done = job.stop()
+    written = "".join(path.read_text() for path in (folder / "out").iterdir())
+    assert [path.name.split("-")[0] for path in (folder / "out").iterdir()] == ["gate"]
+    assert "swordfish" not in "\n".join([*done.out, *done.err, written])
+
+
 def test_a_good_stream_goes_on_beside_a_bad_word(folder: Path) -> None:
     done = within(folder, "run", "gone.mp4", "text.mp4", "walk.mp4", "--no-video", "--out", "out", *MODEL)
     assert done.code == 1
@@ -314,7 +344,7 @@ def test_a_good_stream_goes_on_beside_a_bad_word(folder: Path) -> None:
         "gone.mp4",
         "text.mp4",
     ]
-    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES
+    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES + 1
 
 
 def test_a_reader_that_has_enough_ends_it_quietly(folder: Path) -> None:
@@ -338,7 +368,7 @@ def test_a_camera_that_never_answers(folder: Path) -> None:
     assert shown[0].startswith("127.0.0.1-live: connecting")
     assert "did not answer within 4 s" in next(line for line in shown if "retrying" in line)
     assert shown[-1].startswith("127.0.0.1-live: ended")
-    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES
+    assert (folder / "out" / "walk.jsonl").read_bytes().count(b"\n") == 1 + FRAMES + 1
 
 
 def test_ctrl_c_while_it_connects(folder: Path) -> None:

@@ -1,12 +1,16 @@
 """How the command line starts and refuses: help, version, what it loads, wrong usage."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from cli.shell import watchline
+from cli.shell import watchline, within
 
 import watchline as package
+from watchline.cli.habits import SAME
+from watchline.cli.options import OPTIONS
 
 HEAVY = {"av", "cv2", "numpy", "onnx", "onnxruntime", "openvino", "pydantic", "torch", "tqdm", "zmq"}
 
@@ -35,7 +39,7 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "the following arguments are required: COMMAND"),
+        (["--verson"], "unknown option '--verson': did you mean '--version'?"),
         (["anotate"], "invalid choice: 'anotate'"),
         (["annotate", "--confg", "x", "--out", "o"], "unknown option '--confg': did you mean '--config'?"),
         (["annotate", "--prest=fast"], "unknown option '--prest': did you mean '--preset'?"),
@@ -55,6 +59,51 @@ def test_wrong_usage_is_exit_code_2_and_says_why(words: list[str], says: str) ->
     assert done.code == 2
     assert done.err[0].startswith("usage: watchline")
     assert says in done.err[-1]
+
+
+def test_without_a_word_it_helps() -> None:
+    assert watchline() == watchline("--help")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["annotate", "--weights", "a.pt"], "unknown option '--weights': did you mean '--model'?"),
+        (["run", "--conf-thres=0.3"], "unknown option '--conf-thres': did you mean '--conf'?"),
+        (["annotate", "--confidence", "0.3"], "unknown option '--confidence': did you mean '--conf'?"),
+        (["annotate", "--project", "x"], "unknown option '--project': did you mean '--out'?"),
+        (["annotate", "--vid-stride", "3"], "unknown option '--vid-stride': did you mean '--every'?"),
+        (["annotate", "--source", "a.mp4"], "unknown option '--source': inputs have no option: watchline annotate"),
+        (["run", "0", "--device", "0"], "unknown option '--device': the runtime says what computes: --runtime"),
+        (["annotate", "--half"], "unknown option '--half': a model of half precision is made once"),
+        (["annotate", "--save-txt"], "unknown option '--save-txt': the events are always written, as NAME.jsonl"),
+        (["annotate", "--recursive"], "unknown option '--recursive': a pattern finds files in subfolders"),
+        (["models", "--weights"], "unknown option '--weights': expected one of --help, --verbose"),
+    ],
+)
+def test_a_habit_from_elsewhere_gets_a_hint(words: list[str], says: str) -> None:
+    done = within(Path(), *words)
+    assert done.code == 2
+    assert says in done.err[-1]
+
+
+def test_each_hint_names_an_option_that_there_is() -> None:
+    known = {word for option in OPTIONS for word in (f"--{option.name}",)} | {"--no-video"}
+    assert set(SAME.values()) <= known
+
+
+@pytest.mark.parametrize(("typed", "completed"), [("annot", "annotate"), ("annotate --overw", "--overwrite")])
+def test_the_shell_completes_what_is_typed(tmp_path: Path, typed: str, completed: str) -> None:
+    line = f"watchline {typed}"
+    asked = {
+        **os.environ,
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "completions"),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    assert watchline(env=asked).code == 0
+    assert (tmp_path / "completions").read_text().split() == [completed]
 
 
 def test_output_that_nobody_reads_is_no_error() -> None:

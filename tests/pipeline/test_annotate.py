@@ -62,7 +62,7 @@ def test_between_looks_the_video_is_whole_and_the_events_are_those_of_the_looks(
     clip = write_clip(tmp_path / "a.mp4", frames=10)
     sparse = Detector(model=detector.model, imgsz=(64, 48), every=4)
     list(job(sparse, tmp_path / "out", clip).run())
-    assert [line["frame"] for line in lines(tmp_path / "out" / "a.jsonl")[1:]] == [0, 4, 8]
+    assert [line["frame"] for line in lines(tmp_path / "out" / "a.jsonl")[1:-1]] == [0, 4, 8]
     assert len(decode(tmp_path / "out" / "a.mp4").pictures) == 10
 
 
@@ -75,7 +75,9 @@ def test_a_stop_finishes_what_was_begun_and_begins_nothing_more(detector, tmp_pa
     a, b = work.outcomes
     assert (a.interrupted, a.error, b.interrupted, b.outputs) == (True, None, True, ())
     assert 5 <= a.frames < 200
-    assert len(decode(tmp_path / "out" / "a.mp4").pictures) == a.frames == len(lines(tmp_path / "out" / "a.jsonl")) - 1
+    assert len(decode(tmp_path / "out" / "a.mp4").pictures) == a.frames == len(lines(tmp_path / "out" / "a.jsonl")) - 2
+    footer = lines(tmp_path / "out" / "a.jsonl")[-1]["footer"]
+    assert footer == {"stream": "a", "whole": False, "frames": a.frames, "dropped": {}}
 
 
 def test_leaving_the_job_finishes_its_files(detector, tmp_path):
@@ -87,7 +89,7 @@ def test_leaving_the_job_finishes_its_files(detector, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.jsonl", "a.mp4"]
     frames = len(decode(tmp_path / "out" / "a.mp4").pictures)
     assert 20 <= frames < 200
-    assert frames == len(lines(tmp_path / "out" / "a.jsonl")) - 1
+    assert frames == len(lines(tmp_path / "out" / "a.jsonl")) - 2
 
 
 def test_an_own_stage_that_gives_nothing_back_fails_its_stream_and_is_named(detector, tmp_path):

@@ -134,7 +134,7 @@ LOOK = Step("detector", lambda item: item.with_result(DETECTIONS, Detections.non
 @contextmanager
 def running(*sources, out, stages=(LOOK,)):
     """Yields a watch that is kept, and its ends as they come; stops it."""
-    watch = Watch(Job(sources, stages, [Files(out, None)]), is_kept=True)
+    watch = Watch(Job(sources, stages, [Files(out, None, overwrite=True)]), is_kept=True)
     ends = queue.Queue()
 
     def read():
@@ -164,7 +164,7 @@ def until(is_so, seconds=10):
 
 
 def lines_in(out):
-    return sum(path.read_text().count('"frame"') for path in out.glob("*.jsonl"))
+    return sum(path.read_text().count('"frame"') for path in out.glob("*.jsonl*"))
 
 
 @pytest.mark.parametrize("work", [Annotate, Watch])

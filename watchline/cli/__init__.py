@@ -4,7 +4,6 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
-import io
 import logging
 import os
 import sys
@@ -16,11 +15,15 @@ from typing import NoReturn
 
 import watchline
 from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
-from watchline.cli.exit_codes import INTERRUPTED, USAGE
+from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
+from watchline.cli.habits import unknown_option
+from watchline.cli.interrupt import as_usual
+from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
 COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
+STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
 log = logging.getLogger(__name__)
 
 
@@ -35,10 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: argparse's way out, for --help (0) and for wrong usage (2).
     """
     if argv is None:
+        make_lasting()
         conceal_command_line()
-    _write_any_name()
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata of photos, of which nothing is used
     options = _parse(argv)
+    if argv is None and options.command not in STOPPED_BY_SIGNALS:
+        as_usual()
     level = logging.DEBUG if options.verbose else logging.WARNING
     if not options.verbose:
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what matters of its errors is in ours
@@ -46,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
         sys.stdout.flush()
-        return code
+        lost = failure(sys.stdout)
+        if lost:
+            print(f"watchline: standard output cannot be written: {lost}", file=sys.stderr)
+        return code or (SOME_FAILED if lost else DONE)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # e.g. `watchline models | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except WatchlineError as error:
         log.debug("where it came from\n%s", concealed_text(options.conceal(traceback.format_exc().rstrip())))
         for line in concealed_text(options.conceal(str(error))).splitlines():
@@ -59,22 +64,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def _write_any_name() -> None:
-    """A file's name may be no UTF-8: it is written with backslashes, rather than lost with all the work."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="watchline", description="Detect, annotate and record what videos show.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"watchline {watchline.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in COMMANDS:
         own = command.add_to(commands)
         own.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
         own.set_defaults(run=command.run, parser=own, conceal=str)  # a config brings its own `conceal`
+    parser.set_defaults(parser=parser)
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options, rest = parser.parse_known_args(list(map(_named, sys.argv[1:] if argv is None else argv)))
+    if options.command is None and not rest:
+        parser.print_help()
+        raise SystemExit(DONE)
     _sort_in(options, rest)
     return options
 
@@ -98,9 +104,6 @@ def _sort_in(options: argparse.Namespace, rest: list[str]) -> None:
     if wrong is None:
         options.inputs = [*getattr(options, "inputs", []), *rest]
     elif wrong.startswith("-"):
-        from watchline.errors import unknown
-
-        known = [name for name in options.parser._option_string_actions if name.startswith("--")]
-        options.parser.error(unknown("option", wrong.split("=")[0], known))
+        options.parser.error(unknown_option(wrong.split("=")[0], options.parser._option_string_actions))
     else:
         options.parser.error(f"there is one word too many: {wrong!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from watchline.cli.results import check_report, tell, write_report
-from watchline.cli.settings import ONLY_LIVE, add_settings, flags_of
+from watchline.cli.settings import ONLY_LIVE, add_names, add_settings, flags_of, names_of, of_streams
 from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="video file, folder of videos or photos, or pattern 'glob/*.mkv'"
     )
+    add_names(parser)
     add_settings(parser, live=False)
     return parser
 
@@ -38,18 +39,22 @@ def run(options: argparse.Namespace) -> int:
     from watchline.pipeline.job import Job
     from watchline.pipeline.sinks.files import Files
 
-    settings = config.load(options.config, flags_of(options), options.stage, options.inputs)
+    names = names_of(options)
+    settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
-    if not options.inputs and not settings.streams:
+    if not options.inputs and not names and not settings.streams:
         options.parser.error("what? name videos, folders or patterns, or a --config with streams")
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
-    sources, failed = _gather(options, settings)
+    sources, failed = _gather(options, names, settings)
     _check_single(options, out, sources)
     check_report(options, sources)
     stopped = False
     if sources:
-        sinks = [Files(out, None if options.no_video else settings.video), *settings.sinks]
+        sinks = [
+            Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite),
+            *settings.sinks,
+        ]
         job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
         stopped = _work(job, plain=options.verbose)
         tell(job, settings.conceal, sys.stdout)
@@ -81,13 +86,13 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
         print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
-def _gather(options: argparse.Namespace, settings: "Config") -> "tuple[list[Source], list[str]]":
+def _gather(options: argparse.Namespace, names: dict[str, str], settings: "Config") -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
 
-    limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
-    gathered = typed(options.inputs, track=options.track, **limits) if options.inputs else named(settings.streams)
+    given = options.inputs or names
+    gathered = typed(options.inputs, names, of_streams(options)) if given else named(settings.streams)
     sources, problems = [], gathered.problems
     for source in gathered.sources:
         if is_live(source):

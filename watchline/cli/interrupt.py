@@ -1,20 +1,33 @@
-"""Ctrl-C: once stops properly, twice leaves at once. SIGTERM (`docker stop`) counts as Ctrl-C."""
+"""Ctrl-C: once stops properly, twice leaves at once. So do SIGTERM (`docker stop`) and SIGHUP (a closed terminal)."""
 
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from watchline.cli.exit_codes import INTERRUPTED
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _write(line: str) -> None:
     """print is not safe inside a signal handler."""
-    os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
+    with suppress(OSError):  # the terminal may be gone
+        os.write(sys.stderr.fileno(), f"\n{line}\n".encode())
+
+
+def as_usual() -> None:
+    """Let signals do what they do in any Python program."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def heeded() -> list[signal.Signals]:
+    """All that stop: not SIGHUP where `nohup` has it ignored. (A shell's background jobs have SIGINT ignored.)"""
+    return [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 @contextmanager
@@ -28,12 +41,12 @@ def first_stops(stop: Callable[[], None], say: Callable[[str], None] = _write) -
 
     def handle(number: int, frame: FrameType | None) -> None:
         seen.append(number)
-        if len(seen) > 1:
+        if len(seen) > 1 and number != signal.SIGHUP:  # which comes twice, from the shell and the terminal
             os._exit(INTERRUPTED)  # no clean-up, which is what takes the time
         say("stopping: the files are finished; Ctrl-C again leaves at once")
         stop()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    before = {number: signal.signal(number, handle) for number in heeded()}
     try:
         yield seen
     finally:

@@ -89,6 +89,7 @@ OPTIONS = (
         "folder for the outputs, without it `annotated`; of `annotate`, also the .mp4 of a single video",
         0,
     ),
+    Option("overwrite", "", "overwrite", "switch", "", "replace outputs that are there", 0),
     Option("split", "", "split", "text", "TIME", "begin new files after so long, by the clock (default: 1h)", 0),
     Option(
         "latency-budget",

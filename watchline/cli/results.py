@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import watchline
+from watchline.files import write_complete
 
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
@@ -48,7 +49,7 @@ def write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> 
     streams = [asdict(outcome) for outcome in job.outcomes]
     report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
     try:
-        path.write_text(json.dumps(_concealed(report, conceal), indent=2) + "\n")
+        write_complete(path, (json.dumps(_concealed(report, conceal), indent=2) + "\n").encode())
     except OSError as error:
         return [f"{path}: the report cannot be written: {error.strerror}"]
     return []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from watchline.cli.results import check_report, tell, write_report
-from watchline.cli.settings import add_settings, flags_of
+from watchline.cli.settings import add_names, add_settings, flags_of, names_of, of_streams
 from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         help="rtsp://user:password@host/path, http://…, 0 or /dev/video0, a video file, or a config, FILE.toml",
     )
     parser.add_argument("--jsonl", metavar="-|FILE", help="write the events of all streams there, - is stdout")
+    add_names(parser)
     add_settings(parser, live=True)
     return parser
 
@@ -44,9 +45,10 @@ def run(options: argparse.Namespace) -> int:
     from watchline.pipeline import config
 
     _take_config(options)
-    settings = config.load(options.config, flags_of(options), options.stage, options.inputs)
+    names = names_of(options)
+    settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     conceal = options.conceal = settings.conceal
-    gathered = _gather(options, settings)
+    gathered = _gather(options, names, settings)
     failed = [*gathered.problems]
     _tell_failed(failed, conceal)  # now, as the end may be months away
     stopped = False
@@ -72,30 +74,19 @@ def _take_config(options: argparse.Namespace) -> None:
     configs = [word for word in options.inputs if word.lower().endswith(".toml")]
     if not configs:
         return
-    if len(options.inputs) > 1 or options.config:
+    if len(options.inputs) > 1 or options.config or options.name:
         options.parser.error(f"{configs[0]} is a config and holds the sources: give only flags with it")
     options.config, options.inputs = Path(configs[0]), []
 
 
-def _gather(options: argparse.Namespace, settings: "Config") -> "Gathered":
+def _gather(options: argparse.Namespace, names: dict[str, str], settings: "Config") -> "Gathered":
     """The sources of the command line or, without any, of the config."""
-    from watchline.pipeline.settings.duration import seconds
-    from watchline.pipeline.streams import TIMEOUT, named, typed
+    from watchline.pipeline.streams import named, typed
 
-    if options.inputs:
+    if options.inputs or names:
         if options.loop and not options.realtime:
             options.parser.error("--loop needs --realtime: only a file that plays at its own speed can begin anew")
-        timeout = seconds(options.timeout) if options.timeout else TIMEOUT
-        limits = {"max_pixels": options.max_pixels} if options.max_pixels else {}
-        return typed(
-            options.inputs,
-            options.transport or "tcp",
-            timeout,
-            bool(options.realtime),
-            bool(options.loop),
-            options.track,
-            **limits,
-        )
+        return typed(options.inputs, names, of_streams(options))
     if not settings.streams:
         options.parser.error("what? name cameras or files, or a config with streams, e.g. watchline.toml")
     return named(settings.streams)
@@ -113,7 +104,7 @@ def _watch(options: argparse.Namespace, settings: "Config", sources: "list[Sourc
         options.parser.error(f"--out {out}: expected a folder, as every stream has files of its own")
     sinks: list[Sink] = []
     if out:
-        sinks.append(Files(out, None if options.no_video else settings.video, settings.split))
+        sinks.append(Files(out, None if options.no_video else settings.video, settings.split, settings.overwrite))
     if options.jsonl:
         sinks.append(Jsonl(None if options.jsonl == "-" else Path(options.jsonl)))
     sinks += settings.sinks

@@ -11,7 +11,8 @@ from watchline.cli.options import OPTIONS, Option
 if TYPE_CHECKING:
     from watchline.pipeline.settings.tables import Flag
 
-ONLY_LIVE = ("split", "latency_budget", "transport", "realtime", "loop")  # settings that files have no use for
+# Settings that files have no use for.
+ONLY_LIVE = ("split", "latency_budget", "transport", "timeout", "realtime", "loop")
 READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
 
@@ -46,6 +47,36 @@ def add_settings(parser: argparse.ArgumentParser, live: bool) -> None:
     )
     parser.add_argument("--key", metavar="FILE.key", help="this host's key, made by `watchline keys`")
     parser.add_argument("--peer", metavar="FILE.pub", help="the public key of the host that a stage is placed on")
+
+
+def add_names(parser: argparse.ArgumentParser) -> None:
+    """The option that gives streams their names."""
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        metavar="NAME=SOURCE",
+        help="another source, and what its stream and its outputs are called, e.g. gate=rtsp://host/path",
+    )
+
+
+def names_of(options: argparse.Namespace) -> dict[str, str]:
+    """Sources by the names that were given to their streams. Leaves by argparse's usage error."""
+    names: dict[str, str] = {}
+    for word in options.name:
+        name, _, source = word.partition("=")
+        if not name or not source or "/" in name or name in (".", ".."):
+            options.parser.error(f"--name {word}: expected NAME=SOURCE, the name without slashes, e.g. gate=clip.mp4")
+        if name in names:
+            options.parser.error(f"--name {name}=… is there twice: streams have different names")
+        names[name] = source
+    return names
+
+
+def of_streams(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of streams that were given on the command line."""
+    keys = [option.key for option in OPTIONS if option.table == "streams"]
+    return {key: value for key in keys if (value := getattr(options, key, None)) is not None}
 
 
 def flags_of(options: argparse.Namespace) -> "list[Flag]":

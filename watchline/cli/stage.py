@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import words
 from watchline.cli.exit_codes import DONE
+from watchline.cli.interrupt import heeded
 from watchline.cli.settings import add_options
 
 if TYPE_CHECKING:
@@ -53,11 +54,9 @@ def run(options: argparse.Namespace) -> int:
     def stop(*_: object) -> None:
         server.stop()
 
-    interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C is the client's to decide about
-    before = {
-        number: signal.signal(number, handler)
-        for number, handler in ((signal.SIGINT, interrupted), (signal.SIGTERM, stop))
-    }
+    interrupted = signal.SIG_IGN if ring else stop  # Ctrl-C and a closed terminal are the client's to decide about
+    handlers = {signal.SIGINT: interrupted, signal.SIGHUP: interrupted, signal.SIGTERM: stop}
+    before = {number: signal.signal(number, handlers[number]) for number in heeded()}
     try:
         with server:
             print(f"{options.name}: listening on {server.address}", flush=True)

@@ -60,7 +60,7 @@ def test_where_it_fails_only_it_suffers(folder: Path, command: str) -> None:
         (3, "a: mine: 5 messages were not written: the pen is broken"),
     ):
         (folder / "watchline.toml").write_text(f"{USE}breaks_at = {breaks_at}\n")
-        done = within(folder, *words, "with")
+        done = within(folder, *words, "with", "--overwrite")
         assert done.code == 0
         assert note in done.err
         for name in ("a.mp4", "a.jsonl"):

@@ -1,10 +1,12 @@
 """What is kept while a camera's recording cannot be written: little, and enough that no frame is unaccounted for."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from ledger_of import ledger_of
 
-from watchline import ArrayPicture, Dropped, Files, Frame, Item, Opening, Unwritten
+from watchline import ArrayPicture, Dropped, End, Files, Frame, Item, Opening, Unwritten
 from watchline.pipeline.sinks import recording
 from watchline.streams.source import LIVE_TIME_BASE
 from watchline.streams.write.jsonl import dropped_line, frame_line
@@ -16,6 +18,27 @@ HEADER = {"source": "gate", "stream": "gate", "version": "0", "model": {}, "conf
 def item(index):
     picture = ArrayPicture(np.zeros((4, 4, 3), np.uint8))
     return Item(Frame("gate", index, index * 3600, LIVE_TIME_BASE, picture, epoch=0, time=1_800_000_000 + index / 25))
+
+
+def test_what_a_full_disk_has_cost_is_told_though_it_is_full_to_the_end(small_disk, monkeypatch):
+    monkeypatch.setattr(recording, "AGAIN", 0)
+    disk = small_disk("256k")
+    with Files(disk / "out", None).open(Opening("gate", True, HEADER)) as writer:
+        with pytest.raises(OSError, match="No space"):
+            (disk / "filler").write_bytes(bytes(2**20))
+        counts = Counter()
+        for index in range(1000):
+            try:
+                writer.take(item(index), [frame_line(item(index).frame, {"detections": [{"label": "x" * 500}]})])
+                counts["written"] += 1
+            except Unwritten:
+                counts["unwritten"] += 1
+                writer.take(Dropped("gate", "unwritten", 1, 0), [])
+        writer.take(End("gate"), [])
+    [account] = ledger_of((disk / "out").glob("*.jsonl")).values()
+    assert account.whole
+    assert (account.frames, account.dropped) == (counts["written"], {"unwritten": counts["unwritten"]})
+    assert min(counts.values()) > 50
 
 
 def test_a_long_row_of_frames_that_had_no_room_is_told_whole(small_disk, monkeypatch):

@@ -23,7 +23,7 @@ def header_of(stages, tmp_path):
     work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None)]))
     list(work.run())
     assert [outcome.error for outcome in work.outcomes] == [None]
-    [header, *lines] = map(json.loads, (tmp_path / "out" / "a.jsonl").read_text().splitlines())
+    [header, *lines, _] = map(json.loads, (tmp_path / "out" / "a.jsonl").read_text().splitlines())
     assert len(lines) == 5
     return header["header"]
 

@@ -55,7 +55,7 @@ def done(folder: Path, command: str, *words: str) -> Done:
 def test_its_results_and_events_are_written_as_its_schema_says(folder: Path) -> None:
     (folder / "watchline.toml").write_text(USE + "most = 2\n")
     done(folder, "annotate", "walk.mp4", "--config", "watchline.toml", "--out", "out")
-    [header, *lines] = lines_of(folder / "out" / "walk.jsonl")
+    [header, *lines, _] = lines_of(folder / "out" / "walk.jsonl")
     assert header["header"]["stages"] == {"crowds": {"counts": "people", "most": 2}}
     assert header["header"]["model"]["name"] == "tiny"
     frames = [line for line in lines if "event" not in line]
@@ -120,7 +120,7 @@ def test_a_stream_has_settings_of_its_own(folder: Path) -> None:
     )
     done(folder, "run", "watchline.toml", "--no-video", "--out", "out")
     for stream, most, began in (("gate", 2, [2, 7]), ("yard", 1, [1, 7])):
-        [header, *lines] = lines_of(folder / "out" / f"{stream}.jsonl")
+        [header, *lines, _] = lines_of(folder / "out" / f"{stream}.jsonl")
         assert header["header"]["stages"]["crowds"]["most"] == most
         assert [line["frame"] for line in lines if line.get("event") == "crowd_began"] == began
 

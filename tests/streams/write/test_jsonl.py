@@ -18,9 +18,10 @@ from watchline.streams.errors import SinkError
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.write.jsonl import (
     STANDARD_OUTPUT,
-    JsonlSink,
     JsonlWriter,
     NobodyReads,
+    Tally,
+    appending,
     dropped_line,
     event_line,
     frame_line,
@@ -131,6 +132,17 @@ def test_events_are_these_bytes(got, expected):
     SCHEMA.validate(json.loads(got))
 
 
+def test_a_footer_is_these_bytes():
+    tally = Tally("gate")
+    tally.frames += 7
+    tally.dropped["late"] += 2
+    got = tally.footer(whole=False)
+    assert got == (
+        b'{"schema": 1, "footer": {"stream": "gate", "whole": false, "frames": 7, "dropped": {"late": 2}}}\n'
+    )
+    SCHEMA.validate(json.loads(got))
+
+
 def test_the_events_of_a_stage_are_these_bytes():
     assert event_line("gate", "crowd_began", 2, MORNING, {"people": 9}, frame()).decode() == (
         '{"schema": 1, "stream": "gate", "event": "crowd_began", "epoch": 2, "time": "2026-11-23T06:45:00.123Z", '
@@ -215,107 +227,20 @@ def test_the_schema_refuses_what_is_wrong(change):
     assert not SCHEMA.is_valid({"schema": 1, "header": {"source": "a"}})
 
 
-def test_a_file_is_a_header_and_lines(tmp_path):
-    path = tmp_path / "new" / "folder" / "a.jsonl"
-    for _ in range(2):  # the second replaces the first
-        with JsonlSink().open(path, HEADER) as jsonl:
-            for index in range(3):
-                jsonl.write(line((0, 0.5, (0, 0, 1, 1)), index=index))
-                assert path.read_bytes().endswith(b"\n")  # there at once, and whole
-    assert path.read_bytes() == header_line(HEADER) + b"".join(
-        line((0, 0.5, (0, 0, 1, 1)), index=index) for index in range(3)
-    )
-    for text in path.read_text().splitlines():
-        SCHEMA.validate(json.loads(text))
-
-
-def test_a_full_disk_leaves_whole_lines(small_disk):
-    path = small_disk("16k") / "a.jsonl"
-    lines = [line(*[(0, 0.5, (0, 0, 1, i))] * 7, index=i) for i in range(200)]
-    with JsonlSink().open(path, HEADER) as jsonl:
-        with pytest.raises(SinkError, match=r"disk full: .*a.jsonl cannot be written any further") as first:
-            list(map(jsonl.write, lines))
-        with pytest.raises(SinkError) as again:
-            jsonl.write(lines[0])
-    assert again.value is first.value
-    assert isinstance(first.value, OSError)
-    written = len(path.read_bytes().splitlines()) - 1
-    assert 10 < written < 200
-    assert path.read_bytes() == header_line(HEADER) + b"".join(lines[:written])
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_file_that_cannot_even_be_cut_says_what_came_first():
-    with (
-        pytest.raises(SinkError, match=r"disk full: /dev/full .*its last line may be cut"),
-        JsonlSink().open(Path("/dev/full"), HEADER),
-    ):
-        pass
-
-
-def test_a_killed_process_leaves_whole_lines(tmp_path):
-    path = tmp_path / "a.jsonl"
-    program = """
-        import os, signal, sys
-        from pathlib import Path
-        from watchline.streams.write.jsonl import JsonlSink
-        with JsonlSink().open(Path(sys.argv[1]), {"source": "", "version": "", "model": {}, "config": {}}) as jsonl:
-            for index in range(100):
-                jsonl.write(b'{"frame": %d}\\n' % index)
-            os.kill(os.getpid(), signal.SIGKILL)
-    """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program), path], check=False)
-    assert [json.loads(text)["frame"] for text in path.read_text().splitlines()[1:]] == list(range(100))
-
-
-def test_an_input_is_never_overwritten(tmp_path):
-    source = tmp_path / "a.jsonl"
-    source.write_text("precious")
-    (tmp_path / "link").symlink_to(source)
-    os.link(source, tmp_path / "hard")
-    for path in (source, tmp_path / "link", tmp_path / "hard", tmp_path / "x" / ".." / "a.jsonl"):
-        with pytest.raises(SinkError, match="is an input"), JsonlSink().open(path, HEADER, [source]):
-            pass
-    assert source.read_text() == "precious"
-
-
-def test_a_folder_that_may_not_be_written(public, as_nobody):
-    (public / "mine").mkdir(mode=0o755)
-    with (
-        as_nobody(),
-        pytest.raises(SinkError, match=r"a.jsonl may not be written: Permission denied"),
-        JsonlSink().open(public / "mine" / "a.jsonl", HEADER),
-    ):
-        pass
-    with (
-        as_nobody(),
-        pytest.raises(SinkError, match="new may not be written"),
-        JsonlSink().open(public / "mine" / "new" / "a.jsonl", HEADER),
-    ):
-        pass
-
-
-def test_paths_that_cannot_be_files(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(SinkError, match="is a folder"), JsonlSink().open(tmp_path / "folder", HEADER):
-        pass
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SinkError, match="a file is where a folder"), JsonlSink().open(tmp_path / "file" / "a", HEADER):
-        pass
-
-
-def test_a_file_that_is_there_stays_if_wanted(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text("precious")
-    with pytest.raises(FileExistsError):
-        JsonlSink().start(path, HEADER, replace=False)
-    assert path.read_text() == "precious"
+def test_a_file_that_cannot_even_be_cut_says_what_came_first_and_is_given_up():
+    writer = JsonlWriter(Path("/dev/full"), os.open("/dev/full", os.O_WRONLY))
+    for _ in range(2):
+        with pytest.raises(SinkError, match=r"disk full: /dev/full .*its last line may be cut"):
+            writer.write(line())
+        assert writer.is_broken
+    writer.close()
 
 
 def test_lines_of_several_streams_follow_what_is_there(tmp_path):
-    path = tmp_path / "new" / "all.jsonl"
+    path = tmp_path / "all.jsonl"
     for run in range(2):
-        writer = JsonlSink().append(path, [], threading.Lock())
+        writer = appending(path, threading.Lock())
         for stream in ("a", "b"):
             writer.write(header_line(HEADER | {"stream": stream}))
             writer.write(state_line(stream, "live", run, MORNING))
@@ -327,7 +252,7 @@ def test_lines_of_several_streams_follow_what_is_there(tmp_path):
 def test_a_full_disk_leaves_what_others_wrote(small_disk):
     path = small_disk("16k") / "all.jsonl"
     path.write_bytes(b"precious\n")
-    writer = JsonlSink().append(path, [], threading.Lock())
+    writer = appending(path, threading.Lock())
     with pytest.raises(SinkError, match="disk full"):
         for _ in range(200):
             writer.write(b"x" * 99 + b"\n")

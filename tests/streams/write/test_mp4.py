@@ -13,10 +13,11 @@ import pytest
 from clips import decode, picture, write_clip
 from tracks import write_tracks
 
+from watchline.files import part_of
 from watchline.streams.errors import SinkError, SourceTruncated
 from watchline.streams.file import FileSource
 from watchline.streams.source import About
-from watchline.streams.write.mp4 import Mp4Sink, finish_part, part_of
+from watchline.streams.write.mp4 import Mp4Sink, finish_part
 from watchline.streams.write.remux import Sound, remux
 
 MS = Fraction(1, 1000)
@@ -330,8 +331,7 @@ def test_a_killed_process_costs_seconds_not_all(tmp_path):
         from fractions import Fraction
         from pathlib import Path
         from clips import picture
-        from watchline.streams.write.mp4 import Mp4Sink, finish_part, part_of
-from watchline.streams.write.remux import Sound, remux
+        from watchline.streams.write.mp4 import Mp4Sink, finish_part
         from watchline.streams.source import About
         with Mp4Sink().open(Path(sys.argv[1]), About("a", 64, 48, Fraction(1, 25), Fraction(25))) as mp4:
             for index in range(250):
@@ -371,18 +371,50 @@ def noise(index):
     return np.random.default_rng(index).integers(0, 256, (120, 160, 3), dtype=np.uint8)
 
 
-def test_a_full_disk_keeps_what_was_written(small_disk):
-    folder = small_disk("768k")
-    with Mp4Sink().open(folder / "a.mp4", about(160, 120)) as mp4:
+@pytest.mark.parametrize("preset", ["superfast", "medium"])
+def test_a_full_disk_refuses_a_frame_and_has_all_before_it(small_disk, preset):
+    """Whatever the encoder and the muxer hold has room."""
+    folder = small_disk("3m")
+    (folder / "filler").write_bytes(bytes(2**18))
+    with Mp4Sink(preset=preset).open(folder / "a.mp4", about(160, 120)) as mp4:
         with pytest.raises(SinkError, match=r"disk full: .*a.mp4 .*plays up to about") as error:
             pour(mp4, map(noise, range(2000)))
-        with pytest.raises(SinkError, match="closed after a failure"):
-            mp4.write(noise(0), 3000, 1 / RATE)
+        written = mp4.frames
+        with pytest.raises(SinkError, match="disk full"):
+            mp4.write(noise(0), 2999, 1 / RATE)
+        (folder / "filler").unlink()
+        mp4.write(noise(0), 3000, 1 / RATE)
     assert isinstance(error.value, OSError)
     assert [file.name for file in folder.iterdir()] == ["a.mp4"]
-    seconds = decode(folder / "a.mp4").seconds
-    assert len(seconds) > 20
-    assert seconds == [index / RATE for index in range(len(seconds))]
+    assert written > 50
+    assert decode(folder / "a.mp4").seconds == [index / RATE for index in (*range(written), 3000)]
+
+
+def test_a_video_is_on_the_disk_before_its_fragments_are_removed(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+
+    def watched(file):
+        there = {path.name for path in tmp_path.iterdir()}
+        synced.append((Path(f"/proc/self/fd/{file}").readlink(), there))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write(tmp_path / "a.mp4", [picture(index) for index in range(60)])
+    [(copy, before), (folder, after)] = synced  # once, not with each frame
+    assert (copy.parent, folder) == (tmp_path, tmp_path)
+    assert before == {"a.mp4.part", copy.name}
+    assert after == {"a.mp4.part", "a.mp4"}
+
+
+def test_what_is_reserved_does_not_grow(tmp_path):
+    with Mp4Sink().open(tmp_path / "a.mp4", about(160, 120)) as mp4:
+        reserved = []
+        for index in range(200):
+            mp4.write(noise(index), index, 1 / RATE)
+            file = part_of(tmp_path / "a.mp4").stat()
+            reserved.append(file.st_blocks * 512 - file.st_size)
+    assert max(reserved[50:]) <= max(reserved[:50]) + 2**18
 
 
 def test_a_disk_that_is_full_from_the_start(small_disk):
@@ -433,9 +465,8 @@ def test_no_other_video_is_touched(tmp_path):
 @pytest.mark.parametrize("name", ["a.mp4", os.fsdecode(b"a\xff.mp4")])
 def test_a_part_that_cannot_be_copied_is_kept(tmp_path, name):
     path = tmp_path / name
-    with Mp4Sink().open(path, about()) as mp4:
+    with Mp4Sink().open(path, about(path=tmp_path / "gone.mp4")) as mp4:
         pour(mp4, map(picture, range(5)))
-        (tmp_path / f"{name}.part2").mkdir()
     assert f"{name} is left in fragments and without audio" in mp4.notes[0]
     assert len(decode(path.rename(tmp_path / "b.mp4")).seconds) == 5
 

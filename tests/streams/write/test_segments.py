@@ -68,6 +68,10 @@ def events_of(path):
     return events
 
 
+def footer_of(path):
+    return events_of(path)[-1]["footer"]
+
+
 def indexes_of(path):
     return [event["frame"] for event in events_of(path) if "frame" in event]
 
@@ -85,8 +89,9 @@ def is_finished(path):
 def test_a_pair_is_called_after_its_beginning(tmp_path, clock):
     with SegmentsSink(FAST).open(tmp_path / "new", "gate", HEADER) as writer:
         writer.event(state_line("gate", "connecting", 0, MORNING))
-        assert names(tmp_path / "new") == ["gate-20261123T064458Z.jsonl"]  # no video before the first frame
+        assert names(tmp_path / "new") == ["gate-20261123T064458Z.jsonl.part"]  # no video before the first frame
         record(writer, map(live, range(5)))
+        writer.end()
     video, events = writer.paths
     assert (
         names(tmp_path / "new")
@@ -96,15 +101,9 @@ def test_a_pair_is_called_after_its_beginning(tmp_path, clock):
             video.name,
         ]
     )
-    assert [event.get("frame", event.get("state")) for event in events_of(events)] == [
-        None,
-        "connecting",
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
+    told = events_of(events)[1:-1]
+    assert [event.get("frame", event.get("state")) for event in told] == ["connecting", *range(5)]
+    assert footer_of(events) == {"stream": "gate", "whole": True, "frames": 5, "dropped": {}}
     assert playable(video) == [Fraction(index, RATE) for index in range(5)]
     assert is_finished(video)
     assert writer.notes == []
@@ -121,16 +120,19 @@ def test_a_pair_begins_at_each_multiple_by_the_clock(tmp_path, clock):
     for stem, part in zip(stems, indexes, strict=True):
         assert playable(tmp_path / f"{stem}.mp4") == [Fraction(index, RATE) for index in range(len(part))]
         assert events_of(tmp_path / f"{stem}.jsonl")[0]["header"] == HEADER
+        assert footer_of(tmp_path / f"{stem}.jsonl")["whole"] == (stem != stems[-1])  # the stream has not ended
     assert ledger_of(writer.paths[1::2])["gate"].frames == 25 * 23
 
 
 def test_events_go_where_the_stream_is(tmp_path, clock):
     with SegmentsSink(FAST, split=10).open(tmp_path, "gate", HEADER) as writer:
         record(writer, [live(0), live(1)])
-        writer.event(dropped_line("gate", "late", 2, 0, MORNING + 9))  # after the hour, but before the next frame
+        writer.event(
+            dropped_line("gate", "late", 2, 0, MORNING + 9), ("late", 2)
+        )  # after the hour, but before the next frame
         record(writer, [live(4, seconds=9)])
         writer.event(state_line("gate", "ended", 0, MORNING + 10))
-    first, second = (events_of(path)[1:] for path in writer.paths[1::2])
+    first, second = (events_of(path)[1:-1] for path in writer.paths[1::2])
     assert [event.get("frame", event.get("cause")) for event in first] == [0, 1, "late"]
     assert [event.get("frame", event.get("state")) for event in second] == [4, "ended"]
     assert ledger_of(writer.paths[1::2])["gate"].decoded == 5
@@ -222,7 +224,7 @@ def test_videos_are_finished_while_the_frames_go_on(tmp_path, clock, caplog):
 def test_many_short_pairs_do_not_pile_up(tmp_path, clock):
     with SegmentsSink(FAST, split=1).open(tmp_path, "gate", HEADER) as writer:
         record(writer, (live(index, seconds=index / 2) for index in range(60)))
-        assert len(list(tmp_path.glob("*.part"))) <= segments.MOST_UNFINISHED + 2
+        assert len(list(tmp_path.glob("*.mp4.part"))) <= segments.MOST_UNFINISHED + 2
     assert len(list(tmp_path.glob("*.mp4"))) == 30
     assert list(tmp_path.glob("*.part*")) == []
 
@@ -255,7 +257,7 @@ def test_a_killed_recorder_costs_a_second_and_the_next_one_mends_it(tmp_path, ca
     with recorder(tmp_path, "kill") as job:
         job.wait()
     [events, part] = [tmp_path / name for name in names(tmp_path)]
-    assert part.name == f"{events.stem}.mp4.part"
+    assert part.name == f"{Path(events.stem).stem}.mp4.part"
     seconds = playable(part)  # as it was left
     assert len(seconds) >= 250 - RATE - 3  # the open fragment, and what the encoder holds
     assert seconds == [Fraction(index, RATE) for index in range(len(seconds))]
@@ -263,21 +265,30 @@ def test_a_killed_recorder_costs_a_second_and_the_next_one_mends_it(tmp_path, ca
     caplog.set_level(logging.WARNING)
     with SegmentsSink(FAST).open(tmp_path, "gate", HEADER) as writer:
         record(writer, map(live, range(2)))
-    whole = tmp_path / f"{events.stem}.mp4"
-    assert playable(whole) == seconds
-    assert is_finished(whole)
+    finished = [tmp_path / path.stem for path in (events, part)]
+    assert playable(finished[1]) == seconds
+    assert is_finished(finished[1])
+    assert indexes_of(finished[0]) == list(range(250))
+    assert "footer" not in events_of(finished[0])[-1]
     assert len(names(tmp_path)) == 4
     assert [record.getMessage() for record in caplog.records] == [
-        f"gate: an earlier run had left {whole.name} open; it is finished now"
+        f"gate: an earlier run had left {path.name} open; it is finished now" for path in finished
     ]
 
 
 def test_a_recording_that_is_going_on_is_left_alone(tmp_path):
     with recorder(tmp_path, "wait") as job:
         job.stdout.readline()
-        [part] = tmp_path.glob("*.part")
-        assert mend(tmp_path) == []
-        assert part.exists()
+        before = names(tmp_path)
+        with (
+            pytest.raises(SinkError, match=r"jsonl.part is being written by another process; choose another folder"),
+            SegmentsSink(None).open(tmp_path, "gate", HEADER),
+        ):
+            pass
+        assert recover([tmp_path / name.removesuffix(".part") for name in before], "gate") == []
+        assert names(tmp_path) == before
+        with SegmentsSink(None).open(tmp_path, "yard", HEADER):
+            pass  # another stream
         job.communicate("\n")
     [video] = tmp_path.glob("*.mp4")
     assert len(playable(video)) == 250
@@ -288,7 +299,9 @@ def part(tmp_path):
     """What a killed process left: three seconds in fragments."""
     with recorder(tmp_path, "kill") as job:
         job.wait()
-    [part] = tmp_path.glob("*.part")
+    [part] = tmp_path.glob("*.mp4.part")
+    for events in tmp_path.glob("*.jsonl.part"):
+        events.unlink()
     return part
 
 
@@ -338,27 +351,27 @@ def noise(index):
     return pixels, frame, [frame_line(frame, NONE)]
 
 
-def test_a_full_disk_keeps_what_was_written_and_is_said_once(small_disk, clock):
-    folder = small_disk("768k")
+def test_a_full_disk_costs_frames_and_makes_no_files(small_disk, clock):
+    folder = small_disk("2m")
+    (folder / "filler").write_bytes(bytes(2**20))
     with SegmentsSink(FAST).open(folder, "gate", HEADER) as writer:
         with pytest.raises(SinkError, match=r"disk full: .*gate-20261123T064458Z.mp4 .*plays up to about"):
             for index in range(2000):
                 writer.write(*noise(index))
-        kept = folder / "gate-20261123T064458Z.mp4"
-        assert names(folder) == ["gate-20261123T064458Z.jsonl", kept.name]
-        assert len(playable(kept)) > 20
-        with pytest.raises(SinkError, match="disk full"):
-            for more in range(index + 1, index + 2000):
+        open_ones = names(folder)
+        for more in range(index + 1, index + 50):
+            with pytest.raises(SinkError, match="disk full"):
                 writer.write(*noise(more))
-        written = len(indexes_of(kept.with_suffix(".jsonl")))
-        kept.unlink()
-        start = more + 1
-        for again in range(start, start + 10):  # there is room now
+        assert names(folder) == open_ones
+        (folder / "filler").unlink()
+        for again in range(more + 1, more + 11):  # there is room now
             writer.write(*noise(again))
-    assert written == index
-    assert indexes_of(writer.paths[-1]) == list(range(start, start + 10))
-    assert len(playable(writer.paths[-2])) == 10
-    assert list(folder.glob("*.part*")) == []
+    expected = [*range(index), *range(more + 1, more + 11)]
+    assert index > 20
+    assert indexes_of(writer.paths[1]) == expected
+    assert playable(writer.paths[0]) == [Fraction(frame, RATE) for frame in expected]
+    assert footer_of(writer.paths[1])["frames"] == len(expected)
+    assert names(folder) == [path.name for path in reversed(writer.paths)]
 
 
 def test_a_frame_of_whose_lines_one_has_no_room_has_none(small_disk, clock):
@@ -369,9 +382,10 @@ def test_a_frame_of_whose_lines_one_has_no_room_has_none(small_disk, clock):
         with pytest.raises(SinkError, match="disk full"):
             for frame in frames:
                 writer.write(None, frame, [frame_line(frame, NONE), json.dumps({"note": "x" * 9000}).encode() + b"\n"])
-    [_, *lines] = [json.loads(line) for line in writer.paths[0].read_text().splitlines()]
+    [_, *lines, footer] = [json.loads(line) for line in writer.paths[0].read_text().splitlines()]
     assert [line.get("frame", "note") for line in lines] == [x for n in range(len(lines) // 2) for x in (n, "note")]
     assert len(lines) > 4
+    assert footer["footer"]["frames"] == len(lines) // 2
 
 
 def test_no_room_even_for_a_header_leaves_no_empty_files(small_disk, clock):
