@@ -32,5 +32,5 @@ def scaled(source: Path, name: str, frames: int, folder: Path, rate: int = 25) -
 
 
 def _pictures(source: Path) -> Iterator[av.VideoFrame]:
-    with av.open(str(source)) as container:
+    with av.open(str(source), metadata_errors="replace") as container:
         yield from container.decode(video=0)

@@ -50,7 +50,7 @@ def _decoded(clips: list[Path], owned: bool | None) -> float:
 
     def frames(clip: Path) -> int:
         accel = None if owned is None else HWAccel("cuda", allow_software_fallback=False, is_hw_owned=owned)
-        with av.open(str(clip), hwaccel=accel) as container:
+        with av.open(str(clip), hwaccel=accel, metadata_errors="replace") as container:
             stream = container.streams.video[0]
             if accel is None:
                 stream.thread_count = 1

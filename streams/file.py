@@ -10,28 +10,31 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Disposition
-from av.video.stream import VideoStream
 from pydantic import Field
 
 from watchline.files import shortened
 from watchline.settings import settings
-from watchline.streams.clock import Clock, Joints
+from watchline.streams.clock import Clock
 from watchline.streams.container import open_container
-from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
+from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of, remarks
+from watchline.streams.decoder import Decoder
+from watchline.streams.deinterlace import Deinterlacer
+from watchline.streams.encryption import is_scrambled
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.frame import Frame
 from watchline.streams.limits import MAX_PIXELS, check_pixels
+from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.recognise import is_heif, what_instead
 from watchline.streams.source import About
+from watchline.streams.tracks import choice, sounds_of, video_of
 from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxes_end
 
-# After this many reading errors in a row, without a packet between them, nothing more can be read.
-HOPELESS = 100
 # A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
+NO_TIMESTAMPS = 0x80  # FFmpeg's flag of such formats
 GUESSED_RATE = Fraction(25)
+NO_RATE = f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
 GUESSED_BASE = Fraction(1, 1000)
 
 
@@ -43,12 +46,15 @@ class FileSource:
         path: the file.
         stream: its name in every output; the file's stem if empty.
         threads: decode threads.
+        track: number of the video track, from 1; by default the one that moves, is marked as the default, and is the
+            largest.
         max_pixels: of a picture; larger ones are refused before memory is allocated for them.
     """
 
     path: Path
     stream: str = ""
     threads: int = Field(default=2, ge=1)
+    track: int | None = Field(default=None, ge=1)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 
     def __post_init__(self) -> None:
@@ -61,7 +67,8 @@ class FileSource:
 
         Raises:
             SourceNotFound: there is no such file.
-            SourceUnreadable: it is a folder, empty, without read permission, not a video, or no frame can be decoded.
+            SourceUnreadable: it is a folder, empty, without read permission, not a video, has no such track, or no
+                frame can be decoded.
         """
         _check(self.path)
         try:
@@ -76,39 +83,51 @@ class FileReader:
 
     Attributes:
         about: the stream, with the size of its first frame as shown.
-        corrupt: packets so far that could not be read or decoded, and frames that the decoder had to repair.
     """
 
     def __init__(self, source: FileSource, container: InputContainer) -> None:
-        self.corrupt = 0
         self._orientations: dict[int, Orientation] = {}
         self._source = source
         self._container = container
-        self._video = _video_stream(source, container)
+        self._video = video_of(source.path, container, source.track)
+        context = self._video.codec_context
+        check_pixels(source.path, context.width, context.height, source.max_pixels)
+        self._choice = "" if source.track else choice(container, self._video)
         self._video.thread_type = "AUTO"
         self._video.thread_count = source.threads
-        self._video.codec_context.options = {"max_pixels": str(source.max_pixels)}
+        context.options = {"max_pixels": str(source.max_pixels)}
         self._is_avi = container.format.name == "avi"
-        self._failure: OSError | None = None
+        self._is_raw = bool(container.format.flags & NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
         self._missing = missing_bytes(source.path)
-        self._decoded = self._decode()
+        self._decoder = Decoder(container, self._video, sounds_of(container, self._video), bool(self._missing))
+        self._deinterlacer = Deinterlacer()
+        self._decoded = self._deinterlacer.whole(self._decoder.frames())
         self._first = next(self._decoded, None)
         if self._first is None:
-            raise SourceUnreadable(
-                f"{source.path}: no frame of its {self._video.codec.canonical_name} video can be decoded "
-                f"({self.corrupt} corrupt packets); play it to see whether it is damaged, or is larger than "
-                f"{source.max_pixels} pixels (--max-pixels)"
-            )
+            raise SourceUnreadable(f"{source.path}: {self._why_no_frame()}")
+        self._remarks = remarks(self._first)
         self.about = self._describe(self._first)
 
     @property
     def notes(self) -> list[str]:
-        """Problems so far, one line each: corrupt packets, corrected times."""
-        problems = (
+        """What to know of the file, and its problems so far, one line each."""
+        counts = (
+            (self._deinterlacer.deinterlaced, "interlaced frames were deinterlaced"),
             (self.corrupt, "corrupt packets or frames"),
-            (self.corrected, "frame times that had to be corrected"),
+            (0 if self._is_raw else self.corrected, "frame times that had to be corrected"),
         )
-        return [f"{self.about.name}: {count} {what}" for count, what in problems if count]
+        said = (
+            self._choice,
+            *self._remarks,
+            NO_RATE if self._rate_is_guessed else "",
+            *(f"{count} {what}" for count, what in counts if count),
+        )
+        return [f"{self.about.name}: {what}" for what in said if what]
+
+    @property
+    def corrupt(self) -> int:
+        """How many packets so far could not be read or decoded, and frames that FFmpeg had to repair."""
+        return self._decoder.corrupt
 
     @property
     def corrected(self) -> int:
@@ -146,9 +165,11 @@ class FileReader:
     def _time(self, frame: av.VideoFrame) -> int | None:
         """The frame's time in the container, in stream units.
 
-        AVI has no presentation times, and the times that FFmpeg invents for its B-frames are not in order. For AVI, the
-        decoding times are used instead, starting at 0.
+        Raw streams have none. AVI has no presentation times, and the times that FFmpeg invents for its B-frames are not
+        in order. For AVI, the decoding times are used instead, starting at 0.
         """
+        if self._is_raw:
+            return None
         if not self._is_avi:
             return frame.pts
         return None if frame.dts is None else frame.dts - self._start
@@ -157,10 +178,16 @@ class FileReader:
         video = self._video
         first = DecodedPicture(frame, self._orientation(frame))
         time_base = fraction(video.time_base) or GUESSED_BASE
-        rate = fraction(video.average_rate) or fraction(video.guessed_rate)
+        if self._is_raw:  # FFmpeg says 25 for all of them; the decoder knows better, if the stream says it
+            rate = fraction(video.codec_context.framerate)
+        else:
+            rate = fraction(video.average_rate) or fraction(video.guessed_rate)
+        self._rate_is_guessed = self._is_raw and rate is None
         self._start = frame.dts or 0
         self._clock = Clock(time_base, rate or GUESSED_RATE)
         duration = self._declared_duration()
+        if duration and self._may_count_from_0():
+            duration = max(Fraction(0), duration - (video.start_time or 0) * time_base)
         frames = video.frames or (round(duration * rate) if duration and rate else None)
         aspect = fraction(video.sample_aspect_ratio) or Fraction(1)
         return About(
@@ -173,43 +200,9 @@ class FileReader:
             codec=video.codec.canonical_name,
             path=self._source.path,
             pixel_aspect=1 / aspect if first.turned else aspect,
+            is_420=is_420(frame),
+            track=self._source.track,
         )
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the decoder. A packet that it refuses is counted, and the next one is tried."""
-        joints = Joints(fraction(self._video.time_base) or GUESSED_BASE)
-        for packet in self._packets():
-            if packet is not None and packet.is_corrupt:
-                self.corrupt += 1
-                if self._missing:  # the file ends inside this packet
-                    continue
-            if packet is not None and packet.pts is not None and joints.see(packet.dts, packet.duration or 0):
-                packet.pts += joints.shift
-            try:
-                frames = self._video.decode(packet)
-            except av.error.FFmpegError:
-                self.corrupt += 1
-                continue
-            for frame in frames:
-                self.corrupt += frame.is_corrupt
-                yield frame
-
-    def _packets(self) -> "Iterator[av.Packet[VideoStream] | None]":
-        """Packets of the video, then None, which makes the decoder output the frames that it still holds."""
-        errors = 0
-        while errors < HOPELESS:
-            try:
-                for packet in self._container.demux(self._video):
-                    errors = 0
-                    yield packet
-                return
-            except OSError as error:
-                self._failure = error
-                break
-            except av.error.FFmpegError:
-                errors += 1
-                self.corrupt += 1
-        yield None
 
     def _declared_duration(self) -> Fraction | None:
         """Seconds from the first frame to the end of the last, by the container; None if it does not say."""
@@ -223,30 +216,48 @@ class FileReader:
             return Fraction(self._container.duration, 1_000_000)
         return None
 
+    def _may_count_from_0(self) -> bool:
+        """Whether the container is one whose duration counts from 0 or from the first frame, as its writer liked."""
+        return self._container.format.name.startswith("matroska") or is_fragmented(self._source.path)
+
+    def _why_no_frame(self) -> str:
+        if self._decoder.is_encrypted or is_scrambled(self._source.path):
+            return "its video is encrypted (DRM, pay television); only a copy without encryption can be read"
+        codec = self._video.codec.canonical_name
+        return (
+            f"no frame of its {codec} video can be decoded ({self.corrupt} corrupt packets); "
+            f"play it to see whether it is damaged, or is larger than {self._source.max_pixels} pixels (--max-pixels)"
+        )
+
     def _check_end(self, frames: int) -> None:
-        """Raises SourceTruncated if frames are missing: bytes are missing, damaged, or cannot be read."""
-        if self._failure and not self._missing:
+        """Raises SourceTruncated if frames are missing: bytes are missing, damaged, encrypted, or cannot be read."""
+        failure = self._decoder.failure
+        if failure and not self._missing:
             raise SourceTruncated(
-                f"{self._source.path} cannot be read any further: {self._failure.strerror}; check the disk it is on"
-            ) from self._failure
+                f"{self._source.path} cannot be read any further: {failure.strerror}; check the disk it is on"
+            ) from failure
         declared = self._declared_duration()
         start = (self._video.start_time or 0) * self.about.time_base
-        end = (self._clock.end or 0) * self.about.time_base - start
-        if self._missing and is_fragmented(self._source.path):
-            declared = None  # FFmpeg counts only the fragments in the file
+        end = (self._clock.end or 0) * self.about.time_base
+        length = end - start
+        reached = max(end, length) if self._may_count_from_0() else length
+        if self._decoder.is_joined or (self._missing and is_fragmented(self._source.path)):
+            declared = None  # FFmpeg counts from the first time to the last, or only the fragments in the file
         if self._missing:
             half_a_frame = 1 / (2 * (self.about.rate or GUESSED_RATE))
-            all_there = declared and (0 < self._video.frames <= frames or end > declared - half_a_frame)
+            all_there = declared and (0 < self._video.frames <= frames or reached > declared - half_a_frame)
             short, reason = not all_there, f"{self._missing} bytes are missing"
         else:
             # AVI's times are packet counts, so packets that are lost in the middle look lost at the end.
             damaged = self.corrupt and not self._is_avi
-            short = bool(damaged and declared and end < declared - DAMAGED_END)
+            short = bool(damaged and declared and reached < declared - DAMAGED_END)
             reason = "what follows is damaged"
+        if self._decoder.is_encrypted:
+            short, reason = True, "what follows is encrypted"
         if short:
             whole = f" of {float(declared):.1f}" if declared else ""
             raise SourceTruncated(
-                f"{self._source.path} ends after {float(end):.1f}{whole} s: {reason}; copy or download it again"
+                f"{self._source.path} ends after {float(length):.1f}{whole} s: {reason}; copy or download it again"
             )
 
 
@@ -290,16 +301,3 @@ def _why_not_opened(path: Path, error: Exception) -> str:
         return f"{path} {instead}"
     reason = getattr(error, "strerror", None) or str(error)
     return f"{path} is not a video that can be read ({reason}); expected a file that a video player plays"
-
-
-def _video_stream(source: FileSource, container: InputContainer) -> VideoStream:
-    """The video to decode: the container's first video stream that is not a cover picture."""
-    path = source.path
-    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not videos:
-        kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-        raise SourceUnreadable(f"{path} has no video in it, only {kinds}: expected a video file")
-    if videos[0].codec_context is None:
-        raise SourceUnreadable(f"{path}: there is no decoder for its video; convert it to H.264")
-    check_pixels(path, videos[0].codec_context.width, videos[0].codec_context.height, source.max_pixels)
-    return videos[0]

@@ -81,6 +81,16 @@ def is_plain(frame: av.VideoFrame) -> bool:
     return all((part.width, part.height) == (width, height) for part in frame.format.components)
 
 
+def is_420(frame: av.VideoFrame) -> bool:
+    """Whether the colours have half the resolution of the picture in both directions, or there are none."""
+    layout = frame.format
+    if layout.is_rgb or layout.has_palette:
+        return False
+    return all(
+        2 * part.width <= frame.width + 1 and 2 * part.height <= frame.height + 1 for part in layout.components[1:3]
+    )
+
+
 def least_shapes(name: str, width: int, height: int, size: int) -> tuple[tuple[int, int], ...]:
     """The least (rows, bytes) of each plane of a picture. Rows may have more bytes, unless the format is PLANAR.
 

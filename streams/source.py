@@ -25,6 +25,9 @@ class About:
         codec: of the pictures, e.g. "h264", "jpeg".
         path: the local file whose audio a sink may copy, None if there is none.
         pixel_aspect: width of a pixel as shown, divided by its height.
+        is_420: whether the pictures' colours have half the resolution already. An MP4 of them is then made faster; of
+            other pictures it gets the mean colour of each four pixels.
+        track: number of the video track in that file, from 1, if a user chose it.
     """
 
     name: str
@@ -36,6 +39,8 @@ class About:
     codec: str | None = None
     path: Path | None = None
     pixel_aspect: Fraction = Fraction(1)
+    is_420: bool = False
+    track: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,3 +177,17 @@ def test_the_running_system_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     assert "watchline.pipeline.link" in done.stdout.split()
     assert "torch" not in done.stdout.split()
+
+
+def test_no_container_is_refused_for_the_encoding_of_its_titles() -> None:
+    """Players play them; PyAV raises UnicodeDecodeError for them, unless it is asked not to."""
+    files = [p for folder in (*FOLDERS, "bench", "examples") for p in sorted((ROOT / folder).rglob("*.py"))]
+    calls = [
+        (f"{p.relative_to(ROOT)}:{node.lineno}", node)
+        for p in files
+        for node in ast.walk(ast.parse(p.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "av.open"
+    ]
+    reading = [(where, call) for where, call in calls if "'w'" not in map(ast.unparse, call.args)]
+    assert reading
+    assert [where for where, call in reading if "metadata_errors" not in {k.arg for k in call.keywords}] == []

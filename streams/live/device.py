@@ -108,7 +108,9 @@ class DeviceSource:
         if self.rate is not None:
             options["framerate"] = str(self.rate)
         try:
-            return av.open(self.device, format=FORMAT, options=options, timeout=self.read_timeout)
+            return av.open(
+                self.device, format=FORMAT, options=options, timeout=self.read_timeout, metadata_errors="replace"
+            )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise self._explain(error) from None
 

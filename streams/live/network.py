@@ -179,7 +179,8 @@ class NetworkSource:
             options |= {"rtsp_transport": self.transport, "timeout": str(int(self.open_timeout * 1e6))}
             options |= {"buffer_size": str(UDP_BUFFER)} if self.transport == "udp" else {}
             # With RTSP, FFmpeg ends a read after twice the time that is set.
-            return av.open(url, options=options, timeout=(ANSWERS * self.open_timeout, self.read_timeout / 2))
+            timeout = ANSWERS * self.open_timeout, self.read_timeout / 2
+            return av.open(url, options=options, timeout=timeout, metadata_errors="replace")
         if scheme in RECEIVED:
             options |= {"buffer_size": str(UDP_BUFFER)}
             options |= {"overrun_nonfatal": "1"} if scheme == "udp" else {}
@@ -187,7 +188,8 @@ class NetworkSource:
             options |= {"rw_timeout": str(int(silence * 1e6))}
         if scheme.startswith("http"):
             options |= {"live_start_index": "-1", "formatprobesize": FORMAT_PROBE_SIZE, **(more or {})}
-        return av.open(url, format=format, options=options, timeout=(self.open_timeout, silence))
+        timeout = self.open_timeout, silence
+        return av.open(url, format=format, options=options, timeout=timeout, metadata_errors="replace")
 
     def _late(self, address: Address) -> SourceTimeout:
         if address.scheme in RECEIVED:

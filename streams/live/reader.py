@@ -31,6 +31,7 @@ from watchline.streams.live.backlog import Arrived, Backlog, Ended
 from watchline.streams.live.camera_clock import CameraClock
 from watchline.streams.live.h264 import FrameNumbers
 from watchline.streams.live.pace import Pace
+from watchline.streams.planes import is_420
 from watchline.streams.rational import fraction
 from watchline.streams.source import LIVE_TIME_BASE, About, Missed
 
@@ -368,6 +369,7 @@ class CameraReader:
             rate=rate if self._connection.has_times else None,
             codec=self._codec.codec.canonical_name,
             pixel_aspect=1 / aspect if first.turned else aspect,
+            is_420=is_420(frame),
         )
 
 

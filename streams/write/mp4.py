@@ -8,8 +8,8 @@ At the end, its packets and the source's audio are copied into `clip.mp4`, with 
 partial file is removed. If that copy fails (the disk is full), the partial file itself becomes `clip.mp4`: it plays,
 but without audio, and a note says so. `finish_part` finishes a partial file that a killed process left.
 
-Colours: OpenCV's conversion to BT.601, limited range, is 1.4 to 1.5 times as fast as swscale's. The file is tagged
-accordingly.
+Colours: OpenCV's conversion to BT.601, limited range, is 1.4 to 1.5 times as fast as swscale's (`i420.py`). The file is
+tagged accordingly.
 """
 
 import logging
@@ -33,8 +33,9 @@ from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.source import About
 from watchline.streams.wholeness import mp4_boxes
+from watchline.streams.write.i420 import i420
 from watchline.streams.write.paths import finish, opened, prepare, refused
-from watchline.streams.write.remux import remux, timescale
+from watchline.streams.write.remux import Sound, remux, timescale
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ class Mp4Writer:
         self._about = about
         self._whole = False
         self._seconds = Fraction(0)
+        self._shift = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
         self._encoding = self._unwritten = 0  # frames in the encoder, and bytes of those that it has given
@@ -141,6 +143,9 @@ class Mp4Writer:
             planes = self._yuv(pixels)
             self._make_room(planes.nbytes)
             frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            if self._encoder is None and pts < 0:
+                self._begin_at_zero(pts * time_base)
+            pts += int(self._shift / time_base)
             frame.pts, frame.time_base = pts, time_base
             if self._encoder is None:
                 self._encoder = self._open_encoder(frame.width, frame.height, time_base)
@@ -170,6 +175,13 @@ class Mp4Writer:
             self._encoding -= 1
             self._unwritten = max(0, self._unwritten - (self._file.size - before)) + size
 
+    def _begin_at_zero(self, seconds: Fraction) -> None:
+        """Players leave out what is before 0, so all times are moved, those of the audio too."""
+        self._shift = -seconds
+        self.notes.append(
+            f"{self._path.name} begins at 0 s, its source at {float(seconds):.3f} s: players leave out what is before 0"
+        )
+
     def end(self) -> None:
         """Say that the stream is complete. The audio is then copied to its end, not only to the last picture."""
         self._whole = True
@@ -198,8 +210,10 @@ class Mp4Writer:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
         until = None if self._whole else self._seconds
         try:
+            source = self._about.path
+            sound = Sound(source, self._about.track, until, self._shift) if source is not None else None
             self._file.give_back()  # the copy needs room
-            self.notes += remux(self._file.part, self._path, self._about.path, until)
+            self.notes += remux(self._file.part, self._path, sound)
             self._file.discard()
         except FAILURES as error:
             finish(self._file)
@@ -257,7 +271,7 @@ class Mp4Writer:
         right, below = self._size[0] % 2, self._size[1] % 2
         if right or below:
             pixels = np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE), np.uint8)
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        return i420(pixels, average=not self._about.is_420)
 
 
 def finish_part(path: Path) -> bool:
@@ -275,7 +289,7 @@ def finish_part(path: Path) -> bool:
             end = _end_of_fragments(part)
             if end:
                 file.truncate(end)
-                remux(part, path, None, None)
+                remux(part, path, None)
             elif part.stat().st_size:
                 raise ValueError("it has no complete fragment of a video")
             part.unlink()

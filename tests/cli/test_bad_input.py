@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import onnx
 import pytest
-from cli.shell import Done, within
+from cli.shell import Done, watchline, within
 from clips import decode, write_clip, write_photo, write_tone
 from models_onnx import tiny_detector, without_metadata
 
@@ -257,3 +257,10 @@ def test_three_mistakes_in_a_config_are_all_named(folder: Path) -> None:
     assert re.search(r"\[detector\] conf = 7: .*1", text)
     assert re.search(r"modle.*did you mean 'model'", text)
     assert re.search(r"\[video\] preset = \"quick\": .*veryfast", text)
+
+
+def test_opencv_does_not_speak_to_users(tmp_path: Path) -> None:
+    (tmp_path / "bad.bmp").write_bytes(b"BM" + bytes(range(200)))
+    done = watchline("annotate", "bad.bmp", "--out", "out", cwd=tmp_path)
+    assert done.code == 1
+    assert [line for line in done.err if not line.startswith(("bad: ", "watchline: failed: "))] == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -27,7 +28,7 @@ from watchline.pipeline.config import load
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.settings.duration import seconds, text_of
 from watchline.pipeline.settings.tables import Flag
-from watchline.pipeline.streams import Stream
+from watchline.pipeline.streams import Stream, find_source
 
 FRAMES = 7
 BASE = 'out = "out"\n[detector]\nmodel = "tiny.onnx"\nworkers = 1\nimgsz = [128, 64]\n'
@@ -141,8 +142,9 @@ def flags(**given):
 def test_a_flag_for_all_streams_reaches_those_that_can_have_it(folder, monkeypatch):
     monkeypatch.setenv("HOST", "gate")
     config(folder, YARD + '[streams.gate]\nsource = "rtsp://${HOST}/1"\n[streams.door]\nsource = "0"\n')
-    streams = load(folder / "watchline.toml", flags(realtime=True, loop=True, transport="udp")).streams
-    assert streams["yard"] == Stream("walk.mp4", realtime=True, loop=True, transport="udp")
+    streams = load(folder / "watchline.toml", flags(realtime=True, loop=True, transport="udp", track=2)).streams
+    assert streams["yard"] == Stream("walk.mp4", realtime=True, loop=True, transport="udp", track=2)
+    assert find_source("yard", replace(streams["yard"], source=str(folder / "walk.mp4"))).file.track == 2
     assert streams["gate"] == Stream("rtsp://gate/1", transport="udp")
     assert streams["door"] == Stream("0", transport="udp")
 

@@ -40,6 +40,29 @@ def test_a_line_each_tenth_of_a_file(capsys: pytest.CaptureFixture[str], monkeyp
     assert found[-1] == "a: done: 100 frames in # s, # FPS"
 
 
+def test_a_count_that_cannot_be_is_not_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PAUSE", 0.0)
+    monkeypatch.setattr(progress, "LONGEST_PAUSE", 0.0)
+    steps = [Progress("a", about(50), i) for i in (49, 50, 51, 247)] + [Progress("a", about(50), 247, True)]
+    found = lines_of(steps, capsys)
+    assert [line.split(" frames")[0] for line in found[1:]] == [
+        "a: 49/50",
+        "a: 50/50",
+        "a: 51/?",
+        "a: 247/?",
+        "a: done: 247",
+    ]
+    shown = progress.Bars()
+    for step in steps:
+        shown.show(step)
+    said = capsys.readouterr().err
+    assert "247/247 frames" in said
+    assert "/50 frames" in said
+    assert not {"51/50", "247/50"} & set(said.split())
+
+
 def test_a_fast_job_does_not_fill_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     steps = [Progress("a", about(100), i) for i in range(1, 101)] + [Progress("a", about(100), 100, True)]
     assert len(lines_of(steps, capsys)) == 2

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
@@ -23,6 +24,7 @@ def run(times, rate=25):
         pytest.param([None, None, None], [0, 40, 80], 3, id="none at all: by rate, from 0"),
         pytest.param([100, None, None, 220], [100, 140, 180, 220], 2, id="gaps are filled by rate"),
         pytest.param([0, 40, 40, 80], [0, 40, 41, 80], 1, id="twice the same: one unit later"),
+        pytest.param([0, 500, 500, 900, 1700], [0, 500, 501, 900, 1700], 1, id="variable rate: only the second moves"),
         pytest.param([0, 40, 30, 80], [0, 40, 41, 80], 1, id="back a little: one unit later"),
         pytest.param([0, 40, 99999, 120], [0, 40, 80, 120], 1, id="one time far ahead is a slip"),
         pytest.param([0, 5000, 5040], [0, 5000, 5040], 0, id="a gap that stays is real"),
@@ -46,9 +48,20 @@ def test_end_is_a_frame_after_the_last():
     assert clock.end == 80
 
 
-def shifts(times, step=40):
-    joints = Joints(MS)
-    return [t + joints.see(t, step) if t is not None else None for t in times]
+@dataclass
+class Packet:
+    dts: int | None
+    stream_index: int = 0
+    duration: int | None = 40
+
+
+def shifted(packets, bases=None, gap=None):
+    """Times by track, in the order in which the packets come."""
+    joints = Joints(bases or {0: MS}, gap)
+    got = {}
+    for packet, shift in [*(pair for p in packets for pair in joints.see(p)), *joints.rest()]:
+        got.setdefault(packet.stream_index, []).append(None if packet.dts is None else packet.dts + shift)
+    return got
 
 
 @pytest.mark.parametrize(
@@ -63,4 +76,48 @@ def shifts(times, step=40):
     ],
 )
 def test_joined_recordings_follow_one_another(times, expected):
-    assert shifts(times) == expected
+    assert shifted(map(Packet, times)) == {0: expected}
+
+
+def recording(frames, sounds, begin=0):
+    """Pictures of 40 ms and blocks of sound of 20 ms (track 1, in half milliseconds)."""
+    pictures = [(n * 40, Packet(begin + n * 40)) for n in range(frames)]
+    blocks = [(n * 20, Packet(2 * begin + n * 40, 1, 40)) for n in range(sounds)]
+    return [packet for _, packet in sorted(pictures + blocks, key=lambda timed: timed[0])]
+
+
+TWO = {0: MS, 1: MS / 2}
+
+
+@pytest.mark.parametrize(
+    ("frames", "sounds", "end", "begin"),
+    [
+        pytest.param(25, 50, 1000, 0, id="equally long"),
+        pytest.param(25, 80, 1600, 0, id="the sound is longer"),
+        pytest.param(50, 20, 2000, 0, id="the pictures are longer"),
+        pytest.param(50, 20, 2000, 5700, id="the sound's clock does not go back"),
+        pytest.param(25, 50, 1000, 90_000_000, id="the clock seems to have turned over"),
+    ],
+)
+@pytest.mark.parametrize("late", [0, 7], ids=["in order", "the last sounds come late"])
+def test_sound_and_pictures_get_one_shift_at_a_joint(frames, sounds, end, begin, late):
+    first, second = recording(frames, sounds, 5000), recording(frames, sounds, begin)
+    sound = [p for p in first if p.stream_index == 1][len(first) - frames - late :]
+    early = [p for p in second if p.stream_index == 0][: late or 0]
+    packets = [p for p in first if p not in sound] + early + sound + [p for p in second if p not in early]
+    got = shifted(packets, TWO, gap=43_200)
+    start = 5000 + end
+    assert got[0] == [*range(5000, 5000 + 40 * frames, 40), *range(start, start + 40 * frames, 40)]
+    assert sorted(got[1]) == [*range(10_000, 10_000 + 40 * sounds, 40), *range(2 * start, 2 * start + 40 * sounds, 40)]
+
+
+def test_times_may_jump_ahead_by_days_where_no_clock_turns_over():
+    days = list(range(0, 10 * 86_400_000, 86_400_000))
+    assert shifted(map(Packet, days)) == {0: days}
+
+
+def test_a_track_that_has_ended_is_not_waited_for_for_ever():
+    packets = [*recording(25, 50), *recording(2000, 0)]
+    assert shifted(packets, TWO)[0] == list(range(0, 2025 * 40, 40))
+    joints = Joints(TWO)
+    assert sum(len(joints.see(p)) for p in packets) == len(packets)

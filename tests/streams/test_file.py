@@ -4,10 +4,12 @@ from fractions import Fraction
 from itertools import pairwise
 
 import av
+import cv2
 import numpy as np
 import pytest
-from clips import decode, picture, write_clip, write_tone
+from clips import decode, picture, write_clip, write_photo, write_tone
 
+from watchline.streams import decoder
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
 from watchline.streams.file import FileSource
 
@@ -106,6 +108,45 @@ def test_containers_without_good_times_count_by_rate(tmp_path, name, settings):
     assert [float(f.seconds) for f in frames] == pytest.approx([i / 25 for i in range(20)], abs=0.006)
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("a.h264", {}),
+        ("a.hevc", {"codec": "libx265", "options": {"x265-params": "log-level=none"}}),
+        ("a.m2v", {"codec": "mpeg2video", "format": "mpeg2video"}),
+    ],
+)
+@pytest.mark.parametrize("rate", [50, Fraction(30000, 1001)])
+def test_a_raw_stream_plays_at_its_own_rate(tmp_path, name, settings, rate):
+    frames, reader, _ = read(write_clip(tmp_path / name, 30, rate=rate, **settings))
+    assert reader.about.rate == rate
+    assert [f.seconds for f in frames] == pytest.approx([i / float(rate) for i in range(30)], abs=1e-5)
+    assert reader.notes == []
+
+
+def test_a_raw_stream_that_does_not_say_its_rate(tmp_path):
+    options = {"x265-params": "log-level=none:vui-timing-info=0"}
+    frames, reader, _ = read(write_clip(tmp_path / "a.hevc", 5, rate=12, codec="libx265", options=options))
+    assert [f.seconds for f in frames] == pytest.approx([i / 25 for i in range(5)])
+    assert reader.notes == ["a.hevc: its rate is not in the file; 25 frames per second were assumed"]
+
+
+def test_a_time_that_comes_twice_moves_its_frame_only(tmp_path):
+    times = [0, 100, 700, 700, 1500, 1540, 1540, 1600, 2400]
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("mjpeg", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        photo = write_photo(tmp_path / "a.jpg").read_bytes()
+        for time in times:
+            packet = av.Packet(photo)
+            packet.stream, packet.pts, packet.dts, packet.time_base = video, time, time, MS
+            out.mux(packet)
+    frames, reader, error = read(tmp_path / "a.mkv")
+    assert error is None
+    assert [f.pts for f in frames] == [0, 100, 700, 701, 1500, 1540, 1541, 1600, 2400]
+    assert reader.corrected == 2
+
+
 def test_joined_recordings_go_on_after_one_another_with_their_own_sizes(tmp_path):
     first = write_clip(tmp_path / "a.ts", 30, (64, 48))
     second = write_clip(tmp_path / "b.ts", 30, (96, 64))
@@ -116,6 +157,17 @@ def test_joined_recordings_go_on_after_one_another_with_their_own_sizes(tmp_path
     assert [f.picture.bgr().shape for f in frames] == [(48, 64, 3)] * 30 + [(64, 96, 3)] * 30
     assert np.diff([f.seconds for f in frames]) == pytest.approx([0.04] * 59, abs=1e-4)
     assert (reader.about.width, reader.about.height) == (64, 48)
+
+
+def test_a_recording_whose_clock_is_behind_the_first_ones_is_not_a_day_later(tmp_path):
+    """FFmpeg takes its times for an overflow of the clock's 33 bits."""
+    late = write_clip(tmp_path / "a.ts", 30, container={"output_ts_offset": "100"}).read_bytes()
+    early = write_clip(tmp_path / "b.ts", 30).read_bytes()
+    (tmp_path / "c.ts").write_bytes(late + early + late)
+    frames, _, error = read(tmp_path / "c.ts")
+    assert error is None
+    assert len(frames) == 90
+    assert np.diff([f.seconds for f in frames]) == pytest.approx([0.04] * 89, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 9999), (641, 273), (33, 21)])
@@ -138,6 +190,57 @@ def test_pixel_aspect_follows_the_rotation(tmp_path):
     settings = {"pixel_aspect": Fraction(4, 3)}
     assert read(write_clip(tmp_path / "a.mp4", 2, **settings))[1].about.pixel_aspect == Fraction(4, 3)
     assert read(write_clip(tmp_path / "b.mp4", 2, rotation=90, **settings))[1].about.pixel_aspect == Fraction(3, 4)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.flv"])
+def test_titles_in_another_encoding_than_utf_8_do_not_matter(tmp_path, name):
+    clip = tmp_path / name
+    with av.open(str(clip), "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        out.metadata["title"] = video.metadata["title"] = video.metadata["handler_name"] = "PLACEHOLDER"
+        out.mux(video.encode(av.VideoFrame.from_ndarray(picture(0), "bgr24")))
+        out.mux(video.encode())
+    data = clip.read_bytes()
+    assert b"PLACEHOLDER" in data
+    clip.write_bytes(data.replace(b"PLACEHOLDER", "Stra\xdfencaf\xe9".encode("latin-1")))
+    frames, _, error = read(clip)
+    assert (len(frames), error) == (1, None)
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_motion_jpeg_with_exif_whose_kind_of_side_data_pyav_does_not_know(tmp_path, orientation):
+    photo = write_photo(tmp_path / "a.jpg", exif_orientation=orientation)
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        video = out.add_stream("mjpeg", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(3):
+            packet = av.Packet(photo.read_bytes())
+            packet.stream, packet.pts, packet.dts, packet.time_base = video, index, index, Fraction(1, 10)
+            out.mux(packet)
+    frames, _, error = read(tmp_path / "a.mkv")
+    assert (len(frames), error) == (3, None)
+    if av.library_versions["libavcodec"] >= (62,):  # FFmpeg 8 is the first that makes a display matrix of EXIF
+        upright = cv2.imread(str(photo)).astype(int)
+        assert frames[2].picture.bgr().shape == upright.shape
+        assert abs(frames[2].picture.bgr() - upright).mean() < 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        pytest.param(
+            {"options": {"x264-params": "transfer=smpte2084"}}, "it is HDR (PQ) and is not tone-mapped", id="PQ"
+        ),
+        pytest.param({"options": {"x264-params": "transfer=arib-std-b67"}}, "it is HDR (HLG) and is not", id="HLG"),
+        pytest.param({"codec": "ffv1", "pix_fmt": "gray16le"}, "its pictures are grey with 16 bits", id="depth"),
+    ],
+)
+def test_what_is_lost_of_the_pictures_is_said(tmp_path, settings, note):
+    frames, reader, _ = read(write_clip(tmp_path / "a.mkv", 3, **settings))
+    assert len(frames) == 3
+    [said] = reader.notes
+    assert said.startswith(f"a.mkv: {note}")
 
 
 # Bad input
@@ -247,9 +350,71 @@ def rubbish_packets(path):
     path.write_bytes(data)
 
 
+def late_fragments(path):
+    """A chunk of HLS or DASH: its times go on from those of the chunks before it."""
+    write_clip(path, 100, options={"g": "25"}, container={"movflags": "frag_keyframe+empty_moov"})
+    with av.open(str(path)) as container:
+        late = 8 * container.streams.video[0].time_base.denominator
+    data = bytearray(path.read_bytes())
+    for at in (at for at in range(len(data)) if data[at : at + 5] == b"tfdt\x01"):
+        begin = int.from_bytes(data[at + 8 : at + 16], "big")
+        data[at + 8 : at + 16] = (begin + late).to_bytes(8, "big")
+    path.write_bytes(data)
+
+
+def late_matroska(path):
+    """Its duration counts from 0, not from its first frame."""
+    write_clip(path, 100, pts=range(8000, 12000, 40), time_base=MS, options={"g": "25"})
+
+
+@pytest.mark.parametrize(("name", "make"), [("a.mp4", late_fragments), ("a.mkv", late_matroska)])
+def test_a_late_start_is_not_a_lack(tmp_path, name, make):
+    make(tmp_path / name)
+    with av.open(str(tmp_path / name)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data.replace(packets[50], packets[50][:9] + bytes(len(packets[50]) - 9)))
+    frames, reader, error = read(tmp_path / name)
+    assert frames[0].seconds == pytest.approx(8, abs=0.1)
+    assert frames[-1].seconds == pytest.approx(11.96, abs=0.1)
+    assert reader.corrupt > 0
+    assert error is None
+
+
+KEY = "76a6c65c5ea762046bd749a2e632ccbb"
+CENC = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": KEY, "encryption_kid": KEY[::-1]}
+
+
+def encrypted(path):
+    write_clip(path, 20, container=CENC)
+
+
+def scrambled(path):
+    """A transport stream in which all payloads of the video are noise, and marked as scrambled."""
+    write_clip(path, 20, format="mpegts")
+    data, noise = bytearray(path.read_bytes()), np.random.default_rng(0)
+    for at in range(0, len(data), 188):
+        if (data[at + 1] & 0x1F) << 8 | data[at + 2] == 0x100:
+            data[at + 3] |= 0x80
+            start = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+            data[start : at + 188] = noise.bytes(at + 188 - start)
+    path.write_bytes(data)
+
+
+def test_what_is_before_the_first_encrypted_packet_is_read(tmp_path, monkeypatch):
+    """No encoder at hand writes a clear beginning, so the packets of a clear file are taken for encrypted."""
+    clip = write_clip(tmp_path / "a.mp4", 50, options={"g": "25"})
+    monkeypatch.setattr(decoder, "is_encrypted", lambda packet: packet.dts * packet.time_base >= 1)
+    frames, _, error = read(clip)
+    assert len(frames) >= 25
+    assert "of 2.0 s: what follows is encrypted" in str(error)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
+        pytest.param(encrypted, SourceUnreadable, "its video is encrypted", id="encrypted"),
+        pytest.param(scrambled, SourceUnreadable, "its video is encrypted", id="scrambled"),
         pytest.param(lambda p: None, SourceNotFound, "there is no such file", id="missing"),
         pytest.param(lambda p: p.mkdir(), SourceUnreadable, "is a folder: expected a video file", id="folder"),
         pytest.param(lambda p: os.mkfifo(p), SourceUnreadable, "is neither a file nor a folder", id="pipe"),

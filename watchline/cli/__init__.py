@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and options.command not in STOPPED_BY_SIGNALS:
         as_usual()
     level = logging.DEBUG if options.verbose else logging.WARNING
+    if not options.verbose:
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what matters of its errors is in ours
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
     try:
         code: int = options.run(options)

@@ -123,6 +123,15 @@ OPTIONS = (
     ),
     Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever", 0),
     Option(
+        "track",
+        "streams",
+        "track",
+        "whole",
+        "N",
+        "video track of the files, from 1; by default the one marked as default, else the largest",
+        1,
+    ),
+    Option(
         "max-pixels",
         "streams",
         "max_pixels",

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from watchline.pipeline.lanes import Progress
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
+UNKNOWN = "{desc} {n_fmt} frames{postfix}"
 STOPPED = "{desc} {percentage:3.0f}% |{bar}| stopped after {n_fmt} frames"
 LONGEST_NAME = 24  # letters of a stream's name before its bar
 SHARE = 0.1  # of a file after which a line is written
@@ -48,17 +49,19 @@ class Bars:
         if self._bar is None:
             name = progress.stream
             name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-            total = progress.about.frames if progress.about else None
-            self._bar = tqdm(desc=name, total=total, bar_format=BAR, file=sys.stderr, dynamic_ncols=True)
+            self._bar = tqdm(desc=name, total=_expected(progress), bar_format=BAR, file=sys.stderr, dynamic_ncols=True)
             self._started = time.monotonic()
         elapsed = max(time.monotonic() - self._started, 1e-3)
         self._bar.set_postfix_str(f"{progress.frames / elapsed:.1f} FPS", refresh=False)
+        self._bar.total = _expected(progress)
+        if self._bar.total is None:
+            self._bar.bar_format = UNKNOWN
         self._bar.update(progress.frames - self._bar.n)
         if progress.ended:
             if progress.error is None and progress.interrupted:
                 self._bar.bar_format = STOPPED
             elif progress.error is None:
-                self._bar.total = progress.frames  # containers only guess
+                self._bar.total, self._bar.bar_format = progress.frames, BAR  # containers only guess
             self.close()
 
     def close(self) -> None:
@@ -80,7 +83,7 @@ class ProgressLines:
         if _never_began(progress):
             return
         now = time.monotonic()
-        total = progress.about.frames if progress.about else None
+        total = _expected(progress)
         if progress.stream != self._stream:
             self._stream, self._started, self._last, self._frames = progress.stream, now, now, 0
             self._say(_opening(progress))
@@ -93,7 +96,7 @@ class ProgressLines:
         far = total is not None and progress.frames - self._frames >= SHARE * total
         if pause >= LONGEST_PAUSE or (far and pause >= PAUSE):
             fps = progress.frames / elapsed
-            eta = f", ETA {(total - progress.frames) / fps:.0f} s" if total and total > progress.frames else ""
+            eta = f", ETA {(total - progress.frames) / fps:.0f} s" if total else ""
             self._say(f"{progress.frames}/{total or '?'} frames, {fps:.1f} FPS{eta}")
             self._last, self._frames = now, progress.frames
 
@@ -102,6 +105,12 @@ class ProgressLines:
 
     def _say(self, text: str) -> None:
         print(f"{self._stream}: {text}", file=sys.stderr, flush=True)
+
+
+def _expected(progress: Progress) -> int | None:
+    """Frames in all, by the container; None if it does not say, or if it is wrong, as there are more already."""
+    total = progress.about.frames if progress.about else None
+    return total if total and total >= progress.frames else None
 
 
 def _opening(progress: Progress) -> str:

@@ -11,12 +11,14 @@ import cv2
 import numpy as np
 import pytest
 from clips import decode, picture, write_clip
+from tracks import write_tracks
 
 from watchline.files import part_of
 from watchline.streams.errors import SinkError, SourceTruncated
 from watchline.streams.file import FileSource
 from watchline.streams.source import About
 from watchline.streams.write.mp4 import Mp4Sink, finish_part
+from watchline.streams.write.remux import Sound, remux
 
 MS = Fraction(1, 1000)
 RATE = Fraction(25)
@@ -214,8 +216,78 @@ def test_audio_ends_with_the_pictures_when_the_stream_was_cut_short(tmp_path):
 def test_audio_that_mp4_cannot_hold_is_left_out_and_named(tmp_path):
     source = write_clip(tmp_path / "a.mov", 10, audio="pcm_mulaw")
     mp4, seconds = copy(source, tmp_path / "out.mp4")
-    assert mp4.notes == ["audio track 1 was left out: MP4 cannot hold pcm_mulaw"]
+    assert mp4.notes == ["a.mov: audio track 1 (pcm_mulaw) was left out: MP4 cannot hold it"]
     assert decode(tmp_path / "out.mp4").seconds == seconds
+
+
+def test_a_track_that_mp4_cannot_hold_costs_that_track_only(tmp_path):
+    source = write_tracks(tmp_path / "a.mkv", [((64, 48), 10, True)], [("vorbis", True), ("ac3", False)])
+    source.write_bytes(source.read_bytes().replace(b"A_VORBIS", b"A_TRUEHD"))  # for which PyAV has no encoder
+    mp4, _ = copy(source, tmp_path / "out.mp4")
+    assert mp4.notes == ["a.mkv: audio track 1 (truehd) was left out: MP4 cannot hold it"]
+    assert decode(tmp_path / "out.mp4").audio == decode(source).audio[1:]
+
+
+def test_a_track_whose_packets_mp4_cannot_hold_costs_that_track_only(tmp_path):
+    source = write_tracks(tmp_path / "a.mkv", [((64, 48), 10, True)], [("aac", True), ("ac3", False)])
+    first, other = decode(source).audio
+    rubbish = b"\xff" * len(first[0])  # which looks like ADTS and is not
+    source.write_bytes(source.read_bytes().replace(first[0], rubbish))
+    mp4, _ = copy(source, tmp_path / "out.mp4")
+    assert mp4.notes == ["a.mkv: audio track 1 (aac) was left out: MP4 cannot hold it"]
+    assert decode(tmp_path / "out.mp4").audio == [other]
+
+
+def test_encrypted_audio_is_left_out_and_named(tmp_path):
+    key = "76a6c65c5ea762046bd749a2e632ccbb"
+    secret = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    source = write_clip(tmp_path / "a.mp4", 10, audio="aac", container=secret)
+    pictures = write_clip(tmp_path / "pictures.mp4", 10)
+    notes = remux(pictures, tmp_path / "out.mp4", Sound(source))
+    assert notes == ["a.mp4: audio track 1 (aac) was left out: it is encrypted"]
+    assert decode(tmp_path / "out.mp4").audio == []
+
+
+def test_the_default_audio_track_stays_the_default(tmp_path):
+    source = write_tracks(tmp_path / "a.mp4", [((64, 48), 10, True)], [("aac", False), ("aac", True)])
+    copy(source, tmp_path / "out.mp4")
+    for path in (source, tmp_path / "out.mp4"):
+        with av.open(str(path)) as container:
+            assert [int(track.disposition) for track in container.streams.audio] == [0, 1]
+
+
+def test_uncompressed_audio_that_few_players_play_is_named(tmp_path):
+    source = write_clip(tmp_path / "a.mkv", 10, audio="pcm_f32le")
+    mp4, _ = copy(source, tmp_path / "out.mp4")
+    assert mp4.notes == ["a.mkv: audio track 1 (pcm_f32le) is uncompressed: many players cannot play that in an MP4"]
+    assert len(decode(tmp_path / "out.mp4").audio) == 1
+
+
+def test_frames_before_0_are_shown_with_their_sound(tmp_path):
+    """A transport stream whose clock of 33 bits begins anew after a moment; FFmpeg has it begin before 0."""
+    source = write_clip(tmp_path / "a.ts", 50, audio="aac", container={"output_ts_offset": "95443.4"})
+    mp4, seconds = copy(source, tmp_path / "out.mp4")
+    assert -1 < seconds[0] < 0
+    assert decode(tmp_path / "out.mp4").seconds == [time - seconds[0] for time in seconds]
+    late = [time - float(seconds[0]) for time in audio_times(source)]
+    assert audio_times(tmp_path / "out.mp4") == pytest.approx(late, abs=1e-3)
+    assert mp4.notes == [
+        f"out.mp4 begins at 0 s, its source at {float(seconds[0]):.3f} s: players leave out what is before 0"
+    ]
+
+
+def test_sound_and_pictures_of_joined_recordings_stay_together(tmp_path):
+    piece = write_clip(tmp_path / "a.ts", 50, audio="aac", audio_seconds=2.6, options={"bf": "0"})
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(piece.read_bytes() * 3)
+    _, seconds = copy(joined, tmp_path / "out.mp4")
+    assert len(seconds) == 150
+    copy(piece, tmp_path / "once.mp4")
+    assert decode(tmp_path / "out.mp4").audio == [decode(tmp_path / "once.mp4").audio[0] * 3]
+    sounds = audio_times(tmp_path / "out.mp4")
+    apart = sounds[0] - seconds[0]
+    for number in (1, 2):
+        assert sounds[len(sounds) // 3 * number] - seconds[50 * number] == pytest.approx(apart, abs=1e-3)
 
 
 def test_audio_of_a_cut_source_is_copied_as_far_as_it_goes(tmp_path):
