@@ -159,13 +159,6 @@ class Mp4Writer:
         self.frames += 1
         self._seconds = pts * time_base
 
-    def _begin_at_zero(self, seconds: Fraction) -> None:
-        """Players leave out what is before 0, so all times are moved, those of the audio too."""
-        self._shift = -seconds
-        self.notes.append(
-            f"{self._path.name} begins at 0 s, its source at {float(seconds):.3f} s: players leave out what is before 0"
-        )
-
     def _make_room(self, size: int) -> None:
         """Raises SinkError: there is no room for another frame of `size` bytes before it is encoded."""
         most = (self._encoding + 1) * (size * 17 // 16 + 4096)  # x264 can leave a frame as it is, with its headers
@@ -181,6 +174,13 @@ class Mp4Writer:
             container.mux(packet)
             self._encoding -= 1
             self._unwritten = max(0, self._unwritten - (self._file.size - before)) + size
+
+    def _begin_at_zero(self, seconds: Fraction) -> None:
+        """Players leave out what is before 0, so all times are moved, those of the audio too."""
+        self._shift = -seconds
+        self.notes.append(
+            f"{self._path.name} begins at 0 s, its source at {float(seconds):.3f} s: players leave out what is before 0"
+        )
 
     def end(self) -> None:
         """Say that the stream is complete. The audio is then copied to its end, not only to the last picture."""
@@ -210,9 +210,9 @@ class Mp4Writer:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
         until = None if self._whole else self._seconds
         try:
-            self._file.give_back()  # the copy needs room
             source = self._about.path
             sound = Sound(source, self._about.track, until, self._shift) if source is not None else None
+            self._file.give_back()  # the copy needs room
             self.notes += remux(self._file.part, self._path, sound)
             self._file.discard()
         except FAILURES as error:
