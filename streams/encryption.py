@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import av
+
 TS_PACKET, M2TS_PACKET = 188, 192  # bytes; in M2TS, four of them are before the packet
 SYNC, SCRAMBLED, PAYLOAD = 0x47, 0xC0, 0x10  # first byte; bits of the fourth
 LOOKED_AT = 1 << 20  # bytes
 
 
-def is_encrypted(packet: Any) -> bool:
-    """Whether a packet says how it is encrypted. Args: an `av.Packet`; before PyAV 15 it cannot be asked."""
-    return hasattr(packet, "has_sidedata") and bool(packet.has_sidedata("encryption_info"))
+def is_encrypted(packet: "av.Packet[Any]") -> bool:
+    """Whether a packet says how it is encrypted."""
+    return bool(packet.has_sidedata("encryption_info"))
 
 
 def is_scrambled(path: Path) -> bool:

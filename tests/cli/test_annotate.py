@@ -183,6 +183,8 @@ def test_the_report_is_written(folder: Path) -> None:
 def test_a_name_that_begins_with_a_hyphen(folder: Path, name: str) -> None:
     (folder / "walk.mp4").rename(folder / name)
     assert annotate(folder, name, "--no-video", "--out", "out").code == 0
+
+
 X
 
 
