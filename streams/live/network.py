@@ -14,7 +14,8 @@ from pydantic import ConfigDict, Field
 from watchline.settings import settings
 from watchline.streams.address import RECEIVED, Address, conceal, parse
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
-from watchline.streams.live.reader import CameraReader, Connection, reading
+from watchline.streams.live.connection import Connection
+from watchline.streams.live.reader import CameraReader, reading
 from watchline.streams.live.refusals import heard_by_http, refusal
 from watchline.streams.live.relay import Heard, relay
 
