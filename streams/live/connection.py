@@ -18,8 +18,9 @@ class Connection:
     read_timeout: seconds of silence after which the stream counts as lost.
     explain: converts an error of FFmpeg to one that may be shown.
     has_times: whether the packets' times are the camera's, not invented by FFmpeg.
-    is_paced: whether packets come in groups, as those of HLS do. Each is then held until it is due.
-    ends: whether it is a recording, which is read at its own speed.
+    is_paced: whether packets come in groups, as those of HLS do, or as fast as they are read. Each is then held until
+        it is due.
+    ends: whether it is a recording.
     may_lose: whether packets may get lost.
     """
 

@@ -123,6 +123,7 @@ class NetworkSource:
         # What has a size or a duration is a recording. HLS has a duration if its playlist has an end; the size is the
         # playlist's. Cameras that send JPEGs invent a size, and some others a very large one.
         has_size = 0 < container.size < INVENTED_SIZE and kind not in ("hls", "mpjpeg", "mjpeg")
+        ends = (is_web and has_size) or (kind != "flv" and (container.duration or 0) > 0)
         connection = Connection(
             container=container,
             stream=self.stream,
@@ -131,8 +132,8 @@ class NetworkSource:
             read_timeout=self.read_timeout * _patience(address),
             explain=self._explain,
             has_times=not (container.format.flags & NO_TIMESTAMPS or kind.endswith("_pipe")),
-            is_paced=kind == "hls",
-            ends=is_web and (has_size or (container.duration or 0) > 0),
+            is_paced=kind == "hls" or (ends and is_web),
+            ends=ends,
             may_lose=not is_web and kind != "flv",
         )
         return opened.enter_context(reading(connection))

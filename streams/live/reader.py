@@ -161,7 +161,8 @@ class CameraReader:
     def _receive(self) -> None:
         """The receiver. It runs in its own thread until the stream ends or the reader is closed."""
         error: Exception | None = None
-        pace = Pace() if self._connection.is_paced or self._connection.ends else None
+        pace = Pace() if self._connection.is_paced else None
+        is_read_ahead = self._connection.is_paced and self._connection.ends
         try:
             # All streams, not only the video: while only sound arrives, the loop must go on to check `closed`.
             for packet in self._connection.container.demux():
@@ -174,9 +175,9 @@ class CameraReader:
                 if pace:
                     due = pace.due(self._seconds(packet), arrival)
                 packet.pts = self._clock.see(packet.pts if self._connection.has_times else None, due)
-                arrival = due if self._connection.ends else arrival
+                arrival = due if is_read_ahead else arrival
                 self._backlog.put(Arrived(cast("VideoPacket", packet), arrival, due, packet.is_keyframe))
-                if self._connection.ends:
+                if is_read_ahead:
                     self._closed.wait(due - time.monotonic())
         except Exception as broken:  # it is raised in the reader's thread, by `Backlog.take`
             error = self._connection.explain(broken)

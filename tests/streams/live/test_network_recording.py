@@ -1,4 +1,4 @@
-"""What has an end, over HTTP: a playlist that says so, a file. It is shown once, at its own speed, and then ended."""
+"""What has an end: a playlist that says so, a file, a recorder's playback. It is shown once, at its own speed."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ import pytest
 from clips import write_clip
 from live_page import FPS, marked
 from marks import read_mark
+from rtsp import RtspServer, need_rtsp_server
 
 from watchline.pipeline import camera
 from watchline.pipeline.backoff import Backoff
@@ -63,6 +64,16 @@ def test_it_is_shown_once_at_its_own_speed(web, name):
     assert len(counters) > FRAMES / 2  # on a busy machine newer ones take the place of some
     states = [m.state for m in messages if isinstance(m, State) and m.state != "stalled"]
     assert list(dict.fromkeys(states)) == ["connecting", "live", "ended"]
+    assert messages[-1] == End("gate", whole=True)
+
+
+def test_a_recorders_playback_is_shown_once(web):
+    need_rtsp_server()
+    with RtspServer("--file", str(web[0] / "file.mp4")) as server:
+        messages = watched(server.url("/file"))
+    counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
+    assert counters == sorted(set(counters))
+    assert len(counters) > FRAMES / 2
     assert messages[-1] == End("gate", whole=True)
 
 
