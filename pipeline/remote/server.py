@@ -21,7 +21,8 @@ from watchline.errors import unknown
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.opencv_threads import single_threaded
-from watchline.pipeline.remote.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
+from watchline.pipeline.remote.channel import Arrival, Keys, Listener, is_loopback
+from watchline.pipeline.remote.guard import MOST
 from watchline.pipeline.remote.protocol import (
     SCHEMA,
     Course,
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 FORGOTTEN = 10.0  # seconds without a message after which a client is gone
 MOST_WORKERS = 64
 UNDER_WAY = MOST_WORKERS + 1  # the most requests of a client at once: see Placed.workers
+MOST_WAITING = 2 * UNDER_WAY, 1 << 28  # the most messages of a client, and bytes of several, that are not read yet
 LOOK = 1.0  # seconds between looks at silent clients, and between log lines about messages that make no sense
 SOON = 0.01  # seconds until an answer that found no room is sent again
 PATIENCE = 2.0  # seconds that the workers have to end
@@ -109,9 +111,10 @@ class Server:
         self._pool: WorkerPool | None = None
         self._sessions: dict[str, Session] = {}  # by client
         self._clients: dict[bytes, str] = {}  # by address
+        self._inbox: dict[bytes, deque[Arrival]] = {}  # what is not read yet, by address
         self._answers: deque[Reply] = deque()
         self._stopping = False
-        self._port = Listener(LARGEST_HEADER if ring else LARGEST_PART)
+        self._port = Listener()
         try:
             self.address = self._port.listen(address, keys)
         except OSError as error:
@@ -142,11 +145,15 @@ class Server:
         look = time.monotonic() + LOOK
         said = 0
         while not self._stopping:
-            arrived, readable = self._port.receive(SOON if self._answers else LOOK)
+            arrived, readable = self._port.receive(0 if self._inbox else SOON if self._answers else LOOK)
             if readable and parent is not None and not os.read(parent, 4096):
                 return
             for arrival in arrived:
-                self._hear(arrival)
+                self._queue(arrival)
+            for peer in [*self._inbox]:  # one of each, so that nobody who sends much keeps the others waiting for long
+                self._hear(self._inbox[peer].popleft())
+                if not self._inbox[peer]:
+                    del self._inbox[peer]
             self._tend()
             for _ in range(len(self._answers)):
                 answer = self._answers.popleft()
@@ -170,6 +177,17 @@ class Server:
     def malformed(self) -> int:
         """How many messages so far made no sense, or had an unknown key."""
         return self._refused + self._port.refused + (self._pool.malformed if self._pool else 0)
+
+    def _queue(self, arrival: Arrival) -> None:
+        """Have a message wait for its turn. Who sends faster than we can read is cut off, and what waits is dropped."""
+        waiting = self._inbox.setdefault(arrival.peer, deque())
+        waiting.append(arrival)
+        messages, size = MOST_WAITING
+        if len(waiting) > messages or (len(waiting) > 1 and sum(each.nbytes for each in waiting) > size):
+            self._refused += len(waiting)
+            self._port.cut(arrival.descriptor)
+            self._leave(self._clients.get(arrival.peer, ""))
+            del self._inbox[arrival.peer]
 
     def _hear(self, arrival: Arrival) -> None:
         peer = arrival.peer
@@ -211,7 +229,7 @@ class Server:
         if session is not None and (session.peer, session.hello) == (peer, hello):
             session.welcome = False  # it said hello again before it got our welcome; the stage goes on
             return
-        why = self._hire(hello)
+        why = self._hire(hello) if len(self._sessions) < MOST else "busy: it has as many clients as it can have"
         if why:
             self._reply(peer, Refused(why[:LONGEST_WHY]))
             return

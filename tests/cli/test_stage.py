@@ -3,12 +3,15 @@ import re
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+import threading
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from cli.shell import within
 from pipelines import numbered
+from zmtp_peer import PING, Peer
 
 from watchline.pipeline.remote.placed import place_of, placed
 from watchline.pipeline.stages.annotator import Annotator
@@ -80,6 +83,41 @@ def test_a_hub_that_asks_for_what_is_not_there_is_told_and_the_stage_goes_on(tmp
             pass
         with placed(Detector(workers=3), place).open() as process:
             assert process(numbered(1))[0].detections is not None
+
+
+SLOW = b'{"kind":"work","schema":3,"id":1,"items":[],"where":{"slot":0,"spans":[%s]}}' % b",".join([b"[0,1]"] * 150_000)
+
+
+def test_a_flood_ends_neither_the_stage_nor_its_answers():
+    """A peer that sends faster than the stage reads, heartbeats among it, and is gone: libzmq must not abort."""
+    with stage("annotator", "--listen", "tcp://127.0.0.1:0") as (process, line):
+        address = line.split()[-1]
+        with Peer(address) as slow:
+            slow.send(*[SLOW] * 5)
+            for few in range(62, 68):
+                with Peer(address) as peer, suppress(OSError):
+                    peer.send(*[b"x"] * few)
+                    for _ in range(80):
+                        peer.send(PING, command=True)
+                        peer.send(b"x")
+        with placed(Annotator(), place_of(address)).open() as there:
+            assert len(there(numbered(1))) == 1
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "made no sense and were refused" in err
+
+
+def test_sigterm_ends_a_flooded_stage():
+    with stage("annotator", "--listen", "tcp://127.0.0.1:0") as (process, line), Peer(line.split()[-1]) as peer:
+        flood = threading.Thread(target=lambda: [peer.send(SLOW) for _ in range(60)])
+        flood.start()
+        time.sleep(0.2)  # in the middle of it
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+        peer.socket.close()
+        flood.join()
+    assert process.returncode == 0
 
 
 def test_memory_that_is_none_is_refused(tmp_path):
