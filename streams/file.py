@@ -12,9 +12,8 @@ import av.error
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
-from pydantic import Field
 
-from watchline.settings import settings
+from watchline.settings import Threads, settings
 from watchline.streams.clock import Clock, Joints
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of
 from watchline.streams.errors import SourceNotFound, SourceTruncated, SourceUnreadable
@@ -45,7 +44,7 @@ class FileSource:
 
     path: Path
     stream: str = ""
-    threads: int = Field(default=2, ge=1)
+    threads: Threads = 2
 
     def __post_init__(self) -> None:
         if not self.stream:

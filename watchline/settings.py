@@ -11,7 +11,7 @@ Any folder may import this file.
 
 import dataclasses
 from functools import wraps
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, JsonValue
@@ -19,6 +19,9 @@ from pydantic import ConfigDict, Field, JsonValue
 from watchline.errors import SettingsError, unknown
 
 Kind = TypeVar("Kind", bound=type)
+
+MOST_THREADS = 64  # of anything that a setting counts: more are a mistake, or an attack
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 
 
 def flag(metavar: str = "") -> dict[str, JsonValue]:

@@ -16,7 +16,7 @@ from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.stages.stage import Stage, Work
-from watchline.settings import settings
+from watchline.settings import Threads, settings
 from watchline.streams.frame import Image
 from watchline.streams.source import About
 
@@ -43,7 +43,7 @@ class Annotator(Stage):
     line_width: Annotated[int, Field(ge=1)] | None = Field(default=None, description="of the boxes, in pixels")
     labels: bool = Field(default=True, description="write class and score at each box")
     info: bool = Field(default=True, description="write stream, frame and time in the corner")
-    workers: Annotated[int, Field(ge=1)] = Field(  # type: ignore[misc]
+    workers: Threads = Field(  # type: ignore[misc]
         default_factory=cores, description="threads, each for streams of its own; without it one per core"
     )
 

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from cli.shell import within
 from pipelines import numbered
 from zmtp_peer import PING, Peer
 
+from watchline.engines import zoo
 from watchline.pipeline.remote.placed import place_of, placed
 from watchline.pipeline.stages.annotator import Annotator
 
@@ -60,7 +62,10 @@ def test_only_hubs_whose_key_it_knows_may_come(tmp_path):
         (["detector", "--listen", "tcp://*:0", "--key", "a.key"], "--key and --allow go together"),
         (["detector", "--listen", "tcp://*:0", "--key", "a.key", "--allow", "b.pub"], "a.key: the key cannot be read"),
         (["annotator", "--listen", "tcp://127.0.0.1:0", "--threads", "2"], "annotator: unknown setting 'threads'"),
-        (["detector", "--listen", "tcp://127.0.0.1:0", "--workers", "0"], "a whole number of at least 1"),
+        (["detector", "--listen", "tcp://127.0.0.1:0", "--workers", "0"], "a whole number from 1 to 64"),
+        (["detector", "--listen", "tcp://127.0.0.1:0", "--threads", "65"], "a whole number from 1 to 64"),
+        (["detector", "--listen", "tcp://127.0.0.1:0", "--model", "nosuch"], "no model 'nosuch': expected a file"),
+        (["detector", "--listen", "tcp://127.0.0.1:0", "--models", "nosuch"], "no folder 'nosuch'"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_2(tmp_path, words, why):
@@ -74,15 +79,19 @@ def test_a_hub_that_asks_for_what_is_not_there_is_told_and_the_stage_goes_on(tmp
     from watchline.pipeline.errors import StageError
     from watchline.pipeline.stages.detector import Detector
 
-    with stage("detector", "--listen", "tcp://127.0.0.1:0", "--workers", "1") as (_, line):
+    mine = tmp_path / "mine.onnx"
+    shutil.copy(zoo.find("yolov2-slim"), mine)
+    with stage("detector", "--listen", "tcp://127.0.0.1:0", "--workers", "1", "--model", mine) as (_, line):
         place = place_of(line.split()[-1])
         with (
-            pytest.raises(StageError, match="refused: no model 'nosuch'"),
-            placed(Detector(model="nosuch"), place).open(),
+            pytest.raises(StageError, match="refused: model '/etc/passwd' is not offered here"),
+            placed(Detector(model="/etc/passwd"), place).open(),
         ):
             pass
-        with placed(Detector(workers=3), place).open() as process:
-            assert process(numbered(1))[0].detections is not None
+        for model in ("mine.onnx", zoo.DEFAULT):
+            with placed(Detector(model=model, workers=3), place).open() as process:
+                assert process(numbered(1))[0].detections is not None
+                assert process.about["model"]["size"]
 
 
 SLOW = b'{"kind":"work","schema":3,"id":1,"items":[],"where":{"slot":0,"spans":[%s]}}' % b",".join([b"[0,1]"] * 150_000)
