@@ -25,7 +25,13 @@ MAY_IMPORT = {
     FACE: set(FOLDERS),
 }
 # any folder may import these, and they nothing else of ours
-COMMON = ("watchline/errors.py", "watchline/files.py", "watchline/settings.py", "watchline/version.py")
+COMMON = (
+    "watchline/errors.py",
+    "watchline/files.py",
+    "watchline/settings.py",
+    "watchline/text.py",
+    "watchline/version.py",
+)
 ONLY_LAZILY = {"models", "train"}  # by the face: torch is not installed with the core
 HOMES = {
     "av": ("streams/",),

@@ -14,7 +14,6 @@ accounted for: at each frame's line, its index + 1 = the frames' lines so far + 
 {"schema": 1, "stream": "gate", "event": "state", "state": "retrying", "epoch": 0, "time": …, "why": …, "retry_in": 0.5}
 """
 
-import json
 import os
 import select
 import threading
@@ -28,6 +27,7 @@ from watchline.settings import settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame
 from watchline.streams.write.paths import prepare, refused
+from watchline.text import json_text
 
 SCHEMA = 1
 STANDARD_OUTPUT = Path("standard output")  # what errors call it
@@ -138,7 +138,7 @@ def _pts(seconds: float) -> float:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
+    return json_text(value).encode("ascii") + b"\n"
 
 
 @settings

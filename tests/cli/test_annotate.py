@@ -153,7 +153,7 @@ def test_a_name_that_is_no_utf_8(folder: Path) -> None:
     words = [name, "--out", "out", "--model", "tiny.onnx", "--report", "report.json"]
     done = watchline("annotate", *words, cwd=folder, env=utf_8)
     assert done.code == 0
-    assert done.out[-1] == r"v\udce9: out/v\udce9.mp4, out/v\udce9.jsonl written"
+    assert done.out[-1] == r"v\xe9: out/v\xe9.mp4, out/v\xe9.jsonl written"
     assert len(events(folder / "out" / os.fsdecode(b"v\xe9.jsonl"))) == 1 + 8
     assert json.loads((folder / "report.json").read_text())["outcomes"][0]["frames"] == 8
 

@@ -4,7 +4,6 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
-import io
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from typing import NoReturn
 import watchline
 from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
 from watchline.cli.exit_codes import INTERRUPTED, USAGE
+from watchline.cli.printed import print_printable
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         conceal_command_line()
-    _write_any_name()
+    print_printable()
     options = _parse(argv)
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
@@ -52,13 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
-
-
-def _write_any_name() -> None:
-    """A file's name may be no UTF-8: it is written with backslashes, rather than lost with all the work."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

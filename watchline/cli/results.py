@@ -1,13 +1,13 @@
 """What a job has to say at its end: files, notes, the report."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import watchline
+from watchline.text import json_text
 
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
@@ -42,7 +42,7 @@ def write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> 
     streams = [asdict(outcome) for outcome in job.outcomes]
     report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
     try:
-        path.write_text(json.dumps(_concealed(report, conceal), indent=2) + "\n")
+        path.write_text(json_text(_concealed(report, conceal), indent=2) + "\n")
     except OSError as error:
         return [f"{path}: the report cannot be written: {error.strerror}"]
     return []

@@ -355,6 +355,8 @@ def test_with_keys_it_may_listen_for_other_hosts():
         Detector(imgsz=320),
         Detector(streams={"gate": {"conf": 0.5, "every": 3}, "tür": {"iou": 0.1}}),
         Tallies(once=Path("/tmp/ä"), fails_at=(1, 2)),
+        Tallies(once=Path("/tmp/\udcff")),
+        Detector(model="\udcff.onnx"),
     ],
 )
 def test_settings_cross_as_json_and_make_the_same_stage(stage):
