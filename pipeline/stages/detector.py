@@ -21,10 +21,12 @@ from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.stage import Stage, Work
-from watchline.settings import flag, settings
+from watchline.settings import Threads, flag, settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Batch = Annotated[int, Field(ge=1, le=256)]  # as TensorRT's plans and the requests between hosts have at most
 
 
 def _workers(given: dict[str, Any]) -> int:
@@ -53,6 +55,7 @@ class Detector(Stage):
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
     per_stream = ("conf", "iou", "classes", "every")
+    files = ("model",)
 
     model: str = Field(
         default=zoo.DEFAULT,
@@ -64,7 +67,7 @@ class Detector(Stage):
         description=f"{runtimes.listed()}; without it, what fits the file and this machine",
         json_schema_extra=flag("NAME"),
     )
-    imgsz: Count | tuple[Count, Count] | None = Field(
+    imgsz: Side | tuple[Side, Side] | None = Field(
         default=None,
         description="pixels of the network's input, a square or width and height; without it, the model's own",
         json_schema_extra=flag("N|WxH"),
@@ -83,13 +86,13 @@ class Detector(Stage):
         json_schema_extra=flag("person,car"),
     )
     every: Count = Field(default=1, description="look at every n-th frame only", json_schema_extra=flag("N"))
-    workers: Count = Field(  # type: ignore[misc]
+    workers: Threads = Field(  # type: ignore[misc]
         default_factory=_workers,
         description="engines side by side; without it one per core, two on a GPU",
         json_schema_extra=flag("N"),
     )
-    threads: Count = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
-    batch: Count = Field(  # type: ignore[misc]
+    threads: Threads = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
+    batch: Batch = Field(  # type: ignore[misc]
         default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
     )
 

@@ -4,16 +4,17 @@ import argparse
 from collections.abc import Callable
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A whole number from `lowest` up."""
+def at_least(lowest: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number from `lowest` up, or from `lowest` to `most`."""
+    expected = f"a whole number of at least {lowest}" if most is None else f"a whole number from {lowest} to {most}"
 
     def whole_number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least {lowest}")
+        if value < lowest or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
         return value
 
     return whole_number
