@@ -25,6 +25,7 @@ from watchline.engines.tasks import TASKS
 SCHEMA = 1
 PREFIX = "watchline."
 FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
+LONGEST_NAME = 4096  # bytes of a path on Linux
 PAD = "pad"  # may be missing: older files have none
 
 
@@ -67,6 +68,10 @@ def parse(path: Path) -> onnx.ModelProto:
     if not model.graph.node:  # an empty file, or other bytes that happen to parse
         raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
     for location in external_data(model.graph):
+        if "\0" in location or len(location) > LONGEST_NAME:
+            raise ModelRefused(
+                f"{path}: it keeps weights at {location[:80]!r}, which is no file's name; export it again"
+            )
         if not (path.parent / location).resolve().is_relative_to(path.parent.resolve()):
             raise ModelRefused(
                 f"{path}: it keeps weights at {location!r}, outside its own folder; export it as one file"

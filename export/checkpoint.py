@@ -45,6 +45,8 @@ def _exported(paths: Sequence[Path], request: Request, arch: str | None, family:
         raise ExportRefused(f"{paths[0]}: the network of a PyTorch state dict has a name, {arch!r}; this is {kind}")
     if family and kind != "onnx":
         raise ExportRefused(f"{paths[0]}: an ONNX detector has a family, {family!r}; this is {kind}")
+    if request.input and kind != "onnx":
+        raise ExportRefused(f"{paths[0]}: --input says how an ONNX detector takes its pictures; this is {kind}")
     match kind:
         case "darknet":
             return darknet.export(*cfg_and_weights(paths), request)
@@ -58,7 +60,8 @@ def _family(path: Path) -> str:
     if family := foreign.recognise(path):
         return family
     raise ExportRefused(
-        f"{path}: its outputs do not tell what family of detectors it is; name one by --family: {', '.join(FAMILIES)}"
+        f"{path}: its outputs are of no family of detectors that is known; expected one of {', '.join(FAMILIES)}, "
+        "exported as its authors do (--family NAME says what it should be, and what is wrong then)"
     )
 
 
