@@ -47,6 +47,8 @@ def _exported(paths: Sequence[Path], request: Request, arch: str | None, family:
         raise ExportRefused(f"{paths[0]}: an ONNX detector has a family, {family!r}; this is {kind}")
     if request.input and kind != "onnx":
         raise ExportRefused(f"{paths[0]}: --input says how an ONNX detector takes its pictures; this is {kind}")
+    if request.epsilon is not None and kind != "torch":
+        raise ExportRefused(f"{paths[0]}: --epsilon is of a torchvision network's normalisation; this is {kind}")
     match kind:
         case "darknet":
             return darknet.export(*cfg_and_weights(paths), request)

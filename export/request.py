@@ -13,6 +13,7 @@ class Request:
     size: (width, height) of the input in pixels; None for the checkpoint's own.
     resize: how pictures become that size, one of RESIZES (engines/resizing.py); None for the network's own.
     input: what an ONNX detector wants of a picture, as far as the user says, see export/detectors/preparation.py.
+    epsilon: of the normalisation in a torchvision network; None for what is known of the file.
     """
 
     name: str
@@ -20,3 +21,4 @@ class Request:
     size: tuple[int, int] | None = None
     resize: str | None = None
     input: Mapping[str, Any] | None = None
+    epsilon: float | None = None

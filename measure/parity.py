@@ -54,6 +54,7 @@ def parity(
     precision: str | None = None,
     resize: str | None = None,
     asked: Mapping[str, Any] | None = None,
+    epsilon: float | None = None,
 ) -> Iterator[Compared]:
     """Each step of the way as it was compared with the checkpoint; the first is the checkpoint itself.
 
@@ -65,8 +66,7 @@ def parity(
         measure: measures the mAP on labelled pictures, e.g. `partial(accuracy_of, data=folder)`.
         limits: by precision.
         precision: of the engine; None for what `precision_of` finds.
-        resize, asked: how pictures become the network's size and how they go in, if the export was told so, as a
-            Request's `resize` and `input`; None for the network's own.
+        resize, asked, epsilon: what the export was told, as a Request's `resize`, `input` and `epsilon`.
 
     Raises:
         ComparisonRefused: nothing here runs the engine, it was made of another checkpoint, or there are no pictures.
@@ -88,7 +88,7 @@ def parity(
                 f"{file}: it was made of a file with the sha256 {told.checkpoint[:12]}…, and {paths[-1]} has another; "
                 "name the checkpoint that it was made of"
             )
-        model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize, asked), arch, family)
+        model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize, asked, epsilon), arch, family)
         about = _about(model)
         comparison = Comparison(pictures, about, size, detector, measure, limits)
         yield comparison.add(first)

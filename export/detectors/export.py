@@ -108,7 +108,7 @@ def export(path: Path, family: str, request: Request) -> onnx.ModelProto:
         metadata.write(model, about)
     except ModelRefused as error:
         raise ExportRefused(str(error)) from error
-    model.doc_string = f"taken for {family}: {_assumed(network, preparation)}"
+    model.doc_string = f"taken for {family}: {_assumed(network, preparation)}; if that is wrong: --family, --input"
     return model
 
 

@@ -50,6 +50,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--input", type=preparation, metavar="WORDS", help="how an ONNX detector takes pictures, if not as its family "
         "does, e.g. bgr,0..255 or rgb,0..1,mean=0.485/0.456/0.406,std=0.229/0.224/0.225,stretch"
     )  # fmt: skip
+    parser.add_argument(
+        "--epsilon", type=share, metavar="X", help="of a torchvision network's frozen normalisation: 0 if it was "
+        "fine-tuned from torchvision's weights for COCO"
+    )  # fmt: skip
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
     parser.add_argument("--resize", choices=RESIZES, help="how pictures become that size (default: the network's own)")
     parser.add_argument(
@@ -179,6 +183,7 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         size=(sides, sides) if isinstance(sides, int) else tuple(sides) if sides else None,
         resize=options.resize,
         input=options.input,
+        epsilon=options.epsilon,
     )
     model = to_onnx(paths, request, options.arch, options.family)
     about = metadata.of(model, str(out))
@@ -190,7 +195,7 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
     )
     if model.doc_string:
-        print(f"{model.doc_string}; if that is wrong: --family, --input", flush=True)
+        print(model.doc_string, flush=True)
     return model
 
 
