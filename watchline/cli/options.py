@@ -57,6 +57,15 @@ OPTIONS = (
         0,
     ),
     Option(
+        "agnostic",
+        "detector",
+        "agnostic",
+        "switch",
+        "",
+        "boxes of different classes suppress each other too: a car that is also a bus is shown once",
+        0,
+    ),
+    Option(
         "classes",
         "detector",
         "classes",
