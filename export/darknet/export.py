@@ -51,7 +51,7 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
         labels=labels,
         imgsz=max(plan.size),
         stride=plan.stride,
-        resize="letterbox-center",
+        resize="letterbox-darknet",
         checkpoint=sha256(weights),
         figures={},
         pad=GREY,

@@ -14,7 +14,12 @@ from watchline.engines.resizing import RESIZES
 Colour = tuple[float, float, float]
 
 RANGES = {"0..1": 1.0, "0..255": 255.0}
-WORDS = {"letterbox": "letterbox top left", "letterbox-center": "letterbox in the middle", "stretch": "stretched"}
+WORDS = {
+    "letterbox": "letterbox top left",
+    "letterbox-center": "letterbox in the middle",
+    "letterbox-darknet": "letterbox in the middle, rounded down",
+    "stretch": "stretched",
+}
 SYNTAX = f"rgb|bgr, {'|'.join(RANGES)}, mean=R/G/B, std=R/G/B (in the order of the colours), {'|'.join(RESIZES)}"
 
 
@@ -38,7 +43,7 @@ class Preparation:
 
         Args: raw, the network takes bytes and prepares them itself.
         """
-        order, resize = "RGB" if self.rgb else "BGR", WORDS.get(self.resize, self.resize)
+        order, resize = "RGB" if self.rgb else "BGR", WORDS[self.resize]
         if raw:
             return f"{order} bytes, {resize}"
         words = [f"{order} 0..{self.top:g}"]

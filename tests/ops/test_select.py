@@ -48,7 +48,7 @@ def as_rows(found: Selected) -> list[tuple[list[float], float, int]]:
 
 @pytest.mark.parametrize("count", [0, 1, 60])
 @pytest.mark.parametrize("conf", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("rule", [None, "letterbox", "letterbox-center", "stretch"])
+@pytest.mark.parametrize("rule", [None, "letterbox", "letterbox-center", "stretch", "letterbox-darknet"])
 def test_equals_the_loops(count, conf, rule):
     placement = None if rule is None else fit((640, 272), (96, 64), rule)
     for seed in range(5):
