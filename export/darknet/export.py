@@ -57,5 +57,10 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
         pad=GREY,
     )
     metadata.write(model, about)
+    if request.resize is None:
+        model.doc_string = (
+            "taken for Darknet's: letterbox in the middle; --resize stretch if AlexeyAB's fork has trained it without "
+            "letter_box=1"
+        )
     onnx.checker.check_model(model)
     return model
