@@ -76,15 +76,19 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         raise ExportRefused(
             f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): pip install 'watchline[export]'"
         ) from error
-    state = state_dict.load(path)
+    read = state_dict.read(path)
+    state = read.tensors
     state_dict.check_finite(state, path)
-    if arch is None:
-        if yolov2.is_ours(state):
-            return yolov2.export(path, request)
-        if faster_rcnn.is_ours(state):
-            return faster_rcnn.export(path, request)
-    if found := arch or torchvision_nets.recognise(path):
-        return torchvision_nets.export(path, found, request)
+    model = None
+    if arch is None and yolov2.is_ours(state):
+        model = yolov2.export(path, request)
+    elif arch is None and faster_rcnn.is_ours(state):
+        model = faster_rcnn.export(path, request)
+    elif found := arch or torchvision_nets.recognise(path):
+        model = torchvision_nets.export(path, found, request)
+    if model is not None:
+        model.doc_string = "; ".join(filter(None, (read.chosen, model.doc_string)))
+        return model
     raise CheckpointRefused(
         f"{path}: its {len(state)} tensors ({next(iter(state))!r}, …) are of no network that is known; expected "
         f"one that `watchline train` wrote, or one of torchvision's: {', '.join(torchvision_nets.ARCHS)}"

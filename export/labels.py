@@ -103,7 +103,7 @@ def _loaded(load: Any, text: str, path: Path, kind: str) -> Any:
 def _yaml(path: Path) -> Any:
     """A function from YAML to Python that raises ValueError. Raises ExportRefused: its library is not installed."""
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ModuleNotFoundError as error:
         raise ExportRefused(f"{path}: YAML needs PyYAML: pip install pyyaml, or {EXPECTED}") from error
 
