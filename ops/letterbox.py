@@ -15,7 +15,7 @@ from watchline.ops.boxes import Boxes, clip
 
 GREY = (114, 114, 114)  # BGR, the padding that YOLO networks are trained with
 Size = tuple[int, int]  # width, height in pixels
-Rule = Literal["letterbox", "letterbox-center", "stretch", "letterbox-darknet"]
+Rule = Literal["letterbox", "letterbox-center", "stretch", "letterbox-darknet", "letterbox-floor"]
 RULES: tuple[str, ...] = get_args(Rule)
 
 
@@ -77,7 +77,8 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
         network: (width, height) of the input.
         rule: "letterbox" keeps the aspect ratio (small pictures are enlarged too) and puts the picture at the top left;
             "letterbox-center" puts it in the middle and rounds its sides to the nearest, as Ultralytics does;
-            "letterbox-darknet" rounds them down, as Darknet does; "stretch" fills the input.
+            "letterbox-darknet" rounds them down, as Darknet does; "letterbox-floor" does so at the top left, as YOLOX
+            and torchvision do; "stretch" fills the input.
 
     Raises:
         ValueError: a side is less than 1, or the rule is unknown.
@@ -89,16 +90,20 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
     if rule not in RULES:
         raise ValueError(f"resize rule {rule!r}: expected one of {', '.join(RULES)}")
     (width, height), (full_width, full_height) = source, network
-    if rule == "letterbox-center":  # in the very numbers of `LetterBox`, whose halves go to the even side
+    if rule in (
+        "letterbox-center",
+        "letterbox-floor",
+    ):  # in the very numbers of Ultralytics (halves go to the even side)
         ratio = min(full_height / height, full_width / width)
-        inner = max(1, round(width * ratio)), max(1, round(height * ratio))
+        whole = round if rule == "letterbox-center" else int
+        inner = max(1, whole(width * ratio)), max(1, whole(height * ratio))
     else:
         divide = operator.floordiv if rule == "letterbox-darknet" else _divide
         if width * full_height >= height * full_width:  # the picture has the wider aspect: its width decides
             inner = (full_width, max(1, divide(height * full_width, width)))
         else:
             inner = (max(1, divide(width * full_height, height)), full_height)
-    if rule == "letterbox":
+    if rule in ("letterbox", "letterbox-floor"):
         return Fit(source, network, inner)
     return Fit(source, network, inner, ((full_width - inner[0]) // 2, (full_height - inner[1]) // 2))
 

@@ -18,6 +18,7 @@ WORDS = {
     "letterbox": "letterbox top left",
     "letterbox-center": "letterbox in the middle",
     "letterbox-darknet": "letterbox in the middle, rounded down",
+    "letterbox-floor": "letterbox top left",
     "stretch": "stretched",
 }
 SYNTAX = f"rgb|bgr, {'|'.join(RANGES)}, mean=R/G/B, std=R/G/B (in the order of the colours), {'|'.join(RESIZES)}"

@@ -55,6 +55,6 @@ FAMILY = Family(
     "one output (B, N, 5 + C), N the cells of strides 8, 16 and 32, objectness and scores in 0..1",
     fits,
     tells,
-    always(Preparation("letterbox", rgb=False, top=255)),
+    always(Preparation("letterbox-floor", rgb=False, top=255)),
     decode,
 )

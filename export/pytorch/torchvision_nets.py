@@ -101,17 +101,17 @@ def _fcn(layers: int) -> _Arch:
 
 _ARCHS = {
     "fasterrcnn_resnet50_fpn": _Arch(
-        lambda n, _, told: fasterrcnn_resnet50_fpn(n, told), _ROI_CLASSES, 800, 32, "letterbox"
+        lambda n, _, told: fasterrcnn_resnet50_fpn(n, told), _ROI_CLASSES, 800, 32, "letterbox-floor"
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": _Arch(
-        lambda n, _, told: fasterrcnn_mobilenet_v3_large_320_fpn(n, told), _ROI_CLASSES, 320, 32, "letterbox"
+        lambda n, _, told: fasterrcnn_mobilenet_v3_large_320_fpn(n, told), _ROI_CLASSES, 320, 32, "letterbox-floor"
     ),
     "maskrcnn_resnet50_fpn": _Arch(
         lambda n, _, told: maskrcnn_resnet50_fpn(n, told),
         _ROI_CLASSES,
         800,
         32,
-        "letterbox",
+        "letterbox-floor",
         more=("masks",),
     ),
     "fcn_resnet50": _fcn(50),

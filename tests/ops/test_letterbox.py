@@ -143,6 +143,16 @@ def test_in_the_middle_as_ultralytics_has_it(source, inner, corner):
     assert (place.inner, place.corner) == (inner, corner) == ultralytics(source, (640, 640))
 
 
+def test_at_the_top_left_as_yolox_has_it():
+    """`preproc`: int() of the sides times the ratio, whose rounding may cost a pixel of the side that fits."""
+    assert fit((640, 427), (416, 416), "letterbox-floor").inner == (416, 277)  # 277.55
+    rng = np.random.default_rng(0)
+    for width, height in rng.integers(8, 4000, (2000, 2)).tolist():
+        r = min(416 / height, 416 / width)
+        place = fit((width, height), (416, 416), "letterbox-floor")
+        assert (place.inner, place.corner) == ((max(1, int(width * r)), max(1, int(height * r))), (0, 0))
+
+
 def test_every_size_is_ultralytics_s():
     rng = np.random.default_rng(0)
     for source in rng.integers(8, 4000, (2000, 2)).tolist():
