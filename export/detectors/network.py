@@ -102,7 +102,11 @@ def open_network(path: Path, size: tuple[int, int] | None = None, stride: int = 
         raise CheckpointRefused(f"{where}: it is a Watchline model already; it needs no export and runs as it is")
     _drop_weights_from_inputs(model.graph)
     sort_nodes(model.graph)
-    words = "\n".join((*(node.name for node in model.graph.node), *(t.name for t in model.graph.initializer)))
+    names = [part.name for part in (*model.graph.node, *model.graph.initializer)]
+    tensors = (name for node in model.graph.node for name in (*node.input, *node.output))
+    if not all(isinstance(name, str) for name in (*names, *tensors)):
+        raise CheckpointRefused(f"{where}: names in it are no UTF-8 text; copy or export it again")
+    words = "\n".join(names)
     picture, companions = _inputs(model.graph, where)
     if (picture.batch or 1) > MOST_PICTURES:
         raise CheckpointRefused(f"{where}: it takes {picture.batch} pictures at once; expected up to {MOST_PICTURES}")

@@ -76,7 +76,9 @@ def run(model: onnx.ModelProto, feeds: Arrays, where: str) -> Arrays:
     options = ort.SessionOptions()
     options.log_severity_level = SILENT
     try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
         outputs = session.run(None, feeds)
     except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
         raise CheckpointRefused(
