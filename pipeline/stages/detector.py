@@ -54,7 +54,7 @@ class Detector(Stage):
     gives = (DETECTIONS,)
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
-    per_stream = ("conf", "iou", "classes", "every")
+    per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
     files = ("model",)
 
     model: str = Field(
@@ -79,6 +79,15 @@ class Detector(Stage):
         default=0.45,
         description="of two boxes of a class that overlap more, the better one stays, 0 to 1",
         json_schema_extra=flag("IOU"),
+    )
+    agnostic: bool = Field(
+        default=False,
+        description="boxes of different classes suppress each other too: a car that is also a bus is shown once",
+        json_schema_extra=flag(),
+    )
+    several: bool = Field(
+        default=False,
+        description="show a box for each class that scores enough, as Darknet does, not for its best class alone",
     )
     classes: tuple[str, ...] = Field(
         default=(),
@@ -141,8 +150,9 @@ class Detector(Stage):
             yield Detecting(self, engines_)
 
     def recorded(self) -> dict[str, Any]:
-        """What decides what is found."""
-        return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every}
+        """What decides what is found; what few ask for is there only where it is on."""
+        asked = {name: True for name in ("agnostic", "several") if getattr(self, name)}
+        return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every} | asked
 
 
 class Detecting(Work):
@@ -201,5 +211,14 @@ class Detecting(Work):
     def _select(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], key: str, place: Fit) -> Detections:
         """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
         own, wanted = self._settings[key], self._wanted[key]
-        found = select(boxes, scores, conf=own.conf, iou=own.iou, wanted=wanted, placement=place)
+        found = select(
+            boxes,
+            scores,
+            conf=own.conf,
+            iou=own.iou,
+            wanted=wanted,
+            placement=place,
+            several=own.several,
+            agnostic=own.agnostic,
+        )
         return Detections(*found, self._labels)

@@ -184,7 +184,6 @@ def test_a_name_that_begins_with_a_hyphen(folder: Path, name: str) -> None:
     (folder / "walk.mp4").rename(folder / name)
     assert annotate(folder, name, "--no-video", "--out", "out").code == 0
 
-
     assert len(events(folder / "out" / f"{name.removesuffix('.mp4')}.jsonl")) == 1 + 8 + 1
 
 

@@ -1,7 +1,8 @@
 """What the words after a flag may be. argparse names the flag when one of these refuses."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 def at_least(lowest: int, most: int | None = None) -> Callable[[str], int]:
@@ -29,6 +30,16 @@ def size(text: str) -> int | list[int]:
     if len(sides) not in (1, 2):
         raise argparse.ArgumentTypeError(f"{text!r}: expected pixels, e.g. 416, or width x height, e.g. 640x384")
     return sides if len(sides) == 2 else sides[0]
+
+
+def preparation(text: str) -> Mapping[str, Any]:
+    """`bgr,0..255`: how a network takes its pictures, as far as it is said."""
+    from watchline.export.detectors.preparation import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def words(text: str) -> list[str]:

@@ -54,6 +54,14 @@ OPTIONS = (
         "of two boxes of a class that overlap more, the better one stays, 0 to 1 (default: 0.45)",
     ),
     Option(
+        "agnostic",
+        "detector",
+        "agnostic",
+        "switch",
+        "",
+        "boxes of different classes suppress each other too: a car that is also a bus is shown once",
+    ),
+    Option(
         "classes", "detector", "classes", "words", "person,car", "labels to look for; without any, all of the model's"
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
