@@ -13,6 +13,8 @@ from watchline.engines.tasks import GIVEN, TASKS, Task, Tensor
 
 MAX_SIDE = 4096  # pixels; more is a slip of the hand: no detector here gains from it, and memory grows with the square
 
+MAX_BATCH = 4096  # pictures at once that a file may have fixed; it is memory that is allocated before anything runs
+
 Dim = int | str | None
 """A dimension as the file declares it: a number, the name of a free one, or nothing known."""
 
@@ -59,6 +61,9 @@ def check_graph(graph: onnx.GraphProto, metadata: Metadata, where: str) -> Input
     rows = {tensor.name: _row(tensor, dims, where) for tensor, dims in zip(task.inputs[1:], others, strict=True)}
     _check_outputs(outputs, task, metadata, where)
     batch, height, width, _ = images
+    for name, dim, most in (("batch", batch, MAX_BATCH), ("height", height, MAX_SIDE), ("width", width, MAX_SIDE)):
+        if isinstance(dim, int) and dim > most:
+            raise ModelRefused(f"{where}: the {name} of `images` is {dim}; expected up to {most}")
     return InputShape(batch, height, width, rows)
 
 
@@ -145,7 +150,10 @@ def _checked(value: onnx.ValueInfoProto, tensor: Tensor, sizes: Mapping[str, int
 
 
 def _type_name(dtype: int) -> str:
-    return str(onnx.TensorProto.DataType.Name(dtype)).lower()
+    try:
+        return str(onnx.TensorProto.DataType.Name(dtype)).lower()
+    except ValueError:  # of a later version of ONNX, or of none
+        return f"of type {dtype}"
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:

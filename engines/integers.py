@@ -70,14 +70,23 @@ def sums(graph: onnx.GraphProto) -> frozenset[Sums]:
     A layer whose weights are stored in a way that is not understood counts as the widest.
     """
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    constants |= {node.output[0]: node.attribute[0].t for node in graph.node if node.op_type == "Constant"}
+    whole = [node for node in graph.node if node.op_type == "Constant" and node.output and node.attribute]
+    constants |= {node.output[0]: node.attribute[0].t for node in whole}
     makers = {name: node for node in graph.node for name in node.output}
     kinds: dict[tuple[int, int], int] = {}
     for node in graph.node:
-        if (found := _integer_layer(node, constants, makers)) is None:
+        try:
+            if (found := _integer_layer(node, constants, makers)) is None:
+                continue
+            activation, weight = found
+            dtype, most = _largest(node, weight) if weight is not None else (int(TensorProto.INT8), LARGEST)
+        except (
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ):  # broken: runtimes say how
             continue
-        activation, weight = found
-        dtype, most = _largest(node, weight) if weight is not None else (int(TensorProto.INT8), LARGEST)
         if most:
             kinds[activation, dtype] = max(kinds.get((activation, dtype), 0), most)
     return frozenset(Sums(activation, weight, most) for (activation, weight), most in kinds.items())

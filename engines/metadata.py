@@ -67,7 +67,14 @@ def parse(path: Path) -> onnx.ModelProto:
     if not model.graph.node:  # an empty file, or other bytes that happen to parse
         raise ModelRefused(f"{path}: it holds no ONNX graph ({path.stat().st_size} bytes); copy or export it again")
     for location in external_data(model.graph):
-        if not (path.parent / location).resolve().is_relative_to(path.parent.resolve()):
+        try:
+            beside = (path.parent / location).resolve()
+            beside.is_file()
+        except (OSError, ValueError) as error:  # too long a name, or one with NUL
+            raise ModelRefused(
+                f"{path}: it keeps weights at {location[:80]!r}, which is no file's name; export it again"
+            ) from error
+        if not beside.is_relative_to(path.parent.resolve()):
             raise ModelRefused(
                 f"{path}: it keeps weights at {location!r}, outside its own folder; export it as one file"
             )
@@ -155,11 +162,11 @@ def _value(properties: Mapping[str, str], field: str, kind: type, where: str) ->
     text = properties[PREFIX + field]
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, too deep, or a number of thousands of digits
         value = None
     if not isinstance(value, kind) or isinstance(value, bool):
         words = {list: "a JSON list", dict: "a JSON object", int: "a whole number"}
-        raise ModelRefused(f"{where}: {PREFIX}{field} is {text!r}; expected {words[kind]}")
+        raise ModelRefused(f"{where}: {PREFIX}{field} is {text[:80]!r}; expected {words[kind]}")
     return value
 
 

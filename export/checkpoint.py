@@ -46,6 +46,10 @@ def _exported(paths: Sequence[Path], request: Request, arch: str | None, family:
         raise ExportRefused(f"{paths[0]}: the network of a PyTorch state dict has a name, {arch!r}; this is {kind}")
     if family and kind != "onnx":
         raise ExportRefused(f"{paths[0]}: an ONNX detector has a family, {family!r}; this is {kind}")
+    if request.input and kind != "onnx":
+        raise ExportRefused(f"{paths[0]}: --input says how an ONNX detector takes its pictures; this is {kind}")
+    if request.epsilon is not None and kind != "torch":
+        raise ExportRefused(f"{paths[0]}: --epsilon is of a torchvision network's normalisation; this is {kind}")
     match kind:
         case "darknet":
             return darknet.export(*cfg_and_weights(paths), request)
@@ -59,7 +63,8 @@ def _family(path: Path) -> str:
     if family := foreign.recognise(path):
         return family
     raise ExportRefused(
-        f"{path}: its outputs do not tell what family of detectors it is; name one by --family: {', '.join(FAMILIES)}"
+        f"{path}: its outputs are of no family of detectors that is known; expected one of {', '.join(FAMILIES)}, "
+        "exported as its authors do (--family NAME says what it should be, and what is wrong then)"
     )
 
 
@@ -72,15 +77,19 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         raise ExportRefused(
             f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): {command('export')}"
         ) from error
-    state = state_dict.load(path)
+    read = state_dict.read(path)
+    state = read.tensors
     state_dict.check_finite(state, path)
-    if arch is None:
-        if yolov2.is_ours(state):
-            return yolov2.export(path, request)
-        if faster_rcnn.is_ours(state):
-            return faster_rcnn.export(path, request)
-    if found := arch or torchvision_nets.recognise(path):
-        return torchvision_nets.export(path, found, request)
+    model = None
+    if arch is None and yolov2.is_ours(state):
+        model = yolov2.export(path, request)
+    elif arch is None and faster_rcnn.is_ours(state):
+        model = faster_rcnn.export(path, request)
+    elif found := arch or torchvision_nets.recognise(path):
+        model = torchvision_nets.export(path, found, request)
+    if model is not None:
+        model.doc_string = "; ".join(filter(None, (read.chosen, model.doc_string)))
+        return model
     raise CheckpointRefused(
         f"{path}: its {len(state)} tensors ({next(iter(state))!r}, …) are of no network that is known; expected "
         f"one that `watchline train` wrote, or one of torchvision's: {', '.join(torchvision_nets.ARCHS)}"

@@ -2,7 +2,7 @@
 
 import ast
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchline.export.errors import ExportRefused
@@ -11,7 +11,7 @@ from watchline.ops.voc import VOC
 
 KNOWN = {len(COCO): tuple(COCO), len(VOC): tuple(VOC)}
 LONGEST = 1 << 20  # characters of a property that is worth reading; names of 10 000 classes are a fifth of it
-REMEDY = "name them with --labels FILE, one name a line"
+REMEDY = "name them with --labels FILE, one name a line, or --labels coco"
 
 
 def read_literal(text: str) -> Any:
@@ -43,6 +43,15 @@ def own_names(properties: Mapping[str, str], where: str) -> tuple[str, ...] | No
     return tuple(names)
 
 
+def twice(names: Sequence[str]) -> tuple[int, int] | None:
+    """Numbers of two classes with one name; None if all differ."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(names):
+        if first.setdefault(name, number) != number:
+            return first[name], number
+    return None
+
+
 def labels_for(
     classes: int, asked: tuple[str, ...] | None, properties: Mapping[str, str], where: str
 ) -> tuple[str, ...]:
@@ -55,7 +64,7 @@ def labels_for(
         where: what errors name.
 
     Raises:
-        ExportRefused: there are more or fewer names than classes, or none.
+        ExportRefused: there are more or fewer names than classes, two of a kind, or none.
     """
     names = asked or own_names(properties, where) or KNOWN.get(classes)
     if names is None:
@@ -63,4 +72,9 @@ def labels_for(
     if len(names) != classes:
         whose = "given" if asked else "in it"
         raise ExportRefused(f"{where}: it has {classes} classes, but {len(names)} names are {whose}; {REMEDY}")
+    if pair := twice(names):
+        raise ExportRefused(
+            f"{where}: its classes {pair[0]} and {pair[1]} are both {names[pair[0]]!r}; expected different class "
+            f"names: tell them apart with --labels FILE, e.g. '{names[pair[0]]} 2'"
+        )
     return names

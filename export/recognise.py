@@ -16,15 +16,16 @@ from watchline.export.errors import CheckpointNotFound, CheckpointRefused
 from watchline.export.onnx_head import read_head
 
 Kind = Literal["darknet", "torch", "onnx"]
-Part = Literal["cfg", "weights", "torch zip", "torch pickle", "onnx"]
+Part = Literal["cfg", "weights", "torch zip", "torch pickle", "safetensors", "onnx"]
 
 HEAD = 4096  # bytes that are looked at
-EXPECTED = "a Darknet .cfg with its .weights, a PyTorch state dict (.pth, .pt) or an ONNX detector"
+EXPECTED = "a Darknet .cfg with its .weights, a PyTorch state dict (.pth, .pt, .safetensors) or an ONNX detector"
 PARTS: dict[str, str] = {
     "cfg": "a Darknet network (.cfg)",
     "weights": "Darknet weights (.weights)",
     "torch zip": "a PyTorch checkpoint",
     "torch pickle": "a PyTorch checkpoint",
+    "safetensors": "a safetensors checkpoint",
     "onnx": "an ONNX model",
 }
 OLD_TORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # its magic number, pickled
@@ -81,7 +82,7 @@ def recognise(paths: Sequence[Path]) -> Kind:
     match sorted(str(part) for part in parts):
         case ["cfg", "weights"]:
             return "darknet"
-        case ["torch zip"] | ["torch pickle"]:
+        case ["torch zip"] | ["torch pickle"] | ["safetensors"]:
             return "torch"
         case ["onnx"]:
             return "onnx"
@@ -169,9 +170,7 @@ def _by_text(head: bytes, size: int) -> Recognised | None:
     """What is written in letters: Darknet's .cfg, and much that is none."""
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and 1 < length < size:
-        return Recognised(
-            None, "a safetensors file", "load it with safetensors.torch.load_file and torch.save what comes out"
-        )
+        return Recognised("safetensors", PARTS["safetensors"])
     try:
         # the last character may be cut in two
         text = head.decode("utf-8-sig", errors="strict" if size <= HEAD else "ignore").lower()

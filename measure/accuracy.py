@@ -3,7 +3,8 @@
     measured = accuracy(Detector(model="yolov2.onnx"), Path("VOC2007"), split="test")
     measured.mean, measured.per_class["dog"]
 
-So letterbox, runtime, decoding and suppression are part of what is measured, as they are part of what users get.
+So letterbox, runtime, decoding and suppression are part of what is measured, as they are part of what users get. In the
+figures of papers a box counts for each of its classes: `Detector(several=True)`.
 """
 
 import time

@@ -21,7 +21,9 @@ from watchline.measure.differences import LIKELY, Difference, Outputs, of_detect
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.fitting import fitted
 from watchline.measure.layers import Look
+from watchline.measure.own_input import OwnInput
 from watchline.ops.detections import Detections
+from watchline.ops.letterbox import Fit
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture, Image
 
@@ -69,6 +71,10 @@ LIMITS = {
     "fp16": Limits(boxes=None, scores=None, classes=0.01, lost=0.05, drop=0.005),
     "int8": Limits(boxes=None, scores=None, classes=0.05, lost=0.4, drop=0.02),
 }
+
+
+# Pictures that another program resampled in the same way: bytes are rounded twice, and a side may have another pixel.
+ALIKE = Limits(boxes=2.0, scores=0.05, classes=None, lost=0.1, drop=None)
 
 
 @dataclass(frozen=True)
@@ -195,13 +201,26 @@ class Comparison:
         over = self._limits[precision].over(total, drop)
         return Compared(name, precision, total, accuracy, drop, over, None)
 
+    def add_input(self, name: str, run: Callable[[Batch], Outputs], own: OwnInput) -> Compared:
+        """Run one step on pictures as the network's own program prepares them, and as we do: what is shown is compared.
+
+        There are limits only where both resample alike; elsewhere, this is how far apart they are.
+        """
+        shown = (self._about.labels, self._detector.conf, self._detector.iou)
+        apart = []
+        for image, ours in zip(self._pictures, self._batches, strict=True):
+            theirs, place = own.fitted(image, self._size, self._about.pad)
+            _, here = fitted(ArrayPicture(image), self._about, self._size)
+            difference = of_detections(shown_boxes(run(theirs), *shown, place), shown_boxes(run(ours), *shown, here))
+            apart.append(_in_network(difference, here))
+        total = sum(apart, Difference())
+        return Compared(name, "fp32", total, None, None, ALIKE.over(total, None) if own.alike else (), None)
+
     def _from_first(self, outputs: Outputs, image: Image, found: Detections) -> Difference:
         """Of what is found in the pixels of a picture; told in pixels of the network, as that of other steps."""
         _, place = fitted(ArrayPicture(image), self._about, self._size)
         expected = shown_boxes(outputs, self._about.labels, self._detector.conf, self._detector.iou, place)
-        difference = of_detections(expected, found)
-        scale = max(inner / source for inner, source in zip(place.inner, place.source, strict=True))
-        return replace(difference, boxes=None if difference.boxes is None else difference.boxes * scale)
+        return _in_network(of_detections(expected, found), place)
 
     def _check(self, outputs: Sequence[Outputs]) -> None:
         """Raises ComparisonRefused: there is nothing to compare, which must not pass for parity."""
@@ -233,6 +252,12 @@ class Comparison:
             return None
         right = dict(self._sound.inside(batch))
         return layers.first_divergence(right, step.inside(batch), layers.LIMITS[step.precision], step.graph)
+
+
+def _in_network(difference: Difference, place: Fit) -> Difference:
+    """A difference in pixels of the picture, in those of the network."""
+    scale = max(inner / source for inner, source in zip(place.inner, place.source, strict=True))
+    return replace(difference, boxes=None if difference.boxes is None else difference.boxes * scale)
 
 
 def _finite(table: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,9 @@
 
 What the checkpoint itself gives is computed by torch, for what torch has trained. Darknet's weights and other people's
 ONNX have no such program at hand: theirs is the FP32 export, computed node by node by ONNX's own reference in NumPy,
-which shares no code with any runtime. (Whether an export is what Darknet computes, our tests ask Darknet.)
+which shares no code with any runtime. (Whether an export is what Darknet computes, our tests ask Darknet.) All of them
+get the same pictures, resampled by us. The last step is about that: how far is what is found from what is found in
+pictures as the checkpoint's own program prepares them?
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,10 +34,12 @@ from watchline.export.digest import sha256
 from watchline.export.precision import layers
 from watchline.export.recognise import recognise
 from watchline.export.request import Request
+from watchline.measure import own_input
 from watchline.measure.accuracy import Accuracy, Find
 from watchline.measure.comparison import LIMITS, Batch, Compared, Comparison, ComparisonStep, Limits
 from watchline.measure.differences import Outputs
 from watchline.measure.errors import ComparisonRefused
+from watchline.measure.own_input import OwnInput
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Image
 
@@ -53,6 +57,8 @@ def parity(
     limits: Mapping[str, Limits] = LIMITS,
     precision: str | None = None,
     resize: str | None = None,
+    asked: Mapping[str, Any] | None = None,
+    epsilon: float | None = None,
 ) -> Iterator[Compared]:
     """Each step of the way as it was compared with the checkpoint; the first is the checkpoint itself.
 
@@ -64,7 +70,7 @@ def parity(
         measure: measures the mAP on labelled pictures, e.g. `partial(accuracy_of, data=folder)`.
         limits: by precision.
         precision: of the engine; None for what `precision_of` finds.
-        resize: how pictures become the network's size, if the export was told so; None for the network's own.
+        resize, asked, epsilon: what the export was told, as a Request's `resize`, `input` and `epsilon`.
 
     Raises:
         ComparisonRefused: nothing here runs the engine, it was made of another checkpoint, or there are no pictures.
@@ -86,7 +92,7 @@ def parity(
                 f"{file}: it was made of a file with the sha256 {told.checkpoint[:12]}…, and {paths[-1]} has another; "
                 "name the checkpoint that it was made of"
             )
-        model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize), arch, family)
+        model, first = _checkpoint(paths, Request(told.name, told.labels, size, resize, asked, epsilon), arch, family)
         about = _about(model)
         comparison = Comparison(pictures, about, size, detector, measure, limits)
         yield comparison.add(first)
@@ -100,6 +106,9 @@ def parity(
                 yield comparison.add(_step(file.name, engine, file, name, precision))
         if TASKS[about.task].finds_boxes:
             yield comparison.add_pipeline(f"{file.name} in the pipeline", detector, precision)
+            if own := _own_input(paths, arch, family, about.resize):
+                with engines.load(again, usual, size) as engine:
+                    yield comparison.add_input(f"pictures as {own.name} prepares them", engine.infer, own)
 
 
 def runtimes_of(file: Path) -> tuple[list[str], dict[str, str]]:
@@ -131,6 +140,19 @@ def _checkpoint(
         return _by_torch(paths, request, arch)
     model = to_onnx(paths, request, arch, family)
     return model, _by_reference(model)
+
+
+def _own_input(paths: Sequence[Path], arch: str | None, family: str | None, resize: str) -> OwnInput | None:
+    """How the program that the checkpoint comes from prepares pictures; None if that is not known, or it is ours."""
+    match recognise(paths):
+        case "darknet":
+            return own_input.of_darknet(resize)
+        case "onnx":
+            return own_input.of_family(paths[0], family, resize)
+    from watchline.export.pytorch import torchvision_nets
+
+    found = arch or torchvision_nets.recognise(paths[0])
+    return own_input.TORCHVISION if found and resize == own_input.TORCHVISION.resize else None
 
 
 def _step(name: str, engine: Engine, file: Path, runtime: str, precision: str) -> ComparisonStep:

@@ -44,6 +44,11 @@ def clip(boxes: Tensor, width: int, height: int) -> Tensor:
     return torch.minimum(boxes.clamp(min=0), boxes.new_tensor([width, height, width, height]))
 
 
+def clip_each(boxes: Tensor, extent: Tensor) -> Tensor:
+    """The same for each picture of a batch. Args: boxes (B, N, 4); extent (B, 2), width and height of the pictures."""
+    return torch.minimum(boxes.clamp(min=0), torch.cat([extent, extent], dim=-1).unsqueeze(1))
+
+
 def pick(table: Tensor, index: Tensor) -> Tensor:
     """Select rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
     return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))

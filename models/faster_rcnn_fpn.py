@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from watchline.models.boxes import apply, clip, pick
+from watchline.models.boxes import apply, clip_each, pick
 from watchline.models.fpn import CHANNELS, PyramidBackbone
 from watchline.models.mobilenet_v3 import CHANNELS as MOBILENET_CHANNELS
 from watchline.models.mobilenet_v3 import TwoMaps
@@ -105,12 +105,14 @@ class ProposalNetwork(nn.Module):
         self.settings = settings
         self.head = ProposalHead(len(settings.sizes[0]) * len(RATIOS))
 
-    def forward(self, pyramid: Sequence[Tensor], width: int, height: int) -> tuple[Tensor, Tensor]:
-        """Args: pyramid, maps (B, 256, h, w); width, height of the input. Returns: boxes (B, K, 4), found (B, K) bool.
+    def forward(self, pyramid: Sequence[Tensor], width: int, height: int, extent: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: pyramid, maps (B, 256, h, w); width, height of the input; extent (B, 2) of the pictures in it.
 
-        Best first. A row with `found` False is empty.
+        Returns: boxes (B, K, 4), found (B, K) bool. Best first. A row with `found` False is empty.
         """
-        levels = [self._level(x, sizes, width, height) for x, sizes in zip(pyramid, self.settings.sizes, strict=True)]
+        levels = [
+            self._level(x, sizes, width, height, extent) for x, sizes in zip(pyramid, self.settings.sizes, strict=True)
+        ]
         counts = torch.tensor([int(scores.shape[1]) for _, scores in levels])
         most = int(counts.max())
         boxes = torch.stack([extend(boxes, 1, most) for boxes, _ in levels], dim=1)  # (B, L, N, 4)
@@ -124,12 +126,12 @@ class ProposalNetwork(nn.Module):
         best, index = ranked.topk(min(self.settings.proposals, every))
         return pick(boxes.reshape(-1, every, 4), index), best >= 0
 
-    def _level(self, x: Tensor, sizes: Sequence[int], width: int, height: int) -> tuple[Tensor, Tensor]:
+    def _level(self, x: Tensor, sizes: Sequence[int], width: int, height: int, extent: Tensor) -> tuple[Tensor, Tensor]:
         """The best of one level, best first: boxes (B, n, 4) inside the picture, scores (B, n) in 0..1."""
         logits, deltas = self.head(x)
         grid = anchors(sizes, int(x.shape[2]), int(x.shape[3]), width, height).to(x)
         best, index = logits.topk(min(self.settings.proposals, len(grid)))
-        return clip(apply(pick(deltas, index), grid[index]), width, height), best.sigmoid()
+        return clip_each(apply(pick(deltas, index), grid[index]), extent), best.sigmoid()
 
 
 class BoxHead(nn.Module):
@@ -210,19 +212,24 @@ class FasterRCNNFPN(nn.Module):
         self.roi_heads = RoIHeads(classes)
         self.register_buffer("reported", torch.tensor(reported or range(1, classes)), persistent=False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Args: x (B, 3, H, W) normalised, H and W multiples of 32.
+    def forward(self, x: Tensor, extent: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Args: x (B, 3, H, W) normalised, H and W multiples of 32; extent as `detect` has it.
 
         Returns:
             boxes (B, D, 4) xyxy in pixels; scores (B, D, C), in each row only that of the class that the box is for.
         """
-        found = self.detect(self.backbone(x), x)
+        found = self.detect(self.backbone(x), x, extent)
         return found.boxes, self.one_hot(found)
 
-    def detect(self, pyramid: Sequence[Tensor], x: Tensor) -> Candidates:
-        """The best pairs of a box and a class, not yet suppressed."""
+    def detect(self, pyramid: Sequence[Tensor], x: Tensor, extent: Tensor | None = None) -> Candidates:
+        """The best pairs of a box and a class, not yet suppressed.
+
+        Args: extent (B, 2), width and height of the pictures at the top left of x, at whose edges boxes end; None for
+            those of x.
+        """
         height, width = int(x.shape[2]), int(x.shape[3])
-        proposals, real = self.rpn(pyramid, width, height)
+        extent = x.new_tensor([[width, height]]) if extent is None else extent
+        proposals, real = self.rpn(pyramid, width, height, extent)
         features = self.align(pyramid, proposals, ROI)  # (B, K, 256, 7, 7)
         logits, deltas = self.roi_heads.box_predictor(self.roi_heads.box_head(features))
         scores = logits.softmax(-1)[..., self.reported] * real.unsqueeze(-1)  # (B, K, C)
@@ -231,7 +238,7 @@ class FasterRCNNFPN(nn.Module):
         best, index = scores.reshape(-1, pairs).topk(min(DETECTIONS, pairs))
         row = torch.div(index, classes, rounding_mode="trunc")
         mine = pick(deltas[:, :, self.reported].reshape(-1, pairs, 4), index)  # (B, D, 4)
-        boxes = clip(apply(mine, pick(proposals, row), BOX_WEIGHTS), width, height)
+        boxes = clip_each(apply(mine, pick(proposals, row), BOX_WEIGHTS), extent)
         return Candidates(boxes, best * at_least(boxes, LEAST_BOX), index - row * classes)
 
     def align(self, pyramid: Sequence[Tensor], boxes: Tensor, size: int) -> Tensor:

@@ -69,15 +69,15 @@ class MaskRCNN(FasterRCNNFPN):
         super().__init__(backbone, classes, reported=reported)
         self.roi_heads = MaskHeads(classes)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Args: x (B, 3, H, W) normalised, H and W multiples of 32.
+    def forward(self, x: Tensor, extent: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Args: x (B, 3, H, W) normalised, H and W multiples of 32; extent as `detect` has it.
 
         Returns:
             boxes (B, 100, 4) xyxy in pixels; scores (B, 100, C), one class per row, 0 in empty rows;
             masks (B, 100, 28, 28) in 0..1, stretched over their boxes.
         """
         pyramid = self.backbone(x)
-        best = thin(self.detect(pyramid, x))
+        best = thin(self.detect(pyramid, x, extent))
         features = self.align(pyramid, best.boxes, ROI)  # (B, D, 256, 14, 14)
         return best.boxes, self.one_hot(best), self.roi_heads.masks(features, self.reported[best.labels])
 

@@ -14,6 +14,9 @@ Everingham et al., "The PASCAL Visual Object Classes Challenge: A Retrospective"
 One difference: the kit counts pixels from 1 and includes the last one, so its boxes have width xmax - xmin + 1. Our
 boxes are half-open: the same box is (xmin - 1, ymin - 1, xmax, ymax), with the same IoU. Code that reads VOC's numbers
 without this conversion makes every box one pixel too small.
+
+Another one: the kit compares recalls as floating-point numbers, in which its 0.3 is 3 * 0.1, a bit more than 3 / 10,
+so a recall of 3 / 10 does not reach it. Ours is exact, and gives such a class up to 1 / 11 more by the rule "11-point".
 """
 
 from collections.abc import Sequence

@@ -15,7 +15,7 @@ from watchline.ops.boxes import Boxes, clip
 
 GREY = (114, 114, 114)  # BGR, the padding that YOLO networks are trained with
 Size = tuple[int, int]  # width, height in pixels
-Rule = Literal["letterbox", "letterbox-center", "stretch"]
+Rule = Literal["letterbox", "letterbox-center", "stretch", "letterbox-darknet", "letterbox-floor"]
 RULES: tuple[str, ...] = get_args(Rule)
 
 
@@ -76,8 +76,9 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
         source: (width, height) of the picture.
         network: (width, height) of the input.
         rule: "letterbox" keeps the aspect ratio (small pictures are enlarged too) and puts the picture at the top left;
-            "letterbox-center" puts it in the middle and rounds its sides down, as Darknet does; "stretch" fills the
-            input.
+            "letterbox-center" puts it in the middle and rounds its sides to the nearest, as Ultralytics does;
+            "letterbox-darknet" rounds them down, as Darknet does; "letterbox-floor" does so at the top left, as YOLOX
+            and torchvision do; "stretch" fills the input.
 
     Raises:
         ValueError: a side is less than 1, or the rule is unknown.
@@ -88,14 +89,21 @@ def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:
         return Fit(source, network, network)
     if rule not in RULES:
         raise ValueError(f"resize rule {rule!r}: expected one of {', '.join(RULES)}")
-    central = rule == "letterbox-center"
-    divide = operator.floordiv if central else _divide
     (width, height), (full_width, full_height) = source, network
-    if width * full_height >= height * full_width:  # the picture has the wider aspect: its width decides
-        inner = (full_width, max(1, divide(height * full_width, width)))
+    if rule in (
+        "letterbox-center",
+        "letterbox-floor",
+    ):  # in the very numbers of Ultralytics (halves go to the even side)
+        ratio = min(full_height / height, full_width / width)
+        whole = round if rule == "letterbox-center" else int
+        inner = max(1, whole(width * ratio)), max(1, whole(height * ratio))
     else:
-        inner = (max(1, divide(width * full_height, height)), full_height)
-    if not central:
+        divide = operator.floordiv if rule == "letterbox-darknet" else _divide
+        if width * full_height >= height * full_width:  # the picture has the wider aspect: its width decides
+            inner = (full_width, max(1, divide(height * full_width, width)))
+        else:
+            inner = (max(1, divide(width * full_height, height)), full_height)
+    if rule in ("letterbox", "letterbox-floor"):
         return Fit(source, network, inner)
     return Fit(source, network, inner, ((full_width - inner[0]) // 2, (full_height - inner[1]) // 2))
 

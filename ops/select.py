@@ -1,4 +1,4 @@
-"""From the candidates of a network to detections: threshold, best class, suppression, boxes in the source picture."""
+"""From the candidates of a network to detections: threshold, classes, suppression, boxes in the source picture."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, has_area
 from watchline.ops.letterbox import Fit
-from watchline.ops.nms import nms_per_class
+from watchline.ops.nms import nms, nms_per_class
+
+MOST = 1000  # candidates in the suppression, so that a picture full of noise takes a bounded time
+MOST_PAIRS = 10_000  # of a box and a class, where a box has several
 
 
 class Selected(NamedTuple):
@@ -27,27 +30,37 @@ def select(
     class_of: NDArray[np.int64] | None = None,
     wanted: NDArray[np.bool_] | None = None,
     placement: Fit | None = None,
+    several: bool = False,
+    agnostic: bool = False,
 ) -> Selected:
-    """The candidates of one picture that are shown. A box has one class, the one with its best score.
+    """The candidates of one picture that are shown.
 
     Args:
         boxes: (N, 4) xyxy in pixels of the network's input.
         scores: (N, C).
         conf: boxes with a lower score are left out.
         iou: of two boxes of a class with a higher IoU, the better one stays.
+        several: a box is shown for each class with such a score, as Darknet and torchvision do; else it has one class,
+            that of its best score.
+        agnostic: boxes of different classes suppress each other too.
         class_of: (C,), the class of each column of the scores; several columns may have the same one. None: the
             number of the column.
         wanted: by class, whether its boxes are kept. None keeps all.
         placement: of the picture in the input. Boxes come back in pixels of the picture, cut at its edges, without
             those that lie outside. With None, boxes stay as they are.
     """
-    likely = np.flatnonzero(scores.max(axis=1) >= conf)
-    boxes, scores = boxes[likely], scores[likely]
-    classes = scores.argmax(axis=1)
-    best = scores[np.arange(len(scores)), classes]
+    if several:
+        rows, classes = np.nonzero(scores >= conf)
+        boxes, best = boxes[rows], scores[rows, classes]
+    else:
+        likely = np.flatnonzero(scores.max(axis=1) >= conf)
+        boxes, scores = boxes[likely], scores[likely]
+        classes = scores.argmax(axis=1)
+        best = scores[np.arange(len(scores)), classes]
     if class_of is not None:
         classes = class_of[classes]
-    keep = nms_per_class(boxes, best, classes, iou)
+    most = MOST_PAIRS if several else MOST
+    keep = nms(boxes, best, iou, most) if agnostic else nms_per_class(boxes, best, classes, iou, most)
     if wanted is not None:
         keep = keep[wanted[classes[keep]]]
     boxes, best, classes = boxes[keep], best[keep], classes[keep]

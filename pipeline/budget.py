@@ -85,8 +85,8 @@ class Budget:
         if median <= self.seconds:
             return ""
         return (
-            f"the latency budget of {_shown(self.seconds)} is impossible here: frames take {_shown(median)} and are "
-            f"late; {_shown(_rounded_up(SPARE * most))} would do, or a faster model"
+            f"a latency budget of {_shown(self.seconds)} is impossible: {_shown(_rounded_up(SPARE * most))} would do "
+            f"(frames take {_shown(median)} and are late), or a faster model"
         )
 
 

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from pydantic import Field
 
 from watchline.files import shortened
-from watchline.settings import settings
+from watchline.settings import Threads, settings
 from watchline.streams.clock import Clock
 from watchline.streams.container import open_container
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of, remarks
@@ -53,7 +53,7 @@ class FileSource:
 
     path: Path
     stream: str = ""
-    threads: int = Field(default=2, ge=1)
+    threads: Threads = 2
     track: int | None = Field(default=None, ge=1)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
 

@@ -30,6 +30,7 @@ JPEGS = {  # MIME type, and what stands before and after each JPEG
     "no types": (MIXED, b"--frame\r\nContent-Length: SIZE\r\n\r\n", b"\r\n"),
     "bare lines": (MIXED, b"--frame\nContent-Type: image/jpeg\nContent-Length: SIZE\n\n", b"\n"),
     "another boundary": (MIXED, b"--myboundary\r\n" + PART, b"\r\n"),
+    "a length that is invented": (MIXED, PART, b"\r\n--frame\r\n"),
     "bare": ("image/jpeg", b"", b""),
     "bare, no type": ("application/octet-stream", b"", b""),
     "still": ("image/jpeg", b"", b""),
@@ -105,8 +106,9 @@ class Handler(BaseHTTPRequestHandler):
         kind, before, after = JPEGS.get(what, ("application/octet-stream", b"", b""))
         self.send_header("Content-Type", kind)
         image = jpeg(0)
-        if what == "still":
-            self.send_header("Content-Length", str(len(image)))
+        sizes = {"still": len(image), "a length that is invented": 999_999_999}
+        if what in sizes:
+            self.send_header("Content-Length", str(sizes[what]))
         self.end_headers()
         for number in count(1) if what in JPEGS else ():
             self.wfile.write(before.replace(b"SIZE", b"%d" % len(image)) + image + after)

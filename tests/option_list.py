@@ -35,6 +35,7 @@ class Option(NamedTuple):
     metavar: str
     help: str
     least: int = 0
+    most: int | None = None
 
 
 '''
@@ -47,22 +48,22 @@ def options() -> Iterator[tuple[object, ...]]:
         for key, field in fields_of(kind).items():
             extra = infos[key].json_schema_extra
             if isinstance(extra, dict) and "flag" in extra:
-                shape, least = shape_of(field.adapter) if unit_of(infos[key]) is None else ("text", 0)
-                yield key.replace("_", "-"), table, key, shape, extra["flag"], help_of(kind, key), least
+                shape, limits = shape_of(field.adapter) if unit_of(infos[key]) is None else ("text", ())
+                yield key.replace("_", "-"), table, key, shape, extra["flag"], help_of(kind, key), *limits
 
 
-def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, int]:
-    """How a word is read, and the least that a whole number may be."""
+def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, tuple[int, ...]]:
+    """How a word is read, and the limits of a whole number."""
     schema = adapter.json_schema()
     parts = {part.get("type", ""): part for part in schema.get("anyOf", [schema])}
-    least = int(parts.get("integer", {}).get("minimum", 0))
+    limits = tuple(parts["integer"][end] for end in ("minimum", "maximum") if end in parts.get("integer", ()))
     if "boolean" in parts:
-        return "switch", 0
+        return "switch", ()
     if "array" in parts:
-        return ("size", 0) if "integer" in parts else ("words", 0)
+        return ("size" if "integer" in parts else "words"), ()
     if "integer" in parts:
-        return "whole", least
-    return ("number" if "number" in parts else "text"), 0
+        return "whole", limits
+    return ("number" if "number" in parts else "text"), ()
 
 
 def help_of(kind: type, key: str) -> str:

@@ -10,6 +10,7 @@ It prints one JSON line when it serves: {"port": 34567}. Its paths:
     /sound     the same as /live, with sound
     /audio     sound only
     /strange   data that no decoder knows
+    /file      a recording, if --file names one
 
 Every client of a path gets the same pictures. The number increases also without clients.
 """
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--kbps", type=int, default=2000)
     parser.add_argument("--noise", action="store_true", help="pictures that need many packets")
     parser.add_argument("--path", default="/live", help="of the marked pictures")
+    parser.add_argument("--file", help="an MP4 of H.264, which /file plays once to each client")
     parser.add_argument("--login", help="user:password")
     parser.add_argument("--auth", choices=("basic", "digest"), default="digest")
     parser.add_argument("--transport", choices=("tcp", "udp", "both"), default="both")
@@ -170,6 +172,10 @@ def main() -> None:
     paths["/sound"] = factory_of(marked[:-1] + SOUND, options.transport)
     paths["/sound"].connect("media-configure", Pictures(options.fps, lambda _: (width, height), False).configure)
     paths["/audio"] = factory_of(AUDIO, options.transport)
+    if options.file:
+        play = f"( filesrc location={options.file} ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 )"
+        paths["/file"] = factory_of(play, options.transport)
+        paths["/file"].set_shared(False)
     paths["/strange"] = factory_of(STRANGE, options.transport)
     for path, factory in paths.items():
         server.get_mount_points().add_factory(path, factory)

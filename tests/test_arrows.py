@@ -25,7 +25,9 @@ MAY_IMPORT = {
     FACE: set(FOLDERS),
 }
 # any folder may import these, and they nothing else of ours
-COMMON = tuple(f"watchline/{name}.py" for name in ("errors", "extras", "files", "settings", "telemetry", "version"))
+COMMON = tuple(
+    f"watchline/{name}.py" for name in ("errors", "extras", "files", "settings", "telemetry", "text", "version")
+)
 ONLY_LAZILY = {"models", "train"}  # by the face: torch is not installed with the core
 HOMES = {
     "av": ("streams/",),

@@ -1,5 +1,7 @@
 """Files that appear complete or not at all, and files that one at a time may use."""
 
+import ctypes
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from watchline import files
 from watchline.files import PartialFile, locked, part_of, replacing, shortened, write_complete
 
 
@@ -93,6 +96,25 @@ def test_room_that_the_disk_does_not_have_is_refused_and_what_it_has_is_kept(sma
     assert (folder / "a.bin").stat().st_size == 99_999
 
 
+def test_a_file_system_that_cannot_reserve_is_asked_what_is_free(
+    small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ext2 and NFS."""
+
+    class Refusing:
+        @staticmethod
+        def fallocate(*_: object) -> int:
+            ctypes.set_errno(errno.EOPNOTSUPP)
+            return -1
+
+    monkeypatch.setattr(files, "_libc", Refusing)
+    file = PartialFile(small_disk("256k") / "a.bin")
+    file.make_room(100_000)
+    with pytest.raises(OSError, match="No space"):
+        file.make_room(1 << 20)
+    file.discard()
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_write_that_is_interrupted_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.bin"
@@ -155,6 +177,7 @@ def test_threads_have_a_locked_file_in_turns(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
+from watchline import files
 from watchline.files import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)

@@ -210,10 +210,12 @@ def _reserve(file: int, end: int) -> int:
     if _libc.fallocate(file, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(end)) == 0:
         return end
     number = ctypes.get_errno()
-    about = os.fstatvfs(file)
-    if number not in NOT_SUPPORTED or about.f_bavail * about.f_frsize < end - os.fstat(file).st_size:
-        raise OSError(errno.ENOSPC if number in NOT_SUPPORTED else number, os.strerror(number))
-    return end
+    if number in NOT_SUPPORTED:
+        about = os.fstatvfs(file)
+        if about.f_bavail * about.f_frsize >= end - os.fstat(file).st_size:
+            return end
+        number = errno.ENOSPC
+    raise OSError(number, os.strerror(number))
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ Any folder may import this file.
 import dataclasses
 from collections.abc import Mapping
 from functools import wraps
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
@@ -22,6 +22,8 @@ from watchline.errors import SettingsError, unknown
 Kind = TypeVar("Kind", bound=type)
 
 LONGEST = 60  # characters of a value in an error
+MOST_THREADS = 64  # of anything that a setting counts: more are a mistake, or an attack
+Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 
 
 def flag(metavar: str = "") -> dict[str, JsonValue]:

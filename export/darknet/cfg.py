@@ -10,6 +10,7 @@ from pathlib import Path
 from watchline.export.darknet.text import MAX_NUMBER, Section, sections
 from watchline.export.errors import CheckpointRefused
 
+MOST_LAYERS = 4096  # the deepest network that people have is some 400; more is a slip, and takes for ever to compare
 ACTIVATIONS = tuple("linear leaky relu relu6 swish mish logistic tanh elu selu relie ramp loggy hardtan".split())
 
 
@@ -105,9 +106,13 @@ class Region(DetectionHead):
 
 @dataclass(frozen=True, kw_only=True)
 class Yolo(DetectionHead):
-    """YOLOv3's: anchors in pixels of the input; `scale_xy` stretches a cell's reach (YOLOv4)."""
+    """YOLOv3's: anchors in pixels of the input; `scale_xy` stretches a cell's reach (YOLOv4).
+
+    `new_coords`: sides are squares, and the convolution before has the sigmoids (Scaled-YOLOv4, YOLOv7).
+    """
 
     scale_xy: float
+    new_coords: bool
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,13 @@ def read(path: Path) -> DarknetNetwork:
         first = f"[{found[0].kind}]" if found else "nothing"
         raise CheckpointRefused(
             f"{path}: it begins with {first}; expected a Darknet .cfg, whose first section is [net]"
+        )
+    if len(found) > MOST_LAYERS:
+        raise CheckpointRefused(f"{path}: it has {len(found)} sections; expected up to {MOST_LAYERS}")
+    if gaussian := next((section for section in found if section.kind.lower() == "gaussian_yolo"), None):
+        raise CheckpointRefused(
+            f"{gaussian.where}: a head that tells how uncertain each side of a box is cannot be exported; "
+            "expected [yolo] or [region]"
         )
     if not {section.kind for section in found} & {"region", "yolo"}:
         raise CheckpointRefused(
@@ -238,7 +250,6 @@ def _region(section: Section) -> Layer:
 
 
 def _yolo(section: Section) -> Layer:
-    section.neutral(new_coords=0)
     section.ignore(*"jitter ignore_thresh truth_thresh random max rescore resize focal_loss".split())
     section.ignore(*"iou_loss iou_normalizer iou_thresh iou_thresh_kind cls_normalizer obj_normalizer".split())
     section.ignore(*"delta_normalizer uc_normalizer objectness_smooth label_smooth_eps max_delta".split())
@@ -250,13 +261,14 @@ def _yolo(section: Section) -> Layer:
         anchors=tuple(anchors[i] for i in mask),
         classes=section.integer("classes", 20, 1),
         scale_xy=section.number("scale_x_y", 1),
+        new_coords=bool(section.integer("new_coords", 0)),
     )
 
 
 def _anchors(section: Section) -> tuple[tuple[float, float], ...]:
     count = section.integer("num", 1, 1)
-    values = section.numbers("anchors") or ()
-    if len(values) != 2 * count or min(values) <= 0:
+    values = (section.numbers("anchors") or ())[: 2 * count]  # Darknet passes over more, as some files have them
+    if len(values) < 2 * count or min(values) <= 0:
         raise CheckpointRefused(
             f"{section.where}: `anchors` holds {len(values)} numbers; expected {2 * count} greater than 0, a width and "
             f"a height for each of num={count}"

@@ -51,11 +51,16 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
         labels=labels,
         imgsz=max(plan.size),
         stride=plan.stride,
-        resize="letterbox-center",
+        resize="letterbox-darknet",
         checkpoint=sha256(weights),
         figures={},
         pad=GREY,
     )
     metadata.write(model, about)
+    if request.resize is None:
+        model.doc_string = (
+            "taken for Darknet's: letterbox in the middle; --resize stretch if AlexeyAB's fork has trained it without "
+            "letter_box=1"
+        )
     onnx.checker.check_model(model)
     return model

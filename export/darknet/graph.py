@@ -188,7 +188,8 @@ def _decode(name: str, value: Value, step: LayerStep, layout: Layout) -> tuple[V
     """Boxes (B, A·h·w, 4) in pixels of the input and scores (B, A·h·w, C) of a head.
 
     Each cell (i, j) and anchor (w, h) guess a box with the middle (i + σ(x), j + σ(y)) in cells and the size
-    (w eˣ, h eʸ), and the score of a class is P(object) · P(class | object).
+    (w eˣ, h eʸ), and the score of a class is P(object) · P(class | object). With `new_coords`, the sigmoids are in the
+    convolution before, and the size is (w (2x)², h (2y)²).
     """
     head, shape = step.layer, step.inputs[0]
     assert isinstance(head, DetectionHead)
@@ -197,18 +198,22 @@ def _decode(name: str, value: Value, step: LayerStep, layout: Layout) -> tuple[V
     xy, wh, objectness, classes = guesses.split(xy=2, wh=2, object=1, classes=head.classes)
     cell = np.array(layout.size) / (shape.width, shape.height)  # pixels
     unit = cell if isinstance(head, Region) else 1  # of the anchors
-    half = wh.exp() * (np.array(head.anchors).reshape(1, count, 1, 2) * unit / 2)
+    new = isinstance(head, Yolo) and head.new_coords
+    sides = wh * wh * 4 if new else wh.exp()
+    half = sides * (np.array(head.anchors).reshape(1, count, 1, 2) * unit / 2)
     middle = _middle(name, value, xy, head, cell)
     boxes = value.graph.concat([middle - half, middle + half], axis=-1).reshape(0, -1, 4)
     softmax = isinstance(head, Region) and head.softmax
-    p_class = (classes.softmax() if softmax else classes.sigmoid()).named(f"{name}/p_class")
-    p_object = objectness.sigmoid().named(f"{name}/p_object")
-    return boxes, (p_class * p_object).named(name).reshape(0, -1, head.classes)
+    if not new:
+        classes = (classes.softmax() if softmax else classes.sigmoid()).named(f"{name}/p_class")
+        objectness = objectness.sigmoid().named(f"{name}/p_object")
+    return boxes, (classes * objectness).named(name).reshape(0, -1, head.classes)
 
 
 def _middle(name: str, value: Value, xy: Value, head: DetectionHead, cell: NDArray[np.float64]) -> Value:
     """The boxes' middles (B, A, h·w, 2) in pixels."""
-    offset = xy.sigmoid().named(f"{name}/offset")
+    new = isinstance(head, Yolo) and head.new_coords
+    offset = xy if new else xy.sigmoid().named(f"{name}/offset")
     if isinstance(head, Yolo) and head.scale_xy != 1:  # s σ - (s - 1) / 2
         offset = offset * head.scale_xy - (head.scale_xy - 1) / 2
     return (offset + _grid(value)) * cell

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.export.class_names import labels_for
-from watchline.export.detectors.network import MASK, ThirdPartyNetwork
+from watchline.export.class_names import REMEDY, labels_for, own_names
+from watchline.export.detectors.network import ThirdPartyNetwork
+from watchline.export.detectors.preparation import Preparation
+from watchline.export.errors import ExportRefused
 from watchline.export.surgery import Graph, Value
 from watchline.ops.letterbox import GREY
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)  # RGB, of pixels 0..255
-IMAGENET_STD = (58.395, 57.12, 57.375)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # RGB, of pixels 0..1
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -38,28 +40,23 @@ class Build:
         network: the stranger's.
         graph: ours.
         images: (B, height, width, 3) uint8 BGR, the input of ours.
+        preparation: what the network wants of the picture.
         asked: the labels that the user gave, if any.
     """
 
     network: ThirdPartyNetwork
     graph: Graph
     images: Value
+    preparation: Preparation
     asked: tuple[str, ...] | None
 
-    def run(
-        self,
-        rgb: bool,
-        mean: tuple[float, float, float] = (0, 0, 0),
-        std: tuple[float, float, float] = (1, 1, 1),
-    ) -> list[Value]:
-        """The outputs for (pixel - mean) / std of pixels 0..255, float32 if they were FP16, in the file's order.
+    def run(self) -> list[Value]:
+        """The outputs for (pixel - mean) / std, float32 if they were FP16, in the file's order.
 
         A network that takes bytes has its own pre-processing inside and gets the pixels as they are.
-
-        Args:
-            rgb: the network wants red first.
-            mean, std: of the channels, in the network's order.
         """
+        unit = 255 / self.preparation.top  # of the range, in steps of a pixel
+        mean, std = (np.array(colour) * unit for colour in (self.preparation.mean, self.preparation.std))
         picture = self.network.picture
         x = self.images
         raw = picture.dtype == np.uint8
@@ -68,17 +65,16 @@ class Build:
         if picture.layout != "NHWC":
             x = x.transpose(0, 3, 1, 2)
         axis, spread = (3, (3,)) if picture.layout == "NHWC" else (1, (3, 1, 1))
-        if rgb:
+        if self.preparation.rgb:
             x = x.take([2, 1, 0], axis)
-        if any(mean) and not raw:
-            x = x - np.array(mean, np.float32).reshape(spread)
-        if any(s != 1 for s in std) and not raw:
-            x = x * (1 / np.array(std, np.float32)).reshape(spread)
+        if mean.any() and not raw:
+            x = x - mean.astype(np.float32).reshape(spread)
+        if (std != 1).any() and not raw:
+            x = x * (1 / std.astype(np.float32)).reshape(spread)
         if picture.layout == "CHW":
             x = x.reshape(*picture.shape(1, self.network.size))
         feeds = {picture.name: x.cast(picture.dtype)}
-        if self.network.masked:
-            feeds[MASK] = self.graph.ones(self.images.shape(0, 3))
+        feeds |= {name: self._companion(name).cast(dtype) for name, dtype in self.network.companions.items()}
         outputs = self.graph.call(self.network.model, feeds)
         half = np.dtype(np.float16)
         return [
@@ -86,9 +82,32 @@ class Build:
             for value in (outputs[name] for name in self.network.tried)
         ]
 
+    def _companion(self, name: str) -> Value:
+        """What the network gets beside the picture: (B, height, width) ones for the mask, else (B, 2)."""
+        if name == "pixel_mask":
+            return self.graph.ones(self.images.shape(0, 3))
+        row = self.graph.concat([self.images.shape(0, 1), self.graph.constant(np.array([1]))], axis=0)
+        ones = self.graph.ones(row)  # (B, 1)
+        match name:
+            case "orig_target_sizes":
+                return ones * self.images.shape(1, 3).take([1, 0], 0)
+            case "im_shape":
+                return ones * self.images.shape(1, 3)
+        return ones * np.array([1, 1])  # scale_factor
+
     def labels(self, classes: int) -> tuple[str, ...]:
         """A name for each class. Raises ExportRefused, see `labels_for`."""
         return labels_for(classes, self.asked, self.network.properties, self.network.where)
+
+    def names(self) -> tuple[str, ...]:
+        """The class names of a network whose outputs do not tell how many classes it has. Raises ExportRefused."""
+        names = self.asked or own_names(self.network.properties, self.network.where)
+        if names is None:
+            raise ExportRefused(
+                f"{self.network.where}: it has no names for its classes, and its outputs do not tell how many there "
+                f"are; {REMEDY}"
+            )
+        return self.labels(len(names))
 
     def sides(self) -> Value:
         """(width, height, width, height) of the input in pixels, float32: what boxes in 0..1 are multiplied with."""
@@ -102,17 +121,19 @@ class Build:
 class Family:
     """Attributes:
     expects: what its outputs are, for messages.
-    fits: whether a network has such outputs.
+    fits: whether a network has such outputs, so that they can be decoded.
+    tells: whether the file says by names, metadata or numbers that it is of this family, and not of one like it.
+    prepare: what a network of it wants of a picture.
     decode: puts pre-processing, network and decoding into the graph.
-    resize: the rule by which pictures come to its networks.
     pad: BGR of a letterbox's padding.
     stride: sides of the input are multiples of it, where they are free.
     """
 
     expects: str
     fits: Callable[[ThirdPartyNetwork], bool]
+    tells: Callable[[ThirdPartyNetwork], bool]
+    prepare: Callable[[ThirdPartyNetwork], Preparation]
     decode: Callable[[Build], FamilyOutputs]
-    resize: str
     pad: tuple[int, int, int] = GREY
     stride: int = 32
 
@@ -121,6 +142,11 @@ def corners(graph: Graph, centre: Value, size: Value) -> Value:
     """Boxes (…, 4) xyxy from centres (…, 2) and sizes (…, 2)."""
     half = size * 0.5
     return graph.concat([centre - half, centre + half], axis=-1)
+
+
+def always(preparation: Preparation) -> Callable[[ThirdPartyNetwork], Preparation]:
+    """The same preparation for every network of a family."""
+    return lambda network: preparation
 
 
 def one_hot(scores: Value, classes: Value, numbers: NDArray[np.int64]) -> Value:

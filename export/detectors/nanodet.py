@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs
+from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs, always
 from watchline.export.detectors.grid import cells, count
-from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
+from watchline.export.detectors.network import PADDLE, ThirdPartyNetwork, in_unit
+from watchline.export.detectors.preparation import Preparation
 from watchline.export.surgery import Value
 
 BINS = 8
@@ -63,7 +64,7 @@ def boxes(build: Build, distributions: Value, strides: Sequence[int], offset: fl
 
 def _strides(network: ThirdPartyNetwork) -> Sequence[int] | None:
     """Of the network's maps; None if it is none of ours."""
-    if network.producer == "PaddlePaddle":  # PicoDet's outputs are those of the Plus, but decoded otherwise
+    if network.producer == PADDLE:  # PicoDet's outputs are those of the Plus, but decoded otherwise
         return None
     for strides in (STRIDES, PLUS):
         match list(network.tried.values()):
@@ -81,10 +82,15 @@ def fits(network: ThirdPartyNetwork) -> bool:
     return _strides(network) is not None
 
 
+def tells(network: ThirdPartyNetwork) -> bool:
+    """Three maps, or both in one output: PicoDet has neither."""
+    return _strides(network) == STRIDES or len(network.tried) == 1
+
+
 def decode(build: Build) -> FamilyOutputs:
     """Scores are in 0..1 already; boxes by `boxes`."""
     strides = _strides(build.network) or STRIDES
-    outputs = build.run(rgb=False, mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1])
+    outputs = build.run()
     places = pairs(build.network, strides)
     if places:
         scores, sides = joined(build, outputs, places)
@@ -99,7 +105,8 @@ def decode(build: Build) -> FamilyOutputs:
 FAMILY = Family(
     "scores (B, n, C) and distributions (B, n, 32) of strides 8, 16, 32 (and 64), or one (B, N, C + 32)",
     fits,
+    tells,
+    always(Preparation("letterbox-center", rgb=False, mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1])),
     decode,
-    "letterbox-center",
     pad=(0, 0, 0),
 )

@@ -1,28 +1,37 @@
 """A stranger's ONNX, opened safely and made ready to build on: at our opset, with a free batch where it can have one.
 
 Nothing in the file is believed before it was tried: the network runs once in ONNX Runtime on noise, and shapes are
-those that came out. Exporters often write a batch of one into the graph (`Reshape` to (1, 80, -1)); such places are
-rewritten, and the batch is free only if two pictures at once then give what each gives alone.
+those that came out.
 """
 
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper, shape_inference, version_converter
+from onnx import numpy_helper, version_converter
 
 from watchline.engines import metadata
 from watchline.engines.checked import first_line
-from watchline.engines.contract import MAX_SIDE
-from watchline.engines.errors import ModelNotFound, ModelRefused
+from watchline.engines.contract import MAX_SIDE, check_size
+from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
 from watchline.engines.tasks import SLACK
 from watchline.export.class_names import read_literal
+from watchline.export.detectors.free_batch import with_free_batch
+from watchline.export.detectors.trial import (
+    COMPANIONS,
+    Arrays,
+    PictureInput,
+    constants,
+    dims,
+    dtype_of,
+    feeds_of,
+    run,
+    same,
+)
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 from watchline.export.surgery import IR_VERSION, OPSET, sort_nodes
@@ -30,34 +39,8 @@ from watchline.export.surgery import IR_VERSION, OPSET, sort_nodes
 SIDE = 640  # of the square input that a file with free sides is tried at, where it names none itself
 MOST_BYTES = 2**31 - 1  # that a protobuf, and so an ONNX in one piece, can have
 FLOATS = (np.dtype(np.float32), np.dtype(np.float16))
+PADDLE = "PaddlePaddle"  # the producer in its exporter's files
 MOST_PICTURES = 256  # of a fixed batch; a file that claims more would have us allocate whatever it likes
-MASK = "pixel_mask"  # which pixels are picture: a second input of DETR's exports; all are, as ours are stretched
-SILENT = 4  # errors come as exceptions; the runtime's own print of them would say all twice
-Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class PictureInput:
-    """The input of a network that takes the picture. None is a dimension that the file leaves free.
-
-    Attributes:
-        name: of the tensor.
-        dtype: float32, float16 or uint8.
-        layout: "NCHW", "NHWC", or "CHW" where it takes one picture without a batch axis.
-        batch, height, width: fixed sizes.
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    layout: str
-    batch: int | None
-    height: int | None
-    width: int | None
-
-    def shape(self, batch: int, size: tuple[int, int]) -> tuple[int, ...]:
-        """Of the tensor, for so many pictures of (width, height)."""
-        sizes = {"N": batch, "C": 3, "H": size[1], "W": size[0]}
-        return tuple(sizes[axis] for axis in self.layout)
 
 
 @dataclass(frozen=True)
@@ -68,22 +51,24 @@ class ThirdPartyNetwork:
         where: the path that errors name.
         model: the graph, at OPSET or later, weights inside.
         picture: its input; `batch` is None if two pictures at once were found to be right.
-        masked: whether it has the input MASK as well.
+        companions: dtypes of the inputs that it has beside the picture, by name; see COMPANIONS.
         size: (width, height) that it was tried at, and that it is meant for.
         tried: what came out there for a picture of noise, by name of the output, in the file's order.
         properties: what the file says of itself.
         producer: the exporter that wrote it.
+        words: names of its nodes and weights, which trainings give to parts of their networks.
         checkpoint: sha256 of the file.
     """
 
     where: str
     model: onnx.ModelProto
     picture: PictureInput
-    masked: bool
+    companions: Mapping[str, np.dtype[Any]]
     size: tuple[int, int]
     tried: Arrays
     properties: dict[str, str]
     producer: str
+    words: str
     checkpoint: str
 
     @property
@@ -97,12 +82,13 @@ class ThirdPartyNetwork:
         return self.picture.batch or 1
 
 
-def open_network(path: Path, size: tuple[int, int] | None = None) -> ThirdPartyNetwork:
+def open_network(path: Path, size: tuple[int, int] | None = None, stride: int = 1) -> ThirdPartyNetwork:
     """Open an ONNX file that is not ours, and run it once.
 
     Args:
         path: of the file.
         size: (width, height) for the sides that the file leaves free; None for what it names, or SIDE.
+        stride: that such sides are multiples of.
 
     Raises:
         CheckpointNotFound: there is no such file.
@@ -111,29 +97,44 @@ def open_network(path: Path, size: tuple[int, int] | None = None) -> ThirdPartyN
     """
     model = _parse(path)
     where = str(path)
-    properties = {prop.key: prop.value for prop in model.metadata_props}
+    properties, producer = {prop.key: prop.value for prop in model.metadata_props}, model.producer_name
     if metadata.PREFIX + "schema" in properties:
         raise CheckpointRefused(f"{where}: it is a Watchline model already; it needs no export and runs as it is")
     _drop_weights_from_inputs(model.graph)
     sort_nodes(model.graph)
-    picture, masked = _inputs(model.graph, where)
+    names = [part.name for part in (*model.graph.node, *model.graph.initializer)]
+    tensors = (name for node in model.graph.node for name in (*node.input, *node.output))
+    if not all(isinstance(name, str) for name in (*names, *tensors)):
+        raise CheckpointRefused(f"{where}: names in it are no UTF-8 text; copy or export it again")
+    words = "\n".join(names)
+    picture, companions = _inputs(model.graph, where)
     if (picture.batch or 1) > MOST_PICTURES:
         raise CheckpointRefused(f"{where}: it takes {picture.batch} pictures at once; expected up to {MOST_PICTURES}")
+    _check_numbers(model.graph, where)
     size = _size(picture, size, properties, where)
+    if picture.width is None or picture.height is None:
+        try:
+            check_size(size, stride, where)
+        except RequestRefused as error:
+            raise ExportRefused(str(error)) from error
     noise = np.random.default_rng(0)
     batch = picture.batch or 1
-    feeds = _feeds(picture, masked, batch, size, noise)
+    feeds = feeds_of(picture, companions, batch, size, noise)
     tried = run(model, feeds, where)
-    _check_numbers(model.graph, where)
     model = _raised(model, feeds, tried, where)
-    model, picture = _with_free_batch(model, picture, masked, size, (feeds, tried))
-    return ThirdPartyNetwork(where, model, picture, masked, size, tried, properties, model.producer_name, sha256(path))
+    model, picture = with_free_batch(model, picture, companions, size, (feeds, tried))
+    return ThirdPartyNetwork(where, model, picture, companions, size, tried, properties, producer, words, sha256(path))
 
 
 def _check_numbers(graph: onnx.GraphProto, where: str) -> None:
-    """Raises CheckpointRefused: a weight is NaN (infinity is not one's fault: limits and masks are made of it)."""
+    """Raises CheckpointRefused: a weight cannot be read, or is NaN (limits and masks are made of infinity)."""
     for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
+        try:
+            values = numpy_helper.to_array(tensor)
+        except Exception as error:  # NumPy's and onnx's own, for sizes and types that do not fit the bytes
+            raise CheckpointRefused(
+                f"{where}: its weight {tensor.name[:80]!r} cannot be read ({first_line(error)}); export it again"
+            ) from error
         if values.dtype in FLOATS and np.isnan(values).any():
             raise CheckpointRefused(f"{where}: its weight {tensor.name!r} holds NaN; take an earlier checkpoint")
 
@@ -172,18 +173,15 @@ def _drop_weights_from_inputs(graph: onnx.GraphProto) -> None:
     graph.input.extend(kept)
 
 
-def _inputs(graph: onnx.GraphProto, where: str) -> tuple[PictureInput, bool]:
-    """The input that takes the picture, and whether there is a mask. Raises CheckpointRefused for anything else."""
-    masks = [value for value in graph.input if value.name == MASK]
-    rest = [value for value in graph.input if value.name != MASK]
-    shapes = [_dims(value) for value in rest]
+def _inputs(graph: onnx.GraphProto, where: str) -> tuple[PictureInput, dict[str, np.dtype[Any]]]:
+    """The input that takes the picture, and the COMPANIONS. Raises CheckpointRefused for anything else."""
+    companions = {value.name: dtype_of(value) for value in graph.input if value.name in COMPANIONS}
+    rest = [value for value in graph.input if value.name not in COMPANIONS]
+    shapes = [dims(value) for value in rest]
     if len(rest) == 1 and (layout := _layout(shapes[0])):
-        dtype = helper.tensor_dtype_to_np_dtype(rest[0].type.tensor_type.elem_type)
-        sizes = dict(zip(layout, shapes[0], strict=True))
+        dtype, sizes = dtype_of(rest[0]), dict(zip(layout, shapes[0], strict=True))
         if dtype in (*FLOATS, np.uint8):
-            return PictureInput(rest[0].name, np.dtype(dtype), layout, sizes.get("N", 1), sizes["H"], sizes["W"]), bool(
-                masks
-            )
+            return PictureInput(rest[0].name, dtype, layout, sizes.get("N", 1), sizes["H"], sizes["W"]), companions
     found = ", ".join(f"`{value.name}` {_show(dims)}" for value, dims in zip(rest, shapes, strict=True)) or "none"
     raise CheckpointRefused(
         f"{where}: its inputs are {found}; expected one picture (B, 3, H, W) or (B, H, W, 3), float or uint8"
@@ -201,11 +199,6 @@ def _layout(dims: list[int | None]) -> str | None:
         case [3, _, _]:
             return "CHW"
     return None
-
-
-def _dims(value: onnx.ValueInfoProto) -> list[int | None]:
-    """Sizes of the axes, None where the file leaves them free."""
-    return [int(dim.dim_value) if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
 
 
 def _show(dims: list[int | None]) -> str:
@@ -233,33 +226,6 @@ def _size(
     return size[0], size[1]
 
 
-def _feeds(
-    picture: PictureInput, masked: bool, batch: int, size: tuple[int, int], noise: np.random.Generator
-) -> Arrays:
-    shape = picture.shape(batch, size)
-    if picture.dtype == np.uint8:
-        feeds: Arrays = {picture.name: noise.integers(0, 256, shape, np.uint8)}
-    else:
-        feeds = {picture.name: noise.random(shape, np.float32).astype(picture.dtype)}
-    if masked:
-        feeds[MASK] = np.ones((batch, size[1], size[0]), np.int64)
-    return feeds
-
-
-def run(model: onnx.ModelProto, feeds: Arrays, where: str) -> Arrays:
-    """The outputs of a model by name, from ONNX Runtime. Raises CheckpointRefused where that does not take it."""
-    options = ort.SessionOptions()
-    options.log_severity_level = SILENT
-    try:
-        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        outputs = session.run(None, feeds)
-    except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
-        raise CheckpointRefused(
-            f"{where}: onnxruntime {ort.__version__} does not run it: {first_line(error)}"
-        ) from error
-    return dict(zip((value.name for value in session.get_outputs()), outputs, strict=True))
-
-
 def _raised(model: onnx.ModelProto, feeds: Arrays, tried: Arrays, where: str) -> onnx.ModelProto:
     """The model at OPSET or later. Raises CheckpointRefused where ONNX's own converter cannot, or changes numbers."""
     version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 1)
@@ -275,111 +241,14 @@ def _raised(model: onnx.ModelProto, feeds: Arrays, tried: Arrays, where: str) ->
         ) from error
     raised.ir_version = max(raised.ir_version, IR_VERSION)
     _drop_weights_from_inputs(raised.graph)
-    if not _same(run(raised, feeds, where), tried):
+    if not same(run(raised, feeds, where), tried):
         raise CheckpointRefused(f"{where}: raised from opset {version} to {OPSET}, it gives other numbers; {remedy}")
     return raised
 
 
 def _drop_empty_arguments(graph: onnx.GraphProto) -> None:
     """`Resize` before opset 13 wanted all its arguments, and got empty arrays for those left out."""
-    empty = {name for name, array in _constants(graph).items() if array.size == 0}
+    empty = {name for name, array in constants(graph).items() if array.size == 0}
     for node in graph.node:
         if node.op_type == "Resize":
             node.input[:] = ["" if name in empty else name for name in node.input]
-
-
-def _with_free_batch(
-    model: onnx.ModelProto, picture: PictureInput, masked: bool, size: tuple[int, int], one: tuple[Arrays, Arrays]
-) -> tuple[onnx.ModelProto, PictureInput]:
-    """The model with a free batch if that works, else fixed at its own; and its input.
-
-    Args: one, a batch that the model was fed with, and what came out.
-    """
-    own = picture.batch or 1
-    fixed = PictureInput(picture.name, picture.dtype, picture.layout, own, picture.height, picture.width)
-    if "N" not in picture.layout:
-        return model, fixed
-    free = model
-    if picture.batch is not None:
-        free = onnx.ModelProto()
-        free.CopyFrom(model)
-        _free_batch(free, own)
-    feeds, tried = one
-    others = _feeds(picture, masked, own, size, np.random.default_rng(1))
-    try:
-        expected = run(model, others, "")
-        both = run(free, {name: np.concatenate([feeds[name], others[name]]) for name in feeds}, "")
-    except CheckpointRefused:  # it ran with its own batch: this one it cannot
-        return model, fixed
-    if any(0 in array.shape or array.ndim == 0 for array in tried.values()):
-        return model, fixed  # nothing was found in noise, so nothing was compared
-    together = {name: (tried[name], expected[name]) for name in tried}
-    right = all(
-        _close(both[name], np.concatenate(pair)) if pair[0].shape[1:] == pair[1].shape[1:] else False
-        for name, pair in together.items()
-    )
-    if not right:
-        return model, fixed
-    return free, PictureInput(picture.name, picture.dtype, picture.layout, None, picture.height, picture.width)
-
-
-def _free_batch(model: onnx.ModelProto, own: int) -> None:
-    """Rewrite the places where exporters leave the batch's number, in place."""
-    graph = model.graph
-    inferred = shape_inference.infer_shapes(model).graph
-    shapes = {value.name: _dims(value) for value in (*inferred.value_info, *inferred.input, *inferred.output)}
-    constants = _constants(graph)
-    for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]  # shapes of before
-    for number, node in enumerate(graph.node):
-        data = shapes.get(node.input[0]) if node.input else None
-        if not data or data[0] != own:
-            continue
-        if node.op_type == "Reshape" and node.input[1] in constants:
-            target = constants[node.input[1]].copy()
-            if target.size and target[0] == own and not any(a.name == "allowzero" and a.i for a in node.attribute):
-                target[0] = 0  # as many as came in
-                _replace(graph, node, 1, target, number)
-        elif node.op_type == "Resize" and len(node.input) == 4 and node.input[3] in constants:
-            scales = _scales(data, constants[node.input[3]])
-            if scales is not None:
-                _replace(graph, node, 2, scales, number)
-                del node.input[3]
-
-
-def _scales(data: list[int | None], sizes: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """The factors that lead to the same sizes; None where they do not for certain."""
-    if len(data) != len(sizes) or any(side is None for side in data):
-        return None
-    before = np.array(data, np.float32)
-    scales = np.asarray(sizes / before, np.float32)
-    return scales if np.array_equal(np.floor(before * scales), sizes) else None
-
-
-def _replace(graph: onnx.GraphProto, node: onnx.NodeProto, place: int, array: NDArray[Any], number: int) -> None:
-    name = f"free_batch_{number}"
-    graph.initializer.append(numpy_helper.from_array(array, name))
-    node.input[place] = name
-
-
-def _constants(graph: onnx.GraphProto) -> Arrays:
-    """Small arrays that the graph knows: initializers, and what Constant nodes give."""
-
-    def tensors() -> Iterator[tuple[str, onnx.TensorProto]]:
-        yield from ((tensor.name, tensor) for tensor in graph.initializer)
-        for node in graph.node:
-            if node.op_type == "Constant":
-                yield from ((node.output[0], a.t) for a in node.attribute if a.name == "value")
-
-    return {name: numpy_helper.to_array(t) for name, t in tensors() if math.prod(t.dims) <= 16}
-
-
-def _same(a: Arrays, b: Arrays) -> bool:
-    return a.keys() == b.keys() and all(_close(a[name], b[name]) for name in a)
-
-
-def _close(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Whether two runs gave the same, but for rounding."""
-    slack = 1e-2 if np.float16 in (a.dtype, b.dtype) else 1e-3
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=slack, atol=slack))

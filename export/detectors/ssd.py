@@ -7,9 +7,9 @@
 | boxes (B, N, 4), labels (B, N), scores (B, N) | ONNX model zoo, ResNet-34 | xyxy in 0..1 | RGB, ImageNet's mean |
 | detection_boxes, _classes, _scores, input uint8 | TensorFlow | y1 x1 y2 x2 in 0..1 | RGB in 0..255 |
 
-Where there is a column or number for the background it is the first, and goes. Class numbers without names are COCO's:
-with its gaps from torchvision and TensorFlow, without from the model zoo. Boxes before suppression may be in 0..1
-or in pixels: their size tells. The pictures are stretched.
+Where there is a column or number for the background it is the first, and goes. Numbers of COCO's eighty names are
+COCO's: with its gaps from torchvision and TensorFlow, without from the model zoo. Boxes before suppression may be in
+0..1 or in pixels: their size tells. The pictures are stretched.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.export.class_names import KNOWN, own_names
+from watchline.export.detectors import signs
 from watchline.export.detectors.family import IMAGENET_MEAN, IMAGENET_STD, Build, Family, FamilyOutputs, one_hot
 from watchline.export.detectors.network import ThirdPartyNetwork, in_unit
+from watchline.export.detectors.preparation import Preparation
 from watchline.export.surgery import Value
-from watchline.ops.coco import ID_COUNT, IDS
+from watchline.ops.coco import COCO, ID_COUNT, IDS
 
 UNIT = 2.0  # boxes in 0..1 reach over the edge, but not so far; in pixels they do
-UNIT_RANGE = (255.0, 255.0, 255.0)
+CENTRED = Preparation("stretch", top=255, mean=(127, 127, 127), std=(128, 128, 128))
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ def _form(network: ThirdPartyNetwork) -> _Form | None:
     tables = [i for i in rest if arrays[i].ndim == 3 and in_unit(arrays[i])]
     if len(rest) == len(tables) == 1 and len(arrays) == 2:
         return _Form(boxes[0], tables[0], None)
+    in_pixels = np.abs(arrays[boxes[0]]).max(initial=0) > UNIT
+    if network.companions or (in_pixels and len(rows) == 2) or any("pred_" in name for name in names):
+        return None  # RT-DETR's and YOLO-NAS's rows, of the same names
     scores = [i for i in rest if arrays[i].shape == rows and "score" in names[i].lower()]
     classes = [
         i for i in rest if arrays[i].shape == rows and ("label" in names[i].lower() or "class" in names[i].lower())
@@ -61,6 +66,25 @@ def fits(network: ThirdPartyNetwork) -> bool:
     return _form(network) is not None
 
 
+def tells(network: ThirdPartyNetwork) -> bool:
+    """Rows of the best; columns that add up to 1, one of them the background's."""
+    form = _form(network)
+    return form is not None and (form.classes is not None or signs.shares(list(network.tried.values())[form.scores]))
+
+
+def prepare(network: ThirdPartyNetwork) -> Preparation:
+    """By the form, see the table above."""
+    form = _form(network)
+    assert form, "the outputs were found to fit"
+    if form.classes is None:
+        return CENTRED
+    if network.picture.dtype == np.uint8:
+        return Preparation("stretch", top=255)
+    if len(network.shapes[form.boxes]) == 2:
+        return Preparation("stretch")
+    return Preparation("stretch", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
 def decode(build: Build) -> FamilyOutputs:
     """By the form, see the table above."""
     form = _form(build.network)
@@ -73,7 +97,7 @@ def decode(build: Build) -> FamilyOutputs:
 def _columns(build: Build, form: _Form) -> FamilyOutputs:
     """Every box with a score for each class."""
     tried = list(build.network.tried.values())
-    outputs = build.run(rgb=True, mean=(127, 127, 127), std=(128, 128, 128))
+    outputs = build.run()
     boxes, scores = outputs[form.boxes], outputs[form.scores]
     if np.abs(tried[form.boxes]).max() <= UNIT:
         boxes = boxes * build.sides()
@@ -92,19 +116,16 @@ def _rows(build: Build, form: _Form, classes: int) -> FamilyOutputs:
     network = build.network
     tensorflow = network.picture.dtype == np.uint8
     torchvision = len(network.shapes[form.boxes]) == 2
+    outputs = build.run()
     if tensorflow:
-        outputs = build.run(rgb=True)
         boxes = outputs[form.boxes].take([1, 0, 3, 2], axis=2) * build.sides()
     elif torchvision:
-        outputs = build.run(rgb=True, std=UNIT_RANGE)
         boxes = outputs[form.boxes].reshape(1, -1, 4)
     else:
-        outputs = build.run(rgb=True, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         boxes = outputs[form.boxes] * build.sides()
-    names = build.asked or own_names(network.properties, network.where)
-    labels = build.labels(len(names) if names else max(KNOWN))  # the outputs do not tell how many
+    labels = build.names()
     numbers = np.arange(1, len(labels) + 1)  # 0 is the background
-    if names is None and (tensorflow or torchvision):
+    if labels == tuple(COCO) and (tensorflow or torchvision):
         numbers = np.array(IDS)
     return FamilyOutputs(boxes, _spread(outputs[form.scores], outputs[classes], numbers, not torchvision), labels)
 
@@ -118,6 +139,7 @@ def _spread(scores: Value, classes: Value, numbers: NDArray[np.int64], batched: 
 FAMILY = Family(
     "boxes (B, N, 4) and scores (B, N, C) in 0..1, or boxes, labels and scores of the best N by these names",
     fits,
+    tells,
+    prepare,
     decode,
-    "stretch",
 )

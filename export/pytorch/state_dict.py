@@ -6,6 +6,7 @@ torch.load(weights_only=True) is the lock on the door. What is checked before it
 what the file would have called, so that a refusal can say it in one line.
 """
 
+import collections
 import io
 import mmap
 import pickletools
@@ -13,6 +14,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -20,42 +22,77 @@ import torch
 from torch import Tensor
 
 from watchline.export.errors import CheckpointRefused
+from watchline.export.pytorch.unwrap import unwrap
 from watchline.export.recognise import look
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which trainings keep the state dict
-PARALLEL = "module."  # DataParallel and DistributedDataParallel put it before every name
 OLD_PICKLES = 5  # in the old format: magic number, version, machine, the object, the storages' keys
 HARMLESS = re.compile(  # what tensors and the dicts around them are made of; torch itself looks closer
     r"torch\.(\w+|_utils\._rebuild_\w+|storage\.\w+|_tensor\._rebuild_from_type_v2|serialization\._get_layout)"
     r"|torch\.nn\.parameter\.Parameter|collections\.(OrderedDict|Counter|defaultdict)|(builtins|__builtin__)\.set"
+    r"|_codecs\.encode"
 )
+INERT = re.compile(  # what trainings keep beside the tensors: options, figures, paths. In their place comes nothing
+    r"argparse\.Namespace|types\.SimpleNamespace|pathlib(\._local)?\.(Pure)?(Posix|Windows)?Path"
+    r"|numpy\.(dtype|ndarray|dtypes\.\w+|_?core\.multiarray\.(scalar|_reconstruct)|_?core\.numeric\._frombuffer)"
+    r"|datetime\.(datetime|date|timedelta|timezone)|omegaconf\.[\w.]+|typing\.(Any|Union|Optional|List|Dict)"
+)
+TABLES = re.compile(r"(pytorch_lightning|lightning|lightning_fabric)\.[\w.]*AttributeDict")
 RESAVE = "where you trust it, load it and torch.save(model.state_dict(), 'new.pth')"
 
 
-def load(path: Path) -> dict[str, Tensor]:
-    """The state dict of a `.pth` or `.pt`, on the CPU, its tensors mapped from the file where the format allows.
+class Ignored:
+    """In place of an object that is no part of the network. It takes everything and keeps nothing."""
 
-    Taken out of {"model": ...}, {"state_dict": ...} or {"model_state_dict": ...}; a `module.` before every name is cut.
+    def __new__(cls, *_: object, **__: object) -> "Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class StateDict:
+    """Attributes:
+    tensors: by name, on the CPU, mapped from the file where the format allows.
+    chosen: which of several state dicts in the file it is, in words; "" if there is one.
+    """
+
+    tensors: dict[str, Tensor]
+    chosen: str
+
+
+def load(path: Path) -> dict[str, Tensor]:
+    """The tensors that `read` reads. Raises what it raises."""
+    return read(path).tensors
+
+
+def read(path: Path) -> StateDict:
+    """The state dict of a `.pth`, `.pt` or `.safetensors`, taken out of what a training has saved, see unwrap.py.
 
     Raises:
         CheckpointNotFound: there is no such file.
         CheckpointRefused: it is something else, cut short, unsafe, or declares more than it holds.
     """
     found = look(path)
+    names: set[str] = set()
     if found.part == "torch zip":
-        _check_zip(path)
+        _check_zip(path, names)
     elif found.part == "torch pickle":
-        _check_pickles(path)
+        _check_pickles(path, names)
+    elif found.part == "safetensors":
+        return _checked(*unwrap(_safetensors(path)), path)
     else:
         raise CheckpointRefused(f"{path}: it is {found.words}; expected a PyTorch state dict (.pth, .pt)")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of sparse tensors, which are refused in words of ours
+        with (
+            warnings.catch_warnings(action="ignore"),  # of sparse tensors, which are refused in words of ours
+            torch.serialization.safe_globals([(_stand_in(name), name) for name in names]),
+        ):
             saved = torch.load(path, map_location="cpu", weights_only=True, mmap=found.part == "torch zip")
     except Exception as error:  # there is no telling what a broken file makes of the loader
         raise CheckpointRefused(
             f"{path}: it is broken, or no plain state dict ({_reason(error)}); get it again, or {RESAVE}"
         ) from error
-    return _checked(_unwrapped(saved), path)
+    return _checked(*unwrap(saved), path)
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
@@ -67,8 +104,28 @@ def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-def _check_zip(path: Path) -> None:
-    """Every member stored as it is and within the file: nothing unfolds to more than was downloaded."""
+def _stand_in(name: str) -> type:
+    return collections.OrderedDict if TABLES.fullmatch(name) else Ignored
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    """Raises CheckpointRefused: it is broken, or the library is not installed."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ModuleNotFoundError as error:
+        raise CheckpointRefused(f"{path}: safetensors are read by a library: pip install safetensors") from error
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise CheckpointRefused(f"{path}: it is broken ({_reason(error)}); get or copy it again") from error
+
+
+def _check_zip(path: Path, names: set[str]) -> None:
+    """Every member stored as it is and within the file: nothing unfolds to more than was downloaded.
+
+    Args: names, gets those that are INERT.
+    """
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -85,30 +142,32 @@ def _check_zip(path: Path) -> None:
             pickle = archive.read(name)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise CheckpointRefused(f"{path}: it is broken ({error}); get or copy it again") from error
-    _check_calls(io.BytesIO(pickle), path)
+    _check_calls(io.BytesIO(pickle), path, names)
 
 
-def _check_pickles(path: Path) -> None:
+def _check_pickles(path: Path, names: set[str]) -> None:
     """The old format, a row of pickles: a size in it is believed by torch before a byte has been read."""
     size = path.stat().st_size
     with path.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         file = cast(BinaryIO, mapped)  # gives what there is, where a file makes room for whatever length is asked for
         for _ in range(OLD_PICKLES - 2):
-            _check_calls(file, path)
-        largest = _check_calls(file, path)
+            _check_calls(file, path, names)
+        largest = _check_calls(file, path, names)
         if largest > size:
             raise CheckpointRefused(
                 f"{path}: it declares a tensor or a number of {largest} and has {size} bytes; get it again, or {RESAVE}"
             )
-        _check_calls(file, path)
+        _check_calls(file, path, names)
 
 
-def _check_calls(file: BinaryIO, path: Path) -> int:
+def _check_calls(file: BinaryIO, path: Path, names: set[str]) -> int:
     """Read one pickle without running it. Returns the largest whole number in it; raises CheckpointRefused."""
     largest = 0
     try:
         for name, number in _operations(file):
-            if name is not None and not HARMLESS.fullmatch(name):
+            if name is not None and (INERT.fullmatch(name) or TABLES.fullmatch(name)):
+                names.add(name)
+            elif name is not None and not HARMLESS.fullmatch(name):
                 raise CheckpointRefused(f"{path}: it is unsafe, loading it would call {name[:80]!r}; {RESAVE}")
             largest = max(largest, number)
     except ValueError as error:
@@ -144,16 +203,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {line.partition('. ')[0][:120]}".rstrip(": ")
 
 
-def _unwrapped(saved: object) -> object:
-    """The state dict inside what a training has saved; anything else as it is."""
-    if isinstance(saved, Mapping):
-        for key in WRAPPERS:
-            if isinstance(saved.get(key), Mapping):
-                return saved[key]
-    return saved
-
-
-def _checked(saved: object, path: Path) -> dict[str, Tensor]:
+def _checked(saved: object, chosen: str, path: Path) -> StateDict:
     """Names and dense tensors that are no larger than the file. Raises CheckpointRefused."""
     if not isinstance(saved, Mapping) or not saved:
         what = "an empty dict" if saved == {} else f"a {type(saved).__name__}"
@@ -175,5 +225,4 @@ def _checked(saved: object, path: Path) -> dict[str, Tensor]:
                 f"{path}: its {name[:80]!r} has shape {tuple(tensor.shape)}, more than the file's {size} bytes; "
                 "get it again"
             )
-    cut = len(PARALLEL) if all(name.startswith(PARALLEL) for name in saved) else 0
-    return {name[cut:]: tensor.detach() for name, tensor in saved.items()}
+    return StateDict({name: tensor.detach() for name, tensor in saved.items()}, chosen)

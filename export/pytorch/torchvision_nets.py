@@ -25,7 +25,11 @@ from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.faster_rcnn_fpn import fasterrcnn_mobilenet_v3_large_320_fpn, fasterrcnn_resnet50_fpn
+from watchline.models.faster_rcnn_fpn import (
+    FasterRCNNFPN,
+    fasterrcnn_mobilenet_v3_large_320_fpn,
+    fasterrcnn_resnet50_fpn,
+)
 from watchline.models.fcn import FCN
 from watchline.models.mask_rcnn import maskrcnn_resnet50_fpn
 from watchline.models.ssd import SSD300
@@ -40,6 +44,8 @@ Colour = tuple[float, float, float]  # RGB in 0..1
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 # Trained when torchvision's frozen normalisation had no epsilon, and run without one there ever since.
 WITHOUT_EPSILON = ("258fb6c6", "bf2d0c1e")  # how the sha256 of its own fasterrcnn_ and maskrcnn_resnet50_fpn begin
+FROZEN = ("fasterrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn")  # whose fine-tuned weights do not tell either
+EPSILON = 1e-5  # of torchvision's normalisation since
 RENAMED = (  # names as they were before torchvision 0.13, and since then
     (re.compile(r"(fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)"), r"\1.0.\2"),
     (re.compile(r"(rpn\.head\.conv)\.(weight|bias)"), r"\1.0.0.\2"),
@@ -95,17 +101,17 @@ def _fcn(layers: int) -> _Arch:
 
 _ARCHS = {
     "fasterrcnn_resnet50_fpn": _Arch(
-        lambda n, _, told: fasterrcnn_resnet50_fpn(n, told), _ROI_CLASSES, 800, 32, "letterbox"
+        lambda n, _, told: fasterrcnn_resnet50_fpn(n, told), _ROI_CLASSES, 800, 32, "letterbox-floor"
     ),
     "fasterrcnn_mobilenet_v3_large_320_fpn": _Arch(
-        lambda n, _, told: fasterrcnn_mobilenet_v3_large_320_fpn(n, told), _ROI_CLASSES, 320, 32, "letterbox"
+        lambda n, _, told: fasterrcnn_mobilenet_v3_large_320_fpn(n, told), _ROI_CLASSES, 320, 32, "letterbox-floor"
     ),
     "maskrcnn_resnet50_fpn": _Arch(
         lambda n, _, told: maskrcnn_resnet50_fpn(n, told),
         _ROI_CLASSES,
         800,
         32,
-        "letterbox",
+        "letterbox-floor",
         more=("masks",),
     ),
     "fcn_resnet50": _fcn(50),
@@ -139,6 +145,7 @@ class _Deployed(nn.Module):
 
     mean: Tensor
     std: Tensor
+    pad: Tensor
 
     def __init__(self, network: nn.Module, arch: _Arch) -> None:
         super().__init__()
@@ -147,12 +154,29 @@ class _Deployed(nn.Module):
         first.weight.data = first.weight.data.flip(1)  # RGB -> BGR
         for name, colour in (("mean", arch.mean), ("std", arch.std)):
             self.register_buffer(name, torch.tensor(colour[::-1]).view(3, 1, 1) * 255)
+        self.register_buffer("pad", torch.tensor(_bgr(arch.mean)).float())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        x = images.float().permute(0, 3, 1, 2)  # cast first: NVIDIA's builder can do nothing else with uint8
-        x = (x - self.mean) / self.std
+        pixels = images.float()  # cast first: NVIDIA's builder can do nothing else with uint8
+        x = (pixels.permute(0, 3, 1, 2) - self.mean) / self.std
+        if isinstance(self.network, FasterRCNNFPN):
+            found: tuple[Tensor, ...] = self.network(x, _extent((pixels - self.pad).abs().amax(3)))
+            return found
         out = self.network(x)
         return out if isinstance(out, tuple) else (out.argmax(1).to(torch.uint8),)
+
+
+def _extent(picture: Tensor) -> Tensor:
+    """Width and height (B, 2) of pictures at the top left of (B, H, W), behind which all is 0, the letterbox's padding.
+
+    The graph finds them, so that its input stays one tensor of pixels. Where all is 0, the picture has one pixel.
+    """
+    sides = []
+    for axis in (1, 2):  # over the rows for the width, over the columns for the height
+        seen = picture.amax(axis).clamp(max=1)  # (B, W) or (B, H), of whole numbers
+        places = torch.arange(1, int(seen.shape[1]) + 1, dtype=torch.float32)
+        sides.append((seen * places).amax(1).clamp(min=1))
+    return torch.stack(sides, dim=1)
 
 
 def export(path: Path, arch: str, request: Request) -> onnx.ModelProto:
@@ -179,7 +203,9 @@ def export(path: Path, arch: str, request: Request) -> onnx.ModelProto:
     classes = _fitting(state, arch, path)
     labels, told = _labels(path, about, classes, request.labels)
     checkpoint = sha256(path)
-    network = _loaded(about.build(classes, _shapes(state), told), state, checkpoint)
+    network = about.build(classes, _shapes(state), told)
+    epsilon = request.epsilon if request.epsilon is not None else _epsilon(checkpoint)
+    network = _loaded(network, state, epsilon)
     model = trace(_Deployed(network, about), size, {name: {0: "batch"} for name in about.outputs}, free=False)
     description = Metadata(
         name=request.name,
@@ -193,16 +219,25 @@ def export(path: Path, arch: str, request: Request) -> onnx.ModelProto:
         pad=_bgr(about.mean),
     )
     metadata.write(model, description)
+    if epsilon is None and arch in FROZEN:
+        model.doc_string = (
+            f"taken for {arch} with an epsilon of {EPSILON:g} in its frozen normalisation; --epsilon 0 if it was "
+            "fine-tuned from torchvision's weights for COCO, whose training had none"
+        )
     return model
 
 
-def _loaded(network: nn.Module, state: Mapping[str, Tensor], checkpoint: str) -> nn.Module:
-    """The network with these weights, which were found to fit. Args: checkpoint, the sha256 of their file."""
+def _epsilon(checkpoint: str) -> float | None:
+    """Of the normalisation, for torchvision's own files by their sha256; None for each layer's own."""
+    return 0.0 if checkpoint.startswith(WITHOUT_EPSILON) else None
+
+
+def _loaded(network: nn.Module, state: Mapping[str, Tensor], epsilon: float | None) -> nn.Module:
+    """The network with these weights, which were found to fit. Args: epsilon, of normalisations; None for their own."""
     network.load_state_dict(state, strict=False)  # nothing is missing but counters
-    if checkpoint.startswith(WITHOUT_EPSILON):
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = 0.0
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and epsilon is not None:
+            module.eps = epsilon
     return network
 
 

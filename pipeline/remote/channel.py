@@ -2,15 +2,16 @@
 
 The client has a Dialer (DEALER), the server a Listener (ROUTER), over ipc:// or tcp://. Each belongs to one thread,
 which polls it with `receive`; other threads may only `wake` that thread. A message is a header and raw parts. Nothing
-here looks into them.
+here looks into them. No message is so long that libzmq refuses it: a part is sent in pieces of PIECE bytes and a rest,
+which is empty where nothing is left.
 """
 
 import ipaddress
+import itertools
 import os
 import socket as sockets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -19,16 +20,21 @@ from numpy.typing import NDArray
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
+from watchline.pipeline.remote.guard import Guard
+
 Bytes = NDArray[np.uint8]
 
-LARGEST_PART = 1 << 29  # bytes; a message that claims more cuts its connection
+PIECE = 1 << 23  # bytes, about a frame; a connection costs as much before its key is checked
 LARGEST_HEADER = 1 << 22
-WAITING = 64  # messages that wait in each direction of a connection
-AT_ONCE = 64  # the most messages that one `receive` returns
+OVERHEAD = 64  # bytes, no less than CURVE adds to a piece
+WAITING = 64  # messages that wait to be sent
+AT_ONCE = 256, 1 << 26  # the messages and bytes after which one `receive` returns
 RECONNECT_MS = 50, 1000  # first and longest wait between attempts, before there is a connection
 CONNECT_MS = 1000  # the most that one attempt takes
 FAREWELL_MS = 200  # that the last messages have to be sent after `close`
-SILENT_MS = 5_000, 15_000  # how often a listener asks for a heartbeat; how long it waits for one
+HANDSHAKE_MS = 3000  # that a handshake may take
+KEEPALIVE = 5, 2, 3  # seconds until TCP asks a silent peer, and asks again; how often it asks
+UNACKNOWLEDGED_MS = 10_000  # that a peer may leave what was sent to it
 ZAP = "inproc://zeromq.zap.01"  # where libzmq asks whether a key is allowed
 _HANDSHAKE_FAILED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH,
@@ -59,11 +65,17 @@ class Arrival:
         peer: the sender, as a listener's `send` takes it.
         header: empty if it was missing or too large.
         parts: (bytes,) uint8 each.
+        descriptor: of the socket it came by.
     """
 
     peer: bytes
     header: bytes
     parts: tuple[Bytes, ...]
+    descriptor: int
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.header) + sum(part.nbytes for part in self.parts)
 
 
 def new_keys() -> tuple[bytes, bytes]:
@@ -109,13 +121,15 @@ class Port:
 
     Args:
         kind: ZeroMQ's number of the socket's kind.
-        largest: the most bytes of a part.
+        events: of the socket's monitor, for `_happened`.
     """
 
-    def __init__(self, kind: int, largest: int) -> None:
-        self._kind, self._largest = kind, largest
+    def __init__(self, kind: int, events: int) -> None:
+        self._kind, self._events = kind, events
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._monitors = itertools.count()
         self._poller = zmq.Poller()
         self._sleeper, self._waker = sockets.socketpair()
         for end in (self._sleeper, self._waker):
@@ -149,8 +163,8 @@ class Port:
         ready = dict(self._poller.poll(max(0, round(timeout * 1000))))
         if self._sleeper.fileno() in ready:
             self._sleeper.recv(4096)
-        self._look(ready)
         arrived = list(self._arrivals()) if self._socket in ready else []
+        self._look(arrived)
         return arrived, self._watched & ready.keys()
 
     def send(self, header: bytes, parts: Sequence[Bytes] = (), peer: bytes = b"") -> bool:
@@ -161,9 +175,9 @@ class Port:
         if self._socket is None:
             return False
         address = [peer] if self._kind == zmq.ROUTER else []
-        contiguous = [np.ascontiguousarray(part).data for part in parts]
+        pieces = [piece for part in parts for piece in _pieces(part)]
         try:
-            self._socket.send_multipart([*address, header, *contiguous], zmq.NOBLOCK)
+            self._socket.send_multipart([*address, header, *pieces], zmq.NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -178,38 +192,85 @@ class Port:
         self._sleeper.close()
         self._waker.close()
 
-    def _look(self, ready: dict[Any, int]) -> None:
-        """Handle what a subclass polls for besides messages."""
+    def _happened(self, event: int, value: int) -> None:
+        """Handle an event of the socket."""
+        raise NotImplementedError
+
+    def _look(self, arrived: Sequence[Arrival]) -> None:
+        """Handle what else there is besides the messages that have arrived."""
+        while self._monitor is not None and self._monitor.poll(0):
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            self._happened(event["event"], event["value"])
 
     def _open(self, keys: Keys | None, ipv6: bool) -> "zmq.Socket[bytes]":
         socket = self._socket = self._context.socket(self._kind)
         socket.sndhwm = socket.rcvhwm = WAITING
-        socket.maxmsgsize = self._largest
+        socket.maxmsgsize = PIECE + OVERHEAD
+        socket.handshake_ivl = HANDSHAKE_MS
+        socket.tcp_keepalive = 1
+        socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = KEEPALIVE
+        socket.tcp_maxrt = UNACKNOWLEDGED_MS
         socket.ipv6 = ipv6
         if keys:
             socket.curve_secretkey, socket.curve_publickey = keys.secret, public_of(keys.secret)
-        self._poller.register(socket, zmq.POLLIN)
+        address = f"inproc://monitor-{next(self._monitors)}"  # that of the last socket may not be free yet
+        socket.monitor(address, self._events)
+        self._monitor = self._context.socket(zmq.PAIR)
+        self._monitor.rcvhwm = 0  # else libzmq's own thread waits for us
+        self._monitor.connect(address)
+        for end in (socket, self._monitor):
+            self._poller.register(end, zmq.POLLIN)
         return socket
 
     def _drop(self, linger: int = 0) -> None:
-        if self._socket is not None:
-            self._poller.unregister(self._socket)
-            self._socket.close(linger)
-            self._socket = None
+        if self._socket is not None and self._monitor is not None:
+            self._socket.disable_monitor()
+            for end in (self._socket, self._monitor):
+                self._poller.unregister(end)
+                end.close(linger)
+            self._socket = self._monitor = None
 
     def _arrivals(self) -> Iterator[Arrival]:
         assert self._socket is not None
-        for _ in range(AT_ONCE):
+        messages, room = AT_ONCE
+        for _ in range(messages):
             events = self._socket.getsockopt(zmq.EVENTS)
             assert isinstance(events, int)
-            if not events & zmq.POLLIN:
+            if not events & zmq.POLLIN or room < 0:
                 return
             frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            room -= sum(len(frame) for frame in frames)
+            descriptor = _descriptor(frames[0])
             peer = frames.pop(0).bytes if self._kind == zmq.ROUTER else b""
             if frames and len(frames[0].buffer) <= LARGEST_HEADER:
-                yield Arrival(peer, frames[0].bytes, tuple(np.frombuffer(f.buffer, np.uint8) for f in frames[1:]))
+                yield Arrival(peer, frames[0].bytes, tuple(_parts(frames[1:])), descriptor)
             else:
-                yield Arrival(peer, b"", ())
+                yield Arrival(peer, b"", (), descriptor)
+
+
+def _descriptor(frame: zmq.Frame) -> int:
+    """Of the socket that a frame came by; -1 for the oldest versions of ZeroMQ, which do not know it."""
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        return -1
+
+
+def _pieces(part: Bytes) -> Iterator[memoryview]:
+    """A part as it is sent."""
+    flat = np.ascontiguousarray(part).reshape(-1)
+    for start in range(0, flat.nbytes + 1, PIECE):
+        yield flat[start : start + PIECE].data
+
+
+def _parts(frames: Sequence[zmq.Frame]) -> Iterator[Bytes]:
+    """The parts of which these are the pieces. One that has no rest was cut off, and is left out."""
+    pieces: list[Bytes] = []
+    for frame in frames:
+        pieces.append(np.frombuffer(frame.buffer, np.uint8))
+        if len(pieces[-1]) < PIECE:
+            yield pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            pieces = []
 
 
 class Dialer(Port):
@@ -220,9 +281,8 @@ class Dialer(Port):
         cut: whether a connection broke off since then. ZeroMQ makes a new one, on which the server does not know us.
     """
 
-    def __init__(self, largest: int = LARGEST_PART) -> None:
-        super().__init__(zmq.DEALER, largest)
-        self._monitor: zmq.Socket[bytes] | None = None
+    def __init__(self) -> None:
+        super().__init__(zmq.DEALER, sum(_HANDSHAKE_FAILED) | zmq.EVENT_DISCONNECTED)
         self.refusal, self.cut = "", False
         self._keyed = False
 
@@ -235,8 +295,6 @@ class Dialer(Port):
         socket.reconnect_ivl, socket.reconnect_ivl_max = RECONNECT_MS
         if keys:
             [socket.curve_serverkey] = keys.peers
-        self._monitor = socket.get_monitor_socket(sum(_HANDSHAKE_FAILED) | zmq.EVENT_DISCONNECTED)
-        self._poller.register(self._monitor, zmq.POLLIN)
         socket.connect_timeout = CONNECT_MS
         socket.connect(address)
 
@@ -244,24 +302,12 @@ class Dialer(Port):
         """Close the connection, if there is one."""
         self._drop()
 
-    def _drop(self, linger: int = 0) -> None:
-        if self._socket is not None and self._monitor is not None:
-            self._poller.unregister(self._monitor)
-            self._socket.disable_monitor()
-            self._monitor.close(0)
-            self._monitor = None
-        super()._drop(linger)
-
-    def _look(self, ready: dict[Any, int]) -> None:
-        if self._monitor is None or self._monitor not in ready:
-            return
-        event = parse_monitor_message(self._monitor.recv_multipart())
-        if event["event"] == zmq.EVENT_DISCONNECTED:
+    def _happened(self, event: int, value: int) -> None:
+        if event == zmq.EVENT_DISCONNECTED:
             self.cut = True
-            return
-        if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.refusal = "it does not know our key: start it with --allow and our public key"
-        elif event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and event["value"] != _OTHER_MECHANISM:
+        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and value != _OTHER_MECHANISM:
             self.refusal = "what answers there is not a stage of Watchline: check host and port"
         elif self._keyed:
             self.refusal = (
@@ -278,8 +324,9 @@ class Listener(Port):
         refused: how many handshakes with an unknown key were refused.
     """
 
-    def __init__(self, largest: int = LARGEST_PART) -> None:
-        super().__init__(zmq.ROUTER, largest)
+    def __init__(self) -> None:
+        super().__init__(zmq.ROUTER, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self._guard = Guard()
         self._door: zmq.Socket[bytes] | None = None
         self._allowed: frozenset[bytes] = frozenset()
         self.refused = 0
@@ -291,7 +338,9 @@ class Listener(Port):
             OSError: the port is taken, or the host is not this one.
         """
         socket = self._open(keys, ipv6="[" in address)
-        socket.heartbeat_ivl, socket.heartbeat_timeout = SILENT_MS
+        # No limit, and no heartbeats of libzmq's: it aborts where a connection ends, or a heartbeat comes, while it
+        # holds back what was received (libzmq 3937, 4364). The guard and the server have limits of their own.
+        socket.rcvhwm = 0
         socket.router_mandatory = True  # else it drops messages that find no room
         if keys:
             self._allowed = frozenset(keys.peers)
@@ -314,12 +363,28 @@ class Listener(Port):
             self._door.close(0)
         super().close()
 
-    def _look(self, ready: dict[Any, int]) -> None:
+    def cut(self, descriptor: int) -> None:
+        """End a connection."""
+        self._guard.cut(descriptor)
+
+    def _happened(self, event: int, value: int) -> None:
+        if event == zmq.EVENT_ACCEPTED:
+            self._guard.accepted(value)
+        else:
+            self._guard.closed(value)
+
+    def _look(self, arrived: Sequence[Arrival]) -> None:
+        super()._look(arrived)
+        for descriptor in {arrival.descriptor for arrival in arrived}:
+            self._guard.heard(descriptor)
+        self._guard.look()
+        while self._door is not None and self._door.poll(0):
+            self._answer_door(self._door)
+
+    def _answer_door(self, door: "zmq.Socket[bytes]") -> None:
         """Tell libzmq whether a key is allowed (RFC 27, ZAP)."""
-        if self._door is None or self._door not in ready:
-            return
-        version, request, _domain, _address, _identity, mechanism, *credentials = self._door.recv_multipart()
+        version, request, _domain, _address, _identity, mechanism, *credentials = door.recv_multipart()
         known = mechanism == b"CURVE" and len(credentials) == 1 and z85.encode(credentials[0]) in self._allowed
         self.refused += not known
         code, text = (b"200", b"OK") if known else (b"400", b"unknown key")
-        self._door.send_multipart([version, request, code, text, b"", b""])
+        door.send_multipart([version, request, code, text, b"", b""])

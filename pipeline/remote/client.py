@@ -24,7 +24,7 @@ from watchline.pipeline.backoff import Backoff
 from watchline.pipeline.causes import lost
 from watchline.pipeline.errors import FrameLost, StageError, StageGone, StateLost, one_line
 from watchline.pipeline.message import Event, Item
-from watchline.pipeline.remote.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Dialer
+from watchline.pipeline.remote.channel import Arrival, Dialer
 from watchline.pipeline.remote.codec import merge, pack, pack_about, unpack_events
 from watchline.pipeline.remote.endpoints import Endpoint
 from watchline.pipeline.remote.protocol import (
@@ -119,7 +119,7 @@ class Client:
         self._calls: dict[int, _Call] = {}
         self._outbox: deque[_Call] = deque()
         # The fields below belong to the connection's thread.
-        self._port = Dialer(LARGEST_HEADER if endpoint.ring else LARGEST_PART)
+        self._port = Dialer()
         self._waits: Iterator[float] = BACKOFF.waits(random.Random())
         self._watched: int | None = None
         self._heard = self._begun = self._opened = self._lost = self._pinged = self._said_at = self._next_look = 0.0

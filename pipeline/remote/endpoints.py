@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,10 @@ from watchline.pipeline.remote.ring import Ring
 
 log = logging.getLogger(__name__)
 
+NEEDED = re.compile(  # what is set for programs, for Python, and for the libraries that compute
+    r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_.*|TZ|TERM|TMPDIR|XDG_.*|LD_.*|DYLD_.*|MALLOC_.*|PYTHON.*|VIRTUAL_ENV|"
+    r"CUDA_.*|NVIDIA_.*|TENSORRT_.*|ORT_.*|OPENVINO_.*|OV_.*|OPENCV_.*|OMP_.*|GOMP_.*|KMP_.*|MKL_.*|OPENBLAS_.*"
+)
 PATIENCE = 3.0  # seconds that a child process has to end by itself
 
 
@@ -131,7 +136,7 @@ class Child:
             stdout=subprocess.PIPE,  # our standard output is for events; the child logs to stderr
             pass_fds=inherited,
             process_group=0,  # Ctrl-C in a terminal reaches the client alone
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
+            env=_environment(),
         )
         assert self._process.stdout is not None, "asked for"
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -170,6 +175,12 @@ class Child:
             _reap(process)
             process.stdout.close()
         self.opened()
+
+
+def _environment() -> dict[str, str]:
+    """What a child needs of the environment. Passwords that a config takes from there are not among it."""
+    needed = {name: value for name, value in os.environ.items() if NEEDED.fullmatch(name)}
+    return needed | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def _reap(process: "subprocess.Popen[bytes]") -> None:

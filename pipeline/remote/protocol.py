@@ -17,9 +17,9 @@ and arrays travel beside the header as raw parts, or in shared memory; `codec.py
                                                      <- pong; or unknown, to a client that said no hello
     bye                                              ->
 
-SCHEMA is the version of all that: whoever changes a message or a part raises it. Two things are the same in every
-version, so that any two can tell each other that they differ: a header is a JSON object with the whole number `schema`,
-and a refusal has `"kind": "refused"` and `why`, a text that names both versions.
+SCHEMA is the version of all that: whoever changes a message, a part or its pieces (`channel.py`) raises it. Two things
+are the same in every version, so that any two can tell each other that they differ: a header is a JSON object with the
+whole number `schema`, and a refusal has `"kind": "refused"` and `why`, a text that names both versions.
 """
 
 import json
@@ -42,7 +42,7 @@ from watchline.pipeline.remote.channel import LARGEST_HEADER
 from watchline.streams.planes import LONGEST_SIDE
 from watchline.version import VERSION
 
-SCHEMA = 2
+SCHEMA = 3
 MOST_ITEMS = 256  # of a request
 MOST_KINDS = 32  # of results of an item
 MOST_ARRAYS = 16  # of a result
@@ -225,7 +225,7 @@ class Hello:
     settings: Json
     chain: Annotated[tuple[Text, ...], Field(max_length=MOST_STAGES)] = ()
     kind: Literal["hello"] = "hello"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -235,7 +235,7 @@ class Welcome:
     workers: Positive
     about: Json
     kind: Literal["welcome"] = "welcome"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -244,7 +244,7 @@ class Refused:
 
     why: Text
     kind: Literal["refused"] = "refused"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -256,7 +256,7 @@ class WorkRequest:
     quality: Quality | None = None
     where: PartsInSlot | None = None
     kind: Literal["work"] = "work"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -267,7 +267,7 @@ class Done:
     results: Annotated[tuple[ResultEntry, ...], Field(min_length=1, max_length=MOST_ITEMS)]
     where: PartsInSlot | None = None
     kind: Literal["done"] = "done"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -279,7 +279,7 @@ class Course:
     about: AboutEntry | None = None
     epoch: Natural | None = None
     kind: Literal["course"] = "course"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -289,7 +289,7 @@ class Heard:
     id: Natural
     events: Events = ()
     kind: Literal["heard"] = "heard"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -299,7 +299,7 @@ class Failed:
     id: Natural
     why: Text
     kind: Literal["failed"] = "failed"
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -307,7 +307,7 @@ class Signal:
     """A message without content."""
 
     kind: Literal["ping", "bye", "pong", "unknown"]
-    schema: Literal[2] = 2
+    schema: Literal[3] = 3
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="ignore", strict=True))

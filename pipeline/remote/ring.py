@@ -16,10 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.pipeline.remote.guard import LARGEST
+
 Bytes = NDArray[np.uint8]
 Span = tuple[int, int]  # offset and length, in bytes
 
-LARGEST = 1 << 30  # bytes of a slot
 LINE = 64  # bytes; each part begins at a multiple of it
 STEP = 1 << 16  # bytes by which slots grow
 

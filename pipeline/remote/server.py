@@ -21,7 +21,9 @@ from watchline.errors import unknown
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.opencv_threads import single_threaded
-from watchline.pipeline.remote.channel import LARGEST_HEADER, LARGEST_PART, Arrival, Keys, Listener, is_loopback
+from watchline.pipeline.remote.allowed import Allowed
+from watchline.pipeline.remote.channel import Arrival, Keys, Listener, is_loopback
+from watchline.pipeline.remote.guard import MOST
 from watchline.pipeline.remote.protocol import (
     SCHEMA,
     Course,
@@ -42,12 +44,13 @@ from watchline.pipeline.remote.ring import Inherited
 from watchline.pipeline.remote.workers import LONGEST_WHY, QueuedRequest, Reply, WorkerPool
 from watchline.pipeline.settings.schema import fields_of
 from watchline.pipeline.stages.registry import BY_NAME, build, kind_of, kinds_of
+from watchline.settings import MOST_THREADS
 
 log = logging.getLogger(__name__)
 
 FORGOTTEN = 10.0  # seconds without a message after which a client is gone
-MOST_WORKERS = 64
-UNDER_WAY = MOST_WORKERS + 1  # the most requests of a client at once: see Placed.workers
+UNDER_WAY = MOST_THREADS + 1  # the most requests of a client at once: see Placed.workers
+MOST_WAITING = 2 * UNDER_WAY, 1 << 28  # the most messages of a client, and bytes of several, that are not read yet
 LOOK = 1.0  # seconds between looks at silent clients, and between log lines about messages that make no sense
 SOON = 0.01  # seconds until an answer that found no room is sent again
 PATIENCE = 2.0  # seconds that the workers have to end
@@ -73,7 +76,8 @@ class Server:
         keys: our secret key, and the public keys of the clients that are allowed; needed beyond loopback.
         overrides: settings that count more than what the client says.
         others: names of stages of your own whose results may come with the items.
-        ring: memory shared with the client that has started this process.
+        ring: memory shared with the client that has started this process, and may name any file.
+        allowed: the files that other clients may name.
 
     Attributes:
         address: the same with the real port.
@@ -90,6 +94,7 @@ class Server:
         overrides: Mapping[str, Any] | None = None,
         ring: Inherited | None = None,
         others: Sequence[str] = (),
+        allowed: Allowed = Allowed(),  # noqa: B008  # it is frozen
     ) -> None:
         self._refused = 0
         self._unlike = ""  # why a client of another version was refused, until the log says it
@@ -105,13 +110,14 @@ class Server:
                 f"{address} can be reached from other hosts, and anybody there could use this stage: give it --key and "
                 "--allow (`watchline keys` makes the keys), or listen on tcp://127.0.0.1"
             )
-        self._ring = ring
+        self._ring, self._allowed = ring, allowed
         self._pool: WorkerPool | None = None
         self._sessions: dict[str, Session] = {}  # by client
         self._clients: dict[bytes, str] = {}  # by address
+        self._inbox: dict[bytes, deque[Arrival]] = {}  # what is not read yet, by address
         self._answers: deque[Reply] = deque()
         self._stopping = False
-        self._port = Listener(LARGEST_HEADER if ring else LARGEST_PART)
+        self._port = Listener()
         try:
             self.address = self._port.listen(address, keys)
         except OSError as error:
@@ -142,11 +148,15 @@ class Server:
         look = time.monotonic() + LOOK
         said = 0
         while not self._stopping:
-            arrived, readable = self._port.receive(SOON if self._answers else LOOK)
+            arrived, readable = self._port.receive(0 if self._inbox else SOON if self._answers else LOOK)
             if readable and parent is not None and not os.read(parent, 4096):
                 return
             for arrival in arrived:
-                self._hear(arrival)
+                self._queue(arrival)
+            for peer in [*self._inbox]:  # one of each, so that nobody who sends much keeps the others waiting for long
+                self._hear(self._inbox[peer].popleft())
+                if not self._inbox[peer]:
+                    del self._inbox[peer]
             self._tend()
             for _ in range(len(self._answers)):
                 answer = self._answers.popleft()
@@ -170,6 +180,17 @@ class Server:
     def malformed(self) -> int:
         """How many messages so far made no sense, or had an unknown key."""
         return self._refused + self._port.refused + (self._pool.malformed if self._pool else 0)
+
+    def _queue(self, arrival: Arrival) -> None:
+        """Have a message wait for its turn. Who sends faster than we can read is cut off, and what waits is dropped."""
+        waiting = self._inbox.setdefault(arrival.peer, deque())
+        waiting.append(arrival)
+        messages, size = MOST_WAITING
+        if len(waiting) > messages or (len(waiting) > 1 and sum(each.nbytes for each in waiting) > size):
+            self._refused += len(waiting)
+            self._port.cut(arrival.descriptor)
+            self._leave(self._clients.get(arrival.peer, ""))
+            del self._inbox[arrival.peer]
 
     def _hear(self, arrival: Arrival) -> None:
         peer = arrival.peer
@@ -211,7 +232,7 @@ class Server:
         if session is not None and (session.peer, session.hello) == (peer, hello):
             session.welcome = False  # it said hello again before it got our welcome; the stage goes on
             return
-        why = self._hire(hello)
+        why = self._hire(hello) if len(self._sessions) < MOST else "busy: it has as many clients as it can have"
         if why:
             self._reply(peer, Refused(why[:LONGEST_WHY]))
             return
@@ -227,12 +248,13 @@ class Server:
         try:
             if not isinstance(hello.settings, dict):
                 return "its settings are not a table"
-            stage = build(self._kind, hello.settings, self._overrides)
+            settings = hello.settings if self._ring else self._allowed.granted(self._kind, hello.settings)
+            stage = build(self._kind, settings, self._overrides)
             kinds = self._kinds(hello)
         except ConfigError as error:
             return str(error)
-        if stage.workers > MOST_WORKERS:
-            return f"workers must be at most {MOST_WORKERS}"
+        if stage.workers > MOST_THREADS:
+            return f"workers must be at most {MOST_THREADS}"
         pool = self._pool
         is_shared = stage.order == "any"  # else it begins anew: no client sees what it knew of another's streams
         if is_shared and pool is not None and pool.state != "failed" and (pool.stage, pool.kinds) == (stage, kinds):

@@ -72,8 +72,11 @@ def check_field(field: FieldOfStage, given: Interpolated) -> Checked:
     """Check a value of the config. Types are strict, but for text that came from the environment."""
     try:
         # JSON knows no tuples, so lists may stand for them even where types are strict.
-        text = json.dumps(given.value, default=str)
-        return Checked(field.adapter.validate_json(text, strict=not given.changed))
+        text = json.dumps(given.value, default=str, ensure_ascii=False)
+        try:
+            return Checked(field.adapter.validate_json(text.encode(), strict=not given.changed))
+        except UnicodeEncodeError:  # a file's name that is no UTF-8: no number is taken for it
+            return Checked(field.adapter.validate_python(given.value))
     except ValidationError as error:
         return Checked(None, _mistake(field, given, error.errors()))
 

@@ -1,5 +1,9 @@
-"""The events of all streams in one place: standard output, or a file that is appended to."""
+"""The events of all streams in one place: standard output, or a file that is appended to.
 
+While its disk is full, a camera goes on, and its lines wait; a file ends.
+"""
+
+import logging
 import os
 import sys
 import threading
@@ -7,12 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from watchline.pipeline.message import End, Message
+from watchline.pipeline.message import Dropped, End, Message
 from watchline.pipeline.sinks.sink import Opening, Sink, Writer, count
+from watchline.pipeline.sinks.unsaid import Unsaid
 from watchline.settings import settings
+from watchline.streams.errors import SinkError
 from watchline.streams.write.jsonl import STANDARD_OUTPUT, JsonlWriter, Tally, appending, header_line
 from watchline.streams.write.paths import prepare
 
+log = logging.getLogger(__name__)
 _TURN = threading.Lock()  # streams write to one place: a line is whole, or taken back whole, before the next begins
 
 
@@ -38,12 +45,11 @@ class Jsonl(Sink):
             lines = JsonlWriter(STANDARD_OUTPUT, os.dup(sys.stdout.fileno()), _TURN)
         else:
             lines = self._appending(self.file, opening.inputs)
-        writer = _Writer(lines, opening.stream)
+        writer = _Writer(lines, opening.stream, opening.is_live)
         try:
             lines.write(header_line(opening.header))
             yield writer
-            if not lines.is_broken:
-                lines.write(writer.footer())
+            writer.finish()
         finally:
             lines.close()
 
@@ -53,15 +59,36 @@ class Jsonl(Sink):
 
 
 class _Writer:
-    def __init__(self, lines: JsonlWriter, stream: str) -> None:
+    def __init__(self, lines: JsonlWriter, stream: str, is_live: bool) -> None:
         self._lines = lines
         self._tally = Tally(stream)
-        self._is_whole = False
+        self._unsaid = Unsaid() if is_live else None
+        self._is_late = self._is_whole = False
 
     def take(self, message: Message, lines: Sequence[bytes]) -> None:
-        self._lines.write(b"".join(lines))
         count(message, self._tally)
         self._is_whole = isinstance(message, End) and message.whole
+        if self._unsaid is None:
+            self._lines.write(b"".join(lines))
+            return
+        self._unsaid.add(message, lines)
+        try:
+            self._unsaid.write(self._write)
+        except SinkError as error:
+            if self._lines.is_broken or self._unsaid.is_full:
+                raise
+            if not self._is_late:
+                log.warning("%s: %s; its events wait", self._tally.stream, error)
+            self._is_late = True
+        else:
+            self._is_late = False
 
-    def footer(self) -> bytes:
-        return self._tally.footer(self._is_whole)
+    def finish(self) -> None:
+        """Write what waits, and the footer. Raises SinkError."""
+        if not self._lines.is_broken:
+            if self._unsaid is not None:
+                self._unsaid.write(self._write)
+            self._lines.write(self._tally.footer(self._is_whole))
+
+    def _write(self, lines: bytes, lost: Dropped | None = None) -> None:
+        self._lines.write(lines)

@@ -6,22 +6,19 @@ to be said meanwhile is written then.
 
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from watchline.pipeline.message import Begin, Dropped, End, Item, Message
 from watchline.pipeline.sinks.sink import Unwritten
+from watchline.pipeline.sinks.unsaid import Unsaid
 from watchline.streams.errors import SinkError
-from watchline.streams.write.jsonl import dropped_line
 from watchline.streams.write.segments import SegmentsWriter
 
 log = logging.getLogger(__name__)
 
-MOST_UNSAID = 10_000  # lines that are kept while a recording cannot be written; a row of losses is one, however long
 AGAIN = 10.0  # seconds until a recording that could not be written is tried again
 
 
@@ -36,7 +33,7 @@ class Recording:
         self._segments = segments
         self._notes: list[str] = []
         self._again = 0.0  # when a recording that failed may be written again
-        self._unsaid: deque[bytes | Dropped] = deque(maxlen=MOST_UNSAID)  # what could not be written meanwhile
+        self._unsaid = Unsaid()
 
     def __enter__(self) -> Self:
         return self
@@ -70,21 +67,11 @@ class Recording:
         if isinstance(message, Item):
             self._write(message, lines)
         else:
-            if isinstance(message, Dropped):
-                self._miss(message)
-            else:
-                self._unsaid.extend(lines)
+            self._unsaid.add(message, lines)
             try:
                 self._catch_up()
             except SinkError as error:
                 self._fail_for_now(message.stream, error)
-
-    def _miss(self, lost: Dropped) -> None:
-        last = self._unsaid[-1] if self._unsaid else None
-        if isinstance(last, Dropped) and (last.cause, last.epoch) == (lost.cause, lost.epoch):
-            self._unsaid[-1] = replace(lost, frames=last.frames + lost.frames)
-        else:
-            self._unsaid.append(lost)
 
     def _write(self, item: Item, lines: Sequence[bytes]) -> None:
         try:
@@ -98,14 +85,10 @@ class Recording:
         """Write what waits. Raises SinkError: nothing can be written, or it is too early to try again."""
         if time.monotonic() < self._again:
             raise StillBroken
-        while self._unsaid:
-            first = self._unsaid[0]
-            if isinstance(first, Dropped):
-                line = dropped_line(first.stream, first.cause, first.frames, first.epoch, first.time)
-                self._segments.event(line, (first.cause, first.frames))
-            else:
-                self._segments.event(first)
-            self._unsaid.popleft()
+        self._unsaid.write(self._event)
+
+    def _event(self, line: bytes, lost: Dropped | None) -> None:
+        self._segments.event(line, None if lost is None else (lost.cause, lost.frames))
 
     def _fail_for_now(self, stream: str, error: SinkError) -> None:
         if not isinstance(error, StillBroken):

@@ -18,7 +18,7 @@ from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.stages.stage import Stage, Work
-from watchline.settings import settings
+from watchline.settings import Threads, settings
 from watchline.streams.frame import Image
 from watchline.streams.source import About
 
@@ -50,7 +50,7 @@ class Annotator(Stage):
     colours: tuple[str, ...] = Field(default=(), description="of classes, person=#ff4d6d, or one of all, #ff4d6d")
     text_size: Annotated[int, Field(ge=6)] | None = Field(default=None, description="pixels from line to line")
     info: bool = Field(default=True, description="write stream, frame and time in the corner")
-    workers: Annotated[int, Field(ge=1)] = Field(  # type: ignore[misc]
+    workers: Threads = Field(  # type: ignore[misc]
         default_factory=cores, description="threads, each for streams of its own; without it one per core"
     )
 

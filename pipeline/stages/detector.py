@@ -21,10 +21,12 @@ from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.stage import Stage, Work
-from watchline.settings import flag, settings
+from watchline.settings import Threads, flag, settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Batch = Annotated[int, Field(ge=1, le=256)]  # as TensorRT's plans and the requests between hosts have at most
 
 
 def _workers(given: dict[str, Any]) -> int:
@@ -52,7 +54,8 @@ class Detector(Stage):
     gives = (DETECTIONS,)
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
-    per_stream = ("conf", "iou", "classes", "every")
+    per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
+    files = ("model",)
 
     model: str = Field(
         default=zoo.DEFAULT,
@@ -64,7 +67,7 @@ class Detector(Stage):
         description=f"{runtimes.listed()}; without it, what fits the file and this machine",
         json_schema_extra=flag("NAME"),
     )
-    imgsz: Count | tuple[Count, Count] | None = Field(
+    imgsz: Side | tuple[Side, Side] | None = Field(
         default=None,
         description="pixels of the network's input, a square or width and height; without it, the model's own",
         json_schema_extra=flag("N|WxH"),
@@ -77,19 +80,28 @@ class Detector(Stage):
         description="of two boxes of a class that overlap more, the better one stays, 0 to 1",
         json_schema_extra=flag("IOU"),
     )
+    agnostic: bool = Field(
+        default=False,
+        description="boxes of different classes suppress each other too: a car that is also a bus is shown once",
+        json_schema_extra=flag(),
+    )
+    several: bool = Field(
+        default=False,
+        description="show a box for each class that scores enough, as Darknet does, not for its best class alone",
+    )
     classes: tuple[str, ...] = Field(
         default=(),
         description="labels to look for; without any, all of the model's",
         json_schema_extra=flag("person,car"),
     )
     every: Count = Field(default=1, description="look at every n-th frame only", json_schema_extra=flag("N"))
-    workers: Count = Field(  # type: ignore[misc]
+    workers: Threads = Field(  # type: ignore[misc]
         default_factory=_workers,
         description="engines side by side; without it one per core, two on a GPU",
         json_schema_extra=flag("N"),
     )
-    threads: Count = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
-    batch: Count = Field(  # type: ignore[misc]
+    threads: Threads = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
+    batch: Batch = Field(  # type: ignore[misc]
         default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
     )
 
@@ -138,8 +150,9 @@ class Detector(Stage):
             yield Detecting(self, engines_)
 
     def recorded(self) -> dict[str, Any]:
-        """What decides what is found."""
-        return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every}
+        """What decides what is found; what few ask for is there only where it is on."""
+        asked = {name: True for name in ("agnostic", "several") if getattr(self, name)}
+        return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every} | asked
 
 
 class Detecting(Work):
@@ -198,5 +211,14 @@ class Detecting(Work):
     def _select(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], key: str, place: Fit) -> Detections:
         """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
         own, wanted = self._settings[key], self._wanted[key]
-        found = select(boxes, scores, conf=own.conf, iou=own.iou, wanted=wanted, placement=place)
+        found = select(
+            boxes,
+            scores,
+            conf=own.conf,
+            iou=own.iou,
+            wanted=wanted,
+            placement=place,
+            several=own.several,
+            agnostic=own.agnostic,
+        )
         return Detections(*found, self._labels)

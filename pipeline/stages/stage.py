@@ -100,6 +100,8 @@ class StageInfo:
         is_always: whether it runs without being asked for; others do where the config has their table.
         advice: what to do where it is the slowest, for the report.
         per_stream: its settings that may differ from stream to stream.
+        files: its settings that are text and name files. Whoever serves the stage to other hosts says which they may
+            name; the same holds for all settings that are paths.
     """
 
     name: ClassVar[str]
@@ -112,6 +114,7 @@ class StageInfo:
     is_always: ClassVar[bool] = False
     advice: ClassVar[str] = "making it faster would help"
     per_stream: ClassVar[tuple[str, ...]] = ()
+    files: ClassVar[tuple[str, ...]] = ()
 
 
 @settings

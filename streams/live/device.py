@@ -23,7 +23,8 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live.reader import CameraReader, Connection, reading
+from watchline.streams.live.connection import Connection
+from watchline.streams.live.reader import CameraReader, reading
 
 FORMAT = "video4linux2"
 

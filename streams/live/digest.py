@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+FFMPEG_KNOWS = ("MD5", "MD5-SESS")
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _PART = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]*))')
 

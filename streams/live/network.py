@@ -14,7 +14,8 @@ from pydantic import ConfigDict, Field
 from watchline.settings import settings
 from watchline.streams.address import RECEIVED, Address, conceal, parse
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
-from watchline.streams.live.reader import CameraReader, Connection, reading
+from watchline.streams.live.connection import Connection
+from watchline.streams.live.reader import CameraReader, reading
 from watchline.streams.live.refusals import heard_by_http, refusal
 from watchline.streams.live.relay import Heard, relay
 
@@ -37,6 +38,7 @@ MORE_TO_PROBE = "500000"
 ANALYSIS = "100000"  # microseconds of video that FFmpeg may read after that; 0 would mean five seconds and more
 FORMAT_PROBE_SIZE = "32768"  # bytes that say which format it is; small JPEGs come slowly
 JPEGS = "mjpeg"  # the format that finds JPEGs in anything, one picture late; for what lacks boundaries or headers
+INVENTED_SIZE = (1 << 31) - 1  # bytes
 NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a format's times are FFmpeg's invention
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
@@ -117,9 +119,11 @@ class NetworkSource:
     def _read(self, address: Address, format: str | None, opened: ExitStack) -> CameraReader:
         container = self._connect(address, format, opened)
         kind = container.format.name
-        is_hls, is_web = kind == "hls", address.scheme.startswith("http")
-        # What has a size or a duration is a recording. HLS has a duration if its playlist has an end.
-        has_size = container.size > 0 and not is_hls and kind != "mpjpeg"
+        is_web = address.scheme.startswith("http")
+        # What has a size or a duration is a recording. HLS has a duration if its playlist has an end; the size is the
+        # playlist's. Cameras that send JPEGs invent a size, and some others a very large one.
+        has_size = 0 < container.size < INVENTED_SIZE and kind not in ("hls", "mpjpeg", "mjpeg")
+        ends = (is_web and has_size) or (kind != "flv" and (container.duration or 0) > 0)
         connection = Connection(
             container=container,
             stream=self.stream,
@@ -128,8 +132,8 @@ class NetworkSource:
             read_timeout=self.read_timeout * _patience(address),
             explain=self._explain,
             has_times=not (container.format.flags & NO_TIMESTAMPS or kind.endswith("_pipe")),
-            is_paced=is_hls,
-            ends=is_web and (has_size or (container.duration or 0) > 0),
+            is_paced=kind == "hls" or (ends and is_web),
+            ends=ends,
             may_lose=not is_web and kind != "flv",
         )
         return opened.enter_context(reading(connection))

@@ -7,7 +7,7 @@ needed at once, all are due earlier.
 
 import math
 
-WINDOW = 4.0  # seconds
+WINDOW = 3.0  # seconds
 SLACK = 0.5  # seconds that a packet may wait without need
 MOST = (
     15.0  # seconds that a packet may wait at all, longer than a segment; a step between two packets may not be longer
@@ -21,7 +21,8 @@ class Pace:
     def __init__(self) -> None:
         self._start: float | None = None  # when a packet of time 0 is due
         self._seconds = self._due = -math.inf  # of the last packet
-        self._since, self._least = 0.0, math.inf  # of the window: its begin, and the least that a packet had to wait
+        self._window: tuple[float, float] | None = None  # its begin, and the least that a packet had to wait
+        self._caught_up = -math.inf  # the time from which on packets count: those before were held back
 
     def due(self, seconds: float | None, arrival: float) -> float:
         """Args: a packet's time in seconds, None if it has none; its arrival. Returns: when it is due (monotonic)."""
@@ -30,18 +31,17 @@ class Pace:
         begin, step = arrival - seconds, seconds - self._seconds
         if self._start is None or not -BACK < step < MOST:
             self._start = max(begin, self._due - seconds)
-            self._since, self._least = arrival, math.inf
-        elif begin > self._start:
-            if begin > self._start + SLACK:
-                self._since, self._least = arrival, math.inf
-            else:
-                self._least = 0.0
-            self._start = begin
-        else:
-            self._least = min(self._least, self._start - begin)
-        if arrival - self._since > WINDOW:
-            self._start -= self._least if self._least > SLACK else 0.0
-            self._since, self._least = arrival, math.inf
+            self._window, self._caught_up = None, seconds
+        elif begin > self._start + SLACK:
+            self._window, self._caught_up = None, seconds + begin - self._start
+        self._start = max(self._start, begin)
+        if seconds >= self._caught_up:
+            since, least = self._window or (arrival, math.inf)
+            least = min(least, self._start - begin)
+            self._window = since, least
+            if arrival - since > WINDOW:
+                self._start -= least if least > SLACK else 0.0
+                self._window = None
         self._start = min(self._start, begin + MOST)
         self._seconds, self._due = seconds, self._start + seconds
         return self._due

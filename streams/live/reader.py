@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,17 +18,17 @@ from typing import TypeAlias, cast
 
 import av
 import av.error
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from watchline.streams.decoded import UPRIGHT, DecodedPicture, Orientation, orientation_of
-from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
+from watchline.streams.errors import SourceLost, SourceTimeout
 from watchline.streams.frame import Frame
 from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.backlog import Arrived, Backlog, Ended
 from watchline.streams.live.camera_clock import CameraClock
+from watchline.streams.live.connection import Connection
 from watchline.streams.live.h264 import FrameNumbers
 from watchline.streams.live.pace import Pace
 from watchline.streams.planes import is_420
@@ -54,34 +54,6 @@ class Shot:
     due: float
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A container that FFmpeg has opened, and how to read it.
-
-    Attributes:
-        stream: name of the stream, for frames.
-        name: name of the source, for `about`.
-        label: name of the source, for errors.
-        read_timeout: seconds of silence after which the stream counts as lost.
-        explain: converts an error of FFmpeg to one that may be shown.
-        has_times: whether the packets' times are the camera's, not invented by FFmpeg.
-        is_paced: whether packets come in groups, as those of HLS do. Each is then held until it is due.
-        ends: whether it is a recording, which is read at its own speed.
-        may_lose: whether packets may get lost.
-    """
-
-    container: InputContainer
-    stream: str
-    name: str
-    label: str
-    read_timeout: float
-    explain: Callable[[Exception], StreamError]
-    has_times: bool = True
-    is_paced: bool = False
-    ends: bool = False
-    may_lose: bool = False
-
-
 @contextmanager
 def reading(connection: Connection) -> Iterator["CameraReader"]:
     """A reader of a connection. On exit both are closed, unless FFmpeg is stuck.
@@ -89,7 +61,7 @@ def reading(connection: Connection) -> Iterator["CameraReader"]:
     Raises: as CameraReader.
     """
     try:
-        video = _video_stream(connection)
+        video = connection.video()
     except BaseException:
         connection.container.close()
         raise
@@ -192,7 +164,8 @@ class CameraReader:
     def _receive(self) -> None:
         """The receiver. It runs in its own thread until the stream ends or the reader is closed."""
         error: Exception | None = None
-        pace = Pace() if self._connection.is_paced or self._connection.ends else None
+        pace = Pace() if self._connection.is_paced else None
+        is_read_ahead = self._connection.is_paced and self._connection.ends
         try:
             # All streams, not only the video: while only sound arrives, the loop must go on to check `closed`.
             for packet in self._connection.container.demux():
@@ -205,9 +178,9 @@ class CameraReader:
                 if pace:
                     due = pace.due(self._seconds(packet), arrival)
                 packet.pts = self._clock.see(packet.pts if self._connection.has_times else None, due)
-                arrival = due if self._connection.ends else arrival
+                arrival = due if is_read_ahead else arrival
                 self._backlog.put(Arrived(cast("VideoPacket", packet), arrival, due, packet.is_keyframe))
-                if self._connection.ends:
+                if is_read_ahead:
                     self._closed.wait(due - time.monotonic())
         except Exception as broken:  # it is raised in the reader's thread, by `Backlog.take`
             error = self._connection.explain(broken)
@@ -371,18 +344,3 @@ class CameraReader:
             pixel_aspect=1 / aspect if first.turned else aspect,
             is_420=is_420(frame),
         )
-
-
-def _video_stream(connection: Connection) -> VideoStream:
-    """The video to decode: the container's first video stream that has a decoder."""
-    videos = [stream for stream in connection.container.streams.video if stream.codec_context is not None]
-    if videos:
-        return videos[0]
-    kinds = ", ".join(sorted({stream.type for stream in connection.container.streams})) or "nothing"
-    if "video" in kinds:
-        raise SourceUnsupported(
-            f"{connection.label} sends video that cannot be decoded here; set its codec to H.264 or H.265"
-        )
-    raise SourceUnsupported(
-        f"{connection.label} has no video in it, only {kinds}; check its path, or which stream it sends"
-    )

@@ -19,7 +19,7 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live.digest import challenges
+from watchline.streams.live.digest import FFMPEG_KNOWS, challenges
 from watchline.streams.live.relay import Heard, printable
 
 NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
@@ -54,7 +54,7 @@ def refusal(error: Exception, address: Address, label: str, transport: str, hear
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
             if status == 401 and address.user is None and not heard.place:
                 return SourceDenied(f"{label} wants user name and password{code}; write them before the host")
-            if heard.offers and not any(offer.is_known for offer in heard.offers):
+            if heard.offers and not any(offer.is_known or offer.algorithm in FFMPEG_KNOWS for offer in heard.offers):
                 return SourceDenied(
                     f"{label} takes only a login that is not known here{code}, the digest {heard.offers[0].algorithm}; "
                     "set it to MD5 or SHA-256"

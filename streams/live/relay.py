@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from watchline.streams.address import Address
-from watchline.streams.live.digest import Challenge, challenges
+from watchline.streams.live.digest import FFMPEG_KNOWS, Challenge, challenges
 
 PORT = 554  # of RTSP
 MOST = 65536  # bytes of a line, and of an answer's body
@@ -40,7 +40,7 @@ class Heard:
     def untried(self) -> Challenge | None:
         """A login that is known here, if FFmpeg could try none: it takes the last one, and knows only MD5."""
         known = [each for each in self.offers if each.is_known]
-        return known[0] if known and self.offers[-1].algorithm != "MD5" else None
+        return known[0] if known and self.offers[-1].algorithm not in FFMPEG_KNOWS else None
 
 
 class Relay:

@@ -18,7 +18,6 @@ The footer is the last line. A file without one is of a process that was killed,
 {"schema": 1, "footer": {"stream": "bikes", "whole": true, "frames": 250, "dropped": {}}}
 """
 
-import json
 import os
 import select
 import threading
@@ -31,6 +30,7 @@ from typing import Any
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Frame
 from watchline.streams.write.paths import refused
+from watchline.text import json_text
 
 SCHEMA = 1
 STANDARD_OUTPUT = Path("standard output")  # what errors call it
@@ -144,7 +144,7 @@ def _pts(seconds: float) -> float:
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
+    return json_text(value).encode("ascii") + b"\n"
 
 
 class Tally:

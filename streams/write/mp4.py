@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 from pydantic import Field
 
 from watchline.files import part_of, unshared
-from watchline.settings import flag, settings
+from watchline.settings import Threads, flag, settings
 from watchline.streams.errors import SinkError
 from watchline.streams.frame import Image
 from watchline.streams.source import About
@@ -73,7 +73,7 @@ class Mp4Sink:
         json_schema_extra=flag("PRESET"),
     )
     crf: int = Field(default=23, ge=0, le=51, description="constant quality, 0 (lossless) to 51")
-    threads: int = Field(default=2, ge=1, description="threads of the encoder")
+    threads: Threads = Field(default=2, description="threads of the encoder")
 
     @contextmanager
     def open(self, path: Path, about: About, inputs: Sequence[Path] = ()) -> Iterator["Mp4Writer"]:

@@ -65,6 +65,13 @@ def test_the_same_as_json(folder: Path) -> None:
     assert figures["cpu"] == cpu.kind()
 
 
+@pytest.mark.parametrize(("words", "said"), [((), "all classes count"), (("--per-box", "best"), "best class counts")])
+def test_the_classes_of_a_box_that_count_are_told(folder: Path, words: tuple[str, ...], said: str) -> None:
+    done = bench(folder, "--json", "figures.json", *words)
+    assert done.out[0].endswith(said)
+    assert json.loads((folder / "figures.json").read_text())["per_box"] == (words[-1] if words else "all")
+
+
 def test_a_split_and_a_class(folder: Path) -> None:
     done = bench(folder, "--split", "all", "--classes", "bicycle", "--every", "2")
     assert done.code == 0

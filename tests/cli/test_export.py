@@ -83,7 +83,7 @@ def test_the_size_is_the_one_asked_for(darknet: Path, words: str, size: tuple[in
 def test_pictures_are_stretched_if_that_is_how_it_was_trained(darknet: Path) -> None:
     for name, words in {"own": "", "asked": "--resize stretch"}.items():
         assert export(darknet, f"net.cfg net.weights -o {name}.onnx --labels net.names {words}").code == 0
-    assert metadata.read(darknet / "own.onnx").resize == "letterbox-center"
+    assert metadata.read(darknet / "own.onnx").resize == "letterbox-darknet"
     assert metadata.read(darknet / "asked.onnx").resize == "stretch"
 
 

@@ -44,7 +44,7 @@ def test_version() -> None:
         (["annotate", "--confg", "x", "--out", "o"], "unknown option '--confg': did you mean '--config'?"),
         (["annotate", "--prest=fast"], "unknown option '--prest': did you mean '--preset'?"),
         (["annotate", "a.mp4", "--conf", "high"], "argument --conf: invalid float value: 'high'"),
-        (["annotate", "a.mp4", "--workers", "0"], "argument --workers: '0': expected a whole number of at least 1"),
+        (["annotate", "a.mp4", "--workers", "0"], "argument --workers: '0': expected a whole number from 1 to 64"),
         (["annotate", "a.mp4", "--imgsz", "bigxbig"], "argument --imgsz: 'bigxbig': expected pixels, e.g. 416"),
         (["annotate", "a.mp4", "--imgsz", "1x2x3"], "argument --imgsz: '1x2x3': expected pixels"),
         (["annotate", "a.mp4", "--classes", ","], "argument --classes: ',': expected names with commas between"),

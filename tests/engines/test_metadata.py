@@ -84,6 +84,8 @@ def test_a_model_without_metadata_says_all_it_lacks(tmp_path: Path) -> None:
         ("pad", "[0, 0, 256]", "pad is .*expected blue, green and red in 0..255"),
         ("pad", "[114, 114]", "pad is .*expected blue, green and red"),
         ("figures", "[0.5]", "expected a JSON object"),
+        ("labels", "[" * 100_000, "labels is '\\[+'; expected a JSON list"),
+        ("imgsz", "9" * 5000, "imgsz is '9+'; expected a whole number"),
         ("figures", '{"mAP": "high"}', "expected a number for each name"),
     ],
 )
@@ -211,3 +213,38 @@ def _move_outside(tensor: onnx.TensorProto, location: str) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
+
+
+@pytest.mark.parametrize("location", ["a\0b", "x" * 300, "x/" * 4000])
+def test_weights_in_what_is_no_file_are_refused(tmp_path: Path, location: str) -> None:
+    model = tiny_detector()
+    tensor = model.graph.initializer[0]
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    with pytest.raises(ModelRefused, match=r"tiny\.onnx: it keeps weights at .*which is no file's name") as caught:
+        load(save(model, tmp_path))
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("place", "number", "message"),
+    [
+        (0, 1 << 40, "the batch of `images` is 1099511627776; expected up to 4096"),
+        (1, 1 << 40, "the height of `images` is 1099511627776; expected up to 4096"),
+        (2, 5000, "the width of `images` is 5000; expected up to 4096"),
+    ],
+)
+def test_sides_that_nobody_can_have_are_refused_before_they_are_allocated(
+    tmp_path: Path, place: int, number: int, message: str
+) -> None:
+    model = tiny_detector()
+    model.graph.input[0].type.tensor_type.shape.dim[place].dim_value = number
+    with pytest.raises(ModelRefused, match=message):
+        load(save(model, tmp_path))
+
+
+def test_a_type_that_nobody_knows_is_named_by_its_number(tmp_path: Path) -> None:
+    model = tiny_detector()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(ModelRefused, match="`images` is of type 99; expected uint8"):
+        load(save(model, tmp_path))

@@ -46,3 +46,48 @@ def test_what_is_no_list_of_names_is_refused(tmp_path: Path, content: bytes | No
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportRefused, match=r"cannot be read .Is a directory"):
         labels.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("data.yaml", "train: images\nnc: 3\nnames: ['cat', 'no', '3']\n"),
+        ("data.yaml", "names:\n  - cat\n  - no\n  - 3\n"),
+        ("data.yml", "path: x\nnames:\n  0: cat\n  1: no\n  2: 3  # a number\nnc: 3\n"),
+        ("a.names", "names: [cat, no, 3]\n"),  # known by what is in it
+        ("a.json", '["cat", "no", "3"]'),
+        ("a.json", '{"0": "cat", "1": "no", "2": "3"}'),
+        ("a.json", '{"cat": 0, "no": 1, "3": 2}'),
+        ("config.json", '{"id2label": {"1": "no", "0": "cat", "2": "3"}, "model_type": "rt_detr"}'),
+        ("a.json", '{"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "no"}, {"id": 5, "name": "3"}]}'),
+    ],
+)
+def test_names_are_read_as_trainings_write_them(tmp_path: Path, file: str, content: str) -> None:
+    (tmp_path / file).write_text(content)
+    assert labels.read(tmp_path / file) == ("cat", "no", "3")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("data.yaml", "names: [cat, cat]\n", "classes 0 and 1 are both 'cat'; name each class once, e.g. 'cat 2'"),
+        ("data.yaml", "nc: 3\ntrain: x\n", "class 0 is None|no class names are under `names`"),
+        ("data.yaml", "names: [cat\nnc: {", "it is no YAML"),
+        ("a.json", '{"0": "cat", "2": "dog"}', "class 1 is None"),
+        ("a.json", "[" * 100_000, "it is no JSON"),
+        ("data.yaml", "names: " + "[" * 100_000, "it is no YAML"),
+        ("a.json", '[["cat"]]', r"class 0 is \['cat'\]"),
+    ],
+)
+def test_what_holds_no_names_is_refused(tmp_path: Path, file: str, content: str, message: str) -> None:
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ExportRefused, match=message) as caught:
+        labels.read(tmp_path / file)
+    assert len(str(caught.value)) < 500
+
+
+def test_known_data_sets_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (len(labels.read(Path("coco"))), len(labels.read(Path("voc")))) == (80, 20)
+    Path("coco").write_text("mine\n")
+    assert labels.read(Path("coco")) == ("mine",)

@@ -123,7 +123,6 @@ def test_the_network_of_a_pair_comes_first(put, turned):
         (tarred(), "a tar archive; unpack it"),
         (b"\x1f\x8b\x08\0" + bytes(99), "a gzip archive; unpack it"),
         (pickle.dumps({"weight": 1}), "a pickled Python object that torch.save did not write; save the state dict"),
-        (struct.pack("<Q", 40) + b'{"w":{"dtype":"F32","shape":[1]}}' + bytes(99), "a safetensors file; load it with"),
         (b"\xff\xd8\xff\xe0" + bytes(99), "a JPEG picture; name a checkpoint"),
         (bytes(5000), "nothing but zeros at its beginning; its download never ended"),
         (ONNX[: len(ONNX) // 2], "an ONNX model cut short; get or copy it again"),

@@ -59,7 +59,7 @@ def test_what_a_short_source_lacks_falls_to_the_others(tmp_path: Path) -> None:
     assert numbers[4:] == list(range(0, 72, 2))
 
 
-@pytest.mark.parametrize("resize", ["letterbox", "letterbox-center", "stretch"])
+@pytest.mark.parametrize("resize", ["letterbox", "letterbox-center", "stretch", "letterbox-darknet"])
 def test_a_picture_is_what_the_detector_stage_gives_its_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resize: str
 ) -> None:

@@ -1,5 +1,6 @@
 """From a real checkpoint to the pipeline: nothing is lost, and where something is, it is named."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import darknet_files
 import onnx
 import pytest
 from broken_onnx import noise, said_otherwise, scaled
+from stranger_forms import columns
+from strangers import save
 
 from watchline import engines
 from watchline.engines.errors import ModelNotFound
@@ -15,10 +18,12 @@ from watchline.export.errors import CheckpointNotFound
 from watchline.export.precision import fp16, int8
 from watchline.export.request import Request
 from watchline.measure import parity as module
-from watchline.measure.comparison import LIMITS, Compared
+from watchline.measure.comparison import LIMITS, Compared, Comparison
 from watchline.measure.errors import ComparisonRefused
 from watchline.measure.fitting import fitted
+from watchline.measure.own_input import ULTRALYTICS
 from watchline.measure.parity import parity, precision_of, runtimes_of
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture
 
 LABELS = ("cat", "dog", "cow")
@@ -45,11 +50,14 @@ def test_nothing_is_lost(made: Path) -> None:
     first, exported, *rest = steps(made, made / "net.onnx")
     assert "onnx.reference" in first.name
     assert "exported again by onnxruntime" in exported.name
+    *rest, own = rest
     assert [word for step in rest for word in ("onnxruntime", "openvino", "pipeline") if word in step.name] == [
         "onnxruntime",
         "openvino",
         "pipeline",
     ]
+    assert (own.name, own.over) == ("pictures as Darknet prepares them", ())
+    assert own.difference.matched + own.difference.lost > 5
     assert first.difference.matched > 5
     for step in (exported, *rest):
         assert step.over == ()
@@ -61,7 +69,7 @@ def test_nothing_is_lost(made: Path) -> None:
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_a_scale_wrong_by_a_hundredth_is_found_in_its_layer(made: Path, tmp_path: Path, layer: int) -> None:
     broken = scaled(made / "net.onnx", tmp_path / "broken.onnx", f"{layer}.convolutional.kernel", 1.01)
-    _, exported, by_onnxruntime, by_openvino, piped = steps(made, broken)
+    _, exported, by_onnxruntime, by_openvino, piped, _ = steps(made, broken)
     assert exported.over == ()
     for step in (by_onnxruntime, by_openvino):
         assert step.over
@@ -73,7 +81,7 @@ def test_a_scale_wrong_by_a_hundredth_is_found_in_its_layer(made: Path, tmp_path
 def test_a_wrong_word_about_the_picture_is_found_in_the_pipeline(made: Path, tmp_path: Path) -> None:
     """The graph is right; that pictures are stretched is not, and only the pipeline looks at that."""
     wrong = said_otherwise(made / "net.onnx", tmp_path / "wrong.onnx", resize="stretch")
-    *before, piped = steps(made, wrong)
+    *before, piped, _ = steps(made, wrong)
     assert [step.over for step in before] == [()] * 4
     assert piped.over
 
@@ -120,7 +128,7 @@ def test_half_precision_is_within_its_limits(made: Path, tmp_path: Path) -> None
     onnx.save(fp16.half(onnx.load(made / "net.onnx")), small)
     assert precision_of(small) == "fp16"
     result = steps(made, small)
-    assert [step.over for step in result] == [()] * 5
+    assert [step.over for step in result] == [()] * 6
     assert 1e-4 < result[2].difference.boxes < 1  # it is less exact, and that is seen
 
 
@@ -130,7 +138,7 @@ def test_int8_is_within_its_limits_and_layers_are_found_by_name(made: Path, tmp_
     small = tmp_path / "int8.onnx"
     onnx.save(int8.quantise(onnx.load(made / "net.onnx"), batches, "onnxruntime"), small)
     assert precision_of(small) == "int8"
-    assert [step.over for step in steps(made, small)] == [()] * 5
+    assert [step.over for step in steps(made, small)] == [()] * 6
     tight = LIMITS | {"int8": LIMITS["fp32"]}
     result = list(parity(checkpoint(made), small, PICTURES, limits=tight))
     assert result[2].over
@@ -169,3 +177,18 @@ def test_a_runtime_that_is_missing_is_told(made: Path, monkeypatch: pytest.Monke
 def test_the_precision_is_read_off_the_graph(made: Path, tmp_path: Path) -> None:
     assert precision_of(made / "net.onnx") == "fp32"
     assert precision_of(tmp_path / "net.engine") == "fp32"
+
+
+@pytest.mark.parametrize(("said", "over"), [("letterbox-center", False), ("letterbox", True)])
+def test_a_letterbox_that_is_not_the_family_s_is_seen(tmp_path: Path, said: str, over: bool) -> None:
+    """Wide pictures: by Ultralytics' own letterbox the network finds what it finds by ours, where ours is the same."""
+    theirs = save(columns((64, 64)), tmp_path)
+    onnx.save(to_onnx([theirs], Request("net", LABELS)), tmp_path / "net.onnx")
+    own = replace(ULTRALYTICS, resize=said)
+    with engines.load(tmp_path / "net.onnx") as engine:
+        about = replace(engine.metadata, resize=said)
+        detector = Detector(model=str(tmp_path / "net.onnx"), conf=0.6)
+        comparison = Comparison(PICTURES, about, engine.size, detector)
+        compared = comparison.add_input("pictures", engine.infer, own)
+    assert compared.difference.matched + compared.difference.lost > 5
+    assert bool(compared.over) == over

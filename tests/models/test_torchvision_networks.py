@@ -138,3 +138,20 @@ def test_mobilenet_has_torchvisions_weights(reduced):
     theirs = torchvision.models.mobilenet_v3_large(weights=None, reduced_tail=reduced).features.state_dict()
     ours = features(reduced=reduced).state_dict()
     assert {name: w.shape for name, w in ours.items()} == {name: w.shape for name, w in theirs.items()}
+
+
+def test_boxes_end_at_the_edge_of_the_picture(bikes):
+    """As torchvision's, which pads pictures to multiples of 32: a proposal behind it would look at the padding."""
+    pictures = photos(bikes, 250, 150)
+    network = seeded("fasterrcnn_mobilenet_v3_large_320_fpn", pictures, num_classes=21)
+    model = with_weights_of(network, fasterrcnn_mobilenet_v3_large_320_fpn(21))
+    with torch.no_grad():
+        expected = network(list(tensor_of(pictures)))
+        padded = network.transform(list(tensor_of(pictures)))[0]
+        extent = torch.tensor([size[::-1] for size in padded.image_sizes]).float()
+        assert tuple(padded.tensors.shape[2:]) > padded.image_sizes[0]
+        boxes, scores = model(padded.tensors, extent)
+        uncut, _ = model(padded.tensors)
+    assert (uncut[..., 2:] > extent[:, None]).any()  # else the picture's edge is nothing to end at
+    for i in range(2):
+        same(detections(network, boxes[i], scores[i]), expected[i])

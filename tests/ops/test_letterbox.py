@@ -54,7 +54,7 @@ def test_stretch_fills_the_input(source):
     assert fit(source, (416, 288), "stretch").inner == (416, 288)
 
 
-@pytest.mark.parametrize("rule", ["letterbox", "letterbox-center", "stretch"])
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_boxes_come_back(source, network, rule):
@@ -106,7 +106,7 @@ def test_the_picture_lies_at_the_top_left_on_grey(source, network):
     ],
 )
 def test_in_the_middle_as_darknet_has_it(source, network, inner, corner):
-    place = fit(source, network, "letterbox-center")
+    place = fit(source, network, "letterbox-darknet")
     assert (place.inner, place.corner) == (inner, corner)
     pixels = np.random.default_rng(0).integers(0, 256, (inner[1], inner[0], 3), np.uint8)
     canvas = np.zeros((network[1], network[0], 3), np.uint8)
@@ -116,6 +116,51 @@ def test_in_the_middle_as_darknet_has_it(source, network, inner, corner):
     outside = np.ones(canvas.shape[:2], bool)
     outside[inside] = False
     assert (canvas[outside] == (1, 2, 3)).all()
+
+
+def ultralytics(source, network):
+    """Sides and corner as `LetterBox(auto=False)` computes them: of the picture, and of the border above and left."""
+    (width, height), (full_width, full_height) = source, network
+    r = min(full_height / height, full_width / width)
+    inner = round(width * r), round(height * r)
+    dw, dh = (full_width - inner[0]) / 2, (full_height - inner[1]) / 2
+    return inner, (round(dw - 0.1), round(dh - 0.1))
+
+
+@pytest.mark.parametrize(
+    ("source", "inner", "corner"),
+    [  # known from its `LetterBox` at 640
+        ((704, 576), (640, 524), (0, 58)),  # 523.6 goes up
+        ((854, 480), (640, 360), (0, 140)),  # 359.7
+        ((427, 320), (640, 480), (0, 80)),  # 479.6
+        ((1920, 1080), (640, 360), (0, 140)),
+        ((1280, 721), (640, 360), (0, 140)),  # 360.5 goes to the even side
+        ((1280, 723), (640, 362), (0, 139)),  # 361.5 too
+    ],
+)
+def test_in_the_middle_as_ultralytics_has_it(source, inner, corner):
+    place = fit(source, (640, 640), "letterbox-center")
+    assert (place.inner, place.corner) == (inner, corner) == ultralytics(source, (640, 640))
+
+
+def test_at_the_top_left_as_yolox_has_it():
+    """`preproc`: int() of the sides times the ratio, whose rounding may cost a pixel of the side that fits."""
+    assert fit((640, 427), (416, 416), "letterbox-floor").inner == (416, 277)  # 277.55
+    rng = np.random.default_rng(0)
+    for width, height in rng.integers(8, 4000, (2000, 2)).tolist():
+        r = min(416 / height, 416 / width)
+        place = fit((width, height), (416, 416), "letterbox-floor")
+        assert (place.inner, place.corner) == ((max(1, int(width * r)), max(1, int(height * r))), (0, 0))
+
+
+def test_every_size_is_ultralytics_s():
+    rng = np.random.default_rng(0)
+    for source in rng.integers(8, 4000, (2000, 2)).tolist():
+        for network in ((640, 640), (640, 384), (416, 416)):
+            place = fit(tuple(source), network, "letterbox-center")
+            inner, corner = ultralytics(source, network)
+            if min(inner) > 0:  # it refuses pictures of no pixel
+                assert (place.inner, place.corner) == (inner, corner)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def as_rows(found: Selected) -> list[tuple[list[float], float, int]]:
 
 @pytest.mark.parametrize("count", [0, 1, 60])
 @pytest.mark.parametrize("conf", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("rule", [None, "letterbox", "letterbox-center", "stretch"])
+@pytest.mark.parametrize("rule", [None, "letterbox", "letterbox-center", "stretch", "letterbox-darknet"])
 def test_equals_the_loops(count, conf, rule):
     placement = None if rule is None else fit((640, 272), (96, 64), rule)
     for seed in range(5):
@@ -78,3 +78,30 @@ def test_a_box_without_a_side_has_no_area():
     boxes = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, 0], [2, 0, 1, 1], [2, 2, 1, 1]], np.float32)
     assert has_area(boxes).tolist() == [True, False, False, False, False]
     assert has_area(np.empty((0, 4), np.float32)).shape == (0,)
+
+
+def test_a_box_is_shown_for_each_class_that_scores_enough():
+    for seed in range(10):
+        boxes, scores = candidates(seed, 30, columns=3)
+        found = select(boxes, scores, conf=0.4, iou=0.3, several=True)
+        rows = [(i, c) for i in range(30) for c in range(3) if scores[i, c] >= np.float32(0.4)]
+        kept = reference.nms(
+            [boxes[i].tolist() for i, _ in rows], [float(scores[r]) for r in rows], [c for _, c in rows], 0.3
+        )
+        assert as_rows(found) == [(boxes[rows[k][0]].tolist(), float(scores[rows[k]]), rows[k][1]) for k in kept]
+    both = select(
+        np.array([[0, 0, 9, 9]], np.float32), np.array([[0.9, 0.8]], np.float32), conf=0.5, iou=0.5, several=True
+    )
+    assert both.classes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_boxes_of_different_classes_suppress_each_other_if_asked(several):
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], np.float32)
+    scores = np.array([[0.3, 0.9], [0.8, 0.1], [0.1, 0.5]], np.float32)
+    asked = {"conf": 0.25, "iou": 0.5, "several": several}
+    assert as_rows(select(boxes, scores, agnostic=True, **asked)) == [
+        ([0, 0, 10, 10], pytest.approx(0.9), 1),
+        ([20, 0, 30, 10], pytest.approx(0.5), 1),
+    ]
+    assert len(select(boxes, scores, **asked).boxes) == 3

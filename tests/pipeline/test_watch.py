@@ -1,5 +1,6 @@
 """Watching from Python: outputs of live streams and files in one run, and what becomes of them when disks are full."""
 
+import json
 import os
 import queue
 import threading
@@ -316,3 +317,31 @@ def test_videos_of_what_is_removed_play(detector, clip, tmp_path):
             watch.stop()
     [video] = (tmp_path / "out").glob("*.mp4")
     assert len(decode(video).pictures) == watch.report.streams["gate"].annotated >= 20
+
+
+def test_a_budget_that_is_impossible_is_said_everywhere_and_its_frames_are_written(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("watchline.pipeline.budget.PROOF", 0.2)
+
+    def slow(item):
+        time.sleep(0.1)
+        return item.with_result(DETECTIONS, Detections.none(()))
+
+    camera = Script("a", [[0.02, 1] * 500])
+    events = tmp_path / "events.jsonl"
+    watch = Watch(Job([camera], [Step("detector", slow)], [Jsonl(events)], latency_budget=0.05))
+    thread = threading.Thread(target=lambda: list(watch.run()))
+    thread.start()
+    until = time.monotonic() + 20
+    try:
+        while not (any("impossible" in status.why for status in watch.status()) and "impossible" in caplog.text):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    finally:
+        watch.stop()
+        thread.join()
+    assert "A latency budget of 50ms is impossible: " in watch.report.verdict
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    written = [line for line in lines if "frame" in line]
+    assert len(written) == watch.report.streams["a"].annotated > 2
+    assert all(line["late"] for line in written)
+    assert watch.report.streams["a"].balances

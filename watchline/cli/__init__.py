@@ -18,6 +18,7 @@ from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, m
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
 from watchline.cli.habits import unknown_option
 from watchline.cli.interrupt import as_usual
+from watchline.cli.printed import print_printable
 from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         make_lasting()
         conceal_command_line()
+    print_printable()
     warnings.filterwarnings("ignore", module="PIL")  # about damaged metadata of photos, of which nothing is used
     options = _parse(argv)
     if argv is None and options.command not in STOPPED_BY_SIGNALS:

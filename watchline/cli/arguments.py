@@ -1,19 +1,21 @@
 """What the words after a flag may be. argparse names the flag when one of these refuses."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """A whole number from `lowest` up."""
+def at_least(lowest: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number from `lowest` up, or from `lowest` to `most`."""
+    expected = f"a whole number of at least {lowest}" if most is None else f"a whole number from {lowest} to {most}"
 
     def whole_number(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             value = lowest - 1
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least {lowest}")
+        if value < lowest or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {expected}")
         return value
 
     return whole_number
@@ -28,6 +30,16 @@ def size(text: str) -> int | list[int]:
     if len(sides) not in (1, 2):
         raise argparse.ArgumentTypeError(f"{text!r}: expected pixels, e.g. 416, or width x height, e.g. 640x384")
     return sides if len(sides) == 2 else sides[0]
+
+
+def preparation(text: str) -> Mapping[str, Any]:
+    """`bgr,0..255`: how a network takes its pictures, as far as it is said."""
+    from watchline.export.detectors.preparation import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def words(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("what", choices=["map"], metavar="map")
     add_data(parser, required=True)
     add_options(parser, ("model", "runtime", "imgsz", "iou", "classes", "threads"))
+    parser.add_argument(
+        "--per-box", choices=["all", "best"], default="all", help="classes of a box that count: all that score, as in "
+        "papers, or its best, which is what videos show (default: all)"
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser
 
@@ -79,13 +84,13 @@ def run(options: argparse.Namespace) -> int:
         measured = accuracy(detector, data, split, rule, every, options.iou_threshold, progress)
     print(
         f"{name} at {width} x {height}, {runtime} on {cpu.kind()}; of boxes that overlap more than {detector.iou:g} "
-        "one stays"
+        f"one stays; of a box {'all classes count' if detector.several else 'the best class counts'}"
     )
     print(as_text(measured))
     if options.json:
         about: dict[str, object] = {"model": name, "runtime": runtime, "cpu": cpu.kind()}
         about |= {"width": width, "height": height}
-        about |= {"suppression_iou": detector.iou, "every": every}
+        about |= {"suppression_iou": detector.iou, "every": every, "per_box": options.per_box}
         write_json(options.json, about | measured.as_dict())
     return DONE
 
@@ -116,7 +121,8 @@ def _detector(options: argparse.Namespace) -> "Detector":
 
     cores = Flag("--threads", "detector", "threads", os.cpu_count())  # one picture after another: all for each
     flags = [cores, *(flag for flag in flags_of(options) if flag.table == "detector")]
-    return next(stage for stage in config.load(None, flags).stages if isinstance(stage, Detector))
+    detector = next(stage for stage in config.load(None, flags).stages if isinstance(stage, Detector))
+    return replace(detector, several=options.per_box == "all")
 
 
 def _threshold(text: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from watchline.cli.arguments import at_least, share, size
+from watchline.cli.arguments import at_least, preparation, share, size
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.engines import runtimes
@@ -46,9 +46,22 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, where its names do not tell")
     parser.add_argument("--family", metavar="NAME", help="family of an ONNX detector: yolox, ultralytics, nanodet, …")
+    parser.add_argument(
+        "--input", type=preparation, metavar="WORDS", help="how an ONNX detector takes pictures, if not as its family "
+        "does, e.g. bgr,0..255 or rgb,0..1,mean=0.485/0.456/0.406,std=0.229/0.224/0.225,stretch"
+    )  # fmt: skip
+    parser.add_argument(
+        "--epsilon", type=share, metavar="X", help="of a torchvision network's frozen normalisation: 0 if it was "
+        "fine-tuned from torchvision's weights for COCO"
+    )  # fmt: skip
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
     parser.add_argument("--resize", choices=RESIZES, help="how pictures become that size (default: the network's own)")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="class names, one a line")
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="FILE|coco|voc",
+        help="class names: one a line, or a data.yaml or JSON with `names`",
+    )
     parser.add_argument(
         "--batch", type=at_least(1), metavar="N", help=f"largest batch of a TensorRT plan (default: {BATCH})"
     )
@@ -169,6 +182,8 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         labels=labels.read(options.labels) if options.labels else None,
         size=(sides, sides) if isinstance(sides, int) else tuple(sides) if sides else None,
         resize=options.resize,
+        input=options.input,
+        epsilon=options.epsilon,
     )
     model = to_onnx(paths, request, options.arch, options.family)
     about = metadata.of(model, str(out))
@@ -179,6 +194,8 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     print(
         f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
     )
+    if model.doc_string:
+        print(model.doc_string, flush=True)
     return model
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, SOME_FAILED
+from watchline.cli.printed import raw
 
 if TYPE_CHECKING:
     from watchline.export.weights.catalogue import Entry
@@ -98,7 +99,9 @@ def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
     """Yields a function that is called with the bytes so far and their final number; it draws on a terminal only."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=name, unit="B", unit_scale=True, file=sys.stderr, dynamic_ncols=True, leave=False, disable=None)
+    bar = tqdm(
+        desc=name, unit="B", unit_scale=True, file=raw(sys.stderr), dynamic_ncols=True, leave=False, disable=None
+    )
     with bar:
 
         def show(done: int, total: int | None) -> None:

@@ -16,6 +16,7 @@ class Option(NamedTuple):
     metavar: str
     help: str
     least: int = 0
+    most: int | None = None
 
 
 OPTIONS = (
@@ -26,7 +27,6 @@ OPTIONS = (
         "text",
         "FILE|NAME",
         "a model file, or one that `watchline models` lists (default: yolov2-lite0)",
-        0,
     ),
     Option(
         "runtime",
@@ -35,7 +35,6 @@ OPTIONS = (
         "text",
         "NAME",
         "onnxruntime, openvino, cuda or tensorrt; without it, what fits the file and this machine",
-        0,
     ),
     Option(
         "imgsz",
@@ -44,9 +43,8 @@ OPTIONS = (
         "size",
         "N|WxH",
         "pixels of the network's input, a square or width and height; without it, the model's own",
-        0,
     ),
-    Option("conf", "detector", "conf", "number", "CONF", "leave out what has a lower score, 0 to 1 (default: 0.25)", 0),
+    Option("conf", "detector", "conf", "number", "CONF", "leave out what has a lower score, 0 to 1 (default: 0.25)"),
     Option(
         "iou",
         "detector",
@@ -54,31 +52,35 @@ OPTIONS = (
         "number",
         "IOU",
         "of two boxes of a class that overlap more, the better one stays, 0 to 1 (default: 0.45)",
-        0,
     ),
     Option(
-        "classes",
+        "agnostic",
         "detector",
-        "classes",
-        "words",
-        "person,car",
-        "labels to look for; without any, all of the model's",
-        0,
+        "agnostic",
+        "switch",
+        "",
+        "boxes of different classes suppress each other too: a car that is also a bus is shown once",
+    ),
+    Option(
+        "classes", "detector", "classes", "words", "person,car", "labels to look for; without any, all of the model's"
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
     Option(
-        "workers", "detector", "workers", "whole", "N", "engines side by side; without it one per core, two on a GPU", 1
+        "workers",
+        "detector",
+        "workers",
+        "whole",
+        "N",
+        "engines side by side; without it one per core, two on a GPU",
+        1,
+        64,
     ),
-    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1),
-    Option("batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1),
+    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
     Option(
-        "preset",
-        "video",
-        "preset",
-        "text",
-        "PRESET",
-        "of the video encoder, ultrafast … veryslow (default: superfast)",
-        0,
+        "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
+    ),
+    Option(
+        "preset", "video", "preset", "text", "PRESET", "of the video encoder, ultrafast … veryslow (default: superfast)"
     ),
     Option(
         "out",
@@ -87,10 +89,9 @@ OPTIONS = (
         "text",
         "DIR",
         "folder for the outputs, without it `annotated`; of `annotate`, also the .mp4 of a single video",
-        0,
     ),
-    Option("overwrite", "", "overwrite", "switch", "", "replace outputs that are there", 0),
-    Option("split", "", "split", "text", "TIME", "begin new files after so long, by the clock (default: 1h)", 0),
+    Option("overwrite", "", "overwrite", "switch", "", "replace outputs that are there"),
+    Option("split", "", "split", "text", "TIME", "begin new files after so long, by the clock (default: 1h)"),
     Option(
         "latency-budget",
         "",
@@ -98,7 +99,6 @@ OPTIONS = (
         "text",
         "TIME",
         "drop a camera's frame that would be older, where a newer one can be in time (default: 500ms)",
-        0,
     ),
     Option(
         "transport",
@@ -107,7 +107,6 @@ OPTIONS = (
         "text",
         "tcp|udp",
         "what RTSP brings the pictures by, tcp or udp (default: tcp)",
-        0,
     ),
     Option(
         "timeout",
@@ -116,12 +115,9 @@ OPTIONS = (
         "text",
         "TIME",
         "give a camera up that takes longer for an answer or a picture (default: 4s)",
-        0,
     ),
-    Option(
-        "realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras", 0
-    ),
-    Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever", 0),
+    Option("realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras"),
+    Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever"),
     Option(
         "track",
         "streams",

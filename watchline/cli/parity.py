@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchline.cli.arguments import at_least, share
+from watchline.cli.arguments import at_least, preparation, share
 from watchline.cli.bench import add_data, check_json, write_json
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.engines.resizing import RESIZES
@@ -37,6 +37,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("--arch", metavar="NAME", help="network of a PyTorch state dict, as for `watchline export`")
     parser.add_argument("--family", metavar="NAME", help="family of an ONNX detector, as for `watchline export`")
+    parser.add_argument("--input", type=preparation, metavar="WORDS", help="pixels, as for `watchline export`")
+    parser.add_argument("--epsilon", type=share, metavar="X", help="of normalisations, as for `watchline export`")
     parser.add_argument("--resize", choices=RESIZES, help="how pictures are resized, as for `watchline export`")
     parser.add_argument("--precision", choices=["fp32", "fp16", "int8"], help="whose limits hold (default: as found)")
     parser.add_argument("--max-boxes", type=_limit, metavar="PX", help="that a coordinate may differ by")
@@ -68,7 +70,18 @@ def run(options: argparse.Namespace) -> int:
         )  # fmt: skip
     limits = _limits(options, precision)
     steps = parity.parity(
-        paths, file, pictures, None, options.arch, options.family, measure, limits, precision, options.resize
+        paths,
+        file,
+        pictures,
+        None,
+        options.arch,
+        options.family,
+        measure,
+        limits,
+        precision,
+        options.resize,
+        options.input,
+        options.epsilon,
     )
     width = RUNTIME + max(len(name) for name in (file.name, paths[0].name, "exported again"))
     compared = _told(steps, width)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from watchline.cli.printed import raw
+from watchline.cli.status import one_row
 from watchline.pipeline.lanes import Progress
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
@@ -47,9 +49,10 @@ class Bars:
         if _never_began(progress):
             return
         if self._bar is None:
-            name = progress.stream
+            name = one_row(progress.stream)
             name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-            self._bar = tqdm(desc=name, total=_expected(progress), bar_format=BAR, file=sys.stderr, dynamic_ncols=True)
+            total = _expected(progress)
+            self._bar = tqdm(desc=name, total=total, bar_format=BAR, file=raw(sys.stderr), dynamic_ncols=True)
             self._started = time.monotonic()
         elapsed = max(time.monotonic() - self._started, 1e-3)
         self._bar.set_postfix_str(f"{progress.frames / elapsed:.1f} FPS", refresh=False)

@@ -1,7 +1,6 @@
 """What a job has to say at its end: files, notes, the report."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import watchline
 from watchline.files import write_complete
+from watchline.text import json_text
 
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
@@ -49,7 +49,7 @@ def write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> 
     streams = [asdict(outcome) for outcome in job.outcomes]
     report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
     try:
-        write_complete(path, (json.dumps(_concealed(report, conceal), indent=2) + "\n").encode())
+        write_complete(path, (json_text(_concealed(report, conceal), indent=2) + "\n").encode())
     except OSError as error:
         return [f"{path}: the report cannot be written: {error.strerror}"]
     return []

@@ -101,5 +101,5 @@ def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.kind == "switch":
         parser.add_argument(f"--{option.name}", action="store_true", default=None, help=option.help)
         return
-    reader = at_least(option.least) if option.kind == "whole" else READERS[option.kind]
+    reader = at_least(option.least, option.most) if option.kind == "whole" else READERS[option.kind]
     parser.add_argument(f"--{option.name}", type=reader, metavar=option.metavar, help=option.help)

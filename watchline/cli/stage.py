@@ -38,6 +38,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         metavar="MODULE:CLASS",
         help="a stage of your own that runs before this one, whose results may come",
     )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a model that clients may ask for by its name, besides those that ship",
+    )
+    parser.add_argument(
+        "--models",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="a folder of models that clients may ask for by their names in it",
+    )
     # descriptors of the memory shared with the client, our parent
     parser.add_argument("--ring", help=argparse.SUPPRESS)
     return parser
@@ -45,11 +60,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C, or until the client that has started this process is gone."""
+    from watchline.pipeline.remote.allowed import Allowed
     from watchline.pipeline.remote.server import Server
 
     ring = _ring(options)
     overrides = {name: getattr(options, name) for name in HERE}
-    server = Server(options.name, options.listen, _keys(options), overrides, ring, options.stage)
+    allowed = Allowed.of(tuple(options.model), tuple(options.models))
+    server = Server(options.name, options.listen, _keys(options), overrides, ring, options.stage, allowed)
 
     def stop(*_: object) -> None:
         server.stop()

@@ -20,6 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from watchline.cli.printed import raw
+from watchline.text import printable
+
 if TYPE_CHECKING:
     from watchline.pipeline.lanes import Status
 
@@ -145,8 +148,9 @@ class Terminal(StatusDisplay):
         self._size, self._lines = size, _fitted(lines, size.lines)
         back = UP.format(rows) if rows else ""
         # One column stays free: a terminal whose last one is filled is about to wrap, and then erases that letter.
+        above = printable(above)
         drawn = "".join(f"{clipped(line, size.columns - 1)}{ERASE_LINE}\n" for line in self._lines)
-        self._file.write(f"\r{back}{ERASE_BELOW if above else ''}{above}{drawn}{ERASE_BELOW}")
+        raw(self._file).write(f"\r{back}{ERASE_BELOW if above else ''}{above}{drawn}{ERASE_BELOW}")
         self._file.flush()
 
 
@@ -208,7 +212,7 @@ def cells(text: str) -> int:
 
 def clipped(text: str, columns: int) -> str:
     """As much of one line as there are columns for, with … at the end if that is not all. Nothing moves the cursor."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    text = one_row(text)
     if cells(text) <= columns:
         return text
     taken, room = "", columns - 1
@@ -218,6 +222,11 @@ def clipped(text: str, columns: int) -> str:
             break
         taken += letter
     return taken + "…" if columns > 0 else ""
+
+
+def one_row(text: str) -> str:
+    """The text without what moves the cursor, the ends of lines among it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _cells(letter: str) -> int:

@@ -120,7 +120,11 @@ REFUSED = {
     "anchor of 0": (nets.cfg(BODY, nets.REGION.replace("1.5", "0")), "`anchors` holds 4 numbers; expected 4 greater"),
     "anchor": (nets.cfg(BODY, nets.REGION.replace("1.5", "nan")), "`anchors` is '1,nan,3,2'; expected numbers"),
     "mask": (nets.cfg(BODY, nets.YOLO.replace("mask=1,2", "mask=1,3")), "`mask` is '1,3'; expected .* 0..2"),
-    "new coordinates": (nets.cfg(BODY, nets.YOLO + "new_coords=1\n"), "`new_coords` is '1'; expected 0"),
+    "deep": (nets.cfg(BODY + nets.section("dropout") * 5000), "it has 500. sections; expected up to 4096"),
+    "Gaussian": (
+        nets.cfg(BODY, nets.YOLO.replace("yolo", "Gaussian_yolo")),
+        r"\[Gaussian_yolo\]: a head that tells how",
+    ),
     "two scales": (nets.cfg(BODY, nets.YOLO + "scale_x_y=1,2\n"), "`scale_x_y` is '1,2'; expected one number"),
     "classes": (
         nets.cfg(

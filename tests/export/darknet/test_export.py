@@ -183,7 +183,7 @@ def test_the_file_says_what_it_is(small):
         about = engine.metadata
         assert engine.size == (32, 32)
     assert (about.name, about.task, about.labels, about.imgsz, about.stride) == ("net", "detect", LABELS, 32, 4)
-    assert (about.resize, about.pad, about.figures) == ("letterbox-center", (127, 127, 127), {})
+    assert (about.resize, about.pad, about.figures) == ("letterbox-darknet", (127, 127, 127), {})
     assert about.checkpoint == sha256(weights)
 
 
@@ -296,7 +296,7 @@ def test_boxes_of_a_photo_that_needs_no_scaling(truth, trained, name):
     picture = photo(name)
     scale = side / max(picture.shape)
     picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    place = fit(picture.shape[1::-1], (side, side), "letterbox-center")
+    place = fit(picture.shape[1::-1], (side, side), "letterbox-darknet")
     assert place.inner == picture.shape[1::-1]
     canvas = np.empty((side, side, 3), np.uint8)
     place.place(picture, canvas, darknet.GREY)
@@ -313,7 +313,7 @@ def test_boxes_of_a_photo_that_darknet_scaled(truth, trained, name):
     picture = photo(name)
     theirs = truth.run(config, weights, picture, 20, letterbox=True, thresh=0.2, nms=0.45)
     canvas = np.rint(theirs.network_input).astype(np.uint8)
-    place = fit(picture.shape[1::-1], (side, side), "letterbox-center")
+    place = fit(picture.shape[1::-1], (side, side), "letterbox-darknet")
     same_detections(config.with_suffix(".onnx"), canvas, place, theirs)
 
 

@@ -136,6 +136,29 @@ def slow_boxes(x, anchors, width, height, scale_xy=1.0):
 
 
 @pytest.mark.parametrize("scale_xy", [1, 1.05, 2])
+def test_new_coordinates(tmp_path, scale_xy):
+    """`get_yolo_box` with new_coords: nothing is activated, sides are (2x)². Anchors beyond num are passed over."""
+    body = nets.conv(8, stride=2) + nets.conv(8, stride=2)
+    head = nets.YOLO.replace("30,20", "30,20,99,99,7") + f"scale_x_y={scale_xy}\nnew_coords=1\n"
+    text = nets.cfg(body, head, 24, 16).replace("activation=linear", "activation=logistic")
+    model = darknet.export(*nets.write(tmp_path, text), Request("net", LABELS))
+    got = nets.values(model, PICTURES, ["2.convolutional", "boxes", "scores"])
+    for x, boxes, scores in zip(*got.values(), strict=True):
+        expected = []
+        for values, (w, h) in zip(x.reshape(2, 8, 4, 6).astype(float), [(10, 14), (30, 20)], strict=True):
+            for j in range(4):
+                for i in range(6):
+                    tx, ty, tw, th, objectness, *classes = values[:, j, i]
+                    cx = (i + tx * scale_xy - 0.5 * (scale_xy - 1)) * 4
+                    cy = (j + ty * scale_xy - 0.5 * (scale_xy - 1)) * 4
+                    half = tw * tw * 4 * w / 2, th * th * 4 * h / 2
+                    box = [cx - half[0], cy - half[1], cx + half[0], cy + half[1]]
+                    expected.append((box, objectness * np.array(classes)))
+        np.testing.assert_allclose(boxes, [box for box, _ in expected], rtol=1e-5, atol=1e-3)
+        np.testing.assert_allclose(scores, [score for _, score in expected], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale_xy", [1, 1.05, 2])
 def test_yolo_stretches_a_cells_reach(tmp_path, scale_xy):
     body = nets.conv(8, stride=2) + nets.conv(8, stride=2)
     head = nets.YOLO + f"scale_x_y={scale_xy}\n"

@@ -226,6 +226,8 @@ def changed(**how):
             model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]))
         case {"operator": name}:
             model.graph.node[0].op_type = name
+        case {"unread": dims}:
+            model.graph.initializer.add(name="unread", data_type=TensorProto.FLOAT, dims=dims, raw_data=bytes(16))
         case {"opset": version}:
             model.opset_import[0].version = version
     return model
@@ -241,6 +243,14 @@ def changed(**how):
         (tiny_detector(), CheckpointRefused, "it is a Watchline model already"),
         (changed(batch=1 << 40), CheckpointRefused, "it takes 1099511627776 pictures at once; expected up to 256"),
         (changed(channels=1), CheckpointRefused, r"inputs are `input` \(1, 1, 64, 96\); expected one picture"),
+        (changed(dtype=TensorProto.STRING), CheckpointRefused, "expected one picture .* float or uint8"),
+        (changed(dtype=99), CheckpointRefused, "expected one picture .* float or uint8"),
+        (
+            columns(Stranger(SIZE)).SerializeToString().replace(b"output0", b"outp\xdft0"),
+            CheckpointRefused,
+            "names in it are no UTF-8 text|does not run it",
+        ),
+        (changed(unread=[1 << 40]), CheckpointRefused, "its weight 'unread' cannot be read"),
         (changed(dtype=TensorProto.INT64), CheckpointRefused, "expected one picture .* float or uint8"),
         (changed(second="scale"), CheckpointRefused, r"`scale` \(1, 2\); expected one picture"),
         (changed(operator="Magic"), CheckpointRefused, "does not run it: .*Magic"),
@@ -254,6 +264,10 @@ def changed(**how):
         "ours",
         "batch",
         "grey",
+        "text",
+        "type of later",
+        "no text",
+        "weight nobody reads",
         "int64",
         "two inputs",
         "unknown operator",
@@ -277,6 +291,7 @@ def test_what_is_no_detector_is_refused(tmp_path, content, error, message):
     ("own", "size", "message"),
     [
         (SIZE, (64, 64), "asked for 64 x 64 .*fixed at 96 x 64"),
+        (None, (333, 333), "width is 333; expected a multiple of 32, e.g. 320 or 352"),
         (None, (100, 100), "width is 100; expected a multiple of 32, e.g. 96 or 128"),
         (None, (128, 100_000), "expected sides of 1..4096"),
         (None, (0, 64), "expected sides of 1..4096"),
@@ -341,6 +356,8 @@ def test_weights_beside_the_file_are_taken_along(tmp_path):
         ("/etc/passwd", "outside its own folder"),
         ("../weights.bin", "outside its own folder"),
         ("gone.bin", "its weights in gone.bin are missing"),
+        ("a\0b", "which is no file's name"),
+        ("a" * 5000, "which is no file's name"),
     ],
 )
 def test_weights_elsewhere_are_refused(tmp_path, location, message):
@@ -363,5 +380,5 @@ def test_a_weight_that_claims_to_be_huge_is_refused(tmp_path):
     model = columns(Stranger(SIZE))
     weight = next(t for t in model.graph.initializer if numpy_helper.to_array(t).ndim == 4)
     weight.dims[0] = 1 << 40
-    with pytest.raises(CheckpointRefused, match=r"does not run it|not take it"):
+    with pytest.raises(CheckpointRefused, match=r"its weight .* cannot be read"):
         foreign.recognise(save(model, tmp_path))

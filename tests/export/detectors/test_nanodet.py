@@ -12,7 +12,7 @@ from strangers import check, grid, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export.detectors import export as foreign
-from watchline.export.errors import CheckpointRefused
+from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.request import Request
 
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
@@ -71,7 +71,8 @@ def test_pictures_stand_in_the_middle_on_black(tmp_path):
 
 def test_four_maps_may_be_picodet_s_unless_the_exporter_is_known(tmp_path):
     model = nanodet((64, 64), (8, 16, 32, 64), joined=False)
-    assert foreign.recognise(save(model, tmp_path)) is None
+    with pytest.raises(ExportRefused, match=r"2 ways.*--family nanodet \(BGR .*in the middle\); --family picodet"):
+        foreign.recognise(save(model, tmp_path))
     model.producer_name = "PaddlePaddle"
     path = save(model, tmp_path)
     assert foreign.recognise(path) == "picodet"

@@ -91,7 +91,7 @@ def test_torchvision_s_rows(tmp_path):
 @pytest.mark.parametrize(("own", "size"), [(SIZE, SIZE), (None, (128, 96))], ids=["fixed", "free"])
 def test_the_model_zoo_s_rows_have_coco_s_numbers(tmp_path, own, size):
     theirs = save(forms.model_zoo_rows(own), tmp_path)
-    ours = save(foreign.export(theirs, "ssd", Request("x")), tmp_path, "ours.onnx")
+    ours = save(foreign.export(theirs, "ssd", Request("x", tuple(COCO))), tmp_path, "ours.onnx")
 
     def expected(picture):
         boxes, found, marks = raw(theirs, planes(picture, MEAN, STD, rgb=True))
@@ -102,7 +102,7 @@ def test_the_model_zoo_s_rows_have_coco_s_numbers(tmp_path, own, size):
 
 def test_tensorflow_s_rows(tmp_path):
     theirs = save(forms.tensorflow_rows(SIZE), tmp_path)
-    ours = save(foreign.export(theirs, "ssd", Request("x")), tmp_path, "ours.onnx")
+    ours = save(foreign.export(theirs, "ssd", Request("x", tuple(COCO))), tmp_path, "ours.onnx")
 
     def expected(picture):
         boxes, found, marks = raw(theirs, picture[None, :, :, ::-1])

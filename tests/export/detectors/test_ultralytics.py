@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stranger_forms import CLASSES, best, columns, rows_with_objectness
+from stranger_forms import CLASSES, best, columns, rows_with_objectness, with_raw_maps, with_training_head
 from stranger_forms import GRID as STRIDES
 from strangers import Stranger, check, planes, raw, save
 
@@ -37,6 +37,16 @@ def test_the_engine_decodes_every_form(tmp_path, form, own, size):
     assert foreign.recognise(theirs) == "ultralytics"
     ours = save(foreign.export(theirs, "ultralytics", Request("x", CLASSES)), tmp_path, "ours.onnx")
     check(ours, lambda picture: by_hand(form, raw(theirs, planes(picture, std=255, rgb=True))[0]), size)
+
+
+@pytest.mark.parametrize(
+    ("several", "place", "form"), [(with_raw_maps, 0, rows_with_objectness), (with_training_head, 1, columns)]
+)
+def test_of_several_outputs_the_one_that_counts_is_taken(tmp_path, several, place, form):
+    theirs = save(several(), tmp_path)
+    assert foreign.recognise(theirs) == "ultralytics"
+    ours = save(foreign.export(theirs, "ultralytics", Request("x", CLASSES)), tmp_path, "ours.onnx")
+    check(ours, lambda picture: by_hand(form, raw(theirs, planes(picture, std=255, rgb=True))[place]), (96, 64))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -58,7 +58,7 @@ def test_boxes_that_are_decoded_already_are_taken_as_they_are(tmp_path):
 
 def test_what_the_file_says_of_itself(tmp_path):
     about = metadata.read(save(foreign.export(save(yolox(), tmp_path), "yolox", Request("x", CLASSES)), tmp_path))
-    assert (about.resize, about.pad, about.stride, about.imgsz) == ("letterbox", (114, 114, 114), 32, 64)
+    assert (about.resize, about.pad, about.stride, about.imgsz) == ("letterbox-floor", (114, 114, 114), 32, 64)
 
 
 def test_the_family_shows(tmp_path):

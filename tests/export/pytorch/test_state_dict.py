@@ -1,5 +1,6 @@
 """Checkpoints of PyTorch: what comes out, and that nothing in a file runs or grows."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -9,12 +10,14 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused
-from watchline.export.pytorch.state_dict import load
+from watchline.export.pytorch.state_dict import load, read
 from watchline.export.recognise import OLD_TORCH
 
 BOTH = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
@@ -58,14 +61,73 @@ class Calls:
         lambda state: {"model_state_dict": state, "model": "yolo"},
         lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
         lambda state: {"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}},
+        lambda state: {"model": state, "optimizer": {}, "args": argparse.Namespace(lr=0.1, out=Path("x")), "epoch": 25},
+        lambda state: {"model": state, "map": np.float64(0.3), "seen": np.arange(3)},
+        lambda state: {"net": state, "epoch": 1},
+        lambda state: {"state_dict": {f"model.{k}": v for k, v in state.items()}, "pytorch-lightning_version": "2"},
+        lambda state: {
+            "state_dict": {f"model.{k}": v for k, v in state.items()} | {"loss.weight": torch.ones(2)},
+            "pytorch-lightning_version": "2",
+        },
+        lambda state: {f"_orig_mod.module.{name}": tensor for name, tensor in state.items()},
+        lambda state: {"ema": {"module": state, "updates": 7}, "model": {k: v * 0 for k, v in state.items()}},
+        lambda state: {
+            "model": {k: v * 0 for k, v in state.items()},
+            "model_ema": {f"module.{k}": v for k, v in state.items()} | {"n_averaged": torch.tensor(9)},
+        },
         lambda state: {name: torch.nn.Parameter(t, requires_grad=t.is_floating_point()) for name, t in state.items()},
     ],
-    ids=["bare", "model", "state_dict", "model_state_dict", "module.", "both", "parameters"],
+    ids=[
+        "bare",
+        "model",
+        "state_dict",
+        "model_state_dict",
+        "module.",
+        "both",
+        "torchvision's references",
+        "NumPy's numbers",
+        "net",
+        "Lightning",
+        "Lightning with more",
+        "compiled",
+        "average, RT-DETR's",
+        "average, torchvision's",
+        "parameters",
+    ],
 )
 def test_the_tensors_come_out_by_name(tmp_path, wrap, zipped):
     got = load(saved(wrap(plain()), tmp_path / "net.pth", zipped))
     assert equal(got, plain())
     assert not any(tensor.requires_grad for tensor in got.values())
+
+
+def test_an_average_is_said(tmp_path):
+    kept = {"model": {k: v * 0 for k, v in plain().items()}, "model_ema": plain()}
+    assert read(saved(kept, tmp_path / "net.pth")).chosen == "took the weights averaged over the training, `model_ema`"
+    assert read(saved(plain(), tmp_path / "net.pth")).chosen == ""
+    assert read(saved({"model": plain(), "model_ema": None}, tmp_path / "net.pth")).chosen == ""
+
+
+def test_safetensors(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({f"model.{name}": tensor for name, tensor in plain().items()}, tmp_path / "net.safetensors")
+    assert equal(load(tmp_path / "net.safetensors"), plain())
+    data = (tmp_path / "net.safetensors").read_bytes()
+    for broken in (data[:-9], data[:60], data.replace(b"F32", b"F99"), struct.pack("<Q", 40) + b"{" + bytes(99)):
+        (tmp_path / "net.safetensors").write_bytes(broken)
+        with pytest.raises(CheckpointRefused, match=r"net\.safetensors: it is") as refused:
+            load(tmp_path / "net.safetensors")
+        assert "\n" not in str(refused.value)
+
+
+def test_options_of_a_training_run_nothing(tmp_path):
+    """What stands for them takes any words, and calls nothing."""
+    trap = tmp_path / "trap"
+    kept = {"model": plain(), "args": argparse.Namespace(call=Calls(os.system, f"touch {trap}"))}
+    with pytest.raises(CheckpointRefused, match=r"unsafe, loading it would call 'posix\.system'"):
+        load(saved(kept, tmp_path / "net.pth"))
+    assert not trap.exists()
 
 
 def test_a_module_of_that_name_keeps_it(tmp_path):

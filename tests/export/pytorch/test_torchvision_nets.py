@@ -69,6 +69,21 @@ def test_faster_rcnn_finds_what_torchvisions_finds(mobile, tmp_path):
         agrees(network, expected[i], outputs["boxes"][i], outputs["scores"][i])
 
 
+def test_the_graph_finds_where_the_picture_ends(mobile, tmp_path):
+    """Boxes reach the edges of a picture in the letterbox and not beyond, also of one that fills the input."""
+    _, pictures, _, model = mobile
+    batch = np.empty_like(pictures)
+    batch[:] = (104, 116, 124)
+    batch[0, :150, :320] = pictures[0, :150]
+    batch[1, :, :200] = pictures[1, :, :200]
+    boxes = run(model, tmp_path / "net.onnx", batch)["boxes"]
+    assert boxes.max(axis=1)[:, 2:].tolist() == [[320, 150], [200, 192]]
+    whole = run(model, tmp_path / "net.onnx", pictures)["boxes"]
+    assert whole.max(axis=1)[:, 2:].tolist() == [[320, 192]] * 2
+    batch[:] = (104, 116, 124)
+    assert np.isfinite(run(model, tmp_path / "net.onnx", batch)["boxes"]).all()
+
+
 @pytest.mark.parametrize(("arch", "side", "count"), [("ssd300_vgg16", 300, 1), (SSDLITE, 320, 2)])
 def test_single_shot_detectors_find_what_torchvisions_find(arch, side, count, bikes, tmp_path):
     pictures = photos(bikes, side, side, count)
@@ -121,7 +136,7 @@ def test_the_file_says_what_it_is(mobile, tmp_path):
     onnx.save(mobile[3], tmp_path / "net.onnx")
     about = metadata.read(tmp_path / "net.onnx")
     assert (about.name, about.task, about.labels) == ("mobile", "detect", tuple(VOC))
-    assert (about.imgsz, about.stride, about.resize) == (320, 32, "letterbox")
+    assert (about.imgsz, about.stride, about.resize) == (320, 32, "letterbox-floor")
     assert about.pad == (104, 116, 124)  # ImageNet's mean in BGR: zero behind the normalisation
     assert len(about.checkpoint) == 64
 
@@ -180,6 +195,8 @@ def test_weights_from_before_the_epsilon_run_without_one(mobile, tmp_path, monke
     network, pictures, path, model = mobile
     monkeypatch.setattr(torchvision_nets, "WITHOUT_EPSILON", (torchvision_nets.sha256(path)[:8],))
     bare = export(path, MOBILE, Request("mobile", size=(320, 192)))
+    asked = export(path, MOBILE, Request("mobile", size=(320, 192), epsilon=0.0))  # for those that nobody knows
+    assert asked.graph.SerializeToString() == bare.graph.SerializeToString()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = 0.0

@@ -131,10 +131,30 @@ def test_other_threads_and_descriptors_wake_it(ports):
         client.wake()  # never waits, however often
 
 
-def test_too_large_parts_and_headers_go_no_further(ports, monkeypatch):
-    server, client = ports(Listener, 1000), ports(Dialer)
+@pytest.mark.parametrize("size", [0, 9, 10, 11, 30, 31])
+def test_a_part_crosses_whole_whatever_its_size(ports, monkeypatch, size):
+    monkeypatch.setattr(channel, "PIECE", 10)
+    server, client = ports(Listener), ports(Dialer)
     client.connect(server.listen("tcp://127.0.0.1:0"))
-    client.send(b"x", [np.zeros(2000, np.uint8)])
+    part = np.arange(size, dtype=np.uint8)
+    client.send(b"x", [part, part[:3], part])
+    [arrival] = heard(server)
+    assert [each.tolist() for each in arrival.parts] == [part.tolist(), part[:3].tolist(), part.tolist()]
+
+
+def test_a_part_whose_rest_is_missing_is_left_out(ports, monkeypatch):
+    server, client = ports(Listener), ports(Dialer)
+    client.connect(server.listen("tcp://127.0.0.1:0"))
+    client.send(b"x", [np.zeros(10, np.uint8)])
+    monkeypatch.setattr(channel, "PIECE", 10)
+    assert heard(server)[0].parts == ()
+
+
+def test_too_large_frames_and_headers_go_no_further(ports, monkeypatch):
+    server, client = ports(Listener), ports(Dialer)
+    client.connect(server.listen("tcp://127.0.0.1:0"))
+    monkeypatch.setattr(channel, "PIECE", channel.PIECE + 1000)
+    client.send(b"x", [np.zeros(channel.PIECE - 1, np.uint8)])
     assert heard(server, 0.3) == []
     client.send(b"y")  # the connection was cut, and comes back
     assert heard(server)[0].header == b"y"

@@ -1,3 +1,4 @@
+import os
 import pickle
 import re
 import threading
@@ -98,6 +99,18 @@ def test_jpeg_is_nearly_the_same(clips):
     with serving(Echo(draw=True)) as place, placed(Echo(draw=True), replace(place, quality=90)).open() as process:
         [item] = process(items)
     assert 0 < abs(item.drawn - items[0].frame.picture.bgr().astype(int)).mean() < 4
+
+
+def test_a_process_gets_only_what_it_needs_of_the_environment(monkeypatch):
+    monkeypatch.setenv("GATE_PASSWORD", "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    stage = placed(Clumsy(), PROCESS)
+    with stage.open() as process:
+        [item] = process(numbered(1))
+        environment = Path(f"/proc/{pid_of([item])}/environ").read_bytes().split(b"\0")
+    assert b"OMP_NUM_THREADS=1" in environment
+    assert b"PATH=" + os.environb[b"PATH"] in environment
+    assert not any(line.startswith(b"GATE_PASSWORD") for line in environment)
 
 
 def test_workers_call_at_once_over_one_connection():

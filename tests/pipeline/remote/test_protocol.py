@@ -64,17 +64,17 @@ CROWD = KindEntry("crowd", {"words": {"who": "Rad 100 %"}}, (ArrayEntry("<f4", (
 DRAWN = KindEntry("drawn", None, (ArrayEntry("|u1", (48, 64, 3), jpeg=True),))
 SEEN = EventEntry("seen", {"n": 1})
 PINNED = {
-    2: [
+    3: [
         (
             Hello("a1", "detector", {"conf": 0.25, "classes": ["person"]}, ("mine:Blurs",)),
             b'{"client":"a1","stage":"detector","settings":"{\\"conf\\": 0.25, \\"classes\\": [\\"person\\"]}",'
-            b'"chain":["mine:Blurs"],"kind":"hello","schema":2}',
+            b'"chain":["mine:Blurs"],"kind":"hello","schema":3}',
         ),
         (
             Welcome(2, {"model": "ä"}),
-            b'{"workers":2,"about":"{\\"model\\": \\"\\\\u00e4\\"}","kind":"welcome","schema":2}',
+            b'{"workers":2,"about":"{\\"model\\": \\"\\\\u00e4\\"}","kind":"welcome","schema":3}',
         ),
-        (Refused("busy: 100 %"), b'{"why":"busy: 100 %25","kind":"refused","schema":2}'),
+        (Refused("busy: 100 %"), b'{"why":"busy: 100 %25","kind":"refused","schema":3}'),
         (
             WorkRequest(
                 7,
@@ -88,34 +88,34 @@ PINNED = {
             b'"results":[{"key":"crowd","value":"{\\"words\\": {\\"who\\": \\"Rad 100 %\\"}}","arrays":['
             b'{"dtype":"<f4","shape":[2,4],"jpeg":false},{"dtype":"|u1","shape":[],"jpeg":false}]}],'
             b'"events":[{"name":"seen","data":"{\\"n\\": 1}"}]}],'
-            b'"quality":90,"where":{"slot":1,"spans":[[0,3072],[3072,768]]},"kind":"work","schema":2}',
+            b'"quality":90,"where":{"slot":1,"spans":[[0,3072],[3072,768]]},"kind":"work","schema":3}',
         ),
         (
             Done(7, (ResultEntry((DRAWN,), (SEEN,), PixelsEntry(64, 48, "bgr")),), PartsInSlot(0, ((64, 48),))),
             b'{"id":7,"results":[{"results":[{"key":"drawn","value":"null","arrays":['
             b'{"dtype":"|u1","shape":[48,64,3],"jpeg":true}]}],"events":[{"name":"seen","data":"{\\"n\\": 1}"}],'
             b'"picture":{"width":64,"height":48,"kind":"bgr"}}],"where":{"slot":0,"spans":[[64,48]]},'
-            b'"kind":"done","schema":2}',
+            b'"kind":"done","schema":3}',
         ),
         (
             Course(7, "gate", AboutEntry("a.mp4", 64, 48, (1, 90_000), (4, 3), (30_000, 1001), 250, "h264"), 4),
             b'{"id":7,"stream":"gate","about":{"name":"a.mp4","width":64,"height":48,"time_base":[1,90000],'
             b'"pixel_aspect":[4,3],"rate":[30000,1001],"frames":250,"codec":"h264"},"epoch":4,'
-            b'"kind":"course","schema":2}',
+            b'"kind":"course","schema":3}',
         ),
         (
             Course(8, "gate"),
-            b'{"id":8,"stream":"gate","about":null,"epoch":null,"kind":"course","schema":2}',
+            b'{"id":8,"stream":"gate","about":null,"epoch":null,"kind":"course","schema":3}',
         ),
         (
             Heard(8, (SEEN,)),
-            b'{"id":8,"events":[{"name":"seen","data":"{\\"n\\": 1}"}],"kind":"heard","schema":2}',
+            b'{"id":8,"events":[{"name":"seen","data":"{\\"n\\": 1}"}],"kind":"heard","schema":3}',
         ),
-        (Failed(7, "no"), b'{"id":7,"why":"no","kind":"failed","schema":2}'),
-        (Signal("ping"), b'{"kind":"ping","schema":2}'),
-        (Signal("bye"), b'{"kind":"bye","schema":2}'),
-        (Signal("pong"), b'{"kind":"pong","schema":2}'),
-        (Signal("unknown"), b'{"kind":"unknown","schema":2}'),
+        (Failed(7, "no"), b'{"id":7,"why":"no","kind":"failed","schema":3}'),
+        (Signal("ping"), b'{"kind":"ping","schema":3}'),
+        (Signal("bye"), b'{"kind":"bye","schema":3}'),
+        (Signal("pong"), b'{"kind":"pong","schema":3}'),
+        (Signal("unknown"), b'{"kind":"unknown","schema":3}'),
     ]
 }
 
@@ -193,10 +193,10 @@ VERSION_1 = {  # as version 1 said them
         (VERSION_1["welcome"], ""),
         (VERSION_1["refused"], "busy: 100 %"),
         (VERSION_1["ping"], ""),
-        (b'{"kind": "ping", "schema": 3}', ""),
+        (b'{"kind": "ping", "schema": 4}', ""),
         (b'{"kind": "hello", "schema": 7, "more": 1}', ""),
-        (b'{"schema": 3, "greeting": {"stages": []}}', ""),
-        (b'{"kind": "refused", "schema": 3, "why": "too old", "since": 3}', "too old"),
+        (b'{"schema": 4, "greeting": {"stages": []}}', ""),
+        (b'{"kind": "refused", "schema": 4, "why": "too old", "since": 3}', "too old"),
     ],
 )
 def test_a_message_of_another_version_is_known_whatever_else_is_in_it(header, why):
@@ -206,7 +206,7 @@ def test_a_message_of_another_version_is_known_whatever_else_is_in_it(header, wh
     assert caught.value.why == why
 
 
-@pytest.mark.parametrize("schema", ["2", '"3"', "true", "2.5", "-1", "null", "9" * 5000])
+@pytest.mark.parametrize("schema", ["3", '"4"', "true", "2.5", "-1", "null", "9" * 5000])
 def test_what_names_no_version_is_malformed(schema):
     with pytest.raises(Malformed) as caught:
         decode(b'{"kind": "greeting", "schema": %s}' % schema.encode())
@@ -240,7 +240,7 @@ OLDER = (
     b'Watchline on both hosts","kind":"refused","schema":1}'
 )
 NEWER = (
-    b'{"kind": "refused", "schema": 3, "why": "the stage speaks protocol 3 (Watchline 0.4.0), its client protocol 2"}'
+    b'{"kind": "refused", "schema": 4, "why": "the stage speaks protocol 4 (Watchline 0.4.0), its client protocol 3"}'
 )
 
 
@@ -248,11 +248,11 @@ NEWER = (
     ("header", "why"),
     [
         (OLDER, rf"the stage speaks protocol 1 \(Watchline 0\.1\.0\), the hub protocol 2: {REMEDY}"),
-        (NEWER, r"the stage speaks protocol 3 \(Watchline 0\.4\.0\), its client protocol 2"),
-        (VERSION_1["welcome"], rf"the stage speaks protocol 1, its client protocol 2 .*: {REMEDY}"),
+        (NEWER, r"the stage speaks protocol 4 \(Watchline 0\.4\.0\), its client protocol 3"),
+        (VERSION_1["welcome"], rf"the stage speaks protocol 1, its client protocol 3 .*: {REMEDY}"),
         (
-            b'{"schema": 4, "welcome": {"stages": 4}}',
-            rf"the stage speaks protocol 4, its client protocol 2 .*: {REMEDY}",
+            b'{"schema": 5, "welcome": {"stages": 4}}',
+            rf"the stage speaks protocol 5, its client protocol 3 .*: {REMEDY}",
         ),
     ],
 )
@@ -267,12 +267,12 @@ def test_a_client_says_at_once_that_the_stage_is_of_another_version(header, why)
     assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("schema", [1, 3])
+@pytest.mark.parametrize("schema", [1, 4])
 def test_the_command_says_it_in_a_line_with_the_remedy(tmp_path, schema):
     write_clip(tmp_path / "a.mp4", 2)
     with answering(b'{"schema": %d}' % schema) as address:
         done = within(tmp_path, "run", "a.mp4", "--no-video", "--place", f"detector={address}")
-    said = f"detector at {address} refused: the stage speaks protocol {schema}, its client protocol 2 {HERE}: {REMEDY}"
+    said = f"detector at {address} refused: the stage speaks protocol {schema}, its client protocol 3 {HERE}: {REMEDY}"
     assert (done.code, done.err[-1]) == (2, f"watchline: {said}")
 
 
@@ -280,7 +280,7 @@ def test_the_command_says_it_in_a_line_with_the_remedy(tmp_path, schema):
     ("schema", "hello", "ping"),
     [
         (1, VERSION_1["hello"], VERSION_1["ping"]),
-        (3, b'{"schema": 3, "kind": "greeting", "client": "b", "more": [1]}', b'{"schema": 3, "kind": "ping"}'),
+        (4, b'{"schema": 4, "kind": "greeting", "client": "b", "more": [1]}', b'{"schema": 4, "kind": "ping"}'),
     ],
 )
 def test_a_server_refuses_a_client_of_another_version_and_serves_the_next(monkeypatch, caplog, schema, hello, ping):
@@ -292,7 +292,7 @@ def test_a_server_refuses_a_client_of_another_version_and_serves_the_next(monkey
         try:
             client.connect(server.address)
             client.send(hello)
-            why = f"the stage speaks protocol 2 {HERE}, its client protocol {schema}: {REMEDY}"
+            why = f"the stage speaks protocol 3 {HERE}, its client protocol {schema}: {REMEDY}"
             assert heard(client) == Refused(why)
             client.send(ping)
             assert heard(client) == Refused(why)
@@ -311,7 +311,7 @@ def test_a_server_refuses_a_client_of_another_version_and_serves_the_next(monkey
 
 
 def test_noise_of_another_version_costs_an_open_stage_nothing():
-    with answering(encode(Welcome(1, {})), b'{"schema": 3}') as address:
+    with answering(encode(Welcome(1, {})), b'{"schema": 4}') as address:
         stage = placed(Echo(), Place("tcp", address))
         with stage.open():
             client, until = stage._connection.client, time.monotonic() + 5

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from ledger_of import ledger_of
 
-from watchline import ArrayPicture, Dropped, End, Files, Frame, Item, Opening, Unwritten
-from watchline.pipeline.sinks import recording
+from watchline import ArrayPicture, Dropped, End, Files, Frame, Item, Jsonl, Opening, Unwritten
+from watchline.pipeline.sinks import recording, unsaid
+from watchline.streams.errors import SinkError
 from watchline.streams.source import LIVE_TIME_BASE
 from watchline.streams.write.jsonl import dropped_line, frame_line
 
-LONG = recording.MOST_UNSAID + 5000  # frames; ten minutes of a camera
+LONG = unsaid.MOST + 5000  # frames; ten minutes of a camera
 HEADER = {"source": "gate", "stream": "gate", "version": "0", "model": {}, "config": {"every": 1}}
 
 
@@ -64,6 +65,41 @@ def test_a_long_row_of_frames_that_had_no_room_is_told_whole(small_disk, monkeyp
                 writer._again = 0.0
     [account] = ledger_of((disk / "out").glob("*.jsonl")).values()
     assert (account.frames, account.dropped) == (written, {"unwritten": told})
-    assert told > recording.MOST_UNSAID
+    assert told > unsaid.MOST
     assert written >= 9
     assert account.decoded == LONG
+
+
+def fill(disk):
+    with pytest.raises(OSError, match="No space"):
+        (disk / "filler").write_bytes(bytes(2**20))
+
+
+def test_the_events_of_a_camera_wait_while_their_disk_is_full(small_disk, caplog):
+    disk = small_disk("64k")
+    with Jsonl(disk / "all.jsonl").open(Opening("gate", True, HEADER)) as writer:
+        fill(disk)
+        for index in range(100):
+            writer.take(item(index), [frame_line(item(index).frame, {"detections": []})])
+        for _ in range(50):
+            writer.take(Dropped("gate", "late", 1, 0), [])
+        assert (disk / "all.jsonl").read_text().count('"frame"') < 100
+        (disk / "filler").unlink()
+        writer.take(End("gate"), [])
+    [account] = ledger_of([disk / "all.jsonl"]).values()
+    assert (account.frames, account.dropped, account.whole) == (100, {"late": 50}, True)
+    assert len(caplog.records) == 1
+    assert "disk full" in caplog.text
+
+
+@pytest.mark.parametrize(("is_live", "goes_on"), [(False, 0), (True, 5)])
+def test_events_do_not_wait_for_ever_and_those_of_a_file_not_at_all(is_live, goes_on, small_disk, monkeypatch):
+    monkeypatch.setattr(unsaid, "MOST", 6)
+    disk = small_disk("64k")
+    with Jsonl(disk / "a.jsonl").open(Opening("a", is_live, HEADER)) as writer:
+        fill(disk)
+        for _ in range(goes_on):
+            writer.take(item(0), [b"x" * 5000 + b"\n"])
+        with pytest.raises(SinkError, match="disk full"):
+            writer.take(item(0), [b"x" * 5000 + b"\n"])
+        (disk / "filler").unlink()

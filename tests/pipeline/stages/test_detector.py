@@ -2,14 +2,18 @@
 
 import json
 import re
+from fractions import Fraction
 
+import numpy as np
 import onnx
 import pytest
 from clips import write_clip
 from models_onnx import tiny_detector
 
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
+from watchline.pipeline.message import Item
 from watchline.settings import settings
+from watchline.streams.frame import ArrayPicture, Frame
 
 
 @pytest.fixture
@@ -83,3 +87,26 @@ def test_three_workers_parse_the_model_once(model, tmp_path, monkeypatch):
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: sessions.append(a) or session(*a, **k))
     header_of([Detector(model=model, runtime="onnxruntime", imgsz=64, workers=3)], tmp_path)
     assert [path for path, *_ in sessions] == [model]
+
+
+def test_the_header_says_which_classes_of_a_box_are_shown(model, tmp_path):
+    shown = header_of([Detector(model=model, imgsz=64, agnostic=True, several=True)], tmp_path)["config"]
+    assert shown == {"conf": 0.25, "iou": 0.45, "classes": [], "every": 1, "agnostic": True, "several": True}
+    assert header_of([Detector(model=model, imgsz=64)], tmp_path)["config"].keys() == {
+        "conf",
+        "iou",
+        "classes",
+        "every",
+    }
+
+
+@pytest.mark.parametrize(("several", "agnostic", "most"), [(True, False, 3), (False, False, 1), (True, True, 1)])
+def test_a_place_has_one_class_or_several(model, several, agnostic, most):
+    """Some place of a noisy picture scores for several classes of the tiny model."""
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    item = Item(Frame("x", 0, 0, Fraction(1), ArrayPicture(picture)))
+    stage = Detector(model=model, imgsz=64, conf=0.0, iou=0.99, several=several, agnostic=agnostic)
+    with stage.open() as work:
+        [found] = work([item])
+    boxes = [tuple(box) for box in found.detections.xyxy.tolist()]
+    assert max(map(boxes.count, boxes)) == most

@@ -1,4 +1,4 @@
-"""What has an end, over HTTP: a playlist that says so, a file. It is shown once, at its own speed, and then ended."""
+"""What has an end: a playlist that says so, a file, a recorder's playback. It is shown once, at its own speed."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ import pytest
 from clips import write_clip
 from live_page import FPS, marked
 from marks import read_mark
+from rtsp import RtspServer, need_rtsp_server
 
 from watchline.pipeline import camera
 from watchline.pipeline.backoff import Backoff
@@ -59,8 +60,20 @@ def test_it_is_shown_once_at_its_own_speed(web, name):
     messages = watched(f"{web[1]}/{name}")
     assert time.monotonic() - started > 0.9 * FRAMES / FPS
     counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
-    assert counters == list(range(FRAMES))
-    assert [m.state for m in messages if isinstance(m, State)] == ["connecting", "live", "ended"]
+    assert counters == sorted(set(counters)), "nothing is shown twice"
+    assert len(counters) > FRAMES / 2  # on a busy machine newer ones take the place of some
+    states = [m.state for m in messages if isinstance(m, State) and m.state != "stalled"]
+    assert list(dict.fromkeys(states)) == ["connecting", "live", "ended"]
+    assert messages[-1] == End("gate", whole=True)
+
+
+def test_a_recorders_playback_is_shown_once(web):
+    need_rtsp_server()
+    with RtspServer("--file", str(web[0] / "file.mp4")) as server:
+        messages = watched(server.url("/file"))
+    counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
+    assert counters == sorted(set(counters))
+    assert len(counters) > FRAMES / 2
     assert messages[-1] == End("gate", whole=True)
 
 
@@ -83,5 +96,5 @@ def test_a_file_that_is_cut_off_is_not_begun_again(web):
     messages = watched(f"{web[1]}/cut.mp4")
     counters = [read_mark(m.frame.image).counter for m in messages if isinstance(m, Item)]
     assert 0 < len(counters) < FRAMES
-    assert counters == list(range(len(counters)))
+    assert counters == sorted(set(counters))
     assert isinstance(messages[-1], End | Failure)
