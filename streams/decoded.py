@@ -179,7 +179,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 def remarks(frame: av.VideoFrame) -> list[str]:
     """What is lost of pictures like this one, a line each. Call it before a DecodedPicture is made of the frame.
 
-    swscale can tone-map, but takes 150 to 300 ms for a picture of 1080p.
+    swscale can tone-map, but takes hundreds of milliseconds for a picture of 1080p.
     """
     found = []
     if frame.color_trc in HDR:
