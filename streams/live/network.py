@@ -158,7 +158,7 @@ class NetworkSource:
                 failure = error if heard.refusal else failure
         elif address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
-            if heard.untried and address.user is not None:
+            if heard.untried and address.user is not None and not heard.place:
                 signed = heard.untried.sign(address.user, address.password or "", "GET", address.request)
                 try:
                     url = replace(address, user=None).url
