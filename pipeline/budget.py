@@ -14,7 +14,7 @@ from watchline.pipeline.meter import Histogram
 from watchline.pipeline.window import Window
 
 HALF_LIFE = 5.0  # seconds after which a long call of a stage counts half
-ROOM = 2.0  # factor on what the stages need, as frames wait between them
+ROOM = 1.25  # factor on what the stages need: a little, or old frames would be worked on while newer ones wait
 PROOF = 2.0  # seconds after the first frame from which it is said that most are late
 SPARE = 1.2  # factor on the age of frames, for a budget that would do
 

@@ -134,7 +134,7 @@ class Camera:
             with self._source.open() as reader:
                 self._ends = self._ends or getattr(reader, "ends", False)
                 if self._ends and self._first is not None:
-                    return None  # the stream has become a recording, whose pictures were shown already
+                    return None  # what was live has an end now, and its pictures were shown already
                 self._begin(reader.about)
                 base: int | None = None
                 for got in reader:

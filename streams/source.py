@@ -85,7 +85,7 @@ class Source(Protocol):
 class LiveReader(Protocol):
     """An open live source. Its frames have a `time`, and a pts in units of LIVE_TIME_BASE, from 0 and increasing.
 
-    A reader may have `ends`: True if what it reads is a recording, whatever its source expected.
+    A reader may have `ends`: True if what it reads has an end, whatever its source expected.
 
     Iteration ends when the stream ends, and raises a StreamError if it breaks. No call waits for ever: a stream that
     sends nothing for `read_timeout` seconds raises SourceTimeout.

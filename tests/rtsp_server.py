@@ -10,7 +10,7 @@ It prints one JSON line when it serves: {"port": 34567}. Its paths:
     /sound     the same as /live, with sound
     /audio     sound only
     /strange   data that no decoder knows
-    /file      a recording, if --file names one
+    /file      an MP4, if --file names one
 
 Every client of a path gets the same pictures. The number increases also without clients.
 """

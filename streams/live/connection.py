@@ -20,7 +20,7 @@ class Connection:
     has_times: whether the packets' times are the camera's, not invented by FFmpeg.
     is_paced: whether packets come in groups, as those of HLS do, or as fast as they are read. Each is then held until
         it is due.
-    ends: whether it is a recording.
+    ends: whether the stream has an end: it is a file, or a recorder's playback.
     may_lose: whether packets may get lost.
     """
 

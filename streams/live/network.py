@@ -120,7 +120,7 @@ class NetworkSource:
         container = self._connect(address, format, opened)
         kind = container.format.name
         is_web = address.scheme.startswith("http")
-        # What has a size or a duration is a recording. HLS has a duration if its playlist has an end; the size is the
+        # What has a size or a duration has an end. HLS has a duration if its playlist has an end; the size is the
         # playlist's. Cameras that send JPEGs invent a size, and some others a very large one.
         has_size = 0 < container.size < INVENTED_SIZE and kind not in ("hls", "mpjpeg", "mjpeg")
         ends = (is_web and has_size) or (kind != "flv" and (container.duration or 0) > 0)
@@ -158,7 +158,7 @@ class NetworkSource:
                 failure = error if heard.refusal else failure
         elif address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
-            if heard.untried and address.user is not None:
+            if heard.untried and address.user is not None and not heard.place:
                 signed = heard.untried.sign(address.user, address.password or "", "GET", address.request)
                 try:
                     url = replace(address, user=None).url

@@ -1,4 +1,4 @@
-"""Says when a packet is due, for streams whose packets come in groups: the segments of HLS, and recordings.
+"""Says when a packet is due, for streams whose packets come in groups: the segments of HLS, and files.
 
 A packet is due as long after the first one as its time says. A group that comes late delays all that follow, so that
 nothing stutters. But delays add up, and a camera's clock may run fast. So if no packet of the last WINDOW seconds was

@@ -76,7 +76,7 @@ class CameraReader:
     """An open camera. The caller must `close` it.
 
     Attributes:
-        ends: whether it is a recording, which has an end.
+        ends: whether the stream has an end: it is a file, or a recorder's playback.
         about: the stream, with the size of its first frame as shown.
     """
 

@@ -48,7 +48,7 @@ def refusal(error: Exception, address: Address, label: str, transport: str, hear
         except StreamError:
             return SourceUnreadable(f"{label} sends us on to what is not an address; check its settings")
         label += f" sends us on to {address.shown}, which"
-    status = heard.status or _status(error)
+    status = (0 if heard.place else heard.status) or _status(error)  # who sends us on did not refuse
     code = f" ({status})" if status else ""
     match error:
         case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -78,8 +78,13 @@ def test_a_servers_text_cannot_write_to_the_terminal(server):
 
 def test_a_redirect_is_followed_and_its_end_named(server):
     guarded = digest("gate", "canary", "MD5")
-    with Door(server.port, guarded) as there, Door(server.port, always("302 Moved", f"Location: {url(there)}")) as door:
+    with ExitStack() as doors:
+        there = doors.enter_context(Door(server.port, guarded))
+        place = f"Location: rtsp://127.0.0.1:{there.port}/live"
+        door = doors.enter_context(Door(server.port, always("302 Moved", place)))
         assert frames(NetworkSource(url(door, path="/old"))) == [0, 1, 2]
+        with pytest.raises(SourceDenied, match=rf":{there.port}/live, which refused user name or password \(401\)"):
+            frames(NetworkSource(url(door, "gate:wrong", "/old")))
     for place, says in (
         ("rtsp://127.0.0.1:9/x?key=canary", "nothing listens at 127.0.0.1:9"),
         ("rtsp://no-such-host.invalid/x", "no host of this name is known"),

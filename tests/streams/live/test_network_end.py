@@ -27,7 +27,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path, monkeypatch):
-    """A folder of a recording, and the address of its server."""
+    """A folder of files, and the address of its server."""
     monkeypatch.setattr(camera, "AGAIN", Backoff(first=0.02, ceiling=0.1))
     options = {"bf": "0", "g": str(FPS // 2)}
     write_clip(
