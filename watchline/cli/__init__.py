@@ -4,9 +4,11 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
+import errno
 import io
 import logging
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
 COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
+FEWEST = 32  # descriptors that a job of one file needs, with some to spare
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         conceal_command_line()
     _write_any_name()
     options = _parse(argv)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] in range(FEWEST):
+        return _few_descriptors()
     level = logging.DEBUG if options.verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s")
     try:
@@ -52,6 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
+    except Exception as error:  # OSError, and ZeroMQ's own, which is none
+        if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE):
+            raise
+        return _few_descriptors()
+
+
+def _few_descriptors() -> int:
+    """ZeroMQ ends the process where it gets no descriptor, so where there are hardly any, nothing is begun."""
+    print("watchline: too few files may be open at once; allow more, e.g. `ulimit -n 4096`", file=sys.stderr)
+    return USAGE
 
 
 def _write_any_name() -> None:
