@@ -28,6 +28,8 @@ class DetectorSettings(TypedDict, total=False):
     iou: float
     classes: Sequence[str]
     every: int
+    agnostic: bool
+    several: bool
     workers: int
     threads: int
     batch: int

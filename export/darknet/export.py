@@ -18,6 +18,7 @@ from watchline.export.darknet import cfg as darknet_cfg
 from watchline.export.darknet import graph as darknet_graph
 from watchline.export.darknet import layout as darknet_layout
 from watchline.export.darknet import weights as darknet_weights
+from watchline.export.darknet.cfg import Convolutional, Layer, Route, Yolo
 from watchline.export.digest import sha256
 from watchline.export.request import Request
 
@@ -57,10 +58,22 @@ def export(cfg: Path, weights: Path, request: Request) -> onnx.ModelProto:
         pad=GREY,
     )
     metadata.write(model, about)
-    if request.resize is None:
+    if request.resize is None and any(_of_the_fork(step.layer) for step in plan.steps):
         model.doc_string = (
-            "taken for Darknet's: letterbox in the middle; --resize stretch if AlexeyAB's fork has trained it without "
-            "letter_box=1"
+            "taken for Darknet's: letterbox in the middle; AlexeyAB's fork, whose layers it has, stretches without "
+            "letter_box=1: --resize stretch"
         )
     onnx.checker.check_model(model)
     return model
+
+
+def _of_the_fork(layer: Layer) -> bool:
+    """Whether only AlexeyAB's fork of Darknet knows such a layer."""
+    match layer:
+        case Yolo():
+            return layer.new_coords or layer.scale_xy != 1
+        case Route():
+            return layer.groups > 1
+        case Convolutional():
+            return layer.activation in ("mish", "swish")
+    return False

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -313,3 +315,11 @@ def test_a_full_disk_is_told_in_a_line(darknet: Path, small_disk: Callable[[str]
 def test_no_photo_is_a_checkpoint(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((8, 8, 3), np.uint8))
     assert "a JPEG picture" in export(tmp_path, "a.jpg -o a.onnx").err[-1]
+
+
+@pytest.mark.parametrize("allowed", [8, 16, 24])
+def test_few_descriptors_are_told_in_a_line(tmp_path: Path, allowed: int) -> None:
+    words = ["bash", "-c", f"ulimit -n {allowed}; exec {sys.executable} -m watchline annotate a.png --out out"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "watchline: too few files may be open at once; allow more, e.g. `ulimit -n 4096`\n"

@@ -4,8 +4,10 @@ A command's file imports what it works with when it runs, so that `watchline --h
 """
 
 import argparse
+import errno
 import logging
 import os
+import resource
 import sys
 import traceback
 import warnings
@@ -25,6 +27,7 @@ from watchline.errors import WatchlineError
 
 COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
+FEWEST = 32  # descriptors that a job of one file needs, with some to spare
 log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parse(argv)
     if argv is None and options.command not in STOPPED_BY_SIGNALS:
         as_usual()
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] in range(FEWEST):
+        return _few_descriptors()
     level = logging.DEBUG if options.verbose else logging.WARNING
     if not options.verbose:
         os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what matters of its errors is in ours
@@ -64,6 +69,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in concealed_text(options.conceal(str(error))).splitlines():
             print(f"watchline: {line}", file=sys.stderr)
         return USAGE
+    except Exception as error:  # OSError, and ZeroMQ's own, which is none
+        if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE):
+            raise
+        return _few_descriptors()
+
+
+def _few_descriptors() -> int:
+    """ZeroMQ ends the process where it gets no descriptor, so where there are hardly any, nothing is begun."""
+    print("watchline: too few files may be open at once; allow more, e.g. `ulimit -n 4096`", file=sys.stderr)
+    return USAGE
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

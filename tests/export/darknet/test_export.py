@@ -344,3 +344,19 @@ def detections(boxes, scores, place, thresh=0.2):
     likely = np.flatnonzero(scores > thresh)
     keep = likely[nms(boxes[likely], scores[likely], 0.45)]
     return place.to_source(boxes[keep]), scores[keep]
+
+
+@pytest.mark.parametrize(
+    ("body", "head", "asked", "said"),
+    [
+        (BODY, nets.YOLO, None, ""),
+        (BODY, nets.YOLO + "scale_x_y=1.05\n", None, "--resize stretch"),
+        (BODY + nets.conv(8, activation="mish"), nets.YOLO, None, "--resize stretch"),
+        (BODY, nets.YOLO + "scale_x_y=1.05\n", "stretch", ""),
+    ],
+)
+def test_layers_of_the_fork_tell_that_it_may_have_stretched(tmp_path, body, head, asked, said):
+    files = nets.write(tmp_path, nets.cfg(body, head))
+    said_by = darknet.export(*files, Request("net", LABELS, resize=asked)).doc_string
+    assert said in said_by
+    assert bool(said) == bool(said_by)
