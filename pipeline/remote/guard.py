@@ -26,11 +26,15 @@ class Connection:
 
     Attributes:
         since: when it was accepted, by the monotonic clock.
-        read: bytes that it had sent when its last message was read; None before the first.
+        is_stranger: whether it has sent no whole message yet.
+        is_heard: whether it has sent one since the last look.
+        read: bytes that it had sent at the last look before which there was one.
     """
 
     since: float
-    read: int | None = None
+    is_stranger: bool = True
+    is_heard: bool = False
+    read: int = 0
 
 
 class Guard:
@@ -44,7 +48,7 @@ class Guard:
         """A connection was made."""
         self._connections[descriptor] = Connection(time.monotonic())
         if len(self._connections) > MOST:
-            self.cut(next(number for number, each in self._connections.items() if each.read is None))
+            self.cut(next(number for number, each in self._connections.items() if each.is_stranger))
 
     def closed(self, descriptor: int) -> None:
         """A connection has ended."""
@@ -52,8 +56,9 @@ class Guard:
 
     def heard(self, descriptor: int) -> None:
         """A whole message of a connection was read."""
-        if descriptor in self._connections:
-            self._connections[descriptor].read = _received(descriptor)
+        connection = self._connections.get(descriptor)
+        if connection is not None:
+            connection.is_stranger, connection.is_heard = False, True
 
     def cut(self, descriptor: int) -> None:
         """End a connection. What has arrived whole is still delivered."""
@@ -69,10 +74,12 @@ class Guard:
         self._looked = now
         for descriptor, connection in list(self._connections.items()):
             sent = _received(descriptor)
-            if connection.read is not None:
-                is_greedy = sent - connection.read > LARGEST
-            else:
+            if connection.is_stranger:
                 is_greedy = sent > STRANGER_BYTES or now - connection.since > STRANGER_SECONDS
+            else:
+                if connection.is_heard:
+                    connection.read, connection.is_heard = sent, False
+                is_greedy = sent - connection.read > LARGEST
             if is_greedy:
                 self.cut(descriptor)
 

@@ -181,13 +181,13 @@ class Placed(Stage):
         """The run is being left: whoever waits in `open` or in the work gets a StageError. For any thread."""
         client = self._connection.client
         if client is not None:
-            client.cancel()
+            client.calls.cancel()
 
     def hurry(self) -> None:
         """The run is being stopped: no frame of a file waits for a stage that is away any longer. For any thread."""
         client = self._connection.client
         if client is not None:
-            client.hurry()
+            client.calls.hurry()
 
     @contextmanager
     def open(self) -> Iterator[Work]:

@@ -22,7 +22,7 @@ from placing import PROCESS, live, pid_of, serving
 
 from watchline.pipeline.errors import FrameLost, StageError
 from watchline.pipeline.message import End, Failure, Item
-from watchline.pipeline.remote import client
+from watchline.pipeline.remote import calls, connection
 from watchline.pipeline.remote.channel import Listener
 from watchline.pipeline.remote.keys import write_pair
 from watchline.pipeline.remote.placed import Place, place_of, placed
@@ -83,7 +83,7 @@ def test_live_frames_are_given_up_at_once_while_it_is_away():
 
 
 def test_frames_of_which_it_dies_again_and_again_are_given_up(monkeypatch):
-    monkeypatch.setattr(client, "BACKOFF", client.Backoff(0.05, 0.1))
+    monkeypatch.setattr(connection, "BACKOFF", connection.Backoff(0.05, 0.1))
     with placed(Clumsy(dies_at=(1,)), PROCESS).open() as process:
         items = numbered(3)
         with pytest.raises(StageError, match="was lost 3 times at a frame 1: they are given up"):
@@ -92,7 +92,7 @@ def test_frames_of_which_it_dies_again_and_again_are_given_up(monkeypatch):
 
 
 def test_only_the_frame_to_blame_is_given_up(monkeypatch):
-    monkeypatch.setattr(client, "BACKOFF", client.Backoff(0.05, 0.1))
+    monkeypatch.setattr(connection, "BACKOFF", connection.Backoff(0.05, 0.1))
     stage = placed(Clumsy(workers=2, dies_at=(1,), slow=0.1), PROCESS)
     outcomes = {}
 
@@ -172,7 +172,7 @@ def test_a_stopped_run_does_not_wait_for_a_host_that_is_away():
 
 def test_a_request_that_never_ends_loses_the_stage(monkeypatch, caplog):
     """It answers pings, but the one who works is stuck."""
-    monkeypatch.setattr(client, "LONGEST_CALL", 0.5)
+    monkeypatch.setattr(calls, "LONGEST_CALL", 0.5)
     stage = placed(Clumsy(hangs_at=(1,)), PROCESS)
     with stage.open() as process, pytest.raises(FrameLost):
         process(live(numbered(3)[1:2]))
@@ -330,7 +330,7 @@ def test_ten_thousand_mutated_answers_harm_no_client(caplog):
     with stage.open() as process:
         for _ in range(10):
             assert len(process(items)) == 2
-        assert stage._connection.client.malformed > 3000
+        assert stage._connection.client.connection.malformed > 3000
     stop.set()
     thread.join()
     port.close()

@@ -314,10 +314,10 @@ def test_noise_of_another_version_costs_an_open_stage_nothing():
     with answering(encode(Welcome(1, {})), b'{"schema": 4}') as address:
         stage = placed(Echo(), Place("tcp", address))
         with stage.open():
-            client, until = stage._connection.client, time.monotonic() + 5
+            client, until = stage._connection.client.connection, time.monotonic() + 5
             while not client.malformed and time.monotonic() < until:
                 time.sleep(0.02)
-            assert (client.malformed, client._state) == (1, "open")
+            assert (client.malformed, client.calls.state) == (1, "open")
 
 
 def test_a_header_has_a_largest_size():

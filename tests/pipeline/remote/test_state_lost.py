@@ -17,7 +17,7 @@ from placing import PROCESS, items_of, live_run, serving
 
 from watchline.pipeline.errors import FrameLost, StateLost
 from watchline.pipeline.message import Begin, Dropped, End, Failure, Item, State
-from watchline.pipeline.remote import client
+from watchline.pipeline.remote import connection
 from watchline.pipeline.remote.placed import placed
 from watchline.pipeline.runner import Runner
 from watchline.streams.source import About
@@ -29,7 +29,7 @@ LOST = r"the tallies process \(pid \d+\) was lost, and with it what it knew of t
 @pytest.fixture
 def hasty(monkeypatch):
     """A process that dies is started again soon."""
-    monkeypatch.setattr(client, "BACKOFF", client.Backoff(0.05, 0.1))
+    monkeypatch.setattr(connection, "BACKOFF", connection.Backoff(0.05, 0.1))
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -165,7 +165,7 @@ def test_live_and_file_in_one_batch_each_get_what_is_theirs(tmp_path, hasty):
 
 
 def test_a_live_stream_does_not_wait_for_a_stage_that_is_away(monkeypatch):
-    monkeypatch.setattr(client, "BACKOFF", client.Backoff(3.0, 4.0))
+    monkeypatch.setattr(connection, "BACKOFF", connection.Backoff(3.0, 4.0))
     with placed(Tallies(), PROCESS).open() as work:
         work.begin("gate", ABOUT, 0)
         item = replace(numbered(1, "gate")[0], deadline=time.monotonic() + 60)
