@@ -127,6 +127,15 @@ def _options(threads: int) -> ort.SessionOptions:
 
 def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(str(path), options, providers=[CPU], enable_fallback=0)
+        return ort.InferenceSession(_model(path), options, providers=[CPU], enable_fallback=0)
     except Exception as error:  # the exceptions of onnxruntime have no base in common but this one
         raise ModelRefused(f"{path}: onnxruntime {ort.__version__} does not take it: {first_line(error)}") from error
+
+
+def _model(path: Path) -> str | bytes:
+    """A file's name; or the file itself, where the name is no UTF-8, which onnxruntime does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)

@@ -147,10 +147,10 @@ def test_what_is_said_and_logged_stays_above(screen: Callable[..., Screen]) -> N
     try:
         shown = status.Terminal(terminal.file)
         shown.show([GATE, DOOR])
-        logging.getLogger("x").warning("gate is %s", "lost")
+        logging.getLogger("x").warning("gate is %s", "\x1b[2Jlost")
         shown.show([GATE, DOOR])
         shown.say("stopping")
-        shown.say("really")
+        shown.say("really\x1b[2J")
         shown.show([GATE, DOOR])
         logging.getLogger("x").warning("a line much longer than the terminal is wide: %s", "x" * 150)
         shown.show([GATE, DOOR])
@@ -161,7 +161,7 @@ def test_what_is_said_and_logged_stays_above(screen: Callable[..., Screen]) -> N
         logging.getLogger().removeHandler(handler)
     lines = terminal.seen()
     assert [line[:8] for line in lines] == [
-        *("gate is ", "stopping", "really", "a line m", "x" * 8),
+        *("gate is ", "stopping", "really\\u", "a line m", "x" * 8),
         *("gate  li", "door  re", "after", ""),
     ]
 

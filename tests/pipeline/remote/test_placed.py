@@ -1,6 +1,7 @@
 import os
 import pickle
 import re
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ from odd_stages import Clumsy, Echo
 from pipelines import Numbers, numbered
 from placing import PROCESS, pid_of, serving, somewhere
 
+from watchline.engines import zoo
 from watchline.pipeline.errors import ConfigError, StageError
 from watchline.pipeline.message import Item
 from watchline.pipeline.remote.placed import Place, Placed, place_of, placed
@@ -111,6 +113,13 @@ def test_a_process_gets_only_what_it_needs_of_the_environment(monkeypatch):
     assert b"OMP_NUM_THREADS=1" in environment
     assert b"PATH=" + os.environb[b"PATH"] in environment
     assert not any(line.startswith(b"GATE_PASSWORD") for line in environment)
+
+
+def test_a_model_whose_name_is_no_utf_8_can_be_placed(tmp_path):
+    model = tmp_path / os.fsdecode(b"\xff.onnx")
+    shutil.copy(zoo.find("yolov2-slim"), model)
+    with placed(Detector(model=str(model), workers=1), PROCESS).open() as process:
+        assert process(numbered(1))[0].detections is not None
 
 
 def test_workers_call_at_once_over_one_connection():
