@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -115,7 +115,11 @@ def family(pid: int) -> list[int]:
 def titles(pid: int) -> str:
     """What any user of the machine sees of a process."""
     names = [*Path(f"/proc/{pid}").glob("cmdline"), *Path(f"/proc/{pid}/task").glob("*/comm")]
-    return "\n".join(name.read_bytes().decode(errors="replace") for name in names)
+    texts = []
+    for name in names:
+        with suppress(OSError):  # it has just ended
+            texts.append(name.read_bytes().decode(errors="replace"))
+    return "\n".join(texts)
 
 
 def watch(folder: Path, words: list[str], place: Place, env: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ from cli.shell import watchline, within
 from clips import Image, decode, write_clip, write_photo
 from models_onnx import tiny_detector
 
-LONG = 200  # frames
+LONG = 500  # frames
 EVENTS = json.loads((Path(__file__).parents[2] / "docs" / "events.schema.json").read_text())
 LINE = jsonschema.Draft202012Validator(EVENTS)
 

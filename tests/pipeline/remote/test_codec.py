@@ -344,28 +344,28 @@ HEADERS = {
     "deep": b"[" * 100_000,
     "a long number": b'{"kind": "work", "id": ' + b"1" * 100_000 + b"}",
     "a list": b"[]",
-    "no kind": b'{"schema": 2}',
-    "another kind": b'{"kind": "shell", "schema": 2}',
-    "one word too many": b'{"kind": "ping", "schema": 2, "x": 1}',
-    "text for a number": b'{"kind": "failed", "id": "1", "why": "", "schema": 2}',
-    "truth for a number": b'{"kind": "failed", "id": true, "why": "", "schema": 2}',
-    "a negative id": b'{"kind": "failed", "id": -1, "why": "", "schema": 2}',
-    "no number": b'{"kind": "welcome", "workers": NaN, "about": "{}", "schema": 2}',
-    "no text": b'{"kind": "refused", "why": "%ff", "schema": 2}',
-    "a long text": b'{"kind": "refused", "why": "' + b"x" * 70_000 + b'", "schema": 2}',
-    "no items": b'{"kind": "work", "id": 1, "items": [], "schema": 2}',
-    "JSON that is not a text": b'{"kind": "welcome", "workers": 1, "about": {}, "schema": 2}',
-    "a text that is not JSON": b'{"kind": "welcome", "workers": 1, "about": "{", "schema": 2}',
-    "NaN in JSON": b'{"kind": "welcome", "workers": 1, "about": "[NaN]", "schema": 2}',
-    "deep JSON": b'{"kind": "welcome", "workers": 1, "about": "' + b"[" * 100_000 + b'", "schema": 2}',
-    "a long number in JSON": b'{"kind": "welcome", "workers": 1, "about": "' + b"1" * 100_000 + b'", "schema": 2}',
+    "no kind": b'{"schema": 3}',
+    "another kind": b'{"kind": "shell", "schema": 3}',
+    "one word too many": b'{"kind": "ping", "schema": 3, "x": 1}',
+    "text for a number": b'{"kind": "failed", "id": "1", "why": "", "schema": 3}',
+    "truth for a number": b'{"kind": "failed", "id": true, "why": "", "schema": 3}',
+    "a negative id": b'{"kind": "failed", "id": -1, "why": "", "schema": 3}',
+    "no number": b'{"kind": "welcome", "workers": NaN, "about": "{}", "schema": 3}',
+    "no text": b'{"kind": "refused", "why": "%ff", "schema": 3}',
+    "a long text": b'{"kind": "refused", "why": "' + b"x" * 70_000 + b'", "schema": 3}',
+    "no items": b'{"kind": "work", "id": 1, "items": [], "schema": 3}',
+    "JSON that is not a text": b'{"kind": "welcome", "workers": 1, "about": {}, "schema": 3}',
+    "a text that is not JSON": b'{"kind": "welcome", "workers": 1, "about": "{", "schema": 3}',
+    "NaN in JSON": b'{"kind": "welcome", "workers": 1, "about": "[NaN]", "schema": 3}',
+    "deep JSON": b'{"kind": "welcome", "workers": 1, "about": "' + b"[" * 100_000 + b'", "schema": 3}',
+    "a long number in JSON": b'{"kind": "welcome", "workers": 1, "about": "' + b"1" * 100_000 + b'", "schema": 3}',
 }
 
 
 def test_the_headers_differ_from_a_message_in_one_thing():
-    assert decode(b'{"kind": "welcome", "workers": 1, "about": "{}", "schema": 2}')
-    assert decode(b'{"kind": "failed", "id": 1, "why": "", "schema": 2}')
-    assert decode(b'{"kind": "ping", "schema": 2}')
+    assert decode(b'{"kind": "welcome", "workers": 1, "about": "{}", "schema": 3}')
+    assert decode(b'{"kind": "failed", "id": 1, "why": "", "schema": 3}')
+    assert decode(b'{"kind": "ping", "schema": 3}')
 
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)

@@ -24,7 +24,7 @@ def model(tmp_path):
 
 def header_of(stages, tmp_path):
     clip = write_clip(tmp_path / "a.mp4", 5)
-    work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None)]))
+    work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None, overwrite=True)]))
     list(work.run())
     assert [outcome.error for outcome in work.outcomes] == [None]
     [header, *lines, _] = map(json.loads, (tmp_path / "out" / "a.jsonl").read_text().splitlines())
