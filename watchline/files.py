@@ -1,10 +1,8 @@
 """Writes files that appear complete or not at all, and locks files. Any folder may import this file."""
 
-import ctypes
 import errno
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -31,7 +29,7 @@ def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be renamed.
     """
-    part = path.with_name(f".{shortened(path.name, 100)}.{secrets.token_hex(8)}{PART}")
+    part = path.with_name(f".{shortened(path.name, 100)}.{os.urandom(8).hex()}{PART}")
     try:
         yield part
         if synced:
@@ -207,9 +205,9 @@ def _reserve(file: int, end: int) -> int:
     Python has no call for this. A file system that has none either is asked how much is free, which is as good as long
     as nobody else writes there.
     """
-    if _libc.fallocate(file, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(end)) == 0:
+    number = _fallocate(file, end)
+    if number == 0:
         return end
-    number = ctypes.get_errno()
     if number in NOT_SUPPORTED:
         about = os.fstatvfs(file)
         if about.f_bavail * about.f_frsize >= end - os.fstat(file).st_size:
@@ -218,12 +216,17 @@ def _reserve(file: int, end: int) -> int:
     raise OSError(number, os.strerror(number))
 
 
+def _fallocate(file: int, end: int) -> int:
+    """Returns: the number of the error, 0 if there is none."""
+    import ctypes  # it takes a while, and the help of a command must not
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    return 0 if libc.fallocate(file, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(end)) == 0 else ctypes.get_errno()
+
+
 def _sync(path: Path) -> None:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
