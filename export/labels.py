@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from watchline.engines.checked import first_line
 from watchline.export.class_names import twice
 from watchline.export.errors import ExportRefused
 from watchline.ops.coco import COCO
@@ -82,22 +83,26 @@ def _in_order(found: Any) -> list[Any] | None:
         return [_name(item.get("name") if isinstance(item, Mapping) else item) for item in found]
     if not isinstance(found, Mapping):
         return None
-    if found and all(str(value).isdigit() for value in found.values()):
-        found = {value: key for key, value in found.items()}
     numbers = {str(key): value for key, value in found.items()}  # JSON has strings for keys
-    return [_name(numbers.get(str(i))) for i in range(len(numbers))]
+    wanted = [str(i) for i in range(len(numbers))]
+    values = found.values()
+    if not set(wanted) <= numbers.keys() and all(
+        type(value) in (str, int) and str(value).isdigit() for value in values
+    ):
+        numbers = {str(value): key for key, value in found.items()}
+    return [_name(numbers.get(number)) for number in wanted]
 
 
 def _name(value: Any) -> Any:
-    """A name without spaces around it; classes may be called by numbers."""
-    return str(value).strip() if type(value) in (str, int, float) else value
+    """A name without spaces around it; classes may be called by numbers. None if it is a list or a mapping."""
+    return str(value).strip() if type(value) in (str, int, float) else None
 
 
 def _loaded(load: Any, text: str, path: Path, kind: str) -> Any:
     try:
         return load(text)
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ExportRefused(f"{path}: it is no {kind} ({str(error).splitlines()[0][:120]}); {EXPECTED}") from error
+        raise ExportRefused(f"{path}: it is no {kind} ({first_line(error)[:120]}); {EXPECTED}") from error
 
 
 def _yaml(path: Path) -> Any:

@@ -56,6 +56,7 @@ _UPRIGHT = {  # by EXIF orientation
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+MOST_BYTES = 1 << 30  # of a file; photos of 200 million pixels have less
 END_OF_JPEG = b"\xff\xd9"
 
 
@@ -100,9 +101,12 @@ def _bytes_of(path: Path) -> bytes:
     if path.suffix.lower() in UNREAD:
         raise SourceUnreadable(f"{path}: photos of this kind are not read; convert it to JPEG or PNG")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read: {error.strerror}; check its owner and rights") from error
+    if len(data) > MOST_BYTES:
+        raise SourceUnreadable(f"{path} has more than {MOST_BYTES >> 20} MiB: expected a photo")
     if not data:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a picture; copy it again")
     return data
@@ -120,7 +124,7 @@ def _decoded(path: Path, data: bytes, max_pixels: int) -> Photo:
     check_pixels(path, image.width, image.height, max_pixels)
     notes = []
     if kind is JpegImageFile:
-        if _is_sound(data):
+        if _is_sound(data, max_pixels):
             image = kind(io.BytesIO(data + END_OF_JPEG))  # which some cameras leave out
         else:
             notes.append(f"{path.name} is damaged: parts of it may be wrong; copy it again")
@@ -137,10 +141,10 @@ def _decoded(path: Path, data: bytes, max_pixels: int) -> Photo:
     return Photo(_bgr(path, _upright(image)), format, profile if is_rgb else None, tuple(notes))
 
 
-def _is_sound(jpeg: bytes) -> bool:
+def _is_sound(jpeg: bytes, max_pixels: int) -> bool:
     """Whether a JPEG decodes to its last block. libjpeg only warns, and Pillow does not pass the warning on."""
     decoder = av.CodecContext.create("mjpeg", "r")
-    decoder.options = {"err_detect": "explode"}
+    decoder.options = {"err_detect": "explode", "max_pixels": str(max_pixels)}
     decoder.thread_count = 1
     try:
         decoder.decode(av.Packet(jpeg))

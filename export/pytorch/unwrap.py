@@ -30,7 +30,7 @@ def unwrap(saved: object) -> tuple[object, str]:
     if (state := _state(saved)) is None:
         return saved, ""
     own = saved.get(LIGHTNING) is not None
-    return _bare({k: v for k, v in state.items() if k.startswith("model.")} or state if own else state), ""
+    return _bare({k: v for k, v in state.items() if str(k).startswith("model.")} or state if own else state), ""
 
 
 def _state(found: object, depth: int = 0) -> Mapping[Any, Any] | None:

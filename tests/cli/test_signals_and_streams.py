@@ -111,3 +111,20 @@ def test_a_closed_terminal_hangs_up_twice_and_the_files_are_finished_all_the_sam
                 time.sleep(0.01)  # another thread may have got it
     assert seen == [signal.SIGHUP] * 2
     assert stopped
+
+
+def test_after_the_work_a_signal_does_not_do_what_it_did_before_anything_was_begun() -> None:
+    """Which is to leave as if all were done, though the report may not be written yet."""
+
+    def nothing_begun(*_: object) -> None:
+        raise AssertionError
+
+    before = {number: signal.signal(number, nothing_begun) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with first_stops(lambda: None, lambda line: None) as seen:
+            seen.append(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGTERM) is not nothing_begun
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # a closed terminal sends it twice
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,7 +1,6 @@
 """`watchline bench map --data VOCDIR --model FILE`: how good a model is on labelled pictures."""
 
 import argparse
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from watchline.cli.arguments import at_least
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
 from watchline.cli.settings import add_options, flags_of
+from watchline.files import write_complete
+from watchline.text import json_text
 
 if TYPE_CHECKING:
     from watchline.measure.accuracy import Accuracy
@@ -65,7 +66,7 @@ def write_json(file: Path, figures: object) -> None:
     from watchline.measure.errors import ReportNotWritten
 
     try:
-        file.write_text(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        write_complete(file, f"{json_text(figures, indent=2)}\n".encode())
     except OSError as error:
         raise ReportNotWritten(f"--json {file}: it cannot be written ({error.strerror}); name another place") from error
 

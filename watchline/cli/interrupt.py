@@ -10,6 +10,7 @@ from types import FrameType
 from watchline.cli.exit_codes import INTERRUPTED
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+USUAL = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None)
 
 
 def _write(line: str) -> None:
@@ -51,4 +52,11 @@ def first_stops(stop: Callable[[], None], say: Callable[[str], None] = _write) -
         yield seen
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if handler in USUAL else _late(number, seen))
+
+
+def _late(number: int, seen: list[int]) -> "signal._HANDLER":
+    """What a signal does after the work, in place of what it did before anything was begun."""
+    if number == signal.SIGHUP and seen:  # it comes twice
+        return signal.SIG_IGN
+    return lambda *_: os._exit(INTERRUPTED)
