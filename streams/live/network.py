@@ -155,7 +155,10 @@ class NetworkSource:
                 heard = between.heard
                 return self._open(address, between.url, format)
             except Failures as error:
-                failure = error if heard.refusal else failure
+                if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first failure says more
+                    heard = Heard(place=heard.place)
+                elif heard.refusal:
+                    failure = error
         elif address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
             if heard.untried and address.user is not None and not heard.place:
