@@ -29,8 +29,6 @@ LATER = Backoff(first=120.0, ceiling=900.0)
 STEADY = 10.0  # seconds that a connection has to last before the next wait is a short one again
 STALLED = 1.5  # seconds without a frame, or five frames' time if that is longer
 GRACE = 1.0  # seconds that a reader has to answer when the run is stopped
-
-
 IS_OVER = "what is at its address has an end (a still, a file, an ended playlist), and was shown once"
 
 

@@ -210,7 +210,7 @@ class NetworkSource:
     def _explain(self, error: Exception) -> StreamError:
         """Convert an error of FFmpeg, while it reads, to a StreamError without credentials."""
         if isinstance(error, av.error.ExitError | TimeoutError):
-            silence = f"sent nothing for {self.read_timeout:g} s"
+            silence = f"sent nothing for {self.read_timeout * _patience(parse(self.url)):g} s"
             return SourceTimeout(f"{self._label} {silence}; check it and the network, or set a longer timeout")
         why = conceal(getattr(error, "strerror", None) or str(error), self.url)
         if isinstance(error, av.error.InvalidDataError):
