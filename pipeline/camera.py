@@ -45,8 +45,8 @@ class Camera:
 
     Args:
         source: what to read.
-        budget: seconds from a frame's arrival after which nobody wants it any more.
-        meter: where the time is booked that a frame took from its arrival to being decoded.
+        budget: seconds from when a frame is due until it has to be through; see budget.py.
+        meter: where the time is booked from when a frame is due until it is decoded.
     """
 
     def __init__(self, source: LiveSource, budget: float, meter: Meter) -> None:
@@ -62,8 +62,8 @@ class Camera:
         self._epoch = -1
         self._index = 0
         self._pts = -1
-        self._first: float | None = None  # arrival of the stream's first frame
-        self._began = self._last = 0.0  # arrival of the epoch's first and newest frames
+        self._first: float | None = None  # when the stream's first frame was due
+        self._began = self._last = 0.0  # when the epoch's first and newest frames were due
         self._patience = STALLED
         self._notes: tuple[str, ...] = ()  # of the last connection that ended well
         self._renewal: EpochOver | None = None  # why a new epoch has to begin

@@ -21,7 +21,8 @@ from watchline.streams.errors import (
     StreamError,
 )
 from watchline.streams.live.digest import FFMPEG_KNOWS, challenges
-from watchline.streams.live.relay import Heard, printable
+from watchline.streams.live.relay import LONGEST, Heard
+from watchline.text import printable
 
 NO_WAY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EADDRNOTAVAIL)
 REDIRECTS = 5  # that are followed
@@ -102,7 +103,10 @@ def heard_by_http(address: Address, timeout: float) -> Heard:
             break
         heard.offers = challenges(answer.headers.get_all("www-authenticate") or [])
         if answer.status >= 400 and answer.status != 401:  # which may be for want of credentials
-            heard.status, heard.refusal = answer.status, f"GET: {printable(f'{answer.status} {answer.reason}')}"
+            heard.status, heard.refusal = (
+                answer.status,
+                f"GET: {printable(f'{answer.status} {answer.reason}')[:LONGEST]}",
+            )
         location = answer.headers.get("location")
         if not 300 <= answer.status < 400 or not location:
             break

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from watchline.streams.address import Address
 from watchline.streams.live.digest import BASIC, FFMPEG_KNOWS, Challenge, challenges
+from watchline.text import printable
 
 PORT = 554  # of RTSP
 MOST = 65536  # bytes of a line, and of an answer's body
@@ -119,7 +120,7 @@ class Relay:
             self._knows_password = self._knows_password or is_signed
             return False
         method = self._request[0].split()[0]
-        self.heard.status, self.heard.refusal = status, f"{method}: {printable(lines[0].partition(' ')[2])}"
+        self.heard.status, self.heard.refusal = status, f"{method}: {printable(lines[0].partition(' ')[2])[:LONGEST]}"
         self.heard.place = next(iter(_values(lines, "location")), "")
         if status != 401 or self._address.user is None:
             return False
@@ -141,11 +142,6 @@ class Relay:
             lines.append(f"Authorization: {signed}")
         self._request = lines
         self._camera.sendall(_bytes(lines))
-
-
-def printable(text: str) -> str:
-    """A server's text as it may be shown."""
-    return "".join(letter for letter in text if letter.isprintable())[:LONGEST]
 
 
 @contextmanager
