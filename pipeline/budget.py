@@ -23,7 +23,7 @@ class Budget:
     """Shared by all threads of a run.
 
     Args:
-        seconds: from a frame's arrival until it has to be through the stages.
+        seconds: from when a frame is due until it has to be through the stages, unless they need longer.
     """
 
     def __init__(self, seconds: float) -> None:

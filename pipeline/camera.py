@@ -2,7 +2,7 @@
 
 connecting ─► live ⇄ stalled          every connection is an epoch; frames are numbered on through all of them
     ▲           │
-    └─ retrying ◄ (lost, refused, …)      ended: the run was stopped, or the source has an end
+    └─ retrying ◄ (lost, refused, …)      ended: the run was stopped, or the source had an end at first
 """
 
 import logging
@@ -29,6 +29,11 @@ LATER = Backoff(first=120.0, ceiling=900.0)
 STEADY = 10.0  # seconds that a connection has to last before the next wait is a short one again
 STALLED = 1.5  # seconds without a frame, or five frames' time if that is longer
 GRACE = 1.0  # seconds that a reader has to answer when the run is stopped
+IS_OVER = "what is at its address has an end (a still, a file, an ended playlist), and was shown once"
+
+
+class HasEnd(StageError):
+    """What was live has an end now: a placeholder, or a recording. Its pictures are not wanted."""
 
 
 class EpochOver(StageError):
@@ -40,8 +45,8 @@ class Camera:
 
     Args:
         source: what to read.
-        budget: seconds from a frame's arrival after which nobody wants it any more.
-        meter: where the time is booked that a frame took from its arrival to being decoded.
+        budget: seconds from when a frame is due until it has to be through; see budget.py.
+        meter: where the time is booked from when a frame is due until it is decoded.
     """
 
     def __init__(self, source: LiveSource, budget: float, meter: Meter) -> None:
@@ -57,8 +62,8 @@ class Camera:
         self._epoch = -1
         self._index = 0
         self._pts = -1
-        self._first: float | None = None  # arrival of the stream's first frame
-        self._began = self._last = 0.0  # arrival of the epoch's first and newest frames
+        self._first: float | None = None  # when the stream's first frame was due
+        self._began = self._last = 0.0  # when the epoch's first and newest frames were due
         self._patience = STALLED
         self._notes: tuple[str, ...] = ()  # of the last connection that ended well
         self._renewal: EpochOver | None = None  # why a new epoch has to begin
@@ -80,7 +85,7 @@ class Camera:
             self._renewal = EpochOver(why)
 
     def run(self, put: Put) -> None:
-        """Read until it is stopped, or the source has come to its end. Args: put, where the messages go."""
+        """Read until it is stopped, or what had an end at first has come to it. Args: put, where the messages go."""
         self._put = put
         error: Exception | None = None
         soon, later = AGAIN.waits(self._random), LATER.waits(self._random)
@@ -94,7 +99,9 @@ class Camera:
             if self._last - self._began > STEADY:
                 soon = AGAIN.waits(self._random)
             # What has been live is supported: a camera that boots or breaks off may say what makes no sense.
-            hopeless = isinstance(error, SourceDenied) or (isinstance(error, SourceUnsupported) and self._first is None)
+            hopeless = isinstance(error, SourceDenied | HasEnd) or (
+                isinstance(error, SourceUnsupported) and self._first is None
+            )
             if not hopeless:
                 later = LATER.waits(self._random)
             wait = next(later if hopeless else soon)
@@ -120,7 +127,10 @@ class Camera:
         with self._lock:
             cut = self._ends and self._halt.is_set()
             failed = self._why(error) if error and self._ends and not cut else None
-            self._say_locked("ended", failed)
+            is_news = self._ends and not (cut or failed or self._source.ends) and self._put is not None
+            self._say_locked("ended", IS_OVER if is_news else failed)
+            if is_news:
+                log.warning("%s: %s", self.stream, IS_OVER)
             if failed:
                 self._send(Failure(self.stream, DECODER, failed))
             else:
@@ -132,9 +142,12 @@ class Camera:
         self._say("connecting")
         try:
             with self._source.open() as reader:
-                self._ends = self._ends or getattr(reader, "ends", False)
-                if self._ends and self._first is not None:
-                    return None  # what was live has an end now, and its pictures were shown already
+                if getattr(reader, "ends", False):
+                    if self._first is not None:
+                        return HasEnd(
+                            "what it sends has an end now (a still, a file, an ended playlist) and is not shown"
+                        )
+                    self._ends = True
                 self._begin(reader.about)
                 base: int | None = None
                 for got in reader:

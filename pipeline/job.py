@@ -26,7 +26,7 @@ class Job:
         sources: what to read; no two have the same name.
         stages: the chain, in its order.
         sinks: who writes each stream.
-        latency_budget: seconds after its arrival until which a live frame must be through, or be dropped.
+        latency_budget: seconds after it is due until which a live frame has to be through the stages; see budget.py.
         conceal: takes secrets out of a text before it is written; picklable, e.g. a config's.
     """
 

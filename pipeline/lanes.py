@@ -301,7 +301,8 @@ class Lane:
         is_cut = isinstance(last, End) and not last.whole
         self._control.admission.finished(self._stream)
         with self._status_lock:
-            self._state, self._why = "ended", self._conceal(error or "")
+            why = self._why if self._state == "ended" else ""
+            self._state, self._why = "ended", self._conceal(error) if error else why
         self.outcome = Outcome(
             stream=self._stream,
             name=self._about.name if self._about else self._name,

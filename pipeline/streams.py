@@ -13,6 +13,7 @@ from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
 from watchline.streams.inputs import find_sources
 from watchline.streams.limits import MAX_PIXELS
+from watchline.streams.live.connection import TIMEOUT
 from watchline.streams.live.paced import PacedSource
 from watchline.streams.live.words import is_live, live_source
 from watchline.streams.names import named_apart
@@ -20,7 +21,6 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
-TIMEOUT = 4.0  # seconds
 FOR_FILES = ("realtime", "loop", "track", "max_pixels")  # settings of a stream that a camera cannot have
 
 

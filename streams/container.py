@@ -11,6 +11,7 @@ from av.container import InputContainer
 
 from watchline.streams.limits import MAX_PIXELS
 
+_NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS
 # FFmpeg's names. Audio formats are among them so that the error can say what is in the file. The last rows are single
 # pictures.
 _CONTAINERS = (
@@ -25,6 +26,11 @@ _CONTAINERS = (
     "jpegxl_pipe,jpegxs_pipe,pam_pipe,pbm_pipe,pcx_pipe,pfm_pipe,pgm_pipe,pgx_pipe,phm_pipe,png_pipe,ppm_pipe,psd_pipe,"
     "qoi_pipe,sgi_pipe,sunrast_pipe,tiff_pipe,webp_pipe,xwd_pipe"
 )  # fmt: skip
+
+
+def has_times(container: InputContainer) -> bool:
+    """Whether the packets' times are those of the container, not FFmpeg's invention."""
+    return not (container.format.flags & _NO_TIMESTAMPS or container.format.name.endswith("_pipe"))
 
 
 def open_container(path: Path, end: int | None = None, max_pixels: int = MAX_PIXELS) -> InputContainer:

@@ -15,7 +15,7 @@ from pydantic import Field
 from watchline.files import shortened
 from watchline.settings import Threads, settings
 from watchline.streams.clock import Clock
-from watchline.streams.container import open_container
+from watchline.streams.container import has_times, open_container
 from watchline.streams.decoded import DecodedPicture, Orientation, orientation_of, remarks
 from watchline.streams.decoder import Decoder
 from watchline.streams.deinterlace import Deinterlacer
@@ -32,7 +32,6 @@ from watchline.streams.wholeness import is_fragmented, missing_bytes, whole_boxe
 
 # A damaged file that ends this many seconds before the duration in its header was not read to its end.
 DAMAGED_END = 1
-NO_TIMESTAMPS = 0x80  # FFmpeg's flag of such formats
 GUESSED_RATE = Fraction(25)
 NO_RATE = f"its rate is not in the file; {GUESSED_RATE} frames per second were assumed"
 GUESSED_BASE = Fraction(1, 1000)
@@ -97,7 +96,7 @@ class FileReader:
         self._video.thread_count = source.threads
         context.options = {"max_pixels": str(source.max_pixels)}
         self._is_avi = container.format.name == "avi"
-        self._is_raw = bool(container.format.flags & NO_TIMESTAMPS) or container.format.name.endswith("_pipe")
+        self._is_raw = not has_times(container)
         self._missing = missing_bytes(source.path)
         self._decoder = Decoder(container, self._video, sounds_of(container, self._video), bool(self._missing))
         self._deinterlacer = Deinterlacer()

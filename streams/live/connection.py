@@ -8,6 +8,8 @@ from av.video.stream import VideoStream
 
 from watchline.streams.errors import SourceUnsupported, StreamError
 
+TIMEOUT = 4.0  # seconds for each answer and each picture, unless a setting says otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

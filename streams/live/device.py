@@ -23,7 +23,7 @@ from watchline.streams.errors import (
     SourceUnsupported,
     StreamError,
 )
-from watchline.streams.live.connection import Connection
+from watchline.streams.live.connection import TIMEOUT, Connection
 from watchline.streams.live.reader import CameraReader, reading
 
 FORMAT = "video4linux2"
@@ -47,7 +47,7 @@ class DeviceSource:
     width: int | None = Field(default=None, ge=1)
     height: int | None = Field(default=None, ge=1)
     rate: int | None = Field(default=None, ge=1)
-    read_timeout: float = Field(default=4.0, gt=0)
+    read_timeout: float = Field(default=TIMEOUT, gt=0)
     live: ClassVar[Literal[True]] = True
     ends: ClassVar[bool] = False
 

@@ -1,5 +1,6 @@
-"""Login by digest, for RTSP and HTTP (RFC 7616), with MD5 and SHA-256."""
+"""Login for RTSP and HTTP: by digest (RFC 7616), with MD5 and SHA-256, and Basic (RFC 7617)."""
 
+import base64
 import hashlib
 import re
 import secrets
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FFMPEG_KNOWS = ("MD5", "MD5-SESS")
+BASIC = "BASIC"
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _PART = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,]*))')
 
@@ -16,7 +18,7 @@ class Challenge:
     """What a server wants to have signed.
 
     Attributes:
-        algorithm: as the server calls it, in capital letters; MD5 if it does not say.
+        algorithm: of a digest, as the server calls it, in capital letters; MD5 if it does not say. Or BASIC.
         parts: realm, nonce, opaque, qop, …
     """
 
@@ -26,10 +28,17 @@ class Challenge:
     @property
     def is_known(self) -> bool:
         """Whether `sign` can sign it."""
-        return self.algorithm in _HASHES
+        return self.algorithm == BASIC or self.algorithm in _HASHES
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether only the nonce of the last signature was too old: the password was right."""
+        return self.parts.get("stale", "").lower() == "true"
 
     def sign(self, user: str, password: str, method: str, uri: str) -> str:
         """The value of the Authorization header of a request."""
+        if self.algorithm == BASIC:
+            return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         parts = self.parts
         signed = {"username": user, "realm": parts.get("realm", ""), "nonce": parts.get("nonce", ""), "uri": uri}
         middle = [signed["nonce"]]
@@ -49,10 +58,12 @@ class Challenge:
 
 
 def challenges(headers: Sequence[str]) -> list[Challenge]:
-    """The digests that a server offers, in its order. Args: the values of its WWW-Authenticate headers."""
+    """The logins that a server offers, in its order. Args: the values of its WWW-Authenticate headers."""
     found = []
     for header in headers:
         if header.lower().startswith("digest "):
             parts = {name.lower(): quoted or bare for name, quoted, bare in _PART.findall(header)}
             found.append(Challenge(parts.get("algorithm", "MD5").upper(), parts))
+        elif header.lower().startswith("basic"):
+            found.append(Challenge(BASIC, {}))
     return found

@@ -13,8 +13,9 @@ from pydantic import ConfigDict, Field
 
 from watchline.settings import settings
 from watchline.streams.address import RECEIVED, Address, conceal, parse
+from watchline.streams.container import has_times
 from watchline.streams.errors import SourceLost, SourceTimeout, SourceUnsupported, StreamError
-from watchline.streams.live.connection import Connection
+from watchline.streams.live.connection import TIMEOUT, Connection
 from watchline.streams.live.reader import CameraReader, reading
 from watchline.streams.live.refusals import heard_by_http, refusal
 from watchline.streams.live.relay import Heard, relay
@@ -39,7 +40,6 @@ ANALYSIS = "100000"  # microseconds of video that FFmpeg may read after that; 0 
 FORMAT_PROBE_SIZE = "32768"  # bytes that say which format it is; small JPEGs come slowly
 JPEGS = "mjpeg"  # the format that finds JPEGs in anything, one picture late; for what lacks boundaries or headers
 INVENTED_SIZE = (1 << 31) - 1  # bytes
-NO_TIMESTAMPS = 0x80  # AVFMT_NOTIMESTAMPS: a format's times are FFmpeg's invention
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
 SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
@@ -69,8 +69,8 @@ class NetworkSource:
     url: str = Field(repr=False)
     stream: str = ""
     transport: Literal["tcp", "udp"] = "tcp"
-    open_timeout: float = Field(default=4.0, gt=0)
-    read_timeout: float = Field(default=4.0, gt=0)
+    open_timeout: float = Field(default=TIMEOUT, gt=0)
+    read_timeout: float = Field(default=TIMEOUT, gt=0)
     live: ClassVar[Literal[True]] = True
     ends: ClassVar[bool] = False
 
@@ -131,7 +131,7 @@ class NetworkSource:
             label=self._label,
             read_timeout=self.read_timeout * _patience(address),
             explain=self._explain,
-            has_times=not (container.format.flags & NO_TIMESTAMPS or kind.endswith("_pipe")),
+            has_times=has_times(container),
             is_paced=kind == "hls" or (ends and is_web),
             ends=ends,
             may_lose=not is_web and kind != "flv",
@@ -155,7 +155,10 @@ class NetworkSource:
                 heard = between.heard
                 return self._open(address, between.url, format)
             except Failures as error:
-                failure = error if heard.refusal else failure
+                if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first failure says more
+                    heard = Heard(place=heard.place)
+                elif heard.refusal:
+                    failure = error
         elif address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
             if heard.untried and address.user is not None and not heard.place:
@@ -207,7 +210,7 @@ class NetworkSource:
     def _explain(self, error: Exception) -> StreamError:
         """Convert an error of FFmpeg, while it reads, to a StreamError without credentials."""
         if isinstance(error, av.error.ExitError | TimeoutError):
-            silence = f"sent nothing for {self.read_timeout:g} s"
+            silence = f"sent nothing for {self.read_timeout * _patience(parse(self.url)):g} s"
             return SourceTimeout(f"{self._label} {silence}; check it and the network, or set a longer timeout")
         why = conceal(getattr(error, "strerror", None) or str(error), self.url)
         if isinstance(error, av.error.InvalidDataError):

@@ -40,6 +40,7 @@ KEY_PATIENCE = 30.0  # seconds that a stream may run without a picture that a de
 REPORT_AFTER = 1.0  # seconds after which missed frames are reported, even if no frame was decoded since
 DAMAGED, BEHIND = "damaged", "behind"  # causes of missed frames
 REORDER = 32  # pictures by which a decoder may change their order: two fields for each of sixteen (ITU-T H.264, A.3.1)
+PENDING = 2 * REORDER  # pictures after which the decoder has left out a packet that it took
 JPEG_END, JPEG_PADDING = b"\xff\xd9", 512  # bytes; cameras pad, and the next header may follow
 VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 
@@ -276,6 +277,7 @@ class CameraReader:
         self._number += 1
         self._key = self._number if arrived.is_key else self._key
         self._sent[self._number] = packet.pts or 0, arrived
+        self._missed[DAMAGED] += self._sent.pop(self._number - PENDING, None) is not None
         packet.pts, packet.dts = self._number, None  # the camera's times may be in any order, or the same twice
         self._waits_for_key = None
         if packet.is_corrupt or self._is_damaged(packet):

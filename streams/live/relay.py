@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from watchline.streams.address import Address
-from watchline.streams.live.digest import FFMPEG_KNOWS, Challenge, challenges
+from watchline.streams.live.digest import BASIC, FFMPEG_KNOWS, Challenge, challenges
+from watchline.text import printable
 
 PORT = 554  # of RTSP
 MOST = 65536  # bytes of a line, and of an answer's body
@@ -28,7 +29,7 @@ class Heard:
         refusal: what was not granted: method, status and reason, e.g. "SETUP: 453 Not Enough Bandwidth"; or empty.
         status: its number; 0 if nothing was refused.
         place: where the camera sent us on to, as it was written; or empty.
-        offers: the digests that it offered.
+        offers: the logins that it offered.
     """
 
     refusal: str = ""
@@ -38,9 +39,15 @@ class Heard:
 
     @property
     def untried(self) -> Challenge | None:
-        """A login that is known here, if FFmpeg could try none: it takes the last one, and knows only MD5."""
+        """A login that is known here, if FFmpeg could try none: it takes the last digest, and knows only MD5."""
+        digests = [each for each in self.offers if each.algorithm != BASIC]
+        return self.best if digests and digests[-1].algorithm not in FFMPEG_KNOWS else None
+
+    @property
+    def best(self) -> Challenge | None:
+        """The first login that is known here, a digest if there is one."""
         known = [each for each in self.offers if each.is_known]
-        return known[0] if known and self.offers[-1].algorithm not in FFMPEG_KNOWS else None
+        return min(known, key=lambda each: each.algorithm == BASIC, default=None)
 
 
 class Relay:
@@ -64,6 +71,7 @@ class Relay:
         self._there = f"{address.scheme}://{address.server}"
         self._challenge: Challenge | None = None
         self._request: list[str] = []  # the lines of the last one
+        self._is_again = False  # whether it was sent a second time
         self.url = f"{self._here}{address.request}"
 
     def serve(self) -> None:
@@ -88,6 +96,7 @@ class Relay:
                 if not self._request and self._here not in lines[0]:
                     raise ValueError("it is not FFmpeg who asks")
                 self._request = [line.replace(self._here, self._there) for line in lines]
+                self._is_again = False
                 self._send()
         _shut(self._camera)
 
@@ -111,18 +120,17 @@ class Relay:
             self._knows_password = self._knows_password or is_signed
             return False
         method = self._request[0].split()[0]
-        self.heard.status, self.heard.refusal = status, f"{method}: {printable(lines[0].partition(' ')[2])}"
+        self.heard.status, self.heard.refusal = status, f"{method}: {printable(lines[0].partition(' ')[2])[:LONGEST]}"
         self.heard.place = next(iter(_values(lines, "location")), "")
         if status != 401 or self._address.user is None:
             return False
         self.heard.offers = challenges(_values(lines, "www-authenticate"))
-        known = [each for each in self.heard.offers if each.is_known]
-        last = self._challenge
-        self._challenge = next(iter(known), None) if self._knows_password else self.heard.untried
-        if is_signed and (not self._knows_password or self._challenge == last):
+        self._challenge = self.heard.best if self._knows_password else self.heard.untried
+        if is_signed and not (self._challenge and self._challenge.is_stale):
             self._challenge, self._address = None, replace(self._address, user=None)  # the password is wrong
-        if self._challenge is None:
+        if self._challenge is None or self._is_again:
             return False
+        self._is_again = True
         self._send()
         return True
 
@@ -134,11 +142,6 @@ class Relay:
             lines.append(f"Authorization: {signed}")
         self._request = lines
         self._camera.sendall(_bytes(lines))
-
-
-def printable(text: str) -> str:
-    """A server's text as it may be shown."""
-    return "".join(letter for letter in text if letter.isprintable())[:LONGEST]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from watchline.streams.address import device_of, is_live
+from watchline.streams.live.connection import TIMEOUT
 from watchline.streams.live.device import DeviceSource
 from watchline.streams.live.network import NetworkSource
 
@@ -10,7 +11,7 @@ __all__ = ["is_live", "live_source"]
 
 
 def live_source(
-    text: str, stream: str = "", transport: Literal["tcp", "udp"] = "tcp", timeout: float = 4.0
+    text: str, stream: str = "", transport: Literal["tcp", "udp"] = "tcp", timeout: float = TIMEOUT
 ) -> NetworkSource | DeviceSource:
     """The source of a text for which `is_live` is true.
 
@@ -18,7 +19,7 @@ def live_source(
         text: an address, the number of a device, or its path.
         stream: its name in every output; by default made from the text.
         transport: of RTSP; other sources ignore it.
-        timeout: seconds of silence after which the stream counts as lost.
+        timeout: seconds for each answer, and seconds of silence after which the stream counts as lost.
 
     Raises:
         SourceUnreadable: the address is not valid.

@@ -227,6 +227,21 @@ def test_a_camera_that_stays_dead_says_each_reason_once(monkeypatch: pytest.Monk
     assert len(file.getvalue().splitlines()) == 6
 
 
+def test_reasons_that_are_always_new_do_not_fill_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    file = io.StringIO()
+    shown = status.StatusLines(file)
+    for number in range(1000):
+        now[0] += 1
+        shown.show([replace(DOOR, state="retrying", why="refused " + "x" * number)])
+    assert len(file.getvalue().splitlines()) == status.MOST_REASONS
+    shown.show([replace(DOOR, state="ended", why="")])
+    now[0] += status.REMIND
+    shown.show([replace(DOOR, state="retrying", why="refused")])
+    assert len(file.getvalue().splitlines()) == status.MOST_REASONS + 2
+
+
 def test_plain_lines_repeat_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "REPEAT", 0.05)
     file = io.StringIO()

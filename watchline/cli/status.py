@@ -32,6 +32,7 @@ LOOK = 0.25  # seconds between looks at the states: a change is shown at once
 RENEW = 1.0  # seconds between two pictures of the terminal
 REPEAT = 10.0  # seconds after which plain lines are written though nothing has changed
 REMIND = 3600.0  # the same of streams that are not at work
+MOST_REASONS = 10  # that are said in this time of one stream in one state: a server may invent any number
 AT_WORK = ("live", "reading")
 NUMBERS = re.compile(r"[0-9.]+")  # what differs between two reasons that are the same
 LONGEST_NAME = 24  # letters of a stream's name
@@ -156,13 +157,14 @@ class Terminal(StatusDisplay):
 
 class StatusLines(StatusDisplay):
     """A line for each change of a state. A stream at work has one every ten seconds. Of one that is not, each reason is
-    said once, and once more per hour: a dead camera does not fill the log.
+    said once, and once more per hour, ten for each state at most: a dead camera does not fill the log.
     """
 
     def __init__(self, file: TextIO) -> None:
         super().__init__(file)
         self._states: dict[str, str] = {}
-        self._reasons: dict[str, dict[str, float]] = {}  # of each stream since it was at work, and when they were said
+        # What was said of each stream in the last hour, since it was at work: state and reason, and when.
+        self._reasons: dict[str, dict[tuple[str, str], float]] = {}
         self._repeated = time.monotonic()
 
     def show(self, streams: "Sequence[Status]") -> None:
@@ -183,9 +185,10 @@ class StatusLines(StatusDisplay):
         if stream.state in AT_WORK:
             self._reasons.pop(stream.stream, None)
             return again or self._states.get(stream.stream) != stream.state
-        reasons = self._reasons.setdefault(stream.stream, {})
-        reason = f"{stream.state} {NUMBERS.sub('', stream.why)}"
-        if now - reasons.get(reason, -REMIND) < REMIND:
+        said = self._reasons.get(stream.stream, {})
+        reasons = self._reasons[stream.stream] = {why: when for why, when in said.items() if now - when < REMIND}
+        reason = stream.state, NUMBERS.sub("", stream.why)
+        if reason in reasons or sum(state == stream.state for state, _ in reasons) >= MOST_REASONS:
             return False
         reasons[reason] = now
         return True

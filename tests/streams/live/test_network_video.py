@@ -54,6 +54,22 @@ def test_opening_takes_no_seconds():
             assert reader.about.codec == "h264"
 
 
+@pytest.mark.parametrize(("path", "seconds"), [("live.m3u8", "2"), ("live", "0.5")])
+def test_silence_is_said_with_the_time_that_was_waited(path, seconds):
+    source = NetworkSource(f"http://10.0.0.7/{path}", read_timeout=0.5)
+    assert f" sent nothing for {seconds} s; " in str(source._explain(TimeoutError()))
+
+
+def test_packets_of_which_nothing_comes_are_counted_and_forgotten(monkeypatch):
+    monkeypatch.setattr("watchline.streams.live.reader.PENDING", 5)
+    monkeypatch.setattr("watchline.streams.live.reader.REPORT_AFTER", 0.1)
+    with LivePage() as camera, NetworkSource(camera.url("mpegts")).open() as reader:
+        reader._codec.skip_frame = "ALL"
+        missed = [got for got, _ in zip((got for got in reader if isinstance(got, Missed)), range(3), strict=False)]
+        assert {got.cause for got in missed} == {"damaged"}
+        assert len(reader._sent) <= 5
+
+
 def counters(source, count=10):
     with source.open() as reader:
         return [read_mark(got.picture.bgr()).counter for got, _ in zip(reader, range(count), strict=False)]

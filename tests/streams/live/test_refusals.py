@@ -1,5 +1,7 @@
 """Logins that FFmpeg does not know, and what cameras answer, at a door in front of a real RTSP server."""
 
+import itertools
+import ssl
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -8,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from live_page import jpeg
 from rtsp import BadWire, RtspServer, need_rtsp_server
-from rtsp_door import Door, always, digest
+from rtsp_door import Door, always, digest, reply
 
-from watchline.streams.errors import SourceDenied, SourceLost, SourceRefused, SourceTimeout
+from watchline.streams.errors import SourceDenied, SourceLost, SourceNotFound, SourceRefused, SourceTimeout, StreamError
 from watchline.streams.live.network import NetworkSource
 
 
@@ -69,6 +71,60 @@ def test_a_refusal_is_said_as_it_is(server, status, method):
     assert "canary" not in str(told.value)
 
 
+@pytest.mark.parametrize("offer", ['Basic realm="x"', 'Digest realm="x", nonce="n1"'])
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("404 Not Found", r"does not have this path \(404\)"),
+        ("453 Not Enough Bandwidth", "refused DESCRIBE: 453"),
+        ("461 Unsupported Transport", "refused DESCRIBE: 461"),
+    ],
+)
+def test_a_refusal_after_the_login_is_not_one_of_the_password(server, offer, status, says):
+    def answer(line, headers):
+        if line.startswith("OPTIONS"):
+            return None
+        return reply(status) if "authorization" in headers else reply("401 Unauthorized", f"WWW-Authenticate: {offer}")
+
+    with Door(server.port, answer) as door, pytest.raises(StreamError, match=says):
+        frames(NetworkSource(url(door)))
+
+
+def test_a_password_is_not_sent_again_and_again(server):
+    nonces, signed = itertools.count(), itertools.count()
+
+    def answer(line, headers):  # once "Not Found", then no login is right, each time with another nonce
+        if "authorization" in headers and next(signed) == 0:
+            return reply("404 Not Found")
+        return reply("401 Unauthorized", f'WWW-Authenticate: Digest realm="x", nonce="n{next(nonces)}"')
+
+    with Door(server.port, answer) as door:
+        with pytest.raises(SourceNotFound, match=r"does not have this path \(404\)"):
+            frames(NetworkSource(url(door), open_timeout=1.0))
+        assert sum(line.startswith("Authorization") for line in door.requests) == 2
+
+
+def test_a_nonce_that_is_stale_is_replaced(server):
+    nonces = itertools.count()
+    nonce, was_stale = [""], []
+
+    def answer(line, headers):  # each nonce is good for one request
+        signed = headers.get("authorization", "")
+        if nonce[0] and f'nonce="{nonce[0]}"' in signed:
+            nonce[0] = ""
+            return None
+        nonce[0] = f"n{next(nonces)}x"
+        was_stale.append(bool(signed))
+        stale = ", stale=TRUE" if signed else ""
+        return reply(
+            "401 Unauthorized", f'WWW-Authenticate: Digest realm="x", nonce="{nonce[0]}", algorithm=SHA-256{stale}'
+        )
+
+    with Door(server.port, answer) as door:
+        assert frames(NetworkSource(url(door))) == [0, 1, 2]
+    assert any(was_stale)
+
+
 def test_a_servers_text_cannot_write_to_the_terminal(server):
     with Door(server.port, always("453 \x1b[31m" + "x" * 900)) as door, pytest.raises(SourceLost) as told:
         frames(NetworkSource(url(door), "gate"))
@@ -125,6 +181,26 @@ def test_sound_alone_is_not_silence(server):
             assert list(reader)
 
 
+# A key and a certificate that nobody signed, as cameras have them. They protect nothing.
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZdFeaeAFVhGL5tpS
+5VYRQgUebUrJb5gTfaDSfW2BCOyhRANCAASxCOtUp6oVo2AQo6628u1dnxJwORxx
+JOg3MnZC2E+wnH5wpgmRxNkqmCFmy4xFhJ8XKGyDxxxCwEsl5ldwyKOA
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBeDCCAR+gAwIBAgIUP+mFncPjWFkMvgsU9mdw4tdLxRAwCgYIKoZIzj0EAwIw
+ETEPMA0GA1UEAwwGY2FtZXJhMCAXDTI2MTEyNzIxMDEyNloYDzIxMjYxMTAzMjEw
+MTI2WjARMQ8wDQYDVQQDDAZjYW1lcmEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AASxCOtUp6oVo2AQo6628u1dnxJwORxxJOg3MnZC2E+wnH5wpgmRxNkqmCFmy4xF
+hJ8XKGyDxxxCwEsl5ldwyKOAo1MwUTAdBgNVHQ4EFgQUtHBc2qPGTHYqF17dyK5H
+CMQRcncwHwYDVR0jBBgwFoAUtHBc2qPGTHYqF17dyK5HCMQRcncwDwYDVR0TAQH/
+BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBYZ3w3sx+6Y2m3zpQVhRxTIothLDNX
+vAp3MZT2kyzQcQIgImcD4cIm86LCtOamN2B2RyvHe9N6paorCuzmigtmiN0=
+-----END CERTIFICATE-----
+"""
+
+
 class Page(BaseHTTPRequestHandler):
     """A camera's page: `/digest` wants a login by SHA-256, others send on to the place that `self.server` has."""
 
@@ -170,6 +246,14 @@ def test_a_web_camera_is_logged_in_by_sha_256(page):
     assert frames(NetworkSource(address)) == [0, 1, 2]
     with pytest.raises(SourceDenied, match=r"refused user name or password \(401\); check them"):
         frames(NetworkSource(address.replace("canary", "wrong")))
+
+
+def test_a_web_camera_with_a_certificate_of_its_own_is_logged_in_by_sha_256(page, tmp_path):
+    (tmp_path / "page.pem").write_text(CERTIFICATE)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "page.pem")
+    page.socket = context.wrap_socket(page.socket, server_side=True)
+    assert frames(NetworkSource(f"https://gate:canary@127.0.0.1:{page.server_port}/digest")) == [0, 1, 2]
 
 
 def test_where_a_web_camera_sends_us_on_to_is_named(page):
