@@ -15,7 +15,8 @@ from dataclasses import dataclass
 MOST = 64  # connections
 STRANGER_SECONDS = 5.0  # until the first message
 STRANGER_BYTES = 1 << 23  # up to the end of the first message: it has no pixels
-LARGEST = 1 << 30  # bytes of a message
+LARGEST = 1 << 29  # bytes of the requests that a client may have under way: ten frames of 8K in one
+MOST_HELD = LARGEST + (1 << 24)  # bytes that a listener holds of it, with all headers
 LOOK = 0.1  # seconds between looks
 _RECEIVED = 128  # where `tcpi_bytes_received` stands in Linux's `struct tcp_info`
 
@@ -79,7 +80,7 @@ class Guard:
             else:
                 if connection.is_heard:
                     connection.read, connection.is_heard = sent, False
-                is_greedy = sent - connection.read > LARGEST
+                is_greedy = sent - connection.read > MOST_HELD
             if is_greedy:
                 self.cut(descriptor)
 

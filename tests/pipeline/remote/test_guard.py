@@ -92,7 +92,7 @@ def test_a_handshake_has_no_room_for_more_than_a_frame(claimed):
 
 
 def test_a_message_without_end_is_cut(monkeypatch):
-    monkeypatch.setattr(guard, "LARGEST", 4 << 20)
+    monkeypatch.setattr(guard, "MOST_HELD", 4 << 20)
     with listening() as (address, headers), Peer(address) as peer:
         peer.send(b"first")
         assert wait_for(lambda: headers, Quiet())
