@@ -58,10 +58,11 @@ PATIENCE = 2.0  # seconds that the workers have to end
 
 @dataclass
 class Session:
-    """A client that said hello, its address, when it was last heard, and its requests that are under way."""
+    """A client that said hello, its address and socket, when it was last heard, and its requests that are under way."""
 
     hello: Hello
     peer: bytes
+    descriptor: int
     heard: float
     welcome: bool = False
     under_way: list[QueuedRequest] = field(default_factory=list)
@@ -213,7 +214,7 @@ class Server:
         session = self._sessions[client] if client is not None else None
         match message:
             case Hello():
-                self._greet(peer, message)
+                self._greet(arrival, message)
             case Signal("bye"):
                 if client is not None:
                     self._leave(client)
@@ -228,8 +229,9 @@ class Server:
             case _:
                 raise Malformed("a message that only a server sends")
 
-    def _greet(self, peer: bytes, hello: Hello) -> None:
+    def _greet(self, arrival: Arrival, hello: Hello) -> None:
         """Take a client on, or say why not."""
+        peer = arrival.peer
         session = self._sessions.get(hello.client)
         if session is not None and (session.peer, session.hello) == (peer, hello):
             session.welcome = False  # it said hello again before it got our welcome; the stage goes on
@@ -240,8 +242,9 @@ class Server:
             return
         self._leave(hello.client)
         self._leave(self._clients.get(peer, ""))
-        self._sessions[hello.client] = Session(hello, peer, time.monotonic())
+        self._sessions[hello.client] = Session(hello, peer, arrival.descriptor, time.monotonic())
         self._clients[peer] = hello.client
+        self._port.know(arrival.descriptor)
 
     def _hire(self, hello: Hello) -> str:
         """Provide a worker pool for a client. Returns "", or why that cannot be."""
@@ -328,6 +331,7 @@ class Server:
         session = self._sessions.pop(client, None)
         if session is not None:
             del self._clients[session.peer]
+            self._port.know(session.descriptor, is_known=False)
             for job in session.under_way:
                 job.parts = None  # nobody waits for it, and it must not keep memory until its turn
 
