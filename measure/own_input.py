@@ -130,6 +130,7 @@ FAMILIES = {
     "rfdetr": PILLOW,
     "deformable-detr": PILLOW,
 }
+UNKNOWN = frozenset({"nanodet", "ssd"})  # NanoDet warps pictures; of SSDs there are several programs
 
 
 def of_darknet(resize: str) -> OwnInput | None:

@@ -50,6 +50,7 @@ def parity(
     paths: Sequence[Path],
     file: Path,
     pictures: Sequence[Image],
+    *,
     detector: Detector | None = None,
     arch: str | None = None,
     family: str | None = None,

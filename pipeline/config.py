@@ -42,7 +42,6 @@ from typing import Any
 
 from pydantic import Field
 
-from watchline.files import LONGEST_NAME, shortened
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.remote.places import KEYS, WHERE, Places
 from watchline.pipeline.settings.duration import Milliseconds, Seconds
@@ -58,6 +57,7 @@ from watchline.pipeline.streams import FOR_FILES, Stream
 from watchline.settings import flag, settings
 from watchline.streams import address
 from watchline.streams.live.words import is_live
+from watchline.streams.names import A_NAME, is_name
 from watchline.streams.write.mp4 import Mp4Sink
 
 FIXED = ("streams", "stages", "sinks", "video", "place")  # tables that are not a stage's
@@ -319,11 +319,10 @@ class _Reading:
 
     def _fit_for_a_file(self, stream: str) -> bool:
         """Outputs are called after their stream."""
-        if stream and stream not in (".", "..") and not set(stream) & set("/\\\0") and shortened(stream) == stream:
+        if is_name(stream):
             return True
         self.mistakes.append(
-            f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: "
-            f"expected a name without slashes, of {LONGEST_NAME} bytes at most"
+            f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: expected {A_NAME}"
         )
         return False
 

@@ -1,12 +1,19 @@
-"""Names of streams: in a run, all streams have different names."""
+"""Names of streams: outputs are called after them, and in a run all are different."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from watchline.files import LONGEST_NAME, shortened
 from watchline.streams.live.paced import PacedSource
 
 AnySource = TypeVar("AnySource")
+A_NAME = f"a name without slashes, of {LONGEST_NAME} bytes at most"  # what `is_name` expects
+
+
+def is_name(text: str) -> bool:
+    """Whether a stream may be called so: outputs are files that are called after their stream."""
+    return text not in ("", ".", "..") and not set(text) & set("/\\\0") and shortened(text) == text
 
 
 def named_apart(sources: Sequence[AnySource]) -> list[AnySource]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from watchline.engines import zoo
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.settings.schema import fields_of
+from watchline.pipeline.settings.schema import REQUIRED, fields_of
 from watchline.pipeline.stages.stage import Stage
 
 _A_PATH = re.compile(r'"format": "(\w+-)?path"')
+_PATHS_AS_KEYS = re.compile(r'"propertyNames": \{[^{}]*"format": "(\w+-)?path"')
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,29 @@ class Allowed:
     def granted(self, kind: type[Stage], settings: Mapping[str, Any]) -> dict[str, Any]:
         """A client's settings of a stage, with the paths of the files that they name.
 
+        In a setting that has a path anywhere, e.g. in a table, every text is one.
+
         Raises:
             ConfigError: one of these is not allowed.
         """
         fields = fields_of(kind)
-        own = {name for name, field in fields.items() if _A_PATH.search(json.dumps(field.adapter.json_schema()))}
+        schemas = {name: json.dumps(field.adapter.json_schema()) for name, field in fields.items()}
+        own = {name for name, schema in schemas.items() if _A_PATH.search(schema)}.union(kind.files)
+        usual = {
+            key: fields[key].adapter.dump_python(fields[key].default, mode="json", warnings=False)
+            for key in own
+            if fields[key].default is not REQUIRED
+        }
 
         def grant(key: str, value: Any) -> Any:
+            if key in usual and value == usual[key]:
+                return value
             if isinstance(value, list):
                 return [grant(key, each) for each in value]
-            if not isinstance(value, str) or value in (str(fields[key].default), *zoo.names()):
+            if isinstance(value, dict):
+                as_keys = bool(_PATHS_AS_KEYS.search(schemas[key]))
+                return {grant(key, name) if as_keys else name: grant(key, each) for name, each in value.items()}
+            if not isinstance(value, str) or value in zoo.names():
                 return value
             found = self.find(value)
             if found is None:
@@ -71,7 +85,7 @@ class Allowed:
             return str(found)
 
         def grant_all(table: Mapping[str, Any]) -> dict[str, Any]:
-            return {key: grant(key, value) if key in own.union(kind.files) else value for key, value in table.items()}
+            return {key: grant(key, value) if key in own else value for key, value in table.items()}
 
         streams = settings.get("streams")
         if isinstance(streams, dict):

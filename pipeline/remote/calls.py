@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from watchline.pipeline.causes import lost
 from watchline.pipeline.errors import FrameLost, StageError, StageGone
+from watchline.pipeline.remote.guard import LARGEST
 from watchline.pipeline.remote.protocol import Done, Failed, Heard
 
 LONGEST_CALL = 60.0  # seconds that a request may take
@@ -33,12 +34,18 @@ class _Call:
 
     Attributes:
         life: of the stage, in which the request has to be done; None if any will do.
+        is_sent: whether it is on its way.
     """
 
     header: bytes
     parts: Sequence[Bytes]
     life: int | None = None
+    is_sent: bool = False
     outcome: queue.SimpleQueue[Outcome] = field(default_factory=queue.SimpleQueue)
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.header) + sum(part.nbytes for part in self.parts)
 
 
 class Calls:
@@ -171,13 +178,18 @@ class Calls:
         return bool(self._outbox)
 
     def send(self, send: Callable[[bytes, Sequence[Bytes]], bool]) -> None:
-        """Send the requests that wait, until `send` says that there is no room."""
+        """Send the requests that wait, until `send` says that there is no room, or the server would hold too much."""
         while self._outbox:
             with self._changed:
                 call = self._outbox.popleft() if self._outbox else None
-            if call is not None and not send(call.header, call.parts):
+                held = sum(each.nbytes for each in self._calls.values() if each.is_sent)
+            if call is None:
+                return
+            is_fitting = held == 0 or held + call.nbytes <= LARGEST
+            if not (is_fitting and send(call.header, call.parts)):
                 self._outbox.appendleft(call)
                 return
+            call.is_sent = True
 
     def answer(self, answer: Done | Heard | Failed, parts: tuple[Bytes, ...]) -> None:
         """A request has its answer."""

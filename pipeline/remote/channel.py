@@ -372,6 +372,10 @@ class Listener(Port):
         """End a connection."""
         self._guard.cut(descriptor)
 
+    def know(self, descriptor: int, is_known: bool = True) -> None:
+        """Say that a connection is a client's, or no longer: those of nobody are soon cut."""
+        self._guard.know(descriptor, is_known)
+
     def _happened(self, event: int, value: int) -> None:
         if event == zmq.EVENT_ACCEPTED:
             self._guard.accepted(value)

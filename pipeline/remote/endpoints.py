@@ -17,9 +17,10 @@ from watchline.pipeline.remote.ring import Ring
 
 log = logging.getLogger(__name__)
 
-NEEDED = re.compile(  # what is set for programs, for Python, and for the libraries that compute
+NEEDED = re.compile(  # what is set for programs, for Python, for us, and for the libraries that compute
     r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_.*|TZ|TERM|TMPDIR|XDG_.*|LD_.*|DYLD_.*|MALLOC_.*|PYTHON.*|VIRTUAL_ENV|"
-    r"CUDA_.*|NVIDIA_.*|TENSORRT_.*|ORT_.*|OPENVINO_.*|OV_.*|OPENCV_.*|OMP_.*|GOMP_.*|KMP_.*|MKL_.*|OPENBLAS_.*"
+    r"WATCHLINE_.*|CUDA_.*|NVIDIA_.*|TENSORRT_.*|ORT_.*|OPENVINO_.*|OV_.*|OPENCV_.*|OMP_.*|GOMP_.*|KMP_.*|MKL_.*|"
+    r"OPENBLAS_.*"
 )
 PATIENCE = 3.0  # seconds that a child process has to end by itself
 

@@ -1,7 +1,8 @@
 """What connections may cost a listener, by their sockets: libzmq limits neither their number nor a message's parts.
 
-A connection is a stranger until its first message, which comes after its key was checked. A stranger has little room
-and little time; of too many connections, the stranger that came first is cut. Others may send no message without end.
+A connection is unproven until the listener's owner knows it, as the server does after a hello that it accepts. An
+unproven one has little room and little time; of too many connections, the unproven one that came first is cut. Others
+may send no message without end.
 """
 
 import socket
@@ -13,10 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 MOST = 64  # connections
-STRANGER_SECONDS = 5.0  # until the first message
-STRANGER_BYTES = 1 << 23  # up to the end of the first message: it has no pixels
-LARGEST = 1 << 30  # bytes of a message
+UNPROVEN_SECONDS = 5.0
+UNPROVEN_BYTES = 1 << 23  # a hello has no pixels
+LARGEST = 1 << 29  # bytes of the requests that a client may have under way: ten frames of 8K in one
+MOST_HELD = LARGEST + (1 << 24)  # bytes that a listener holds of it, with all headers
 LOOK = 0.1  # seconds between looks
+STALLED = 2.0  # and so many say that the listener itself had no time, and hellos may wait
 _RECEIVED = 128  # where `tcpi_bytes_received` stands in Linux's `struct tcp_info`
 
 
@@ -26,13 +29,13 @@ class Connection:
 
     Attributes:
         since: when it was accepted, by the monotonic clock.
-        is_stranger: whether it has sent no whole message yet.
+        is_proven: whether the listener's owner knows it.
         is_heard: whether it has sent one since the last look.
         read: bytes that it had sent at the last look before which there was one.
     """
 
     since: float
-    is_stranger: bool = True
+    is_proven: bool = False
     is_heard: bool = False
     read: int = 0
 
@@ -48,7 +51,7 @@ class Guard:
         """A connection was made."""
         self._connections[descriptor] = Connection(time.monotonic())
         if len(self._connections) > MOST:
-            self.cut(next(number for number, each in self._connections.items() if each.is_stranger))
+            self.cut(next(number for number, each in self._connections.items() if not each.is_proven))
 
     def closed(self, descriptor: int) -> None:
         """A connection has ended."""
@@ -56,9 +59,14 @@ class Guard:
 
     def heard(self, descriptor: int) -> None:
         """A whole message of a connection was read."""
+        if descriptor in self._connections:
+            self._connections[descriptor].is_heard = True
+
+    def know(self, descriptor: int, is_known: bool) -> None:
+        """The owner knows a connection, or knows it no more: then its time begins anew."""
         connection = self._connections.get(descriptor)
-        if connection is not None:
-            connection.is_stranger, connection.is_heard = False, True
+        if connection is not None and connection.is_proven != is_known:
+            self._connections[descriptor] = Connection(time.monotonic(), is_known, read=_received(descriptor))
 
     def cut(self, descriptor: int) -> None:
         """End a connection. What has arrived whole is still delivered."""
@@ -71,16 +79,18 @@ class Guard:
         now = time.monotonic()
         if now - self._looked < LOOK:
             return
-        self._looked = now
+        stalled, self._looked = now - self._looked > STALLED, now
+        if stalled:
+            return
         for descriptor, connection in list(self._connections.items()):
             sent = _received(descriptor)
-            if connection.is_stranger:
-                is_greedy = sent > STRANGER_BYTES or now - connection.since > STRANGER_SECONDS
+            if not connection.is_proven:
+                left = UNPROVEN_BYTES if now - connection.since <= UNPROVEN_SECONDS else -1
             else:
                 if connection.is_heard:
                     connection.read, connection.is_heard = sent, False
-                is_greedy = sent - connection.read > LARGEST
-            if is_greedy:
+                left = MOST_HELD
+            if sent - connection.read > left:
                 self.cut(descriptor)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from watchline.files import replacing
@@ -26,14 +27,18 @@ def write_pair(name: Path) -> tuple[Path, Path]:
         ConfigError: one of the files is there already, or cannot be written.
     """
     secret_file, public_file = (name.with_name(f"{name.name}.{end}") for end in ("key", "pub"))
-    for path in (secret_file, public_file):
-        if path.exists():
-            raise ConfigError(f"{path} is there already, and keys are never overwritten: choose another name")
     public, secret = new_keys()
     try:
-        with replacing(public_file) as public_part, replacing(secret_file) as secret_part:  # both, or none
-            _write(secret_part, f"{SECRET} of {name.name}: it stays on this host", secret, 0o600)
-            _write(public_part, f"{PUBLIC} of {name.name}: for the hosts that work with it", public, 0o644)
+        with ExitStack() as made:  # both, or none
+            for path in (secret_file, public_file):
+                path.touch(exist_ok=False)  # so the name is ours, whoever else makes keys at this moment
+                made.callback(path.unlink, missing_ok=True)
+            with replacing(public_file) as public_part, replacing(secret_file) as secret_part:
+                _write(secret_part, f"{SECRET} of {name.name}: it stays on this host", secret, 0o600)
+                _write(public_part, f"{PUBLIC} of {name.name}: for the hosts that work with it", public, 0o644)
+            made.pop_all()
+    except FileExistsError:
+        raise ConfigError(f"{path} is there already, and keys are never overwritten: choose another name") from None
     except OSError as error:
         raise ConfigError(f"{secret_file}: the key cannot be written: {error.strerror}") from None
     return secret_file, public_file

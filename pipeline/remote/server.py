@@ -13,7 +13,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.remote.allowed import Allowed
 from watchline.pipeline.remote.channel import Arrival, Keys, Listener, is_loopback
-from watchline.pipeline.remote.guard import MOST
+from watchline.pipeline.remote.guard import MOST, MOST_HELD
 from watchline.pipeline.remote.protocol import (
     SCHEMA,
     Course,
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 FORGOTTEN = 10.0  # seconds without a message after which a client is gone
 UNDER_WAY = MOST_THREADS + 1  # the most requests of a client at once: see Placed.workers
-MOST_WAITING = 2 * UNDER_WAY, 1 << 28  # the most messages of a client, and bytes of several, that are not read yet
+MOST_WAITING = 2 * UNDER_WAY  # the most messages of a client that are not read yet
 LOOK = 1.0  # seconds between looks at silent clients, and between log lines about messages that make no sense
 SOON = 0.01  # seconds until an answer that found no room is sent again
 PATIENCE = 2.0  # seconds that the workers have to end
@@ -58,13 +58,14 @@ PATIENCE = 2.0  # seconds that the workers have to end
 
 @dataclass
 class Session:
-    """A client that said hello, its address, when it was last heard, and how many of its requests are under way."""
+    """A client that said hello, its address and socket, when it was last heard, and its requests that are under way."""
 
     hello: Hello
     peer: bytes
+    descriptor: int
     heard: float
     welcome: bool = False
-    under_way: int = 0
+    under_way: list[QueuedRequest] = field(default_factory=list)
 
 
 class Server:
@@ -185,11 +186,13 @@ class Server:
         """Have a message wait for its turn. Who sends faster than we can read is cut off, and what waits is dropped."""
         waiting = self._inbox.setdefault(arrival.peer, deque())
         waiting.append(arrival)
-        messages, size = MOST_WAITING
-        if len(waiting) > messages or (len(waiting) > 1 and sum(each.nbytes for each in waiting) > size):
+        client = self._clients.get(arrival.peer, "")
+        under_way = self._sessions[client].under_way if client else ()
+        held = sum(each.nbytes for each in (*waiting, *under_way))
+        if len(waiting) > MOST_WAITING or held > MOST_HELD:
             self._refused += len(waiting)
             self._port.cut(arrival.descriptor)
-            self._leave(self._clients.get(arrival.peer, ""))
+            self._leave(client)
             del self._inbox[arrival.peer]
 
     def _hear(self, arrival: Arrival) -> None:
@@ -211,7 +214,7 @@ class Server:
         session = self._sessions[client] if client is not None else None
         match message:
             case Hello():
-                self._greet(peer, message)
+                self._greet(arrival, message)
             case Signal("bye"):
                 if client is not None:
                     self._leave(client)
@@ -226,8 +229,9 @@ class Server:
             case _:
                 raise Malformed("a message that only a server sends")
 
-    def _greet(self, peer: bytes, hello: Hello) -> None:
+    def _greet(self, arrival: Arrival, hello: Hello) -> None:
         """Take a client on, or say why not."""
+        peer = arrival.peer
         session = self._sessions.get(hello.client)
         if session is not None and (session.peer, session.hello) == (peer, hello):
             session.welcome = False  # it said hello again before it got our welcome; the stage goes on
@@ -238,8 +242,9 @@ class Server:
             return
         self._leave(hello.client)
         self._leave(self._clients.get(peer, ""))
-        self._sessions[hello.client] = Session(hello, peer, time.monotonic())
+        self._sessions[hello.client] = Session(hello, peer, arrival.descriptor, time.monotonic())
         self._clients[peer] = hello.client
+        self._port.know(arrival.descriptor)
 
     def _hire(self, hello: Hello) -> str:
         """Provide a worker pool for a client. Returns "", or why that cannot be."""
@@ -275,12 +280,13 @@ class Server:
         return kinds_of([self._others[name] for name in hello.chain])
 
     def _take(self, session: Session, request: WorkRequest | Course, arrival: Arrival) -> None:
-        if session.under_way >= UNDER_WAY or self._pool is None or self._pool.state != "open":
+        if len(session.under_way) >= UNDER_WAY or self._pool is None or self._pool.state != "open":
             why = f"expected at most {UNDER_WAY} requests at once, and none before the welcome"
             self._reply(session.peer, Failed(request.id, why))
             return
-        session.under_way += 1
-        self._pool.put(QueuedRequest(session.peer, request, arrival.parts))
+        job = QueuedRequest(session.peer, request, arrival.parts, arrival.nbytes)
+        session.under_way.append(job)
+        self._pool.put(job)
 
     def _put(self, answer: Reply) -> None:
         """For the workers, with an answer."""
@@ -289,11 +295,12 @@ class Server:
 
     def _send(self, answer: Reply) -> bool:
         """Send an answer. Returns whether there was room for it. An answer to a client that is gone is dropped."""
-        session = self._sessions.get(self._clients.get(answer.peer, ""))
-        if session is None:
+        session = self._sessions.get(self._clients.get(answer.job.peer, ""))
+        if session is None or answer.job not in session.under_way:
             return True
-        sent = self._port.send(answer.header, answer.parts, answer.peer)
-        session.under_way -= sent
+        sent = self._port.send(answer.header, answer.parts, session.peer)
+        if sent:
+            session.under_way.remove(answer.job)
         return sent
 
     def _reply(self, peer: bytes, message: Message) -> None:
@@ -324,6 +331,9 @@ class Server:
         session = self._sessions.pop(client, None)
         if session is not None:
             del self._clients[session.peer]
+            self._port.know(session.descriptor, is_known=False)
+            for job in session.under_way:
+                job.parts = None  # nobody waits for it, and it must not keep memory until its turn
 
     def _forget(self, now: float) -> None:
         for client, session in list(self._sessions.items()):

@@ -34,20 +34,26 @@ LONGEST_WHY = 2000  # letters of a refusal or a failure
 Bytes = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class QueuedRequest:
-    """A request of the client at `peer`, with its parts."""
+    """A request of the client at `peer`, with its parts.
+
+    Attributes:
+        parts: None when it is done, or nobody waits for it any more.
+        nbytes: that arrived with it.
+    """
 
     peer: bytes
     request: WorkRequest | Course
-    parts: tuple[Bytes, ...]
+    parts: tuple[Bytes, ...] | None
+    nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer for the client at `peer`."""
+    """An answer to a request."""
 
-    peer: bytes
+    job: QueuedRequest
     header: bytes
     parts: tuple[Bytes, ...] = ()
 
@@ -138,22 +144,26 @@ class WorkerPool:
 
     def _serve(self, work: Work) -> None:
         while (job := self._jobs.get()) is not None:
-            self._answer(self._do(work, job))
-            del job  # its pixels belong to the client again
+            parts = job.parts
+            if parts is not None:
+                answer = self._do(work, job, parts)
+                job.parts = parts = None  # the answer may wait long for room
+                self._answer(answer)
+            del job, parts  # the pixels belong to the client again
 
-    def _do(self, work: Work, job: QueuedRequest) -> Reply:
+    def _do(self, work: Work, job: QueuedRequest, parts: tuple[Bytes, ...]) -> Reply:
         """The answer to a request, also where the stage fails."""
         try:
             if isinstance(job.request, Course):
-                return Reply(job.peer, encode(self._hear(work, job.request)))
-            return self._answer_to(work, job, job.request)
+                return Reply(job, encode(self._hear(work, job.request)))
+            return self._answer_to(work, job, job.request, parts)
         except Malformed as error:
             self.malformed += 1
             why = str(error)
         except (Exception, SystemExit) as error:  # these items are to blame; the next may be good
             log.debug("%s failed on a request", self.stage.name, exc_info=True)
             why = one_line(error)
-        return Reply(job.peer, encode(Failed(job.request.id, why[:LONGEST_WHY])))
+        return Reply(job, encode(Failed(job.request.id, why[:LONGEST_WHY])))
 
     def _hear(self, work: Work, course: Course) -> Message:
         """A stream begins or ends."""
@@ -162,21 +172,21 @@ class WorkerPool:
         work.begin(course.stream, unpack_about(course.about), course.epoch)
         return Heard(course.id)
 
-    def _answer_to(self, work: Work, job: QueuedRequest, request: WorkRequest) -> Reply:
-        slot, parts = self._parts(job, request)
+    def _answer_to(self, work: Work, job: QueuedRequest, request: WorkRequest, arrived: tuple[Bytes, ...]) -> Reply:
+        slot, parts = self._parts(request, arrived)
         items = unpack(request.items, parts, self.kinds)
         results, found = pack_results(items, checked(self.stage, items, work(items)), request.quality)
         if slot is None or request.where is None:
-            return Reply(job.peer, encode(Done(request.id, results)), tuple(found))
+            return Reply(job, encode(Done(request.id, results)), tuple(found))
         end = max((offset + length for offset, length in request.where.spans), default=0)
-        return Reply(job.peer, encode(Done(request.id, results, PartsInSlot(slot.number, slot.write(found, end)))))
+        return Reply(job, encode(Done(request.id, results, PartsInSlot(slot.number, slot.write(found, end)))))
 
-    def _parts(self, job: QueuedRequest, request: WorkRequest) -> tuple[Slot | None, tuple[Bytes, ...]]:
+    def _parts(self, request: WorkRequest, arrived: tuple[Bytes, ...]) -> tuple[Slot | None, tuple[Bytes, ...]]:
         """The slot of a request, if it is in shared memory, and its parts."""
         where = request.where
         if where is None:
-            return None, job.parts
-        if self._ring is None or job.parts:
+            return None, arrived
+        if self._ring is None or arrived:
             raise Malformed("a request in shared memory that is not there")
         try:
             slot = self._ring.slot(where.slot)

@@ -1,4 +1,6 @@
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cli.shell import within
@@ -30,6 +32,25 @@ def test_nothing_is_overwritten(tmp_path, there):
     assert done.err == [f"watchline: {there} is there already, and keys are never overwritten: choose another name"]
     assert [p.name for p in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text() == "precious"
+
+
+def test_of_many_that_make_a_pair_at_once_one_does(tmp_path):
+    start = threading.Barrier(8)
+
+    def make(_):
+        start.wait()
+        try:
+            return write_pair(tmp_path / "gpu")
+        except ConfigError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [*pool.map(make, range(8))]
+    [(secret, public)] = [pair for pair in made if not isinstance(pair, str)]
+    assert all("never overwritten" in why for why in made if isinstance(why, str))
+    keys = read_keys(secret, [public])
+    assert keys.peers == (public_of(keys.secret),)
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_a_full_disk_leaves_no_half_pair(small_disk):

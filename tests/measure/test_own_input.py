@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from watchline.export.detectors import families
 from watchline.measure import own_input
 from watchline.measure.own_input import FAMILIES, taps
 from watchline.ops.letterbox import fit
@@ -57,6 +58,11 @@ def test_a_picture_is_where_its_place_says(own):
     assert (batch[0][outside] == (1, 2, 3)).all()
     ours = fit((64, 40), (96, 96), own.resize)
     assert max(abs(a - b) for a, b in zip(ours.inner, place.inner, strict=True)) <= 4
+
+
+def test_every_family_has_a_program_or_is_known_to_have_none():
+    assert FAMILIES.keys() | own_input.UNKNOWN == families.FAMILIES.keys()
+    assert not FAMILIES.keys() & own_input.UNKNOWN
 
 
 def test_sides_are_rounded_as_each_program_does():

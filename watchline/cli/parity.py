@@ -73,15 +73,14 @@ def run(options: argparse.Namespace) -> int:
         paths,
         file,
         pictures,
-        None,
-        options.arch,
-        options.family,
-        measure,
-        limits,
-        precision,
-        options.resize,
-        options.input,
-        options.epsilon,
+        arch=options.arch,
+        family=options.family,
+        measure=measure,
+        limits=limits,
+        precision=precision,
+        resize=options.resize,
+        asked=options.input,
+        epsilon=options.epsilon,
     )
     width = RUNTIME + max(len(name) for name in (file.name, paths[0].name, "exported again"))
     compared = _told(steps, width)

@@ -62,11 +62,13 @@ def add_names(parser: argparse.ArgumentParser) -> None:
 
 def names_of(options: argparse.Namespace) -> dict[str, str]:
     """Sources by the names that were given to their streams. Leaves by argparse's usage error."""
+    from watchline.streams.names import A_NAME, is_name
+
     names: dict[str, str] = {}
     for word in options.name:
         name, _, source = word.partition("=")
-        if not name or not source or "/" in name or name in (".", ".."):
-            options.parser.error(f"--name {word}: expected NAME=SOURCE, the name without slashes, e.g. gate=clip.mp4")
+        if not source or not is_name(name):
+            options.parser.error(f"--name {word}: expected NAME=SOURCE, {A_NAME}, e.g. gate=clip.mp4")
         if name in names:
             options.parser.error(f"--name {name}=… is there twice: streams have different names")
         names[name] = source

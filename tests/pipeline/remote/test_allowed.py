@@ -1,6 +1,7 @@
 """Which files a client of a stage may name."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,26 @@ from watchline.pipeline.stages.stage import Stage
 from watchline.settings import settings
 
 
+@dataclass
+class Layer:
+    file: Path
+    strength: int = 1
+
+
 @settings
 class Filed(Stage):
     name = "filed"
     per_stream = ("mask",)
 
+    needed: Path
     mask: Path = Path("/etc/hostname")
     others: tuple[Path, ...] = ()
     title: str = ""
     weights: Path | None = Field(default=None)
+    masks: dict[str, Path] = Field(default_factory=lambda: {"all": Path("/etc/hostname")})
+    titles: dict[Path, str] = Field(default_factory=dict)
+    layer: Layer | None = None
+    layers: tuple[Layer, ...] = ()
 
 
 @pytest.fixture
@@ -91,16 +103,28 @@ def test_everything_else_is_refused_in_the_same_words_whether_or_not_it_is_there
     "asked",
     [
         {"mask": "/etc/passwd"},
+        {"needed": "/etc/passwd"},
         {"others": ["/etc/hostname", "/etc/passwd"]},
         {"weights": "/etc/passwd"},
         {"streams": {"gate": {"mask": "/etc/passwd"}}},
+        {"masks": {"gate": "/etc/passwd"}},
+        {"titles": {"/etc/passwd": "a"}},
+        {"layer": {"file": "/etc/passwd"}},
+        {"layers": [{"file": "/etc/passwd"}]},
     ],
 )
 def test_settings_that_are_paths_are_files_too(here, asked):
     with pytest.raises(ConfigError, match=r"'/etc/.*' is not offered here"):
         here[0].granted(Filed, asked)
-    free = {"mask": "/etc/hostname", "title": "/etc/passwd", "weights": None, "others": ["two.onnx"], "streams": {}}
-    assert here[0].granted(Filed, free) == free | {"others": [str(here[1] / "models/two.onnx")]}
+    free = settings_of(Filed(needed=here[1] / "one.onnx", title="/etc/passwd"))
+    assert here[0].granted(Filed, free) == free
+    two = str(here[1] / "models/two.onnx")
+    tables = {"others": ["two.onnx"], "masks": {"gate": "two.onnx"}, "layer": {"file": "two.onnx", "strength": 2}}
+    assert here[0].granted(Filed, free | tables) == free | {
+        "others": [two],
+        "masks": {"gate": two},
+        "layer": {"file": two, "strength": 2},
+    }
 
 
 @pytest.mark.parametrize("odd", [{"model": 5}, {"model": None}, {"model": {"a": 1}}, {"streams": 3}, {"nosuch": "x"}])

@@ -12,12 +12,15 @@ from watchline.pipeline.remote.channel import Dialer, Keys, Listener, new_keys
 
 @contextmanager
 def listening(keys=None):
-    """A listener that is polled by a thread. Yields its address, and the headers that came."""
+    """A listener that a thread polls, and knows who says "honest". Yields its address and the headers that came."""
     port, headers, stop = Listener(), [], threading.Event()
 
     def poll():
         while not stop.is_set():
-            headers.extend(arrival.header for arrival in port.receive(0.02)[0])
+            for arrival in port.receive(0.02)[0]:
+                headers.append(arrival.header)
+                if arrival.header == b"honest":
+                    port.know(arrival.descriptor)
 
     address = port.listen("tcp://127.0.0.1:0", keys)
     thread = threading.Thread(target=poll)
@@ -52,23 +55,25 @@ def wait_for(condition, client):
 
 @pytest.mark.parametrize("mechanism", [b"NULL", b"CURVE"])
 def test_who_does_not_shake_hands_is_cut(monkeypatch, mechanism):
-    monkeypatch.setattr(guard, "STRANGER_SECONDS", 0.2)
+    monkeypatch.setattr(guard, "UNPROVEN_SECONDS", 0.2)
     with listening() as (address, _), dialled(address, mechanism) as raw:
         assert is_cut(raw)
 
 
-def test_who_shakes_hands_and_says_nothing_is_cut_and_who_spoke_is_not(monkeypatch):
-    monkeypatch.setattr(guard, "STRANGER_SECONDS", 0.2)
+@pytest.mark.parametrize("said", [(), (b"nonsense",)])
+def test_who_shakes_hands_and_is_not_known_soon_is_cut_and_who_is_known_is_not(monkeypatch, said):
+    monkeypatch.setattr(guard, "UNPROVEN_SECONDS", 0.2)
     with listening() as (address, headers), calling(address) as client:
         assert wait_for(lambda: b"honest" in headers, client)
         with Peer(address) as silent:
+            silent.send(*said)
             assert is_cut(silent.socket)
         client.send(b"again")
         assert wait_for(lambda: b"again" in headers, client)
         assert not client.cut
 
 
-def test_of_too_many_connections_the_oldest_strangers_are_cut(monkeypatch):
+def test_of_too_many_connections_the_oldest_unproven_ones_are_cut(monkeypatch):
     monkeypatch.setattr(guard, "MOST", 4)
     public, secret = new_keys()
     keys = Keys(secret, (public,))
@@ -77,7 +82,7 @@ def test_of_too_many_connections_the_oldest_strangers_are_cut(monkeypatch):
         with calling(address, keys) as client:
             assert wait_for(lambda: b"honest" in headers, client)
             assert all(is_cut(raw) for raw in crowd[:8])
-            with calling(address, keys) as other:  # the next ones cut other strangers, not who has spoken
+            with calling(address, keys) as other:  # the next ones cut others, not who is known
                 assert wait_for(lambda: headers.count(b"honest") == 2, other)
             assert not client.cut
         for raw in crowd:
@@ -92,9 +97,9 @@ def test_a_handshake_has_no_room_for_more_than_a_frame(claimed):
 
 
 def test_a_message_without_end_is_cut(monkeypatch):
-    monkeypatch.setattr(guard, "LARGEST", 4 << 20)
+    monkeypatch.setattr(guard, "MOST_HELD", 4 << 20)
     with listening() as (address, headers), Peer(address) as peer:
-        peer.send(b"first")
+        peer.send(b"honest")
         assert wait_for(lambda: headers, Quiet())
         with suppress(OSError):
             for _ in range(1000):

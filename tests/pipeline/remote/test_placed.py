@@ -106,11 +106,12 @@ def test_jpeg_is_nearly_the_same(clips):
 def test_a_process_gets_only_what_it_needs_of_the_environment(monkeypatch):
     monkeypatch.setenv("GATE_PASSWORD", "secret")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("WATCHLINE_CACHE", "/cache")
     stage = placed(Clumsy(), PROCESS)
     with stage.open() as process:
         [item] = process(numbered(1))
         environment = Path(f"/proc/{pid_of([item])}/environ").read_bytes().split(b"\0")
-    assert b"OMP_NUM_THREADS=1" in environment
+    assert {b"OMP_NUM_THREADS=1", b"WATCHLINE_CACHE=/cache", b"ORT_DISABLE_TELEMETRY=1"} <= {*environment}
     assert b"PATH=" + os.environb[b"PATH"] in environment
     assert not any(line.startswith(b"GATE_PASSWORD") for line in environment)
 

@@ -76,7 +76,7 @@ def test_spans_outside_the_memory_are_refused(ring, spans):
 
 
 def test_a_slot_has_a_largest_size(ring):
-    with pytest.raises(ValueError, match="a slot holds 1024 at most"):
+    with pytest.raises(ValueError, match="a slot holds 512 at most"):
         ring.take(0).write([np.empty(0, np.uint8)], start=LARGEST + 1)
 
 

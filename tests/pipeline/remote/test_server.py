@@ -13,6 +13,7 @@ from pipelines import numbered
 
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.detections import DETECTIONS
+from watchline.pipeline.remote import guard
 from watchline.pipeline.remote import server as serve
 from watchline.pipeline.remote.allowed import Allowed
 from watchline.pipeline.remote.channel import Dialer, Keys, new_keys
@@ -284,6 +285,38 @@ def test_a_request_without_a_hello_or_beyond_the_limit_is_not_done(monkeypatch):
         for number in (1, 2, 3):
             client.work(number, numbered(1))
         assert client.hear()[0].why.startswith("expected at most 2 requests at once")
+
+
+def test_who_says_no_hello_that_is_accepted_is_cut(monkeypatch):
+    with serving(CLUMSY) as server, Client(server, "a") as a, Client(server, "b") as b, Client(server, "c") as c:
+        assert a.hello(CLUMSY)[0] == b.hello(CLUMSY)[0] == Welcome(1, {})
+        monkeypatch.setattr(guard, "UNPROVEN_SECONDS", 0.3)
+        b.say(Signal("bye"))
+        c.hello(ECHO)
+        end = time.monotonic() + 10
+        while not (b.port.cut and c.port.cut) and time.monotonic() < end:
+            for client in (a, b, c):
+                client.say(Signal("ping"))
+                client.port.receive(0.02)
+        assert [client.port.cut for client in (a, b, c)] == [False, True, True]
+
+
+def test_a_client_of_which_too_much_is_held_is_cut_and_its_requests_are_dropped(monkeypatch):
+    monkeypatch.setattr(serve, "MOST_HELD", 1 << 16)
+    with serving(CLUMSY) as server, Client(server, "a") as greedy, Client(server, "b") as client:
+        for each in (greedy, client):
+            assert each.hello(CLUMSY, slow=0.5)[0] == Welcome(1, {})
+        for number in range(4):  # one is worked on; of the others, the last is too much
+            entries, parts = pack(numbered(1), None)
+            greedy.say(WorkRequest(number, entries), [*parts, np.zeros(number * 15_000, np.uint8)][: 1 + number])
+        for _ in range(500):
+            greedy.port.receive(0.01)
+            if greedy.port.cut:
+                break
+        assert greedy.port.cut
+        client.work(1, numbered(1))
+        assert isinstance(client.hear()[0], Done)
+        assert server._pool.malformed == 0  # those that waited have a part too many, and were not looked at
 
 
 def test_shared_memory_that_is_not_there_is_no_way_in():
