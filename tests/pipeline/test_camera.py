@@ -203,7 +203,7 @@ def test_a_stage_begins_no_frame_that_it_cannot_finish_in_time(hasty):
     )
     assert len(frames(messages)) > 5
     assert not runner.control.budget.verdict()
-    assert runner.ledger.accounts()["a"].dropped["late"] > 2
+    assert runner.ledger.accounts()["a"].dropped["late"] > 0
     balances(runner, messages)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import ssl
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -181,26 +182,6 @@ def test_sound_alone_is_not_silence(server):
             assert list(reader)
 
 
-# A key and a certificate that nobody signed, as cameras have them. They protect nothing.
-CERTIFICATE = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZdFeaeAFVhGL5tpS
-5VYRQgUebUrJb5gTfaDSfW2BCOyhRANCAASxCOtUp6oVo2AQo6628u1dnxJwORxx
-JOg3MnZC2E+wnH5wpgmRxNkqmCFmy4xFhJ8XKGyDxxxCwEsl5ldwyKOA
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBeDCCAR+gAwIBAgIUP+mFncPjWFkMvgsU9mdw4tdLxRAwCgYIKoZIzj0EAwIw
-ETEPMA0GA1UEAwwGY2FtZXJhMCAXDTI2MTEyNzIxMDEyNloYDzIxMjYxMTAzMjEw
-MTI2WjARMQ8wDQYDVQQDDAZjYW1lcmEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
-AASxCOtUp6oVo2AQo6628u1dnxJwORxxJOg3MnZC2E+wnH5wpgmRxNkqmCFmy4xF
-hJ8XKGyDxxxCwEsl5ldwyKOAo1MwUTAdBgNVHQ4EFgQUtHBc2qPGTHYqF17dyK5H
-CMQRcncwHwYDVR0jBBgwFoAUtHBc2qPGTHYqF17dyK5HCMQRcncwDwYDVR0TAQH/
-BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiBYZ3w3sx+6Y2m3zpQVhRxTIothLDNX
-vAp3MZT2kyzQcQIgImcD4cIm86LCtOamN2B2RyvHe9N6paorCuzmigtmiN0=
------END CERTIFICATE-----
-"""
-
-
 class Page(BaseHTTPRequestHandler):
     """A camera's page: `/digest` wants a login by SHA-256, others send on to the place that `self.server` has."""
 
@@ -249,9 +230,12 @@ def test_a_web_camera_is_logged_in_by_sha_256(page):
 
 
 def test_a_web_camera_with_a_certificate_of_its_own_is_logged_in_by_sha_256(page, tmp_path):
-    (tmp_path / "page.pem").write_text(CERTIFICATE)
+    pem = tmp_path / "page.pem"  # signed by nobody, as cameras have them
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=camera".split()
+    subprocess.run([*words, "-keyout", pem, "-out", tmp_path / "crt"], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + (tmp_path / "crt").read_text())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "page.pem")
+    context.load_cert_chain(pem)
     page.socket = context.wrap_socket(page.socket, server_side=True)
     assert frames(NetworkSource(f"https://gate:canary@127.0.0.1:{page.server_port}/digest")) == [0, 1, 2]
 
