@@ -1,4 +1,4 @@
-"""What reads files that strangers made: real samples of each kind, and how each is read."""
+"""What reads third-party files: real samples of each kind, and how each is read."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Names for a stranger's classes: the user's, else the file's own, else those of the data set that has as many."""
+"""Names for a third-party model's classes: the user's, else the file's own, else those of the data set with as many."""
 
 import ast
 import json

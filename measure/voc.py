@@ -4,7 +4,7 @@
         picture.image, picture.boxes, picture.names, picture.difficult
 
 VOC counts pixels from 1 and includes the last one, so a box is (xmin - 1, ymin - 1, xmax, ymax) here. Files may come
-from strangers: no entity of an XML is expanded, and no name in a list leads out of the folder.
+from third parties: no entity of an XML is expanded, and no name in a list leads out of the folder.
 """
 
 from collections.abc import Iterator

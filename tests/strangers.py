@@ -20,7 +20,7 @@ Batch = NDArray[np.uint8]
 Truth = tuple[NDArray[Any], NDArray[Any]]  # boxes (N, 4), scores (N, C) of one picture
 
 
-class Stranger:
+class ThirdParty:
     """A third-party network under construction.
 
     Args:
@@ -88,7 +88,7 @@ def pictures(count: int, size: tuple[int, int], seed: int = 0) -> Batch:
 
 
 def raw(path: Path, picture: NDArray[Any]) -> list[NDArray[Any]]:
-    """What the stranger's own file gives for its own input of one picture, without the batch axis."""
+    """What the third-party file gives for its own input of one picture, without the batch axis."""
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return [np.asarray(out[0], np.float64) for out in session.run(None, {session.get_inputs()[0].name: picture})]
 

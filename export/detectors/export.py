@@ -3,7 +3,7 @@
     model = export(Path("yolox_nano.onnx"), "yolox", Request("yolox-nano"))
     onnx.save(model, "yolox-nano.onnx")
 
-What a family's outputs mean is in the file called after it, how a stranger's file is opened in `network.py`.
+What a family's outputs mean is in the file called after it, how a third-party file is opened in `network.py`.
 """
 
 import math
@@ -56,7 +56,7 @@ def _assumed(network: ThirdPartyNetwork, preparation: Preparation) -> str:
 
 
 def export(path: Path, family: str, request: Request) -> onnx.ModelProto:
-    """A stranger's detector under the contract of engines, in the precision it has.
+    """A third-party detector under the contract of engines, in the precision it has.
 
     The batch is free if two pictures at once were found to give what each gives alone, else it is the file's own.
     Sides that the file leaves free stay free, unless the request names a size that is no square. What was assumed of

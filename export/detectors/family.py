@@ -37,7 +37,7 @@ class Build:
     """A network inside the graph that is being built around it.
 
     Attributes:
-        network: the stranger's.
+        network: the third-party one.
         graph: ours.
         images: (B, height, width, 3) uint8 BGR, the input of ours.
         preparation: what the network wants of the picture.

@@ -1,4 +1,4 @@
-"""A stranger's network with a batch of any size, where it gives for two pictures what it gives for each alone.
+"""A third-party network with a batch of any size, where it gives for two pictures what it gives for each alone.
 
 Exporters often write a batch of one into the graph (`Reshape` to (1, 80, -1)). Such places are rewritten.
 """

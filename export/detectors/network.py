@@ -1,4 +1,4 @@
-"""A stranger's ONNX, opened safely and made ready to build on: at our opset, with a free batch where it can have one.
+"""A third-party ONNX, opened safely and made ready to build on: at our opset, with a free batch where it can have one.
 
 Nothing in the file is believed before it was tried: the network runs once in ONNX Runtime on noise, and shapes are
 those that came out.
@@ -45,7 +45,7 @@ MOST_PICTURES = 256  # of a fixed batch; a file that claims more would have us a
 
 @dataclass(frozen=True)
 class ThirdPartyNetwork:
-    """What is known of a stranger's network.
+    """What is known of a third-party network.
 
     Attributes:
         where: the path that errors name.

@@ -1,4 +1,4 @@
-"""A stranger's network is tried: its inputs, and what comes out for a picture of noise."""
+"""A third-party network is tried: its inputs, and what comes out for a picture of noise."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -38,7 +38,7 @@ Make = Callable[[Path], onnx.ModelProto]  # into a folder for its files
 LABELS = ("cat", "dog", "cow")
 
 
-def of_stranger(family: str, form: Callable[..., onnx.ModelProto], *args: object) -> Make:
+def third_party(family: str, form: Callable[..., onnx.ModelProto], *args: object) -> Make:
     return lambda folder: foreign.export(save(form(*args), folder), family, Request("net", LABELS))
 
 
@@ -107,27 +107,27 @@ FREE: dict[str, Make] = {
     "YOLOv3 of Darknet": of_darknet(TWO_HEADS, nets.YOLO),
     "our YOLOv2": of_yolov2,
 }
-STRANGERS: dict[str, Make] = {
-    "YOLOX": of_stranger("yolox", forms.yolox, None, 3),
-    "YOLOv8": of_stranger("ultralytics", forms.columns, None),
-    "NanoDet": of_stranger("nanodet", forms.nanodet, None),
-    "PicoDet": of_stranger("picodet", forms.picodet, None, 3),
-    "DETR": of_stranger("detr", forms.detr, None, 3),
-    "SSD": of_stranger("ssd", forms.ssd_columns, None, 4),
+THIRD_PARTY: dict[str, Make] = {
+    "YOLOX": third_party("yolox", forms.yolox, None, 3),
+    "YOLOv8": third_party("ultralytics", forms.columns, None),
+    "NanoDet": third_party("nanodet", forms.nanodet, None),
+    "PicoDet": third_party("picodet", forms.picodet, None, 3),
+    "DETR": third_party("detr", forms.detr, None, 3),
+    "SSD": third_party("ssd", forms.ssd_columns, None, 4),
 }
 KINDS: dict[str, Make] = FREE | {
-    "YOLOX": of_stranger("yolox", forms.yolox, (64, 64), 3),
-    "YOLOv8": of_stranger("ultralytics", forms.columns),
-    "YOLOv5": of_stranger("ultralytics", forms.rows_with_objectness),
-    "YOLOv10": of_stranger("ultralytics", forms.best),
-    "NanoDet": of_stranger("nanodet", forms.nanodet),
-    "NanoDet-Plus, joined": of_stranger("nanodet", forms.nanodet, (96, 64), forms.PLUS, True),
-    "PicoDet": of_stranger("picodet", forms.picodet, (96, 96), 3),
-    "DETR with a mask": of_stranger("detr", forms.detr, (96, 64), 3, True),
-    "SSD, columns": of_stranger("ssd", forms.ssd_columns, (96, 64), 4),
-    "SSD of torchvision": of_stranger("ssd", forms.torchvision_rows),
-    "SSD of the model zoo": of_stranger("ssd", forms.model_zoo_rows, (96, 64)),
-    "SSD of TensorFlow": of_stranger("ssd", forms.tensorflow_rows),
+    "YOLOX": third_party("yolox", forms.yolox, (64, 64), 3),
+    "YOLOv8": third_party("ultralytics", forms.columns),
+    "YOLOv5": third_party("ultralytics", forms.rows_with_objectness),
+    "YOLOv10": third_party("ultralytics", forms.best),
+    "NanoDet": third_party("nanodet", forms.nanodet),
+    "NanoDet-Plus, joined": third_party("nanodet", forms.nanodet, (96, 64), forms.PLUS, True),
+    "PicoDet": third_party("picodet", forms.picodet, (96, 96), 3),
+    "DETR with a mask": third_party("detr", forms.detr, (96, 64), 3, True),
+    "SSD, columns": third_party("ssd", forms.ssd_columns, (96, 64), 4),
+    "SSD of torchvision": third_party("ssd", forms.torchvision_rows),
+    "SSD of the model zoo": third_party("ssd", forms.model_zoo_rows, (96, 64)),
+    "SSD of TensorFlow": third_party("ssd", forms.tensorflow_rows),
     "our Faster R-CNN, VGG-16": of_faster_rcnn("vgg16", 64),
     "our Faster R-CNN, EfficientNet-Lite0": of_faster_rcnn("efficientnet-lite0", 64),
     "fasterrcnn_mobilenet_v3_large_320_fpn": of_torchvision("fasterrcnn_mobilenet_v3_large_320_fpn", 64),
@@ -181,7 +181,7 @@ def test_a_plan_is_built(model: onnx.ModelProto, precision: str, street: NDArray
     assert accepts(written(model, precision, street, tmp_path))
 
 
-@pytest.mark.parametrize("make", [*FREE.values(), *STRANGERS.values()], ids=[*FREE, *STRANGERS])
+@pytest.mark.parametrize("make", [*FREE.values(), *THIRD_PARTY.values()], ids=[*FREE, *THIRD_PARTY])
 def test_a_plan_of_another_size_is_built(make: Make, tmp_path: Path) -> None:
     onnx.save(make(tmp_path), tmp_path / "net.onnx")
     assert accepts(tmp_path / "net.onnx", size=(608, 352))

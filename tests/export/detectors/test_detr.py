@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from stranger_forms import detr
-from strangers import Stranger, check, planes, raw, save
+from strangers import ThirdParty, check, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export.detectors import export as foreign
@@ -71,7 +71,7 @@ def test_names_are_asked_for(tmp_path):
 
 
 def test_probabilities_are_no_logits(tmp_path):
-    net = Stranger((96, 64))
+    net = ThirdParty((96, 64))
     model = net.outputs(logits=net.sigmoid(net.rows((16,), 3)), pred_boxes=net.sigmoid(net.rows((16,), 4)))
     with pytest.raises(CheckpointRefused, match=r"--family detr expects logits \(B, N, C \+ 1\)"):
         foreign.export(save(model, tmp_path), "detr", Request("x", CLASSES))

@@ -1,4 +1,4 @@
-"""Strangers' files: what is opened, freed and named, and what is refused in one line."""
+"""Third-party files: what is opened, freed and named, and what is refused in one line."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import onnx
 import pytest
 from models_onnx import tiny_detector
 from onnx import TensorProto, helper, numpy_helper
-from strangers import Stranger, check, pictures, planes, raw, save
+from strangers import ThirdParty, check, pictures, planes, raw, save
 
 from watchline import engines
 from watchline.engines import metadata
@@ -41,7 +41,7 @@ def expected(theirs):
 
 
 def export(model, folder, request=REQUEST):
-    """Path of a stranger's detector, and of what it was made into."""
+    """Path of a third-party detector, and of what it was made into."""
     theirs = save(model, folder)
     return theirs, save(foreign.export(theirs, "ultralytics", request), folder, "ours.onnx")
 
@@ -51,14 +51,14 @@ def batch_of(path):
 
 
 def test_a_batch_that_is_written_into_reshapes_becomes_free(tmp_path):
-    theirs, ours = export(columns(Stranger(SIZE)), tmp_path)
+    theirs, ours = export(columns(ThirdParty(SIZE)), tmp_path)
     assert batch_of(theirs) == ""
     assert batch_of(ours) == "batch"
     check(ours, expected(theirs), SIZE)
 
 
 def test_sizes_of_resize_become_scales(tmp_path):
-    net = Stranger(SIZE)
+    net = ThirdParty(SIZE)
     rule = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     up = net.graph.add("Resize", net.x, None, None, np.array([1, 3, 128, 192]), **rule)
     net.x = net.graph.add("MaxPool", up, kernel_shape=[2, 2], strides=[2, 2])
@@ -69,7 +69,7 @@ def test_sizes_of_resize_become_scales(tmp_path):
 
 @pytest.mark.parametrize("size", [SIZE, None], ids=["declared one", "declared free"])
 def test_a_batch_stays_fixed_where_pictures_would_mix(tmp_path, size):
-    net = Stranger(size)
+    net = ThirdParty(size)
     mean = net.graph.add("ReduceMean", net.x, axes=[0], keepdims=1)  # over the pictures
     net.x = net.x - mean * 0.5
     theirs, ours = export(columns(net), tmp_path, Request("x", CLASSES, SIZE))
@@ -89,7 +89,7 @@ def test_a_batch_stays_fixed_where_pictures_would_mix(tmp_path, size):
 )
 def test_other_inputs(tmp_path, dtype, layout):
     scale = 1 / 255 if dtype == np.uint8 else 1.0
-    theirs = save(columns(Stranger(SIZE, scale, dtype, layout=layout)), tmp_path)
+    theirs = save(columns(ThirdParty(SIZE, scale, dtype, layout=layout)), tmp_path)
     model = foreign.export(theirs, "ultralytics", REQUEST)
     picture = pictures(1, SIZE)[0]
     given = planes(picture, std=1 if dtype == np.uint8 else 255, rgb=True)[0]
@@ -103,7 +103,7 @@ def test_other_inputs(tmp_path, dtype, layout):
 
 
 def test_an_old_opset_is_raised_and_weights_leave_the_inputs(tmp_path):
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     for tensor in model.graph.initializer:  # as files before IR 4 have it
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
     model.opset_import[0].version = 11
@@ -116,33 +116,33 @@ def test_an_old_opset_is_raised_and_weights_leave_the_inputs(tmp_path):
 
 
 def test_nodes_in_disorder_are_put_in_order(tmp_path):
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(reversed(nodes))
     theirs = save(model, tmp_path, "disorder.onnx")
     made = foreign.export(theirs, "ultralytics", REQUEST)
-    plain = save(columns(Stranger(SIZE)), tmp_path)
+    plain = save(columns(ThirdParty(SIZE)), tmp_path)
     check(save(made, tmp_path, "made.onnx"), expected(plain), SIZE)
 
 
 def test_free_sides_stay_free_and_the_size_is_what_was_asked_for(tmp_path):
-    theirs, ours = export(columns(Stranger(None)), tmp_path, Request("x", CLASSES, (128, 128)))
+    theirs, ours = export(columns(ThirdParty(None)), tmp_path, Request("x", CLASSES, (128, 128)))
     assert metadata.read(ours).imgsz == 128
     check(ours, expected(theirs), (128, 128))
     check(ours, expected(theirs), (64, 96))
 
 
 def test_free_sides_are_fixed_by_a_size_that_is_no_square(tmp_path):
-    theirs, ours = export(columns(Stranger(None)), tmp_path, Request("x", CLASSES, (128, 64)))
+    theirs, ours = export(columns(ThirdParty(None)), tmp_path, Request("x", CLASSES, (128, 64)))
     with engines.load(ours) as engine:
         assert engine.size == (128, 64)
     check(ours, expected(theirs), (128, 64))
 
 
 def test_tensors_called_as_ours_do_not_clash(tmp_path):
-    """Exported once more, without its metadata, a model of ours is a stranger whose names are those we use."""
-    net = Stranger(SIZE, dtype=np.uint8, layout="NHWC", name="images", scale=1 / 255)
+    """Exported once more, without its metadata, a model of ours is a third-party one whose names are those we use."""
+    net = ThirdParty(SIZE, dtype=np.uint8, layout="NHWC", name="images", scale=1 / 255)
     out = net.rows((16,), 7)
     model = net.outputs(scores=net.sigmoid(out[..., 4:]), boxes=out[..., :4] * 64.0)
     ours = save(foreign.export(save(model, tmp_path), "ssd", REQUEST), tmp_path)
@@ -157,7 +157,7 @@ def test_tensors_called_as_ours_do_not_clash(tmp_path):
 def test_the_result_says_where_it_comes_from(tmp_path):
     from hashlib import sha256
 
-    theirs, ours = export(columns(Stranger(SIZE)), tmp_path)
+    theirs, ours = export(columns(ThirdParty(SIZE)), tmp_path)
     about = metadata.read(ours)
     assert about.checkpoint == sha256(theirs.read_bytes()).hexdigest()
     assert (about.name, about.task, about.labels, about.figures) == ("x", "detect", CLASSES, {})
@@ -173,7 +173,7 @@ def test_the_result_says_where_it_comes_from(tmp_path):
     ],
 )
 def test_names_in_the_file(tmp_path, names, labels):
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     model.metadata_props.add(key="names", value=names)
     assert metadata.read(export(model, tmp_path, Request("x"))[1]).labels == labels
     assert metadata.read(export(model, tmp_path)[1]).labels == CLASSES
@@ -196,7 +196,7 @@ def test_names_in_the_file(tmp_path, names, labels):
 )
 def test_names_that_are_none_are_refused(tmp_path, names, message, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     if names is not None:
         model.metadata_props.add(key="names", value=names)
     with pytest.raises(ExportRefused, match=message) as caught:
@@ -207,13 +207,13 @@ def test_names_that_are_none_are_refused(tmp_path, names, message, monkeypatch):
 
 @pytest.mark.parametrize(("classes", "first"), [(80, "person"), (20, "aeroplane")])
 def test_the_number_of_classes_tells_the_data_set(tmp_path, classes, first):
-    about = metadata.read(export(columns(Stranger(SIZE), classes), tmp_path, Request("x"))[1])
+    about = metadata.read(export(columns(ThirdParty(SIZE), classes), tmp_path, Request("x"))[1])
     assert (len(about.labels), about.labels[0]) == (classes, first)
 
 
 def changed(**how):
     """A sound file with one thing changed."""
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     shape = model.graph.input[0].type.tensor_type.shape.dim
     match how:
         case {"batch": number}:
@@ -239,14 +239,14 @@ def changed(**how):
         (None, CheckpointNotFound, "there is no such file"),
         (b"", CheckpointRefused, "it holds no ONNX graph"),
         (b"GIF89a" * 99, CheckpointRefused, "broken, cut short or no ONNX at all"),
-        (columns(Stranger(SIZE)).SerializeToString()[:-999], CheckpointRefused, "broken, cut short or no ONNX"),
+        (columns(ThirdParty(SIZE)).SerializeToString()[:-999], CheckpointRefused, "broken, cut short or no ONNX"),
         (tiny_detector(), CheckpointRefused, "it is a Watchline model already"),
         (changed(batch=1 << 40), CheckpointRefused, "it takes 1099511627776 pictures at once; expected up to 256"),
         (changed(channels=1), CheckpointRefused, r"inputs are `input` \(1, 1, 64, 96\); expected one picture"),
         (changed(dtype=TensorProto.STRING), CheckpointRefused, "expected one picture .* float or uint8"),
         (changed(dtype=99), CheckpointRefused, "expected one picture .* float or uint8"),
         (
-            columns(Stranger(SIZE)).SerializeToString().replace(b"output0", b"outp\xdft0"),
+            columns(ThirdParty(SIZE)).SerializeToString().replace(b"output0", b"outp\xdft0"),
             CheckpointRefused,
             "names in it are no UTF-8 text|does not run it",
         ),
@@ -299,12 +299,12 @@ def test_what_is_no_detector_is_refused(tmp_path, content, error, message):
 )
 def test_sizes_that_cannot_be_are_refused(tmp_path, own, size, message):
     with pytest.raises(ExportRefused, match=message):
-        export(columns(Stranger(own)), tmp_path, Request("x", CLASSES, size))
+        export(columns(ThirdParty(own)), tmp_path, Request("x", CLASSES, size))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_another_family_s_file_is_refused_with_what_it_is(tmp_path, family):
-    net = Stranger(SIZE)
+    net = ThirdParty(SIZE)
     theirs = save(net.outputs(features=net.rows((16,), 9)), tmp_path)
     assert foreign.recognise(theirs) is None
     with pytest.raises(CheckpointRefused) as caught:
@@ -317,11 +317,11 @@ def test_another_family_s_file_is_refused_with_what_it_is(tmp_path, family):
 
 def test_a_family_that_is_not_known_is_refused(tmp_path):
     with pytest.raises(ExportRefused, match=r"there is no family 'yolo'; expected one of yolox, ultralytics"):
-        foreign.export(save(columns(Stranger(SIZE)), tmp_path), "yolo", REQUEST)
+        foreign.export(save(columns(ThirdParty(SIZE)), tmp_path), "yolo", REQUEST)
 
 
 def test_numbers_that_are_no_detector_s_are_refused(tmp_path):
-    net = Stranger(SIZE, scale=1 / 255)
+    net = ThirdParty(SIZE, scale=1 / 255)
     out = net.rows((8, 16, 32), 8)
     huge = net.graph.concat([out[..., :2], out[..., 2:4] + 200.0, net.sigmoid(out[..., 4:])], axis=2)  # sides of e^200
     with pytest.raises(CheckpointRefused, match="are NaN or infinite; is it a detector of the family yolox"):
@@ -330,7 +330,7 @@ def test_numbers_that_are_no_detector_s_are_refused(tmp_path):
 
 def beside(folder, location, **save_as):
     """A file that keeps its weights at a location beside it."""
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     onnx.save_model(
         model, folder / "net.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0, **save_as
     )
@@ -346,7 +346,7 @@ def test_weights_beside_the_file_are_taken_along(tmp_path):
     path = beside(tmp_path, "weights.bin")
     made = foreign.export(path, "ultralytics", REQUEST)
     (tmp_path / "weights.bin").unlink()
-    plain = save(columns(Stranger(SIZE)), tmp_path)
+    plain = save(columns(ThirdParty(SIZE)), tmp_path)
     check(save(made, tmp_path, "ours.onnx"), expected(plain), SIZE)
 
 
@@ -377,7 +377,7 @@ def test_weights_that_are_cut_short_are_refused(tmp_path):
 
 
 def test_a_weight_that_claims_to_be_huge_is_refused(tmp_path):
-    model = columns(Stranger(SIZE))
+    model = columns(ThirdParty(SIZE))
     weight = next(t for t in model.graph.initializer if numpy_helper.to_array(t).ndim == 4)
     weight.dims[0] = 1 << 40
     with pytest.raises(CheckpointRefused, match=r"its weight .* cannot be read"):

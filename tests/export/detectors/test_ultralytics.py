@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from stranger_forms import CLASSES, best, columns, rows_with_objectness, with_raw_maps, with_training_head
 from stranger_forms import GRID as STRIDES
-from strangers import Stranger, check, planes, raw, save
+from strangers import ThirdParty, check, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export.detectors import export as foreign
@@ -75,7 +75,7 @@ def test_a_class_number_beyond_the_names_is_no_score(tmp_path):
 
 
 def test_logits_are_refused(tmp_path):
-    net = Stranger((96, 64))
+    net = ThirdParty((96, 64))
     theirs = save(net.outputs(output0=(net.rows(STRIDES, 7) * 9.0).transpose(0, 2, 1)), tmp_path)
     with pytest.raises(CheckpointRefused, match=r"its outputs are `output0` \(1, 7, 126\).*scores in 0\.\.1"):
         foreign.export(theirs, "ultralytics", Request("x", CLASSES))

@@ -9,7 +9,7 @@ import pytest
 from on_photos import scores_of_both
 from stranger_forms import GRID as STRIDES
 from stranger_forms import yolox
-from strangers import Stranger, check, grid, planes, raw, save
+from strangers import ThirdParty, check, grid, planes, raw, save
 
 from watchline.engines import metadata
 from watchline.export.detectors import export as foreign
@@ -42,7 +42,7 @@ def test_the_engine_decodes_the_grid(tmp_path, own, size, runtime):
 
 
 def test_boxes_that_are_decoded_already_are_taken_as_they_are(tmp_path):
-    net = Stranger((64, 64), scale=1 / 255)
+    net = ThirdParty((64, 64), scale=1 / 255)
     out = net.rows(STRIDES, 7)
     decoded = net.graph.concat([out[..., :4] * 30.0 + 200.0, net.sigmoid(out[..., 4:])], axis=-1)
     theirs = save(net.outputs(output=decoded), tmp_path)
