@@ -1,4 +1,4 @@
-"""Names for the classes of a third-party model: the user's, else the file's own, else those of the data set with as many."""
+"""Names for a third-party model's classes: the user's, else the file's own, else those of the data set with as many."""
 
 import ast
 import json
