@@ -49,4 +49,6 @@ if __name__ == "__main__":
         sys.exit("--help" not in sys.argv)
     folder = Path(sys.argv[2])
     work = Annotate(Job([FileSource(Path(sys.argv[1]))], sinks=[Files(folder, overwrite=True), People(folder)]))
-    print(*(f"{progress.stream}: {progress.frames} frames" for progress in work.run() if progress.ended), sep="\n")
+    list(work.run())
+    print(*(outcome.error or f"{outcome.stream}: {outcome.frames} frames" for outcome in work.outcomes), sep="\n")
+    sys.exit(any(outcome.error for outcome in work.outcomes))

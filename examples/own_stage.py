@@ -34,7 +34,7 @@ class Privacy(Stage):
 
     def hide(self, item: Item) -> Item:
         pixels, found = item.frame.image.copy(), item.detections
-        for x1, y1, x2, y2 in found.xyxy[found.names == "person"]:
+        for x1, y1, x2, y2 in () if found is None else found.xyxy[found.names == "person"]:  # with --every N
             head = pixels[int(y1) : int(y1 + self.part * (y2 - y1)) + 1, int(x1) : int(x2) + 1]
             head[:] = head.mean(axis=(0, 1))
         return replace(item, frame=replace(item.frame, picture=ArrayPicture(pixels)))
@@ -46,5 +46,6 @@ if __name__ == "__main__":
         sys.exit("--help" not in sys.argv)
     source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
     work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out, overwrite=True)]))
-    frames = sum(progress.frames for progress in work.run() if progress.ended)
-    print(f"{out}: {frames} frames")
+    list(work.run())
+    print(*(outcome.error or f"{out}: {outcome.frames} frames" for outcome in work.outcomes), sep="\n")
+    sys.exit(any(outcome.error for outcome in work.outcomes))

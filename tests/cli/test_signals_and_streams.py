@@ -128,3 +128,16 @@ def test_after_the_work_a_signal_does_not_do_what_it_did_before_anything_was_beg
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_later_signal_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+    monkeypatch.setattr("watchline.cli.interrupt.TOGETHER", 0.0)
+    monkeypatch.setattr("watchline.cli.interrupt.os._exit", left.append)
+    with first_stops(lambda: None, lambda line: None) as seen:
+        for number in (1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            until = time.monotonic() + 10
+            while len(seen) < number and time.monotonic() < until:
+                time.sleep(0.01)
+    assert left == [130]

@@ -3,12 +3,14 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 from watchline.cli.exit_codes import INTERRUPTED
 
+TOGETHER = 0.5  # seconds
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 USUAL = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler, None)
 
@@ -33,16 +35,24 @@ def heeded() -> list[signal.Signals]:
 
 @contextmanager
 def first_stops(stop: Callable[[], None], say: Callable[[str], None] = _write) -> Iterator[list[int]]:
-    """Within the context the first signal calls `stop`, the second ends the process. Yields the signals so far.
+    """Within the context the first signal calls `stop`, and a later one ends the process. Yields the signals so far.
+
+    Signals within TOGETHER seconds are one: `timeout` and terminals send to the process and to its group.
 
     Args:
         say: shows a line; it is called inside a signal handler.
     """
     seen: list[int] = []
+    first = 0.0
 
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal first
         seen.append(number)
-        if len(seen) > 1 and number != signal.SIGHUP:  # which comes twice, from the shell and the terminal
+        if len(seen) == 1:
+            first = time.monotonic()
+        elif time.monotonic() - first < TOGETHER:
+            return
+        elif number != signal.SIGHUP:  # which comes twice, from the shell and the terminal
             os._exit(INTERRUPTED)  # no clean-up, which is what takes the time
         say("stopping: the files are finished; Ctrl-C again leaves at once")
         stop()
