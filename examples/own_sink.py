@@ -50,5 +50,4 @@ if __name__ == "__main__":
     folder = Path(sys.argv[2])
     work = Annotate(Job([FileSource(Path(sys.argv[1]))], sinks=[Files(folder, overwrite=True), People(folder)]))
     list(work.run())
-    print(*(outcome.error or f"{outcome.stream}: {outcome.frames} frames" for outcome in work.outcomes), sep="\n")
-    sys.exit(any(outcome.error for outcome in work.outcomes))
+    sys.exit(work.outcomes[0].error or print(f"{work.outcomes[0].stream}: {work.outcomes[0].frames} frames"))

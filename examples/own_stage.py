@@ -44,8 +44,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 3 or "--help" in sys.argv:
         print(__doc__)
         sys.exit("--help" not in sys.argv)
-    source, out = FileSource(Path(sys.argv[1])), Path(sys.argv[2])
-    work = Annotate(Job([source], [Detector(), Privacy(), Annotator()], [Files(out, overwrite=True)]))
+    chain, sinks = [Detector(), Privacy(), Annotator()], [Files(Path(sys.argv[2]), overwrite=True)]
+    work = Annotate(Job([FileSource(Path(sys.argv[1]))], chain, sinks))
     list(work.run())
-    print(*(outcome.error or f"{out}: {outcome.frames} frames" for outcome in work.outcomes), sep="\n")
-    sys.exit(any(outcome.error for outcome in work.outcomes))
+    sys.exit(work.outcomes[0].error or print(f"{sys.argv[2]}: {work.outcomes[0].frames} frames"))
