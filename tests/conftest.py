@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 
 # Threads of torch wait for each other at every operation; on a busy machine that costs minutes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# `nohup` ignores it, and programs that tests start would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["disk_and_user"]
 
