@@ -101,11 +101,11 @@ def _bytes_of(path: Path) -> bytes:
     if path.suffix.lower() in UNREAD:
         raise SourceUnreadable(f"{path}: photos of this kind are not read; convert it to JPEG or PNG")
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        is_huge = path.stat().st_size > MOST_BYTES
+        data = b"" if is_huge else path.read_bytes()
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read: {error.strerror}; check its owner and rights") from error
-    if len(data) > MOST_BYTES:
+    if is_huge:
         raise SourceUnreadable(f"{path} has more than {MOST_BYTES >> 20} MiB: expected a photo")
     if not data:
         raise SourceUnreadable(f"{path} is empty (0 bytes): expected a picture; copy it again")

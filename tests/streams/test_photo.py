@@ -207,3 +207,10 @@ def test_an_animation_that_is_called_one_is_a_video(tmp_path):
     [source] = find_sources([tmp_path]).sources
     with source.open() as reader:
         assert len(list(reader)) == 3
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(SourceUnreadable, match="has more than 1024 MiB: expected a photo"):
+        read_photo(tmp_path / "huge.jpg")
