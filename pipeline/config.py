@@ -164,6 +164,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: no TOML: {error}{_other_language(text)}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: no TOML: what is in it is nested too deep; expected a config") from None
 
 
 def _other_language(text: str) -> str:

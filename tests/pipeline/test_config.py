@@ -453,3 +453,12 @@ def test_a_mistake_in_a_stage_or_sink_of_ones_own_is_one_line(own, text, line) -
 def test_a_stage_flag_that_leads_nowhere_is_named(own) -> None:
     with pytest.raises(ConfigError, match=r"--stage gone:X: no stage 'gone:X'"):
         load(None, stages=["gone:X"])
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "{a = " * 5000])
+def test_a_config_that_is_too_deep_is_refused_in_a_line(tmp_path, text):
+    (tmp_path / "watchline.toml").write_text(text)
+    with pytest.raises(ConfigError) as told:
+        load(tmp_path / "watchline.toml")
+    assert len(str(told.value)) < 500
+    assert "\n" not in str(told.value)
