@@ -22,6 +22,7 @@ from watchline.ops.boxes import clip
 from watchline.ops.colours import Colour, Colours, as_colour, chooser
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DrawingError, WrongType
+from watchline.ops.masks import Masks
 from watchline.ops.tabs import WHITE, Image
 
 OPACITY = 0.4  # of masks
@@ -99,9 +100,8 @@ class Canvas:
         if texts is not None and len(texts) != len(found):
             raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
         chosen = self._colour_of if colours is None else chooser(colours)
-        if found.mask is not None:
-            for name, mask in zip(found.names[::-1].tolist(), found.mask[::-1], strict=True):
-                self.mask(mask, chosen(name))
+        if found.masks is not None:
+            self.masks(found.masks, [chosen(name) for name in found.names.tolist()])
         rows, boxes = _visible(found.xyxy, self.width, self.height)
         names = [found.labels[number] for number in found.class_id[rows].tolist()]
         lines = _labels(found, rows, names) if texts is None else [(texts[row],) for row in rows]
@@ -133,8 +133,27 @@ class Canvas:
             line = (name,) if score is None else (f"{name} {score:.2f}", name, "")
             self._box(box, line if text is None else (text,), as_colour(colour) if colour else self._colour_of(name))
 
+    def masks(self, masks: Masks, colours: Sequence[Colour]) -> None:
+        """Tint the pixels of objects, and draw their outlines inside their edges; the first is on top.
+
+        Args:
+            masks: of a picture of this size.
+            colours: one per object.
+
+        Raises:
+            DrawingError: the masks have another size than the picture.
+        """
+        if masks.size != (self.height, self.width):
+            raise DrawingError(f"masks are of a picture of {masks.size}: expected {(self.height, self.width)}")
+        for (x1, y1, x2, y2, crop), colour in reversed(list(zip(masks, colours, strict=True))):
+            if crop.size:
+                region, bits = np.s_[y1:y2, x1:x2], crop.view(np.uint8)
+                self._fills.append(
+                    partial(_tint, region=region, bits=bits, colour=as_colour(colour), thickness=self.line_width)
+                )
+
     def mask(self, mask: NDArray[np.bool_], colour: Colour = WHITE) -> None:
-        """Tint the pixels of a mask (H, W) bool.
+        """The same for one object as a whole plane (H, W) bool.
 
         Raises:
             DrawingError: the mask does not have the picture's size.
@@ -144,13 +163,7 @@ class Canvas:
             raise DrawingError(
                 f"a mask is {mask.dtype} {mask.shape}: expected bool {(self.height, self.width)}, as the picture"
             )
-        rows = np.flatnonzero(mask.any(axis=1))
-        if not len(rows):
-            return
-        columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-        region = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        bits = np.ascontiguousarray(mask[region]).view(np.uint8)
-        self._fills.append(partial(_tint, region=region, bits=bits, colour=as_colour(colour)))
+        self.masks(Masks.of(mask[None]), [colour])
 
     def polygon(self, points: ArrayLike, colour: Colour = WHITE) -> None:
         """Draw the outline of a zone. Args: points (N, 2), N >= 3, x and y in pixels, maybe outside the picture."""
@@ -281,12 +294,24 @@ def _stripe(colour: Colour, width: int) -> NDArray[np.uint8]:
     return np.tile(np.array(colour, np.uint8), width)
 
 
-def _tint(picture: Image, region: tuple[slice, slice], bits: NDArray[np.uint8], colour: Colour) -> None:
-    """Blend a colour into the pixels of a mask in the box `region`: (1 - OPACITY) * pixel + OPACITY * colour.
+def _tint(picture: Image, region: tuple[slice, slice], bits: NDArray[np.uint8], colour: Colour, thickness: int) -> None:
+    """Blend a colour into the pixels of a mask in the box `region`, (1 - OPACITY) * pixel + OPACITY * colour; those
+    nearer than `thickness` to a pixel outside get the colour itself.
 
     Both products are rounded, so the sum is in integers: it is fast, and the same on every CPU.
     """
     pixels = picture[region]
     paler = cv2.convertScaleAbs(pixels, alpha=1 - OPACITY)
     more = np.array([*(round(channel * OPACITY) for channel in colour), 0], np.float64)  # a scalar of OpenCV has four
-    cv2.copyTo(cv2.add(paler, more), bits, pixels)
+    tinted = cv2.add(paler, more)
+    inside = cv2.erode(bits, _square(thickness), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    cv2.copyTo(tinted, inside, pixels)
+    solid = np.empty_like(tinted)
+    solid.reshape(len(bits), -1)[:] = _stripe(colour, picture.shape[1])[: 3 * bits.shape[1]]
+    cv2.copyTo(solid, cv2.subtract(bits, inside), pixels)
+
+
+@lru_cache(maxsize=16)
+def _square(reach: int) -> NDArray[np.uint8]:
+    """The pixels up to `reach` away in both directions."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from watchline.ops.canvas import Canvas
     from watchline.ops.detections import Detection, Detections
     from watchline.ops.draw import draw
+    from watchline.ops.masks import Masks
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.detect import detect
     from watchline.pipeline.job import Job
@@ -67,6 +68,7 @@ __all__ = [
     "Job",
     "Jsonl",
     "Kind",
+    "Masks",
     "Message",
     "Mp4Sink",
     "NetworkSource",
@@ -93,6 +95,7 @@ _HOMES = {
     "ops.canvas": ("Canvas",),
     "ops.detections": ("Detection", "Detections"),
     "ops.draw": ("draw",),
+    "ops.masks": ("Masks",),
     "pipeline.annotate": ("Annotate",),
     "pipeline.detect": ("detect",),
     "pipeline.job": ("Job",),
