@@ -42,14 +42,17 @@ class Option(NamedTuple):
 
 
 def options() -> Iterator[tuple[object, ...]]:
-    """Table after table, in the order of the fields."""
+    """Table after table, in the order of the fields. What several stages have is the detector's, as the first."""
+    names: set[str] = set()
     for table, kind in TABLES.items():
         infos = kind.__pydantic_fields__
         for key, field in fields_of(kind).items():
             extra = infos[key].json_schema_extra
-            if isinstance(extra, dict) and "flag" in extra:
+            name = key.replace("_", "-")
+            if isinstance(extra, dict) and "flag" in extra and name not in names:
+                names.add(name)
                 shape, limits = shape_of(field.adapter) if unit_of(infos[key]) is None else ("text", ())
-                yield key.replace("_", "-"), table, key, shape, extra["flag"], help_of(kind, key), *limits
+                yield name, table, key, shape, extra["flag"], help_of(kind, key), *limits
 
 
 def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, tuple[int, ...]]:

@@ -44,6 +44,20 @@ OPTIONS = (
         "N|WxH",
         "pixels of the network's input, a square or width and height; without it, the model's own",
     ),
+    Option(
+        "workers",
+        "detector",
+        "workers",
+        "whole",
+        "N",
+        "engines side by side; without it one per core, two on a GPU",
+        1,
+        64,
+    ),
+    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
+    Option(
+        "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
+    ),
     Option("conf", "detector", "conf", "number", "CONF", "leave out what has a lower score, 0 to 1 (default: 0.25)"),
     Option(
         "iou",
@@ -65,20 +79,6 @@ OPTIONS = (
         "classes", "detector", "classes", "words", "person,car", "labels to look for; without any, all of the model's"
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
-    Option(
-        "workers",
-        "detector",
-        "workers",
-        "whole",
-        "N",
-        "engines side by side; without it one per core, two on a GPU",
-        1,
-        64,
-    ),
-    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
-    Option(
-        "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
-    ),
     Option(
         "preset", "video", "preset", "text", "PRESET", "of the video encoder, ultrafast … veryslow (default: superfast)"
     ),
