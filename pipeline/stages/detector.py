@@ -1,6 +1,6 @@
-"""The detector stage: letterbox, engine, non-maximum suppression, boxes back in source pixels."""
+"""The detector stage: letterbox, engine, non-maximum suppression, boxes (and masks) back in source pixels."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from watchline.engines import zoo
 from watchline.errors import unknown
 from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit
+from watchline.ops.masks import Masks
 from watchline.ops.select import select
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
@@ -34,7 +35,7 @@ class Detector(Modelled):
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
     per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
-    tasks = ("detect",)
+    tasks = ("detect", "instances")
 
     model: str = Field(
         default=zoo.DEFAULT,
@@ -110,15 +111,20 @@ class Detecting(Work):
 
     def _detect(self, items: Sequence[Item]) -> Iterator[tuple[Item, Detections]]:
         fits, outputs = self._engines.infer([item.frame.picture for item in items])
-        for boxes, scores, item, place in zip(outputs["boxes"], outputs["scores"], items, fits, strict=True):
-            yield item, self._select(boxes, scores, self._key(item), place)
+        for number, (item, place) in enumerate(zip(items, fits, strict=True)):
+            own = {name: output[number] for name, output in outputs.items()}
+            yield item, self._select(own, self._key(item), place)
 
-    def _select(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], key: str, place: Fit) -> Detections:
-        """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
+    def _select(self, given: Mapping[str, NDArray[Any]], key: str, place: Fit) -> Detections:
+        """From what the engine gives for one picture to the detections in source pixels.
+
+        Args:
+            given: `boxes` (N, 4), `scores` (N, C), and `masks` (N, M, M) of a model that finds them.
+        """
         own, wanted = self._settings[key], self._wanted[key]
         found = select(
-            boxes,
-            scores,
+            given["boxes"],
+            given["scores"],
             conf=own.conf,
             iou=own.iou,
             wanted=wanted,
@@ -126,4 +132,9 @@ class Detecting(Work):
             several=own.several,
             agnostic=own.agnostic,
         )
-        return Detections(*found, self._engines.labels)
+        masks = None
+        if "masks" in given:  # only those of what is shown are stretched
+            width, height = place.source
+            whole = place.beyond_source(given["boxes"][found.rows])
+            masks = Masks.from_boxes(whole, given["masks"][found.rows], (height, width))
+        return Detections(found.boxes, found.scores, found.classes, self._engines.labels, masks=masks)
