@@ -64,10 +64,10 @@ class Fit:
         Each axis has its own scale, because the sides of `inner` are whole numbers of pixels: a picture 7 wide and 9999
         high is 1 wide there.
         """
-        return clip(self.stretched(boxes), *self.source)
+        return clip(self.beyond_source(boxes), *self.source)
 
-    def stretched(self, boxes: Boxes) -> Boxes:
-        """The same without clipping: they may reach beyond the source."""
+    def beyond_source(self, boxes: Boxes) -> Boxes:
+        """The same without clipping: a mask is stretched over the whole box, even where that leaves the picture."""
         inside = boxes.astype(np.float64) - np.array(self.corner * 2)
         return np.asarray(inside * np.array(self.source * 2) / np.array(self.inner * 2), np.float32)
 

@@ -139,7 +139,7 @@ class Outputs:
         masks = None
         if "masks" in self.arrays:
             width, height = self.place.source
-            whole = self.place.stretched(boxes[found.rows])  # a mask covers its box, also where it leaves the picture
+            whole = self.place.beyond_source(boxes[found.rows])
             masks = Masks.from_boxes(whole, self.arrays["masks"][found.rows], (height, width))
         return Detections(found.boxes, found.scores, found.classes, self.labels, masks=masks)
 
@@ -162,7 +162,7 @@ class Engines:
         first = engines_[0]
         self.labels = first.metadata.labels
         self.task = first.metadata.task
-        self._size, self._metadata = first.size, first.metadata
+        self._first = first  # for its size and metadata alone
         self.about: dict[str, Any] = {
             "name": first.metadata.name,
             "checkpoint": first.metadata.checkpoint,
@@ -183,14 +183,8 @@ class Engines:
         ]
 
     def prepared(self, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
-        """Pictures as the model takes them, (B, H, W, 3) uint8 BGR, and where each is in it."""
-        width, height = self._size
-        rule = cast(Rule, self._metadata.resize)
-        fits = [fit((picture.width, picture.height), self._size, rule) for picture in pictures]
-        batch = np.empty((len(pictures), height, width, 3), np.uint8)
-        for picture, place, canvas in zip(pictures, fits, batch, strict=True):
-            place.place(picture.scaled(*place.inner), canvas, self._metadata.pad)
-        return fits, batch
+        """As `prepared`, for these engines."""
+        return prepared(self._first, pictures)
 
     def run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """What a free engine gives for them. Raises what `Engine.infer` raises."""
@@ -199,3 +193,14 @@ class Engines:
             return engine.infer(batch)
         finally:
             self._free.put(engine)
+
+
+def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+    """Pictures as a model takes them, (B, H, W, 3) uint8 BGR, and where each is in its input."""
+    width, height = engine.size
+    rule = cast(Rule, engine.metadata.resize)
+    fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
+    batch = np.empty((len(pictures), height, width, 3), np.uint8)
+    for picture, place, canvas in zip(pictures, fits, batch, strict=True):
+        place.place(picture.scaled(*place.inner), canvas, engine.metadata.pad)
+    return fits, batch
