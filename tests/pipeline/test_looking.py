@@ -1,4 +1,4 @@
-"""`watchline.segment` and `watchline.caption`, with real clips and tiny real models. (`watchline.detect` has a file.)"""
+"""`watchline.segment` and `watchline.caption`, with real clips and tiny real models. `detect` has a file of its own."""
 
 from pathlib import Path
 
