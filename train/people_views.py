@@ -28,15 +28,15 @@ class Views:
 
     Attributes:
         width, height: of a view in pixels.
-        smallest, largest: limits of the scale; at 1 the photo just fits into the view.
+        smallest, largest: limits of the scale; at 1 the photo just fits into the view, above it is cropped.
         paste: share of the views with pasted people.
         pasted: largest number of them.
     """
 
-    width: int = 512
-    height: int = 448
-    smallest: float = 0.6
-    largest: float = 1.4
+    width: int = 448
+    height: int = 384
+    smallest: float = 0.65
+    largest: float = 1.6
     paste: float = 0.6
     pasted: int = 3
 
@@ -115,7 +115,10 @@ def _paste(
     soft = cv2.resize(mask[crop].astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         patch, soft = patch[:, ::-1], soft[:, ::-1]
-    left, top = int(rng.integers(-w // 4, views.width - 3 * w // 4)), int(rng.integers(-h // 8, max(1, views.height - h // 2)))
+    left, top = (
+        int(rng.integers(-w // 4, views.width - 3 * w // 4)),
+        int(rng.integers(-h // 8, max(1, views.height - h // 2))),
+    )
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + w, views.width), min(top + h, views.height)
     if x1 >= x2 or y1 >= y2:
         return
