@@ -99,9 +99,11 @@ def choose_size(shape: InputShape, metadata: Metadata, asked: tuple[int, int] | 
         RequestRefused: the size is not positive, no multiple of the stride, too large, or the model has another, fixed.
     """
     if asked is None:
-        side = metadata.imgsz
-        own = (side if not isinstance(d, int) else d for d in (shape.width, shape.height))
-        return next(own), next(own)
+        width, height = metadata.size
+        return (
+            shape.width if isinstance(shape.width, int) else width,
+            shape.height if isinstance(shape.height, int) else height,
+        )
     check_size(asked, metadata.stride, where)
     for given, dim in zip(asked, (shape.width, shape.height), strict=True):
         if isinstance(dim, int) and dim != given:

@@ -28,8 +28,9 @@ class Metadata:
     Attributes:
         name: of the model, e.g. "yolov2-lite0".
         task: a key of TASKS (tasks.py), e.g. "detect".
-        labels: class names in the order of the scores, or of the numbers in `classes`.
-        imgsz: side of the square input in pixels that the figures were measured at, a multiple of `stride`.
+        labels: class names in the order of the scores, or of the numbers in `classes` or `words`.
+        imgsz: input in pixels that the figures were measured at: the side of a square, or (width, height), multiples
+            of `stride`.
         stride: input sides are multiples of it.
         resize: one of RESIZES (resizing.py).
         checkpoint: sha256 of the checkpoint it was exported from.
@@ -40,12 +41,17 @@ class Metadata:
     name: str
     task: str
     labels: tuple[str, ...]
-    imgsz: int
+    imgsz: int | tuple[int, int]
     stride: int
     resize: str
     checkpoint: str
     figures: dict[str, float]
     pad: tuple[int, int, int] = PAD
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) that `imgsz` means."""
+        return (self.imgsz, self.imgsz) if isinstance(self.imgsz, int) else self.imgsz
 
 
 class Engine(Protocol):

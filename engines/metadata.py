@@ -141,7 +141,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
         name=properties[PREFIX + "name"],
         task=properties[PREFIX + "task"],
         labels=tuple(labels),
-        imgsz=_value(properties, "imgsz", int, where),
+        imgsz=_imgsz(properties, where),
         stride=_value(properties, "stride", int, where),
         resize=properties[PREFIX + "resize"],
         checkpoint=properties[PREFIX + "checkpoint"],
@@ -150,6 +150,17 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
     )
     _check(metadata, where)
     return metadata
+
+
+def _imgsz(properties: Mapping[str, str], where: str) -> int | tuple[int, int]:
+    """A side, or width and height."""
+    if not properties[PREFIX + "imgsz"].lstrip().startswith("["):
+        side: int = _value(properties, "imgsz", int, where)
+        return side
+    sides = _value(properties, "imgsz", list, where)
+    if len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ModelRefused(f"{where}: {PREFIX}imgsz is {sides}; expected a side, or width and height")
+    return sides[0], sides[1]
 
 
 def _pad(properties: Mapping[str, str], where: str) -> dict[str, Any]:
@@ -194,6 +205,6 @@ def _check(metadata: Metadata, where: str) -> None:
     if complaint:
         raise ModelRefused(f"{where}: {PREFIX}{complaint}")
     try:
-        check_size((metadata.imgsz, metadata.imgsz), metadata.stride, f"{where}: {PREFIX}imgsz")
+        check_size(metadata.size, metadata.stride, f"{where}: {PREFIX}imgsz")
     except RequestRefused as error:
         raise ModelRefused(str(error)) from None

@@ -66,12 +66,14 @@ class Task:
         wrong: a function of the outputs and the number of labels. It returns what is wrong with the numbers, "" if
             nothing is. It is called until a run gives any numbers, because later runs need not pay for the check.
         labels: what the labels in the metadata are names of; "" if the task has no labels.
+        does: what such a model does with its labels, in a message: "detects" 20 classes.
     """
 
     outputs: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...] = (IMAGES,)
     wrong: Callable[[Outputs, int], str] = _no_check
     labels: str = "classes"
+    does: str = "detects"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,16 +98,40 @@ def _wrong_classes(outputs: Outputs, labels: int) -> str:
     return f"`classes` goes up to {most}, but there are {labels} labels" if most >= labels else ""
 
 
+def _wrong_masks(outputs: Outputs, labels: int) -> str:
+    low, high = float(outputs["masks"].min()), float(outputs["masks"].max())
+    if low < -SLACK or high > 1 + SLACK:
+        return f"`masks` lie in {low:.3g}..{high:.3g}; expected 0..1, the sigmoid belongs inside the graph"
+    return _wrong_scores(outputs, labels)
+
+
+def _wrong_words(outputs: Outputs, labels: int) -> str:
+    least, most = int(outputs["words"].min()), int(outputs["words"].max())
+    return "" if 0 <= least and most < labels else f"`words` go from {least} to {most}, but there are {labels} labels"
+
+
+BOXES = Tensor("boxes", np.float32, ("B", "N", 4), "xyxy in pixels of the input, decoded inside the graph")
+SCORES = Tensor("scores", np.float32, ("B", "N", "C"), "in 0..1, one for each label")
+
 TASKS = {
-    "detect": Task(
-        outputs=(
-            Tensor("boxes", np.float32, ("B", "N", 4), "xyxy in pixels of the input, decoded inside the graph"),
-            Tensor("scores", np.float32, ("B", "N", "C"), "in 0..1, one for each label"),
-        ),
-        wrong=_wrong_scores,
+    "detect": Task(outputs=(BOXES, SCORES), wrong=_wrong_scores),
+    "instances": Task(
+        outputs=(BOXES, SCORES, Tensor("masks", np.float32, ("B", "N", "M", "M"), "in 0..1, stretched over the boxes")),
+        wrong=_wrong_masks,
+        does="masks objects of",
     ),
     "segment": Task(
         outputs=(Tensor("classes", np.uint8, ("B", "H", "W"), "with a label's number for each pixel"),),
         wrong=_wrong_classes,
+        does="segments",
+    ),
+    "caption": Task(
+        outputs=(
+            Tensor("words", np.int32, ("B", "K", "T"), "with numbers of labels, 0 from the end on, the best row first"),
+            Tensor("scores", np.float32, ("B", "K"), "with the logarithm of each row's probability"),
+        ),
+        wrong=_wrong_words,
+        labels="words",
+        does="captions in",
     ),
 }

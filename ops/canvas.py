@@ -17,23 +17,26 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from watchline.ops import labels, tabs
+from watchline.ops import blocks, class_map, labels, tabs
 from watchline.ops.boxes import clip
+from watchline.ops.class_map import ClassMap
 from watchline.ops.colours import Colour, Colours, as_colour, chooser
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DrawingError, WrongType
+from watchline.ops.masks import Masks
 from watchline.ops.tabs import WHITE, Image
 
-OPACITY = 0.4  # of masks
+OPACITY = 0.4  # of masks and class maps
+LEAST_SHARE = 0.01  # of the picture, from which a class stands in the legend
 FAR = 1e6  # largest coordinate in pixels; OpenCV takes integers of 32 bits
 
 
 class Canvas:
     """Collects what is drawn on one picture; `picture` draws it on a copy.
 
-    In any order of the calls, masks are drawn first, then lines and outlines, then the info line, then texts, which
-    avoid the info line, then labels, which avoid all texts and one another. Of two things of the same kind, the later
-    one is on top.
+    In any order of the calls, class maps are drawn first, then masks, then lines and outlines, then the info line, the
+    caption and the legend, then texts, which avoid the info line, then labels, which avoid all texts and one another.
+    Of two things of the same kind, the later one is on top.
 
     Args:
         pixels: (H, W, 3) uint8 BGR; they are not changed.
@@ -46,6 +49,7 @@ class Canvas:
     Attributes:
         width, height: of the picture, in pixels.
         line_width: of boxes and lines, in pixels.
+        colour_of: the colour of a class.
 
     Raises:
         WrongType, DrawingError: `pixels` is not such a picture, `line_width` or `text_size` is less than 1, or a colour
@@ -76,8 +80,11 @@ class Canvas:
         self.line_width = line_width or _line_width(self.width, self.height)
         self._pixels = pixels
         self._are_labelled = labels
-        self._colour_of = chooser(colours)
+        self.colour_of = chooser(colours)
         self._text_size = text_size or tabs.text_size(self.width, self.height)
+        self._layers: list[Callable[[Image], None]] = []
+        self._legend: list[tuple[str, Colour]] = []
+        self._caption = ""
         self._fills: list[Callable[[Image], None]] = []
         self._lines: list[Callable[[Image], None]] = []
         self._texts: list[tuple[Image, int, int]] = []
@@ -98,10 +105,9 @@ class Canvas:
         """
         if texts is not None and len(texts) != len(found):
             raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
-        chosen = self._colour_of if colours is None else chooser(colours)
-        if found.mask is not None:
-            for name, mask in zip(found.names[::-1].tolist(), found.mask[::-1], strict=True):
-                self.mask(mask, chosen(name))
+        chosen = self.colour_of if colours is None else chooser(colours)
+        if found.masks is not None:
+            self.masks(found.masks, [chosen(name) for name in found.names.tolist()])
         rows, boxes = _visible(found.xyxy, self.width, self.height)
         names = [found.labels[number] for number in found.class_id[rows].tolist()]
         lines = _labels(found, rows, names) if texts is None else [(texts[row],) for row in rows]
@@ -131,10 +137,29 @@ class Canvas:
             raise DrawingError(f"a box of shape {edges.shape}: expected (4,), left, top, right, bottom")
         for box in _visible(edges[None], self.width, self.height)[1]:
             line = (name,) if score is None else (f"{name} {score:.2f}", name, "")
-            self._box(box, line if text is None else (text,), as_colour(colour) if colour else self._colour_of(name))
+            self._box(box, line if text is None else (text,), as_colour(colour) if colour else self.colour_of(name))
+
+    def masks(self, masks: Masks, colours: Sequence[Colour]) -> None:
+        """Tint the pixels of objects, and draw their outlines inside their edges; the first is on top.
+
+        Args:
+            masks: of a picture of this size.
+            colours: one per object.
+
+        Raises:
+            DrawingError: the masks have another size than the picture.
+        """
+        if masks.size != (self.height, self.width):
+            raise DrawingError(f"masks are of a picture of {masks.size}: expected {(self.height, self.width)}")
+        for (x1, y1, x2, y2, crop), colour in reversed(list(zip(masks, colours, strict=True))):
+            if crop.size:
+                region, bits = np.s_[y1:y2, x1:x2], crop.view(np.uint8)
+                self._fills.append(
+                    partial(_tint, region=region, bits=bits, colour=as_colour(colour), thickness=self.line_width)
+                )
 
     def mask(self, mask: NDArray[np.bool_], colour: Colour = WHITE) -> None:
-        """Tint the pixels of a mask (H, W) bool.
+        """The same for one object as a whole plane (H, W) bool.
 
         Raises:
             DrawingError: the mask does not have the picture's size.
@@ -144,13 +169,20 @@ class Canvas:
             raise DrawingError(
                 f"a mask is {mask.dtype} {mask.shape}: expected bool {(self.height, self.width)}, as the picture"
             )
-        rows = np.flatnonzero(mask.any(axis=1))
-        if not len(rows):
-            return
-        columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-        region = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        bits = np.ascontiguousarray(mask[region]).view(np.uint8)
-        self._fills.append(partial(_tint, region=region, bits=bits, colour=as_colour(colour)))
+        self.masks(Masks.of(mask[None]), [colour])
+
+    def class_map(self, found: ClassMap) -> None:
+        """Tint each pixel by its class, below everything else, and name the classes in the lower left corner."""
+        self._layers.append(partial(class_map.tint, found=found, colour_of=self.colour_of, opacity=OPACITY))
+        shares = found.shares
+        for number in np.argsort(-shares, kind="stable").tolist():
+            if shares[number] >= LEAST_SHARE:
+                name = found.labels[number]
+                self._legend.append((f"{name} {shares[number]:.0%}", self.colour_of(name)))
+
+    def caption(self, text: str) -> None:
+        """Write a text at the lower edge, in several lines if it is long, instead of the one before."""
+        self._caption = text
 
     def polygon(self, points: ArrayLike, colour: Colour = WHITE) -> None:
         """Draw the outline of a zone. Args: points (N, 2), N >= 3, x and y in pixels, maybe outside the picture."""
@@ -178,13 +210,16 @@ class Canvas:
         """(H, W, 3) uint8 BGR: a copy with everything drawn on it, or the given pixels if there is nothing to draw."""
         size = self._text_size
         line = tabs.line_that_fits(self._info, self.width, self.height, size)
-        if not (self._fills or self._lines or self._texts or line):
+        if not (self._layers or self._fills or self._lines or self._texts or line or self._caption):
             return self._pixels
         picture = self._pixels.copy()
-        for mark in (*self._fills, *self._lines):
+        for mark in (*self._layers, *self._fills, *self._lines):
             mark(picture)
-        corner = tabs.write_corner(picture, line, size) if line else (0, 0)
-        taken = [(0, 0, *corner)] if line else []
+        taken = [tabs.write_darkened(picture, line, size)] if line else []
+        corner = taken[0][2:] if line else (0, 0)
+        caption = blocks.put_caption(picture, self._caption, size)
+        bottom = min([self.height, *(top for _, top, _, _ in caption)])
+        taken += caption + blocks.put_legend(picture, self._legend, size, bottom)
         for tab, x, y in self._texts:
             left, top = tabs.place(tab, x, y, corner, self.width, self.height)
             taken.append(tabs.put(picture, tab, left, top))
@@ -281,12 +316,24 @@ def _stripe(colour: Colour, width: int) -> NDArray[np.uint8]:
     return np.tile(np.array(colour, np.uint8), width)
 
 
-def _tint(picture: Image, region: tuple[slice, slice], bits: NDArray[np.uint8], colour: Colour) -> None:
-    """Blend a colour into the pixels of a mask in the box `region`: (1 - OPACITY) * pixel + OPACITY * colour.
+def _tint(picture: Image, region: tuple[slice, slice], bits: NDArray[np.uint8], colour: Colour, thickness: int) -> None:
+    """Blend a colour into the pixels of a mask in the box `region`, (1 - OPACITY) * pixel + OPACITY * colour; those
+    nearer than `thickness` to a pixel outside get the colour itself.
 
     Both products are rounded, so the sum is in integers: it is fast, and the same on every CPU.
     """
     pixels = picture[region]
     paler = cv2.convertScaleAbs(pixels, alpha=1 - OPACITY)
     more = np.array([*(round(channel * OPACITY) for channel in colour), 0], np.float64)  # a scalar of OpenCV has four
-    cv2.copyTo(cv2.add(paler, more), bits, pixels)
+    tinted = cv2.add(paler, more)
+    inside = cv2.erode(bits, _square(thickness), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    cv2.copyTo(tinted, inside, pixels)
+    solid = np.empty_like(tinted)
+    solid.reshape(len(bits), -1)[:] = _stripe(colour, picture.shape[1])[: 3 * bits.shape[1]]
+    cv2.copyTo(solid, cv2.subtract(bits, inside), pixels)
+
+
+@lru_cache(maxsize=16)
+def _square(reach: int) -> NDArray[np.uint8]:
+    """The pixels up to `reach` away in both directions."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from watchline.ops.errors import DetectionsError, LibraryMissing
+from watchline.ops.masks import Masks
 
 if TYPE_CHECKING:
     import supervision
@@ -53,7 +54,7 @@ class Detections:
         class_id: (N,) int64, index into `labels`.
         labels: the detector's class names.
         tracker_id: (N,) int64, the number of each one's track; None where nobody tracked.
-        mask: (N, H, W) bool, the pixels of each one in the source picture; None where nobody segmented.
+        masks: the pixels of each one in the source picture, N of them; None where nobody segmented.
         data: more columns by name, each an array of N rows.
 
     Raises:
@@ -66,7 +67,7 @@ class Detections:
     class_id: NDArray[np.int64]
     labels: tuple[str, ...]
     tracker_id: NDArray[np.int64] | None = None
-    mask: NDArray[np.bool_] | None = None
+    masks: Masks | None = None
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,8 +82,8 @@ class Detections:
         }
         if self.tracker_id is not None:
             columns["tracker_id"] = _array("tracker_id", self.tracker_id, np.int64, n)
-        if self.mask is not None:
-            columns["mask"] = _array("mask", self.mask, np.bool_, n, "H", "W")
+        if self.masks is not None and len(self.masks) != n:
+            raise DetectionsError(f"masks has {len(self.masks)} objects: expected {n}, as many as confidence")
         for name, value in columns.items():
             object.__setattr__(self, name, value)
         wrong = self.class_id[(self.class_id < 0) | (self.class_id >= len(self.labels))]
@@ -108,7 +109,7 @@ class Detections:
             self.class_id[rows],
             self.labels,
             None if self.tracker_id is None else self.tracker_id[rows],
-            None if self.mask is None else self.mask[rows],
+            None if self.masks is None else self.masks[rows],
             {name: column[rows] for name, column in self.data.items()},
         )
 
@@ -123,6 +124,11 @@ class Detections:
         """(N,) the label of each detection."""
         return np.array(self.labels, np.str_)[self.class_id]
 
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """(N, H, W) bool: the masks as whole planes, made anew at each call; None where nobody segmented."""
+        return None if self.masks is None else self.masks.dense()
+
     @classmethod
     def none(cls, labels: tuple[str, ...]) -> "Detections":
         """No detections."""
@@ -132,8 +138,10 @@ class Detections:
         """Plain values for JSON, one dict a row, as the lines of events have them.
 
         [{"label": "person", "class": 14, "score": 0.91, "box": [x1, y1, x2, y2]}, …]: the score to four digits, the box
-        to two, and `tracker_id` where there is one.
+        to two, `tracker_id` where there is one, and `segmentation` where there are masks: {"size": [height, width],
+        "counts": "…"}, COCO's run lengths.
         """
+        outlines = [{}] * len(self) if self.masks is None else [{"segmentation": rle} for rle in self.masks.to_rle()]
         return [
             {
                 "label": one.name,
@@ -142,7 +150,8 @@ class Detections:
                 "box": [round(side, 2) + 0.0 for side in one.xyxy],  # + 0.0 makes -0.0 a plain zero
             }
             | ({} if one.tracker_id is None else {"tracker_id": one.tracker_id})
-            for one in self
+            | outline
+            for one, outline in zip(self, outlines, strict=True)
         ]
 
     def to_supervision(self) -> "supervision.Detections":

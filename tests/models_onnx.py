@@ -6,6 +6,7 @@ with 0.99995; other cells give less than 0.01.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,56 @@ def tiny_segmenter(colours: int = 3) -> onnx.ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     labels = ("blue", "green", "red")[:colours]
     metadata.write(model, Metadata("tiny", "segment", labels, IMGSZ, STRIDE, "stretch", "0" * 64, {}))
+    return model
+
+
+def tiny_masker(labels: Sequence[str] = LABELS) -> onnx.ModelProto:
+    """The tiny detector with a mask for each box: its lower left half, the more certain the higher the score."""
+    model = tiny_detector(labels)
+    graph, node = model.graph, helper.make_node
+    graph.initializer.append(numpy_helper.from_array(np.tri(8, dtype=np.float32), "corner"))
+    graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "sides"))
+    graph.node.append(node("ReduceMax", ["scores"], ["certain"], axes=[2], keepdims=1))
+    graph.node.append(node("Unsqueeze", ["certain", "sides"], ["flat"]))
+    graph.node.append(node("Squeeze", ["flat", "last"], ["each"]))
+    graph.initializer.append(numpy_helper.from_array(np.array([4]), "last"))
+    graph.node.append(node("Mul", ["each", "corner"], ["masks"]))
+    graph.output.append(helper.make_tensor_value_info("masks", TensorProto.FLOAT, ["batch", "N", 8, 8]))
+    onnx.checker.check_model(model)
+    metadata.write(model, replace(about(labels), task="instances"))
+    return model
+
+
+WORDS = ("<end>", "a", "blue", "green", "red", "picture")
+
+
+def tiny_captioner() -> onnx.ModelProto:
+    """Says "a blue picture" by the channel that is strongest in all, and "a picture" as its second best."""
+    node = helper.make_node
+    said = np.array([[[1, 2 + channel, 5, 0], [1, 5, 0, 0]] for channel in range(3)], np.int32)
+    constants = {"said": said, "sides": np.array([1, 2]), "sure": np.array([[-0.5, -1.5]], np.float32)}
+    nodes = [
+        node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        node("ReduceMean", ["float", "sides"], ["colours"], keepdims=0),
+        node("ArgMax", ["colours"], ["strongest"], axis=1, keepdims=0),
+        node("Gather", ["said", "strongest"], ["words"], axis=0),
+        node("Shape", ["strongest"], ["count"]),
+        node("ConstantOfShape", ["count"], ["ones"], value=numpy_helper.from_array(np.ones(1, np.float32))),
+        node("Unsqueeze", ["ones", "one"], ["column"]),
+        node("Mul", ["column", "sure"], ["scores"]),
+    ]
+    constants["one"] = np.array([1])
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [tensor("images", TensorProto.UINT8, ["batch", "height", "width", 3])],
+        [tensor("words", TensorProto.INT32, ["batch", 2, 4]), tensor("scores", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.checker.check_model(model)
+    metadata.write(model, Metadata("tiny", "caption", WORDS, (64, 32), STRIDE, "stretch", "0" * 64, {}))
     return model
 
 

@@ -58,5 +58,5 @@ def test_classes_of_another_type_are_refused(tmp_path: Path) -> None:
 
 def test_the_detector_stage_refuses_it(tmp_path: Path) -> None:
     path = save(tiny_segmenter(), tmp_path)
-    with pytest.raises(ConfigError, match="its task is to segment; the detector needs one that detects"):
+    with pytest.raises(ConfigError, match="its task is 'segment': the detector needs 'detect'"):
         Detector(model=str(path)).load()

@@ -9,6 +9,7 @@ from watchline.errors import WatchlineError
 from watchline.ops.canvas import Canvas
 from watchline.ops.colours import colour
 from watchline.ops.draw import draw
+from watchline.ops.masks import Masks
 
 RED, BLUE = (0, 0, 255), (255, 0, 0)
 
@@ -105,9 +106,37 @@ def test_a_mask_is_blended_in_its_pixels_alone(box, layout):
         "transposed": np.asfortranarray(mask),
         "sliced": np.repeat(np.repeat(mask, 2, axis=0), 3, axis=1)[::2, ::3],
     }[layout]
-    expected = pixels.copy()
-    expected[mask] = (np.rint(pixels[mask] * 0.6) + np.rint(np.array((10, 201, 255)) * 0.4)).astype(np.uint8)
+    expected = tinted(pixels, mask, (10, 201, 255), 1)
     np.testing.assert_array_equal(on(Canvas(pixels), ("mask", given, (10, 201, 255))), expected)
+
+
+def tinted(pixels, mask, colour, thickness):
+    """What `Canvas.mask` should draw, pixel by pixel."""
+    drawn = pixels.copy()
+    framed = np.pad(mask, thickness)
+    for y, x in zip(*np.nonzero(mask), strict=True):
+        is_inside = framed[y : y + 2 * thickness + 1, x : x + 2 * thickness + 1].all()
+        drawn[y, x] = np.rint(pixels[y, x] * 0.6) + np.rint(np.array(colour) * 0.4) if is_inside else colour
+    return drawn
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 5])
+def test_masks_from_crops_are_those_from_planes(thickness):
+    pixels = noise(80, 60)
+    y, x = np.mgrid[:60, :80]
+    discs = ((30, 25, 300), (40, 30, 200), (79, 0, 90), (0, 0, 0))
+    planes = np.stack([(x - a) ** 2 + (y - b) ** 2 < c for a, b, c in discs])
+    colours = [(10, 201, 255), RED, BLUE, (255, 255, 255)]
+    expected = pixels
+    for plane, paint in reversed(list(zip(planes, colours, strict=True))):
+        expected = tinted(expected, plane, paint, thickness)
+    canvas = Canvas(pixels, line_width=thickness)
+    canvas.masks(Masks.of(planes), colours)
+    np.testing.assert_array_equal(canvas.picture(), expected)
+    canvas = Canvas(pixels, line_width=thickness)
+    for plane, paint in reversed(list(zip(planes, colours, strict=True))):
+        canvas.mask(plane, paint)
+    np.testing.assert_array_equal(canvas.picture(), expected)
 
 
 def test_a_polygon_goes_through_its_corners_and_closes():

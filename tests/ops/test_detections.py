@@ -9,6 +9,7 @@ import pytest
 
 from watchline.errors import WatchlineError
 from watchline.ops.detections import Detection, Detections
+from watchline.ops.masks import Masks
 
 LABELS = ("person", "bicycle", "car")
 BOXES = [[0, 0, 10, 20], [5, 5, 30, 40], [1, 2, 3, 4]]
@@ -27,7 +28,7 @@ def three(**more) -> Detections:
 def full() -> Detections:
     return three(
         tracker_id=np.array([7, 8, 9]),
-        mask=np.arange(3 * 4 * 5).reshape(3, 4, 5) % 7 == 0,
+        masks=Masks.of(np.arange(3 * 4 * 5).reshape(3, 4, 5) % 7 == 0),
         data={"speed": np.array([1.5, 2.5, 3.5]), "colour": np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])},
     )
 
@@ -102,7 +103,7 @@ def test_none_is_empty_and_of_the_right_types():
     assert (nothing.names == "person").tolist() == []
     assert nothing.xyxy.shape == (0, 4)
     assert (nothing.xyxy.dtype, nothing.confidence.dtype, nothing.class_id.dtype) == (np.float32, np.float32, np.int64)
-    assert (nothing.tracker_id, nothing.mask, nothing.data) == (None, None, {})
+    assert (nothing.tracker_id, nothing.masks, nothing.mask, nothing.data) == (None, None, None, {})
     assert len(Detections.none(())) == 0
     assert Detections.none(()).names.tolist() == []
 
@@ -141,9 +142,7 @@ def test_right_arrays_are_taken_as_they_are():
         ({"labels": "person"}, "labels is 'person': expected a tuple of names"),
         ({"tracker_id": np.zeros(3)}, r"tracker_id is float64 \(3,\): expected int64 \(3,\)"),
         ({"tracker_id": [1]}, r"tracker_id is int64 \(1,\): expected int64 \(3,\)"),
-        ({"mask": np.zeros((3, 20), bool)}, r"mask is bool \(3, 20\): expected bool \(3, H, W\)"),
-        ({"mask": np.zeros((2, 4, 5), bool)}, r"mask is bool \(2, 4, 5\): expected bool \(3, H, W\)"),
-        ({"mask": np.zeros((3, 4, 5), np.uint8)}, r"mask is uint8 \(3, 4, 5\): expected bool \(3, H, W\)"),
+        ({"masks": Masks.none((4, 5))}, "masks has 0 objects: expected 3, as many as confidence"),
         (
             {"data": {"speed": np.zeros(2)}},
             r"data\['speed'\] is float64 \(2,\): expected 3 rows, as many as confidence",
@@ -176,6 +175,8 @@ def test_to_dicts_is_what_events_say():
     assert json.dumps(found.to_dicts()) == json.dumps([expected])
     tracked = dataclasses.replace(found, tracker_id=[12])
     assert json.dumps(tracked.to_dicts()) == json.dumps([expected | {"tracker_id": 12}])
+    masked = dataclasses.replace(found, masks=Masks.of(np.eye(3, dtype=bool)[None]))
+    assert masked.to_dicts() == [expected | {"segmentation": {"size": [3, 3], "counts": "013000"}}]
     assert Detections.none(LABELS).to_dicts() == []
 
 
@@ -184,8 +185,9 @@ def test_to_supervision(make):
     found = make()
     theirs = found.to_supervision()
     assert len(theirs) == len(found)
-    for name in ("xyxy", "confidence", "class_id", "tracker_id", "mask"):
+    for name in ("xyxy", "confidence", "class_id", "tracker_id"):
         assert getattr(theirs, name) is getattr(found, name)
+    np.testing.assert_array_equal(theirs.mask, found.mask)
     assert theirs.data["class_name"].tolist() == found.names.tolist()
     assert set(theirs.data) == {*found.data, "class_name"}
     some = np.arange(len(found)) > 0

@@ -161,7 +161,7 @@ def test_settings_are_given_by_name(model, tmp_path):
 
 
 def test_every_setting_of_the_detector_has_a_keyword():
-    assert set(DetectorSettings.__annotations__) == set(watchline.Detector.__annotations__)
+    assert set(DetectorSettings.__annotations__) == set(watchline.Detector.__pydantic_fields__) - {"streams"}
 
 
 WRONG = [
@@ -189,7 +189,7 @@ def test_settings_that_cannot_be_are_told_at_once_in_a_line(given, builtin, mess
 
 
 def test_a_gpu_has_two_workers_unless_told(monkeypatch):
-    monkeypatch.setattr("watchline.pipeline.stages.detector.cores", lambda: 16)
+    monkeypatch.setattr("watchline.pipeline.stages.modelled.cores", lambda: 16)
     assert watchline.Detector().workers == 16
     assert watchline.Detector(runtime="openvino").workers == 16
     assert watchline.Detector(runtime="cuda").workers == watchline.Detector(runtime="tensorrt").workers == 2

@@ -148,7 +148,7 @@ def _models() -> Rows:
     for name in zoo.names():
         about = metadata.read(zoo.find(name))
         labels = f"{len(about.labels)} {TASKS[about.task].labels}"
-        rows.append((name, f"{about.task}, {labels}, {about.imgsz} x {about.imgsz}"))
+        rows.append((name, f"{about.task}, {labels}, {about.size[0]} x {about.size[1]}"))
     return rows or [("none", "no model ships with this installation: name a file by --model")]
 
 

@@ -190,9 +190,9 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     task = TASKS[about.task]
     if options.data and not task.finds_boxes:
         raise ExportRefused(f"{paths[0]}: its task is to {about.task}, and --data measures detectors; leave that out")
-    pixels = " x ".join(str(side) for side in dict.fromkeys(request.size or (about.imgsz,)))
+    pixels = " x ".join(str(side) for side in dict.fromkeys(request.size or about.size))
     print(
-        f"{' + '.join(map(str, paths))}: {about.task}s {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
+        f"{' + '.join(map(str, paths))}: {task.does} {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
     )
     if model.doc_string:
         print(model.doc_string, flush=True)

@@ -4,6 +4,8 @@ import argparse
 
 from watchline.cli.exit_codes import DONE
 
+MOST_NAMED = 100  # labels; more are the words of a captioner
+
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
     """Its options: none."""
@@ -14,14 +16,15 @@ def run(options: argparse.Namespace) -> int:
     """Print a row a model, its classes and its figures under it."""
     from watchline.engines import metadata, zoo
 
-    print(f"{'model':<20}{'size':>8}   {'input':<12}{'classes':>7}")
+    print(f"{'model':<20}{'size':>8}   {'input':<12}{'labels':>7}  task")
     for name in zoo.names():
         path = zoo.find(name)
         about = metadata.read(path)
-        default = "   (default)" if name == zoo.DEFAULT else ""
+        task = about.task + ("   (default)" if name in (zoo.DEFAULT, zoo.SEGMENTER, zoo.CAPTIONER) else "")
         megabytes = f"{path.stat().st_size / 1e6:.1f} MB"
-        print(f"{name:<20}{megabytes:>8}   {f'{about.imgsz} x {about.imgsz}':<12}{len(about.labels):>7}{default}")
-        print(f"    classes: {', '.join(about.labels)}")
+        print(f"{name:<20}{megabytes:>8}   {f'{about.size[0]} x {about.size[1]}':<12}{len(about.labels):>7}  {task}")
+        if len(about.labels) <= MOST_NAMED:
+            print(f"    classes: {', '.join(about.labels)}")
         for what, value in about.figures.items():
             print(f"    {what}: {value:g}")
     return DONE

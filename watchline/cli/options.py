@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help."""
+    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help.
+
+    One with a `default` may stand without a word, and means the default then: it puts a stage into the chain.
+    """
 
     name: str
     table: str
@@ -17,6 +20,7 @@ class Option(NamedTuple):
     help: str
     least: int = 0
     most: int | None = None
+    default: str = ""
 
 
 OPTIONS = (
@@ -44,6 +48,20 @@ OPTIONS = (
         "N|WxH",
         "pixels of the network's input, a square or width and height; without it, the model's own",
     ),
+    Option(
+        "workers",
+        "detector",
+        "workers",
+        "whole",
+        "N",
+        "engines side by side; without it one per core, two on a GPU",
+        1,
+        64,
+    ),
+    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
+    Option(
+        "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
+    ),
     Option("conf", "detector", "conf", "number", "CONF", "leave out what has a lower score, 0 to 1 (default: 0.25)"),
     Option(
         "iou",
@@ -66,18 +84,26 @@ OPTIONS = (
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
     Option(
-        "workers",
-        "detector",
-        "workers",
-        "whole",
-        "N",
-        "engines side by side; without it one per core, two on a GPU",
-        1,
-        64,
+        "segment",
+        "segmenter",
+        "model",
+        "text",
+        "FILE|NAME",
+        "say what each pixel shows, by this model (default: fcn-lite0)",
+        0,
+        None,
+        "fcn-lite0",
     ),
-    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
     Option(
-        "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
+        "caption",
+        "captioner",
+        "model",
+        "text",
+        "FILE|NAME",
+        "say what the pictures show, by this model (default: show-attend-tell)",
+        0,
+        None,
+        "show-attend-tell",
     ),
     Option(
         "preset", "video", "preset", "text", "PRESET", "of the video encoder, ultrafast … veryslow (default: superfast)"

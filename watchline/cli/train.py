@@ -2,6 +2,7 @@
 
 watchline train yolov2 --data DIR --out DIR --start yolov2-slim  # go on from a detector that ships
 watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
+watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 """
 
 import argparse
@@ -26,6 +27,7 @@ BACKBONES = ("vgg16", "efficientnet-lite0")
 OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
+    "mask-rcnn": (),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -44,7 +46,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         required=True,
         type=Path,
         nargs="+",
-        help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout",
+        help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout, for mask-rcnn in "
+        "Penn-Fudan's or that of COCO's polygons",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -83,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
     try:
-        return _yolov2(options) if options.model == "yolov2" else _faster_rcnn(options)
+        return {"yolov2": _yolov2, "faster-rcnn": _faster_rcnn, "mask-rcnn": _mask_rcnn}[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -138,6 +141,19 @@ def _faster_rcnn(options: argparse.Namespace) -> int:
     _report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
     checkpoint = options.out / faster_rcnn.CHECKPOINT
     print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
+    return DONE
+
+
+def _mask_rcnn(options: argparse.Namespace) -> int:
+    from watchline.train import mask_rcnn
+
+    recipe = replace(mask_rcnn.Recipe(), **_asked(options, "steps", "batch", "seed"))
+    print(f"reading {', '.join(map(str, options.data))}", flush=True)
+    sets = mask_rcnn.read(options.data)
+    print(f"{sum(map(len, sets))} pictures, {sum(len(one.numbers) for s in sets for one in s)} people", flush=True)
+    _report(mask_rcnn.train(sets, options.out, recipe, options.threads), recipe.steps)
+    checkpoint = options.out / mask_rcnn.CHECKPOINT
+    print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o mask-rcnn.onnx")
     return DONE
 
 

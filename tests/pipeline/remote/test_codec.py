@@ -11,6 +11,7 @@ from mutations import mutations
 from own_stages import TALLY, Tally
 
 from watchline.ops.detections import Detections
+from watchline.ops.masks import Masks
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.kinds.detections import COLUMNS, DETECTIONS
 from watchline.pipeline.kinds.drawn import DRAWN
@@ -51,7 +52,7 @@ FOUND = Detections(
 MORE = replace(
     FOUND,
     tracker_id=np.array([7, -1], np.int64),
-    mask=np.arange(2 * 6 * 5).reshape(2, 6, 5) % 3 == 0,
+    masks=Masks.of(np.arange(2 * 6 * 5).reshape(2, 6, 5) % 3 == 0),
     data={"speed": np.array([0.5, np.nan]), "größe": np.array([[1, 2], [3, 4]], np.uint16)},
 )
 KINDS = {kind.key: kind for kind in (DETECTIONS, DRAWN, TALLY)}
@@ -417,10 +418,10 @@ def changed(result, **changes):
     ("changes", "why"),
     [
         ({"labels": ["one"]}, "class_id has 1: expected"),
-        ({"labels": "one"}, "expected labels and columns"),
+        ({"labels": "one"}, "expected labels, columns and masks"),
         ({"labels": [1, 2, 3]}, "expected the columns"),
         ({"columns": ["xyxy", "confidence"]}, "expected the columns"),
-        ({"columns": ["xyxy", "confidence", "mask"]}, "expected the columns"),
+        ({"columns": ["xyxy", "confidence", "tracker_id"]}, "expected the columns"),
         ({"columns": ["xyxy", "confidence", "class_id", "__class__"]}, "expected the columns"),
         ({"data": ["speed"]}, "expected the columns"),
         ({"shapes": [(99_999, 4), (2,), (2,)]}, "a part of"),
@@ -443,6 +444,42 @@ def test_more_detections_than_a_picture_has_are_refused():
     entries, parts = pack_results([item], [having(item, many)], None)
     with pytest.raises(Malformed, match="at most 100000 detections"):
         merge([item], entries, flat(parts), KINDS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"masks": [6]}, "expected the height and the width"),
+        ({"masks": "6 x 5"}, "expected the height and the width"),
+        ({"masks": [6, 0]}, "masks of a picture of 6 x 0"),
+        ({"masks": [5, 5]}, "a crop outside of the picture"),
+        ({"masks": [6, 1 << 40]}, "masks of a picture of"),
+        ({"masks": None}, "expected the columns"),
+        ({"extent": np.zeros((1, 4), np.int32)}, "expected the crops of 2 masks"),
+        ({"extent": np.zeros((2, 4), np.int64)}, "expected the crops of 2 masks"),
+        ({"extent": np.array([[0, 0, 5, 6], [0, 0, 5, 7]], np.int32)}, "expected the bits of masks"),
+        ({"extent": np.array([[0, 0, 65_535, 65_535]] * 2, np.int32)}, "expected the bits of masks"),
+        ({"extent": np.array([[-(2**31), -(2**31), 2**31 - 1, 2**31 - 1]] * 2, np.int32)}, "expected the bits"),
+        ({"bits": np.zeros(7, np.uint8)}, "expected the bits of masks"),
+        ({"bits": np.zeros((8, 1), np.uint8)}, "expected the crops of 2 masks"),
+        ({"bits": np.zeros(8, np.int8)}, "expected the crops of 2 masks"),
+    ],
+)
+def test_masks_that_cannot_be_are_refused(changes, why):
+    value, arrays = DETECTIONS.packed(MORE)
+    *columns, extent, bits = arrays
+    assert len(bits) == 8
+    wrong = (*columns, changes.get("extent", extent), changes.get("bits", bits))
+    with pytest.raises(ValueError, match=why):
+        DETECTIONS.unpacked({**value, "masks": changes.get("masks", value["masks"])}, wrong)
+
+
+def test_masks_cross_as_bits():
+    planes = np.zeros((20, 720, 1280), bool)
+    planes[:, 100:300, 200:300] = True
+    found = Detections(np.ones((20, 4)), np.ones(20), np.zeros(20, int), ("a",), masks=Masks.of(planes))
+    assert sum(array.nbytes for array in DETECTIONS.packed(found)[1]) < 55_000
+    np.testing.assert_array_equal(DETECTIONS.unpacked(*DETECTIONS.packed(found)).mask, planes)
 
 
 def test_results_that_were_not_declared_are_refused():

@@ -167,6 +167,7 @@ def test_the_parts_of_this_version_are_pinned():
         "labels": ["a", "b"],
         "columns": ["xyxy", "confidence", "class_id", "tracker_id"],
         "data": ["n"],
+        "masks": None,
     }
     [arrays] = [result.arrays for result in entry.results]
     assert [(array.dtype, array.shape) for array in arrays] == [

@@ -1,0 +1,206 @@
+"""What the stages that run a model have in common: which file and runtime, how many engines, and pictures for them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Annotated, Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+from watchline import engines
+from watchline.engines import runtimes, zoo
+from watchline.engines.engine import Engine
+from watchline.ops.class_map import ClassMap
+from watchline.ops.detections import Detections
+from watchline.ops.letterbox import Fit, Rule, fit
+from watchline.ops.masks import Masks
+from watchline.ops.select import select
+from watchline.pipeline.cores import cores
+from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.stages.stage import Stage
+from watchline.settings import Threads, flag, settings
+from watchline.streams.frame import Picture
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Batch = Annotated[int, Field(ge=1, le=256)]  # as TensorRT's plans and the requests between hosts have at most
+
+
+def _workers(given: dict[str, Any]) -> int:
+    """As many as the runtime wants; one per core if the file decides about the runtime."""
+    runtime = given.get("runtime")
+    return cores() if runtime is None else runtimes.find(runtime).workers(cores())
+
+
+def _known(runtime: str) -> str:
+    if runtime not in runtimes.NAMES:
+        raise ValueError(runtimes.expected(runtime))
+    return runtime
+
+
+@settings
+class Modelled(Stage):
+    """Settings of a stage that runs a model.
+
+    Attributes:
+        tasks: which models it takes: keys of engines' TASKS.
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = ()
+    files = ("model",)
+
+    model: str = Field(description="a model file, or one that `watchline models` lists")
+    runtime: Annotated[str, AfterValidator(_known)] | None = Field(
+        default=None,
+        description=f"{runtimes.listed()}; without it, what fits the file and this machine",
+        json_schema_extra=flag("NAME"),
+    )
+    imgsz: Side | tuple[Side, Side] | None = Field(
+        default=None,
+        description="pixels of the network's input, a square or width and height; without it, the model's own",
+        json_schema_extra=flag("N|WxH"),
+    )
+    workers: Threads = Field(  # type: ignore[misc]
+        default_factory=_workers,
+        description="engines side by side; without it one per core, two on a GPU",
+        json_schema_extra=flag("N"),
+    )
+    threads: Threads = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
+    batch: Batch = Field(  # type: ignore[misc]
+        default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
+    )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the network's input, None for the model's own."""
+        return (self.imgsz, self.imgsz) if isinstance(self.imgsz, int) else self.imgsz
+
+    def load(self) -> Engine:
+        """The engine that these settings ask for.
+
+        Raises:
+            EngineError: the model or the runtime is not to be had.
+            ConfigError: the model is for another task, or the settings do not fit it.
+        """
+        engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads, self.batch)
+        task = engine.metadata.task
+        wrong = self.mistakes(engine.metadata.labels)
+        if task not in self.tasks:
+            wrong = [f"{self.model}: its task is {task!r}: the {self.name} needs {' or '.join(map(repr, self.tasks))}"]
+        if wrong:
+            engine.close()
+            raise ConfigError("\n".join(wrong))
+        return engine
+
+    def mistakes(self, labels: Sequence[str]) -> list[str]:
+        """A line for each setting that does not fit a model with these labels."""
+        return []
+
+    def check(self) -> None:
+        self.load().close()
+
+    @contextmanager
+    def engines(self) -> Iterator["Engines"]:
+        """An engine for each worker, warmed up. Raises what `load` raises."""
+        with ExitStack() as opened:
+            first = opened.enter_context(closing(self.load()))
+            forks = [opened.enter_context(closing(first.fork())) for _ in range(self.workers - 1)]
+            for engine in (first, *forks):
+                engine.warm_up()
+            yield Engines((first, *forks))
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model gives for one picture.
+
+    Attributes:
+        arrays: by name, as the model's task says, without the first dimension.
+        labels: of the model.
+        place: where the picture was in the model's input.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    labels: tuple[str, ...]
+    place: Fit
+
+    def detections(self, **settings: Any) -> Detections:
+        """Of the tasks that find boxes: what is shown, in pixels of the picture, with masks if the model gives them.
+
+        Args:
+            settings: of `ops.select.select`.
+        """
+        boxes = self.arrays["boxes"]
+        found = select(boxes, self.arrays["scores"], placement=self.place, **settings)
+        masks = None
+        if "masks" in self.arrays:
+            width, height = self.place.source
+            whole = self.place.beyond_source(boxes[found.rows])
+            masks = Masks.from_boxes(whole, self.arrays["masks"][found.rows], (height, width))
+        return Detections(found.boxes, found.scores, found.classes, self.labels, masks=masks)
+
+    def class_map(self, numbers: NDArray[np.uint8]) -> ClassMap:
+        """Of the task "segment": the classes of the picture's pixels. Args: numbers (256,), what each becomes."""
+        (x, y), (width, height) = self.place.corner, self.place.inner
+        return ClassMap(numbers[self.arrays["classes"][y : y + height, x : x + width]], self.labels)
+
+
+class Engines:
+    """Engines of one model, each for one caller at a time.
+
+    Attributes:
+        about: what runs here, for the header of the events.
+        labels: of the model.
+        task: of the model.
+    """
+
+    def __init__(self, engines_: Sequence[Engine]) -> None:
+        first = engines_[0]
+        self.labels = first.metadata.labels
+        self.task = first.metadata.task
+        self._first = first  # for its size and metadata alone
+        self.about: dict[str, Any] = {
+            "name": first.metadata.name,
+            "checkpoint": first.metadata.checkpoint,
+            "size": list(first.size),
+            "runtime": first.runtime,
+        }
+        self._free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in engines_:
+            self._free.put(engine)
+
+    def infer(self, pictures: Sequence[Picture]) -> list["Outputs"]:
+        """What the model gives for each of some pictures of any sizes. Raises what `run` raises."""
+        fits, batch = self.prepared(pictures)
+        outputs = self.run(batch)
+        return [
+            Outputs({name: rows[n] for name, rows in outputs.items()}, self.labels, place)
+            for n, place in enumerate(fits)
+        ]
+
+    def prepared(self, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+        """As `prepared`, for these engines."""
+        return prepared(self._first, pictures)
+
+    def run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """What a free engine gives for them. Raises what `Engine.infer` raises."""
+        engine = self._free.get()
+        try:
+            return engine.infer(batch)
+        finally:
+            self._free.put(engine)
+
+
+def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+    """Pictures as a model takes them, (B, H, W, 3) uint8 BGR, and where each is in its input."""
+    width, height = engine.size
+    rule = cast(Rule, engine.metadata.resize)
+    fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
+    batch = np.empty((len(pictures), height, width, 3), np.uint8)
+    for picture, place, canvas in zip(pictures, fits, batch, strict=True):
+        place.place(picture.scaled(*place.inner), canvas, engine.metadata.pad)
+    return fits, batch
