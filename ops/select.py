@@ -76,4 +76,4 @@ def select(
         return found
     boxes = placement.to_source(found.boxes)
     visible = has_area(boxes)
-    return Selected(boxes[visible], *(column[visible] for column in found[1:]))
+    return Selected(boxes[visible], found.scores[visible], found.classes[visible], found.rows[visible])
