@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from watchline.engines.checked import CheckedEngine
 from watchline.engines.errors import EngineError
-from watchline.ops.words import END
+from watchline.ops.words import END, text_of
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.modelled import prepared
@@ -16,10 +16,12 @@ from watchline.streams.frame import ArrayPicture, Image
 
 class Attention(NamedTuple):
     """Attributes:
-    words: of the caption.
+    text: the caption.
+    words: of it.
     maps: (T, R, Q) float32, for each word how much each place of a grid over the picture counted; each sums to 1.
     """
 
+    text: str
     words: list[str]
     maps: NDArray[np.float32]
 
@@ -50,4 +52,5 @@ def attention(image: Image, captioner: Captioner) -> Attention:
             y * rows // high : -(-(y + height) * rows // high),
             x * columns // whole : -(-(x + width) * columns // whole),
         ]
-        return Attention([engine.metadata.labels[number] for number in words[:count]], inside)
+        labels = engine.metadata.labels
+        return Attention(text_of(words, labels), [labels[number] for number in words[:count]], inside)
