@@ -50,7 +50,7 @@ def bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> tu
 class Cider:
     """CIDEr-D against the references of a set of photos (Vedantam et al., 2015); about 0 to 10, often near 0.5.
 
-    The mean cosine between vectors of n-grams, each weighted by how rare it is in the references of other photos (tf-idf).
+    The mean cosine between vectors of n-grams, each weighted by how rare it is in what people wrote (tf-idf).
     An n-gram counts at most as often as in the reference, and a Gaussian penalises another length.
 
     Args:
