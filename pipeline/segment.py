@@ -26,6 +26,7 @@ class SegmenterSettings(TypedDict, total=False):
     classes: Sequence[str]
     objects: Sequence[str]
     every: int
+    pixels: bool
     workers: int
     threads: int
     batch: int
