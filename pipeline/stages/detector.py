@@ -1,19 +1,15 @@
-"""The detector stage: letterbox, engine, non-maximum suppression, boxes (and masks) back in source pixels."""
+"""The detector stage: letterbox, engine, non-maximum suppression, boxes back in source pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from watchline.engines import zoo
 from watchline.errors import unknown
 from watchline.ops.detections import Detections
-from watchline.ops.letterbox import Fit
-from watchline.ops.masks import Masks
-from watchline.ops.select import select
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.modelled import Count, Engines, Modelled, Share
@@ -110,31 +106,11 @@ class Detecting(Work):
         return item.stream if item.stream in self._settings else ""
 
     def _detect(self, items: Sequence[Item]) -> Iterator[tuple[Item, Detections]]:
-        fits, outputs = self._engines.infer([item.frame.picture for item in items])
-        for number, (item, place) in enumerate(zip(items, fits, strict=True)):
-            own = {name: output[number] for name, output in outputs.items()}
-            yield item, self._select(own, self._key(item), place)
-
-    def _select(self, given: Mapping[str, NDArray[Any]], key: str, place: Fit) -> Detections:
-        """From what the engine gives for one picture to the detections in source pixels.
-
-        Args:
-            given: `boxes` (N, 4), `scores` (N, C), and `masks` (N, M, M) of a model that finds them.
-        """
-        own, wanted = self._settings[key], self._wanted[key]
-        found = select(
-            given["boxes"],
-            given["scores"],
-            conf=own.conf,
-            iou=own.iou,
-            wanted=wanted,
-            placement=place,
-            several=own.several,
-            agnostic=own.agnostic,
-        )
-        masks = None
-        if "masks" in given:  # only those of what is shown are stretched
-            width, height = place.source
-            whole = place.beyond_source(given["boxes"][found.rows])
-            masks = Masks.from_boxes(whole, given["masks"][found.rows], (height, width))
-        return Detections(found.boxes, found.scores, found.classes, self._engines.labels, masks=masks)
+        for item, outputs in zip(items, self._engines.infer([item.frame.picture for item in items]), strict=True):
+            own, wanted = self._settings[self._key(item)], self._wanted[self._key(item)]
+            yield (
+                item,
+                outputs.detections(
+                    conf=own.conf, iou=own.iou, wanted=wanted, several=own.several, agnostic=own.agnostic
+                ),
+            )
