@@ -168,7 +168,7 @@ class Runner:
             self._check([source.stream for source in sources])
             together = together or kept or any(is_live(source) for source in sources)
             room = 2 * sum(stage.workers * stage.batch for stage in self._stages) + SPARE_FRAMES
-            self.control.open(room, room + LANE)
+            self.control.open(room, room + LANE, len({is_live(source) for source in sources}) > 1)
             links = self._links()
             halted = self.control.halt.is_set()
             self._is_kept = kept and not halted
