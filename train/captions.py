@@ -105,7 +105,7 @@ def train(
     torch.set_num_threads(threads)
     checkpoint.make_folder(out)
     run = _begin(learn, out / CHECKPOINT, recipe)
-    steps = steps_of(recipe, len(learn.photos))
+    steps = steps_of(recipe, len(learn.captions))
     per_epoch = steps // max(1, recipe.epochs + recipe.reward_epochs)
     while run.step < steps:
         began = time.perf_counter()
