@@ -7,6 +7,8 @@ from watchline.engines.errors import ModelNotFound
 
 FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
 DEFAULT = "yolov2-lite0"
+SEGMENTER = "fcn-lite0"
+CAPTIONER = "show-attend-tell"
 
 
 def names() -> list[str]:

@@ -131,7 +131,8 @@ def shown_boxes(
 ) -> Detections:
     """What of one picture's outputs is shown: in pixels of the picture if its placement is given, else of the input."""
     boxes, scores = outputs["boxes"][0], outputs["scores"][0]
-    return Detections(*select(boxes, scores, conf=conf, iou=suppression, placement=placement), labels)
+    found = select(boxes, scores, conf=conf, iou=suppression, placement=placement)
+    return Detections(found.boxes, found.scores, found.classes, labels)
 
 
 def _inside(detections: Detections, size: tuple[int, int]) -> Detections:

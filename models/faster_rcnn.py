@@ -43,6 +43,7 @@ class RegionSettings:
 
     Attributes:
         scales: square roots of the anchors' areas, in pixels of the input.
+        ratios: height to width of the anchors.
         before: number of the best anchors that enter the suppression of proposals, at most 3840 (TensorRT's TopK).
         proposals: number of proposals after suppression, in training.
         tested: number of proposals after suppression, at test time.
@@ -56,6 +57,7 @@ class RegionSettings:
     """
 
     scales: tuple[float, ...] = SCALES
+    ratios: tuple[float, ...] = RATIOS
     before: int = 3840
     proposals: int = 2000
     tested: int = 300
@@ -170,18 +172,20 @@ def picture_size(images: Tensor) -> tuple[int, int]:
     return int(images.shape[3]), int(images.shape[2])
 
 
-def anchor_shapes(scales: tuple[float, ...]) -> Tensor:
+def anchor_shapes(scales: tuple[float, ...], ratios: tuple[float, ...] = RATIOS) -> Tensor:
     """The anchors centred at (0, 0), scale by scale, each in all ratios: (9, 4) for three scales."""
-    shapes = [(scale / ratio**0.5, scale * ratio**0.5) for scale in scales for ratio in RATIOS]
+    shapes = [(scale / ratio**0.5, scale * ratio**0.5) for scale in scales for ratio in ratios]
     half = torch.tensor(shapes) / 2
     return torch.cat([-half, half], dim=1)
 
 
-def place_anchors(scales: tuple[float, ...], size: tuple[int, int], stride: int) -> Tensor:
+def place_anchors(
+    scales: tuple[float, ...], size: tuple[int, int], stride: int, ratios: tuple[float, ...] = RATIOS
+) -> Tensor:
     """All anchors of a picture of (width, height), centred on the cells: (A, 4), by row, column and kind."""
     x, y = ((torch.arange(side // stride) + 0.5) * stride for side in size)
     centre = torch.stack([x.expand(len(y), -1), y.unsqueeze(1).expand(-1, len(x))], dim=-1)  # (h, w, 2)
-    return (centre.repeat(1, 1, 2).unsqueeze(2) + anchor_shapes(scales)).view(-1, 4)
+    return (centre.repeat(1, 1, 2).unsqueeze(2) + anchor_shapes(scales, ratios)).view(-1, 4)
 
 
 def propose(
@@ -246,7 +250,7 @@ def label_anchors(
     """
     width, height = size
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)  # (A,)
-    kinds = inside.view(-1, len(settings.scales) * len(RATIOS))
+    kinds = inside.view(-1, len(settings.scales) * len(settings.ratios))
     inside = (kinds | ~kinds.any(0)).flatten()
     overlaps, unsure = _overlaps(anchors, truth, inside)  # (A, G + 1), (A,)
     most, match = overlaps.max(1)

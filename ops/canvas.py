@@ -17,24 +17,26 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from watchline.ops import labels, tabs
+from watchline.ops import blocks, class_map, labels, tabs
 from watchline.ops.boxes import clip
+from watchline.ops.class_map import ClassMap
 from watchline.ops.colours import Colour, Colours, as_colour, chooser
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DrawingError, WrongType
 from watchline.ops.masks import Masks
 from watchline.ops.tabs import WHITE, Image
 
-OPACITY = 0.4  # of masks
+OPACITY = 0.4  # of masks and class maps
+LEAST_SHARE = 0.01  # of the picture, from which a class stands in the legend
 FAR = 1e6  # largest coordinate in pixels; OpenCV takes integers of 32 bits
 
 
 class Canvas:
     """Collects what is drawn on one picture; `picture` draws it on a copy.
 
-    In any order of the calls, masks are drawn first, then lines and outlines, then the info line, then texts, which
-    avoid the info line, then labels, which avoid all texts and one another. Of two things of the same kind, the later
-    one is on top.
+    In any order of the calls, class maps are drawn first, then masks, then lines and outlines, then the info line, the
+    caption and the legend, then texts, which avoid the info line, then labels, which avoid all texts and one another.
+    Of two things of the same kind, the later one is on top.
 
     Args:
         pixels: (H, W, 3) uint8 BGR; they are not changed.
@@ -47,6 +49,7 @@ class Canvas:
     Attributes:
         width, height: of the picture, in pixels.
         line_width: of boxes and lines, in pixels.
+        colour_of: the colour of a class.
 
     Raises:
         WrongType, DrawingError: `pixels` is not such a picture, `line_width` or `text_size` is less than 1, or a colour
@@ -77,8 +80,11 @@ class Canvas:
         self.line_width = line_width or _line_width(self.width, self.height)
         self._pixels = pixels
         self._are_labelled = labels
-        self._colour_of = chooser(colours)
+        self.colour_of = chooser(colours)
         self._text_size = text_size or tabs.text_size(self.width, self.height)
+        self._layers: list[Callable[[Image], None]] = []
+        self._legend: list[tuple[str, Colour]] = []
+        self._caption = ""
         self._fills: list[Callable[[Image], None]] = []
         self._lines: list[Callable[[Image], None]] = []
         self._texts: list[tuple[Image, int, int]] = []
@@ -99,7 +105,7 @@ class Canvas:
         """
         if texts is not None and len(texts) != len(found):
             raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
-        chosen = self._colour_of if colours is None else chooser(colours)
+        chosen = self.colour_of if colours is None else chooser(colours)
         if found.masks is not None:
             self.masks(found.masks, [chosen(name) for name in found.names.tolist()])
         rows, boxes = _visible(found.xyxy, self.width, self.height)
@@ -131,7 +137,7 @@ class Canvas:
             raise DrawingError(f"a box of shape {edges.shape}: expected (4,), left, top, right, bottom")
         for box in _visible(edges[None], self.width, self.height)[1]:
             line = (name,) if score is None else (f"{name} {score:.2f}", name, "")
-            self._box(box, line if text is None else (text,), as_colour(colour) if colour else self._colour_of(name))
+            self._box(box, line if text is None else (text,), as_colour(colour) if colour else self.colour_of(name))
 
     def masks(self, masks: Masks, colours: Sequence[Colour]) -> None:
         """Tint the pixels of objects, and draw their outlines inside their edges; the first is on top.
@@ -165,6 +171,19 @@ class Canvas:
             )
         self.masks(Masks.of(mask[None]), [colour])
 
+    def class_map(self, found: ClassMap) -> None:
+        """Tint each pixel by its class, below everything else, and name the classes in the lower left corner."""
+        self._layers.append(partial(class_map.tint, found=found, colour_of=self.colour_of, opacity=OPACITY))
+        shares = found.shares
+        for number in np.argsort(-shares, kind="stable").tolist():
+            if shares[number] >= LEAST_SHARE:
+                name = found.labels[number]
+                self._legend.append((f"{name} {shares[number]:.0%}", self.colour_of(name)))
+
+    def caption(self, text: str) -> None:
+        """Write a text at the lower edge, in several lines if it is long, instead of the one before."""
+        self._caption = text
+
     def polygon(self, points: ArrayLike, colour: Colour = WHITE) -> None:
         """Draw the outline of a zone. Args: points (N, 2), N >= 3, x and y in pixels, maybe outside the picture."""
         self._path(points, 3, True, colour)
@@ -191,13 +210,16 @@ class Canvas:
         """(H, W, 3) uint8 BGR: a copy with everything drawn on it, or the given pixels if there is nothing to draw."""
         size = self._text_size
         line = tabs.line_that_fits(self._info, self.width, self.height, size)
-        if not (self._fills or self._lines or self._texts or line):
+        if not (self._layers or self._fills or self._lines or self._texts or line or self._caption):
             return self._pixels
         picture = self._pixels.copy()
-        for mark in (*self._fills, *self._lines):
+        for mark in (*self._layers, *self._fills, *self._lines):
             mark(picture)
-        corner = tabs.write_corner(picture, line, size) if line else (0, 0)
-        taken = [(0, 0, *corner)] if line else []
+        taken = [tabs.write_darkened(picture, line, size)] if line else []
+        corner = taken[0][2:] if line else (0, 0)
+        caption = blocks.put_caption(picture, self._caption, size)
+        bottom = min([self.height, *(top for _, top, _, _ in caption)])
+        taken += caption + blocks.put_legend(picture, self._legend, size, bottom)
         for tab, x, y in self._texts:
             left, top = tabs.place(tab, x, y, corner, self.width, self.height)
             taken.append(tabs.put(picture, tab, left, top))

@@ -34,6 +34,18 @@ _KNOWN = {
     "bottle": "0f8f9e",
     "tvmonitor": "d61f9c",
 }
+_AREAS = {  # of class maps: muted, so that objects stand out
+    "sky": "8fc1e8",
+    "building": "8c6f8c",
+    "pole": "c9b37e",
+    "road": "6b6f7a",
+    "pavement": "c58fb5",
+    "tree": "4f8f4a",
+    "sign": "e0c341",
+    "fence": "b07a5a",
+    "bicyclist": "2fd65b",
+    "pedestrian": "ff4d6d",
+}
 _SAME = {  # COCO's spelling -> VOC's
     "airplane": "aeroplane",
     "motorcycle": "motorbike",
@@ -48,9 +60,10 @@ _PALETTE = tuple(_KNOWN.values())
 def colour(label: str) -> Colour:
     """The colour of a class, (blue, green, red).
 
-    VOC's twenty classes and "truck" have a colour each. A checksum of any other label chooses one of these colours.
+    VOC's twenty classes, "truck" and the areas of a street have a colour each. A checksum of any other label chooses
+    one of VOC's.
     """
-    known = _KNOWN.get(_SAME.get(label, label))
+    known = _KNOWN.get(_SAME.get(label, label)) or _AREAS.get(label)
     code = known or _PALETTE[zlib.crc32(label.encode("utf-8", "surrogatepass")) % len(_PALETTE)]
     red, green, blue = bytes.fromhex(code)
     return blue, green, red

@@ -64,9 +64,12 @@ class Fit:
         Each axis has its own scale, because the sides of `inner` are whole numbers of pixels: a picture 7 wide and 9999
         high is 1 wide there.
         """
+        return clip(self.beyond_source(boxes), *self.source)
+
+    def beyond_source(self, boxes: Boxes) -> Boxes:
+        """The same without clipping: a mask is stretched over the whole box, even where that leaves the picture."""
         inside = boxes.astype(np.float64) - np.array(self.corner * 2)
-        scaled = inside * np.array(self.source * 2) / np.array(self.inner * 2)
-        return clip(np.asarray(scaled, np.float32), *self.source)
+        return np.asarray(inside * np.array(self.source * 2) / np.array(self.inner * 2), np.float32)
 
 
 def fit(source: Size, network: Size, rule: Rule = "letterbox") -> Fit:

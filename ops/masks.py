@@ -107,7 +107,7 @@ class Masks:
         planes = np.asarray(dense)
         if planes.ndim != 3 or planes.dtype != np.bool_:
             raise DetectionsError(f"masks are {planes.dtype} {planes.shape}: expected bool (N, H, W)")
-        return cls._of_crops(planes.shape[1:], [_tight(plane) for plane in planes])
+        return cls.of_crops(planes.shape[1:], [_tight(plane) for plane in planes])
 
     @classmethod
     def from_boxes(cls, boxes: NDArray[np.float32], soft: NDArray[np.float32], size: tuple[int, int]) -> "Masks":
@@ -132,10 +132,10 @@ class Masks:
             seen = whole[max(top - y1, 0) : max(height - y1, 0), max(left - x1, 0) : max(width - x1, 0)]
             x, y, crop = _tight(seen >= HALF)
             crops.append((left + x, top + y, crop))
-        return cls._of_crops(size, crops)
+        return cls.of_crops(size, crops)
 
     @classmethod
-    def _of_crops(cls, size: Sequence[int], crops: Sequence[tuple[int, int, NDArray[np.bool_]]]) -> "Masks":
+    def of_crops(cls, size: Sequence[int], crops: Sequence[tuple[int, int, NDArray[np.bool_]]]) -> "Masks":
         """Args: crops, each with its left and its top."""
         extent = [(x, y, x + crop.shape[1], y + crop.shape[0]) for x, y, crop in crops]
         height, width = size
@@ -162,7 +162,7 @@ class Masks:
             raise DetectionsError(f"run lengths of pictures of the sizes {sorted(sizes)}: expected one size")
         [(height, width)] = sizes
         crops = [coco_rle.crop(coco_rle.counts_of(one["counts"]), (height, width)) for one in objects]
-        return cls._of_crops((height, width), crops)
+        return cls.of_crops((height, width), crops)
 
 
 def _joined(parts: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:

@@ -14,11 +14,19 @@ MOST_PAIRS = 10_000  # of a box and a class, where a box has several
 
 
 class Selected(NamedTuple):
-    """Parallel arrays, best score first: boxes (M, 4) float32 xyxy, scores (M,) float32, classes (M,) int64."""
+    """Parallel arrays, best score first.
+
+    Attributes:
+        boxes: (M, 4) float32 xyxy.
+        scores: (M,) float32.
+        classes: (M,) int64.
+        rows: (M,) int64, which candidate each was; of a candidate with several classes, there may be several.
+    """
 
     boxes: Boxes
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    rows: NDArray[np.int64]
 
 
 def select(
@@ -53,8 +61,8 @@ def select(
         rows, classes = np.nonzero(scores >= conf)
         boxes, best = boxes[rows], scores[rows, classes]
     else:
-        likely = np.flatnonzero(scores.max(axis=1) >= conf)
-        boxes, scores = boxes[likely], scores[likely]
+        rows = np.flatnonzero(scores.max(axis=1) >= conf)
+        boxes, scores = boxes[rows], scores[rows]
         classes = scores.argmax(axis=1)
         best = scores[np.arange(len(scores)), classes]
     if class_of is not None:
@@ -63,9 +71,9 @@ def select(
     keep = nms(boxes, best, iou, most) if agnostic else nms_per_class(boxes, best, classes, iou, most)
     if wanted is not None:
         keep = keep[wanted[classes[keep]]]
-    boxes, best, classes = boxes[keep], best[keep], classes[keep]
+    found = Selected(boxes[keep], best[keep], classes[keep], rows[keep])
     if placement is None:
-        return Selected(boxes, best, classes)
-    boxes = placement.to_source(boxes)
+        return found
+    boxes = placement.to_source(found.boxes)
     visible = has_area(boxes)
-    return Selected(boxes[visible], best[visible], classes[visible])
+    return Selected(boxes[visible], found.scores[visible], found.classes[visible], found.rows[visible])

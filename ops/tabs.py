@@ -31,11 +31,11 @@ def text_size(width: int, height: int) -> int:
 @lru_cache(maxsize=512)
 def tab(text: str, fill: Colour, size: int, room: int) -> Image | None:
     """A label as a picture (h, w, 3), shortened to `room` pixels; None if no letter fits. Cached, as labels repeat."""
-    while _bar_width(text, size) > room:
+    while bar_width(text, size) > room:
         if len(text) <= 4:
             return None
         text = text.removesuffix("...")[:-1] + "..."
-    bar = np.full((_bar_height(size), _bar_width(text, size), 3), fill, np.uint8)
+    bar = np.full((bar_height(size), bar_width(text, size), 3), fill, np.uint8)
     return _written(bar, text, size, ink(fill))
 
 
@@ -62,26 +62,43 @@ def put(picture: Image, tab: Image, left: int, top: int) -> tuple[int, int, int,
 
 def line_that_fits(parts: Sequence[str], width: int, height: int, size: int) -> str:
     """The largest number of parts, counted from the last, that fit into one line of a picture; "" if none fits."""
-    if _bar_height(size) > height:
+    if bar_height(size) > height:
         return ""
     lines = ("   ".join(parts[first:]) for first in range(len(parts)))
-    return next((line for line in lines if _bar_width(line, size) <= width), "")
+    return next((line for line in lines if bar_width(line, size) <= width), "")
 
 
-def write_corner(picture: Image, line: str, size: int) -> tuple[int, int]:
-    """Write in white on the darkened top left corner. Returns the width and height of the text."""
-    width, height = _bar_width(line, size), _bar_height(size)
-    darker = np.asarray(cv2.convertScaleAbs(picture[:height, :width], alpha=0.3), np.uint8)
-    picture[:height, :width] = _written(darker, line, size, WHITE)
-    return width, height
+def wrapped(text: str, size: int, room: int, most: int) -> list[str]:
+    """A text in lines of at most `room` pixels, broken between words; after `most` lines it is cut."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and bar_width(longer, size) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    if len(lines) > most:
+        lines = [*lines[: most - 1], f"{lines[most - 1]}..."]
+    return [line for line in lines if line]
 
 
-def _bar_width(text: str, size: int) -> int:
+def write_darkened(picture: Image, line: str, size: int, left: int = 0, top: int = 0) -> tuple[int, int, int, int]:
+    """Write in white on the darkened picture. Returns the text's box: left, top, right, bottom."""
+    right, bottom = left + bar_width(line, size), top + bar_height(size)
+    here = picture[top:bottom, max(left, 0) : right]
+    darker = np.asarray(cv2.convertScaleAbs(here, alpha=0.3), np.uint8)
+    here[:] = _written(darker, line, size, WHITE)
+    return left, top, right, bottom
+
+
+def bar_width(text: str, size: int) -> int:
+    """Pixels of a text with its margins."""
     (width, _), _ = cv2.getTextSize(_printable(text), FONT, size / EM, _stroke(size))
     return int(width) + 2 * _margin(size)
 
 
-def _bar_height(size: int) -> int:
+def bar_height(size: int) -> int:
+    """Pixels of a line of text with its margins."""
     return round(size * 1.4)
 
 

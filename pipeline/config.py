@@ -233,7 +233,11 @@ class _Reading:
 
     def _kinds(self, more: Sequence[str]) -> dict[str, type[Stage]]:
         """The stages of the chain: ours that always run or have a table, and those of your own."""
-        kinds = {stage.name: stage for stage in STAGES if stage.is_always or stage.name in self._given}
+        kinds = {
+            stage.name: stage
+            for stage in STAGES
+            if stage.is_always or stage.name in self._given or self._of(stage.name)
+        }
         for name, table in self._table("stages").items():
             kind = self._imported(f"stages.{name}", table, Stage)
             if kind is not None and kind.name != name:
@@ -266,7 +270,9 @@ class _Reading:
     def _stage(self, name: str, kind: type[Stage]) -> Stage | None:
         own = self._table("stages").get(name)
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
-        stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, self._of(name))
+        flags = self._of(name) + [flag for flag in self._flags if _is_for_all(flag) and kind.name != flag.table]
+        flags = [flag for flag in flags if flag.key in fields_of(kind)]
+        stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
         where = self._tables.where(name)
         streams = self._for_streams(name, kind)
         if stage is None or not streams:
@@ -327,6 +333,11 @@ class _Reading:
             f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: expected {A_NAME}"
         )
         return False
+
+
+def _is_for_all(flag: Flag) -> bool:
+    """Whether a flag of the detector is for all stages that have such a setting."""
+    return (flag.table, flag.key) == ("detector", "runtime")
 
 
 def _has(table: Any, key: str) -> bool:

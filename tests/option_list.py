@@ -26,7 +26,10 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help."""
+    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help.
+
+    One with a `default` may stand without a word, and means the default then: it puts a stage into the chain.
+    """
 
     name: str
     table: str
@@ -36,6 +39,7 @@ class Option(NamedTuple):
     help: str
     least: int = 0
     most: int | None = None
+    default: str = ""
 
 
 '''
@@ -48,11 +52,14 @@ def options() -> Iterator[tuple[object, ...]]:
         infos = kind.__pydantic_fields__
         for key, field in fields_of(kind).items():
             extra = infos[key].json_schema_extra
-            name = key.replace("_", "-")
-            if isinstance(extra, dict) and "flag" in extra and name not in names:
+            if not isinstance(extra, dict) or "flag" not in extra:
+                continue
+            name = extra["name"] or key.replace("_", "-")
+            if name not in names:
                 names.add(name)
                 shape, limits = shape_of(field.adapter) if unit_of(infos[key]) is None else ("text", ())
-                yield name, table, key, shape, extra["flag"], help_of(kind, key), *limits
+                default = (0, None, field.default) if extra["name"] else ()
+                yield name, table, key, shape, extra["flag"], help_of(kind, key), *(default or limits)
 
 
 def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, tuple[int, ...]]:

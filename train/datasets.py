@@ -50,14 +50,14 @@ def voc(folder: Path, split: str) -> Iterator[Sample]:
         if wrong := [unknown("class", name, VOC) for name in found.names if name not in VOC]:
             raise DatasetError(f"{file}: {wrong[0]}; expected VOC's twenty classes")
         classes = np.array([VOC.index(name) for name in found.names], np.int64)
-        yield Sample(_read(folder / "JPEGImages" / f"{name}.jpg"), found.boxes, classes, found.difficult)
+        yield Sample(read_picture(folder / "JPEGImages" / f"{name}.jpg"), found.boxes, classes, found.difficult)
 
 
 def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
     """COCO photos with YOLO label files (class, centre x, centre y, width, height; 0..1), mapped to VOC's classes."""
     ours = coco_to_voc()
-    for path in _images(folder / "images" / split):
-        image = _read(path)
+    for path in pictures(folder / "images" / split):
+        image = read_picture(path)
         height, width = image.shape[:2]
         labels = folder / "object_detection" / "labels" / split / f"{path.stem}.txt"
         rows = []
@@ -71,19 +71,19 @@ def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
 
 def pennfudan(folder: Path) -> Iterator[Sample]:
     """Street photos with pedestrian masks (pixel = number of the pedestrian). A box is the extent of a mask."""
-    for path in _images(folder / "images"):
-        mask = _read(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
+    for path in pictures(folder / "images"):
+        mask = read_picture(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
         rows: list[list[float]] = []
         for number in range(1, int(mask.max()) + 1):
             x, y, w, h = cv2.boundingRect(np.equal(mask, number).astype(np.uint8))
             rows.append([x, y, x + w, y + h, VOC.index("person")])
-        yield _sample(_read(path), rows)
+        yield _sample(read_picture(path), rows)
 
 
 def photos(paths: Iterable[Path]) -> Iterator[Sample]:
     """Photos without labels."""
     for path in paths:
-        yield _sample(_read(path), [])
+        yield _sample(read_picture(path), [])
 
 
 def video_frames(path: Path, every: int) -> Iterator[Sample]:
@@ -108,11 +108,13 @@ def existing(path: Path) -> Path:
     return path
 
 
-def _images(folder: Path) -> list[Path]:
+def pictures(folder: Path) -> list[Path]:
+    """The photos of a folder, by name."""
     return sorted(p for p in existing(folder).iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 
-def _read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
+def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
+    """Read a picture. Raises DatasetError: it is missing or broken."""
     image = cv2.imread(str(path), flags)
     if image is None:
         raise DatasetError(f"{path} is missing, or not a picture that OpenCV can read")

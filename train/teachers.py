@@ -93,7 +93,7 @@ class Teachers:
             whole = window == (0, 0, width, height)
             for engine in (self.yolox, self.picodet):
                 for mirrored in (False, True) if whole else (False,):
-                    boxes, scores, classes = _to_voc(*_see(engine, part[:, ::-1] if mirrored else part))
+                    boxes, scores, classes, _ = _to_voc(*_see(engine, part[:, ::-1] if mirrored else part))
                     if mirrored:
                         boxes = _mirror(boxes, x2 - x1)
                     windows.append(window)

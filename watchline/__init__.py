@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from watchline.pipeline.sinks.jsonl import Jsonl
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
+    from watchline.pipeline.stages.captioner import Captioner
     from watchline.pipeline.stages.detector import Detector
+    from watchline.pipeline.stages.segmenter import Segmenter
     from watchline.pipeline.stages.stage import Process, Stage, Work
     from watchline.pipeline.watch import Watch
     from watchline.streams.file import FileSource
@@ -53,6 +55,7 @@ __all__ = [
     "ArrayPicture",
     "Begin",
     "Canvas",
+    "Captioner",
     "Detection",
     "Detections",
     "Detector",
@@ -76,6 +79,7 @@ __all__ = [
     "PacedSource",
     "Process",
     "Runner",
+    "Segmenter",
     "Sink",
     "Stage",
     "State",
@@ -104,7 +108,9 @@ _HOMES = {
     "pipeline.message": ("Begin", "Dropped", "End", "Event", "Failure", "Item", "Message", "State"),
     "pipeline.runner": ("Runner",),
     "pipeline.stages.annotator": ("Annotator",),
+    "pipeline.stages.captioner": ("Captioner",),
     "pipeline.stages.detector": ("Detector",),
+    "pipeline.stages.segmenter": ("Segmenter",),
     "pipeline.sinks.files": ("Files",),
     "pipeline.sinks.jsonl": ("Jsonl",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),

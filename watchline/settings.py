@@ -26,9 +26,14 @@ MOST_THREADS = 64  # of anything that a setting counts: more are a mistake, or a
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 
 
-def flag(metavar: str = "") -> dict[str, JsonValue]:
-    """Marks a field as a flag of the command line: `Field(…, description="…", json_schema_extra=flag("N"))`."""
-    return {"flag": metavar}
+def flag(metavar: str = "", name: str = "") -> dict[str, JsonValue]:
+    """Marks a field as a flag of the command line: `Field(…, description="…", json_schema_extra=flag("N"))`.
+
+    Args:
+        metavar: what its value is called.
+        name: of the flag, if it is not the field's. Such a flag puts a stage into the chain, and needs no value then.
+    """
+    return {"flag": metavar, "name": name}
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(Field, dataclasses.field))

@@ -66,7 +66,6 @@ class _Arch:
         resize: rule of the letterbox.
         mean, std: of its pixels.
         task: of the graph.
-        more: outputs beside those of the task.
         background: whether it is a label.
     """
 
@@ -79,13 +78,12 @@ class _Arch:
     mean: Colour = MEAN
     std: Colour = STD
     task: str = "detect"
-    more: tuple[str, ...] = ()
     background: bool = False
 
     @property
     def outputs(self) -> tuple[str, ...]:
         """Of the graph, by name; the dimensions of all but the first are fixed."""
-        return (*TASKS[self.task].names, *self.more)
+        return TASKS[self.task].names
 
 
 _ROI_CLASSES = "roi_heads.box_predictor.cls_score.weight"
@@ -112,7 +110,7 @@ _ARCHS = {
         800,
         32,
         "letterbox-floor",
-        more=("masks",),
+        task="instances",
     ),
     "fcn_resnet50": _fcn(50),
     "fcn_resnet101": _fcn(101),

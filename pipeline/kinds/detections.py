@@ -65,7 +65,7 @@ def _draw(canvas: "Canvas", found: Detections) -> None:
     canvas.detections(found)
 
 
-def _pack(found: Detections) -> Packed:
+def pack(found: Detections) -> Packed:
     """The columns as they are; of masks the crops, a bit a pixel."""
     columns = {name: column for name in COLUMNS if (column := getattr(found, name)) is not None}
     masks = found.masks
@@ -79,7 +79,8 @@ def _pack(found: Detections) -> Packed:
     return value, (*columns.values(), *found.data.values(), *crops)
 
 
-def _unpack(value: Any, arrays: tuple[NDArray[Any], ...]) -> Detections:
+def unpack(value: Any, arrays: tuple[NDArray[Any], ...]) -> Detections:
+    """Raises ValueError: they are no detections, or more than a frame may have."""
     match value:
         case {"labels": list(labels), "columns": list(columns), "data": list(data), "masks": masked}:
             names = [*columns, *data]
@@ -125,6 +126,6 @@ DETECTIONS: Kind[Detections] = Kind(
     schema=SCHEMA,
     draw=_draw,
     summary=_summary,
-    pack=_pack,
-    unpack=_unpack,
+    pack=pack,
+    unpack=unpack,
 )

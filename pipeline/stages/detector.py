@@ -5,14 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from watchline.engines import zoo
 from watchline.errors import unknown
 from watchline.ops.detections import Detections
-from watchline.ops.letterbox import Fit
-from watchline.ops.select import select
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.modelled import Count, Engines, Modelled, Share
@@ -34,7 +31,7 @@ class Detector(Modelled):
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
     per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
-    tasks = ("detect",)
+    tasks = ("detect", "instances")
 
     model: str = Field(
         default=zoo.DEFAULT,
@@ -109,21 +106,11 @@ class Detecting(Work):
         return item.stream if item.stream in self._settings else ""
 
     def _detect(self, items: Sequence[Item]) -> Iterator[tuple[Item, Detections]]:
-        fits, outputs = self._engines.infer([item.frame.picture for item in items])
-        for boxes, scores, item, place in zip(outputs["boxes"], outputs["scores"], items, fits, strict=True):
-            yield item, self._select(boxes, scores, self._key(item), place)
-
-    def _select(self, boxes: NDArray[np.float32], scores: NDArray[np.float32], key: str, place: Fit) -> Detections:
-        """From what the engine gives for one picture, (N, 4) and (N, C), to the detections in source pixels."""
-        own, wanted = self._settings[key], self._wanted[key]
-        found = select(
-            boxes,
-            scores,
-            conf=own.conf,
-            iou=own.iou,
-            wanted=wanted,
-            placement=place,
-            several=own.several,
-            agnostic=own.agnostic,
-        )
-        return Detections(*found, self._engines.labels)
+        for item, outputs in zip(items, self._engines.infer([item.frame.picture for item in items]), strict=True):
+            own, wanted = self._settings[self._key(item)], self._wanted[self._key(item)]
+            yield (
+                item,
+                outputs.detections(
+                    conf=own.conf, iou=own.iou, wanted=wanted, several=own.several, agnostic=own.agnostic
+                ),
+            )

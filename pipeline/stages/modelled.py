@@ -1,7 +1,8 @@
 """What the stages that run a model have in common: which file and runtime, how many engines, and pictures for them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Annotated, Any, ClassVar, cast
 
@@ -12,7 +13,11 @@ from pydantic import AfterValidator, Field
 from watchline import engines
 from watchline.engines import runtimes, zoo
 from watchline.engines.engine import Engine
+from watchline.ops.class_map import ClassMap
+from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
+from watchline.ops.masks import Masks
+from watchline.ops.select import select
 from watchline.pipeline.cores import cores
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.stages.stage import Stage
@@ -109,6 +114,41 @@ class Modelled(Stage):
             yield Engines((first, *forks))
 
 
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What a model gives for one picture.
+
+    Attributes:
+        arrays: by name, as the model's task says, without the first dimension.
+        labels: of the model.
+        place: where the picture was in the model's input.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    labels: tuple[str, ...]
+    place: Fit
+
+    def detections(self, **settings: Any) -> Detections:
+        """Of the tasks that find boxes: what is shown, in pixels of the picture, with masks if the model gives them.
+
+        Args:
+            settings: of `ops.select.select`.
+        """
+        boxes = self.arrays["boxes"]
+        found = select(boxes, self.arrays["scores"], placement=self.place, **settings)
+        masks = None
+        if "masks" in self.arrays:
+            width, height = self.place.source
+            whole = self.place.beyond_source(boxes[found.rows])
+            masks = Masks.from_boxes(whole, self.arrays["masks"][found.rows], (height, width))
+        return Detections(found.boxes, found.scores, found.classes, self.labels, masks=masks)
+
+    def class_map(self, numbers: NDArray[np.uint8]) -> ClassMap:
+        """Of the task "segment": the classes of the picture's pixels. Args: numbers (256,), what each becomes."""
+        (x, y), (width, height) = self.place.corner, self.place.inner
+        return ClassMap(numbers[self.arrays["classes"][y : y + height, x : x + width]], self.labels)
+
+
 class Engines:
     """Engines of one model, each for one caller at a time.
 
@@ -122,6 +162,7 @@ class Engines:
         first = engines_[0]
         self.labels = first.metadata.labels
         self.task = first.metadata.task
+        self._first = first  # for its size and metadata alone
         self.about: dict[str, Any] = {
             "name": first.metadata.name,
             "checkpoint": first.metadata.checkpoint,
@@ -132,21 +173,30 @@ class Engines:
         for engine in engines_:
             self._free.put(engine)
 
-    def infer(self, pictures: Sequence[Picture]) -> tuple[list[Fit], dict[str, NDArray[Any]]]:
-        """What a free engine gives for pictures of any sizes, and where each was in its input.
+    def infer(self, pictures: Sequence[Picture]) -> list["Outputs"]:
+        """What the model gives for each of some pictures of any sizes. Raises what `run` raises."""
+        fits, batch = self.prepared(pictures)
+        outputs = self.run(batch)
+        return [
+            Outputs({name: rows[n] for name, rows in outputs.items()}, self.labels, place)
+            for n, place in enumerate(fits)
+        ]
 
-        Raises what `Engine.infer` raises.
-        """
+    def prepared(self, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+        """As `prepared`, for these engines."""
+        return prepared(self._first, pictures)
+
+    def run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """What a free engine gives for them. Raises what `Engine.infer` raises."""
         engine = self._free.get()
         try:
-            fits, batch = prepared(engine, pictures)
-            return fits, engine.infer(batch)
+            return engine.infer(batch)
         finally:
             self._free.put(engine)
 
 
 def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
-    """Pictures as the model takes them, (B, H, W, 3) uint8 BGR, and where each is in it."""
+    """Pictures as a model takes them, (B, H, W, 3) uint8 BGR, and where each is in its input."""
     width, height = engine.size
     rule = cast(Rule, engine.metadata.resize)
     fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]

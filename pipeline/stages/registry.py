@@ -19,10 +19,12 @@ from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.settings.environment import Interpolated
 from watchline.pipeline.settings.schema import check_field, fields_of
 from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.pipeline.stages.stage import Stage, StageInfo
 
-STAGES: tuple[type[Stage], ...] = (Detector, Annotator)
+STAGES: tuple[type[Stage], ...] = (Detector, Segmenter, Captioner, Annotator)
 BY_NAME: Mapping[str, type[Stage]] = {stage.name: stage for stage in STAGES}
 OUR_EVENTS = ("state", "dropped")  # that are no stage's
 

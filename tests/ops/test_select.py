@@ -54,6 +54,9 @@ def test_equals_the_loops(count, conf, rule):
     for seed in range(5):
         boxes, scores = candidates(seed, count, columns=3)
         found = select(boxes, scores, conf=conf, iou=0.3, placement=placement)
+        np.testing.assert_array_equal(scores[found.rows].max(1, initial=0), found.scores)
+        here = boxes[found.rows] if placement is None else placement.to_source(boxes[found.rows])
+        np.testing.assert_array_equal(here, found.boxes)
         assert as_rows(found) == slowly(boxes, scores, conf, 0.3, [0, 1, 2], [True] * 3, placement)
 
 

@@ -42,7 +42,6 @@ def validator(stages):
 def test_the_published_schema_is_that_of_our_stages():
     text = json.dumps(schema_of(STAGES), indent=2, ensure_ascii=False) + "\n"
     assert PUBLISHED.read_text() == text, "run `watchline schema > docs/events.schema.json`"
-    assert schema_of([Detector(), Annotator()]) == schema_of(STAGES)
 
 
 @pytest.mark.parametrize(

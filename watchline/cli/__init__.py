@@ -21,6 +21,7 @@ from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
 from watchline.cli.habits import unknown_option
 from watchline.cli.interrupt import as_usual
 from watchline.cli.printed import print_printable
+from watchline.cli.settings import with_models
 from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
@@ -94,7 +95,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    options, rest = parser.parse_known_args(list(map(_named, sys.argv[1:] if argv is None else argv)))
+    options, rest = parser.parse_known_args(with_models([*map(_named, sys.argv[1:] if argv is None else argv)]))
     if options.command is None and not rest:
         parser.print_help()
         raise SystemExit(DONE)

@@ -20,11 +20,9 @@ def run(options: argparse.Namespace) -> int:
     for name in zoo.names():
         path = zoo.find(name)
         about = metadata.read(path)
-        default = "   (default)" if name == zoo.DEFAULT else ""
+        task = about.task + ("   (default)" if name in (zoo.DEFAULT, zoo.SEGMENTER, zoo.CAPTIONER) else "")
         megabytes = f"{path.stat().st_size / 1e6:.1f} MB"
-        print(
-            f"{name:<20}{megabytes:>8}   {f'{about.size[0]} x {about.size[1]}':<12}{len(about.labels):>7}  {about.task}{default}"
-        )
+        print(f"{name:<20}{megabytes:>8}   {f'{about.size[0]} x {about.size[1]}':<12}{len(about.labels):>7}  {task}")
         if len(about.labels) <= MOST_NAMED:
             print(f"    classes: {', '.join(about.labels)}")
         for what, value in about.figures.items():

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Option(NamedTuple):
-    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help."""
+    """An option: the table and key of its setting, how its word is read ("switch" has none), and its help.
+
+    One with a `default` may stand without a word, and means the default then: it puts a stage into the chain.
+    """
 
     name: str
     table: str
@@ -17,6 +20,7 @@ class Option(NamedTuple):
     help: str
     least: int = 0
     most: int | None = None
+    default: str = ""
 
 
 OPTIONS = (
@@ -79,6 +83,28 @@ OPTIONS = (
         "classes", "detector", "classes", "words", "person,car", "labels to look for; without any, all of the model's"
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
+    Option(
+        "segment",
+        "segmenter",
+        "model",
+        "text",
+        "FILE|NAME",
+        "say what each pixel shows, by this model (default: fcn-lite0)",
+        0,
+        None,
+        "fcn-lite0",
+    ),
+    Option(
+        "caption",
+        "captioner",
+        "model",
+        "text",
+        "FILE|NAME",
+        "say what the pictures show, by this model (default: show-attend-tell)",
+        0,
+        None,
+        "show-attend-tell",
+    ),
     Option(
         "preset", "video", "preset", "text", "PRESET", "of the video encoder, ultrafast … veryslow (default: superfast)"
     ),

@@ -26,8 +26,10 @@ def run(options: argparse.Namespace) -> int:
     """Print it."""
     from watchline.pipeline import config
     from watchline.pipeline.schema import schema_of
+    from watchline.pipeline.stages.registry import STAGES
 
     settings = config.load(options.config, stages=options.stage)
     options.conceal = settings.conceal
-    print(json.dumps(schema_of(settings.stages), indent=2, ensure_ascii=False))
+    others = [stage for stage in settings.stages if type(stage) not in STAGES]
+    print(json.dumps(schema_of([*STAGES, *others]), indent=2, ensure_ascii=False))
     return DONE

@@ -1,7 +1,7 @@
 """Options that several commands share: each stands for a setting of the config, and is stronger than it."""
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +99,30 @@ def flags_of(options: argparse.Namespace) -> "list[Flag]":
     return flags
 
 
+def with_models(argv: Sequence[str]) -> list[str]:
+    """The words of a command line, with the default after each option that has one and is followed by no model.
+
+    So `--segment clip.mp4` is an option without a word, and an input; argparse would take the input for the word.
+    """
+    defaults = {f"--{option.name}": option.default for option in OPTIONS if option.default}
+    return [
+        f"{word}={defaults[word]}" if word in defaults and not _is_model(following) else word
+        for word, following in zip(argv, [*argv[1:], ""], strict=False)
+    ]
+
+
+def _is_model(word: str) -> bool:
+    from watchline.engines import runtimes, zoo
+    from watchline.engines.load import RECORDING
+
+    suffixes = (RECORDING.suffix, *runtimes.formats())
+    return word.lower().endswith(suffixes) or word in zoo.names()
+
+
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.kind == "switch":
         parser.add_argument(f"--{option.name}", action="store_true", default=None, help=option.help)
         return
+    metavar = f"[{option.metavar}]" if option.default else option.metavar
     reader = at_least(option.least, option.most) if option.kind == "whole" else READERS[option.kind]
-    parser.add_argument(f"--{option.name}", type=reader, metavar=option.metavar, help=option.help)
+    parser.add_argument(f"--{option.name}", type=reader, metavar=metavar, help=option.help)

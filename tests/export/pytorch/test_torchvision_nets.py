@@ -2,7 +2,6 @@ from collections import OrderedDict
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from torchvision_here import detections, photos, seeded, tensor_of, torchvision
@@ -30,14 +29,6 @@ def run(model, path, pictures):
     onnx.save(model, path)
     with engines.load(path, "onnxruntime") as engine:
         return engine.infer(pictures)
-
-
-def run_bare(model, path, pictures):
-    """All outputs by name: an engine gives those of its task only, and so no masks."""
-    onnx.save(model, path)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"images": pictures}), strict=True))
 
 
 def agrees(network, expected, boxes, scores):
@@ -101,7 +92,7 @@ def test_mask_rcnn_gives_torchvisions_masks(bikes, tmp_path):
     network = seeded("maskrcnn_resnet50_fpn", pictures)
     path = saved(network, tmp_path / "net.pth")
     model = export(path, "maskrcnn_resnet50_fpn", Request("net", tuple(f"class {i}" for i in range(90)), (96, 64)))
-    outputs = run_bare(model, tmp_path / "net.onnx", np.repeat(pictures, 2, axis=0))
+    outputs = run(model, tmp_path / "net.onnx", np.repeat(pictures, 2, axis=0))
     with torch.no_grad():
         (expected,) = network(list(tensor_of(pictures)))
     assert outputs["masks"].shape == (2, 100, 28, 28)

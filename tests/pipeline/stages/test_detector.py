@@ -8,10 +8,12 @@ import numpy as np
 import onnx
 import pytest
 from clips import write_clip
-from models_onnx import tiny_detector
+from models_onnx import tiny_detector, tiny_masker
 
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
+from watchline.engines.replay import Recorder
 from watchline.pipeline.message import Item
+from watchline.pipeline.stages.modelled import prepared
 from watchline.settings import settings
 from watchline.streams.frame import ArrayPicture, Frame
 
@@ -110,3 +112,49 @@ def test_a_place_has_one_class_or_several(model, several, agnostic, most):
         [found] = work([item])
     boxes = [tuple(box) for box in found.detections.xyxy.tolist()]
     assert max(map(boxes.count, boxes)) == most
+
+
+def squares(width=200, height=140):
+    """Grey with a red square, taken for a person, and a blue one at the right edge, taken for a car."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    picture[:75, 50:125] = (0, 0, 255)
+    picture[75:125, 150:] = (255, 0, 0)
+    return picture
+
+
+def looked(stage, picture):
+    with stage.open() as work:
+        [item] = work([Item(Frame("x", 0, 0, Fraction(1), ArrayPicture(picture)))])
+    return item.detections
+
+
+def test_masks_lie_in_their_boxes_in_pixels_of_the_picture(tmp_path):
+    """The tiny masker says that the lower left half of each box belongs to the object."""
+    onnx.save(tiny_masker(), tmp_path / "tiny.onnx")
+    found = looked(Detector(model=str(tmp_path / "tiny.onnx"), imgsz=64), squares())
+    assert set(found.names) == {"person", "car"}
+    assert found.masks.size == (140, 200)
+    y, x = np.mgrid[:140, :200] + 0.5
+    for (x1, y1, x2, y2), mask in zip(found.xyxy.tolist(), found.mask, strict=True):
+        triangle = (x > x1) & (x < x2) & (y > y1) & (y < y2) & ((x - x1) / (x2 - x1) < (y - y1) / (y2 - y1))
+        assert (triangle & mask).sum() > 0.7 * (triangle | mask).sum()
+    people = Detector(model=str(tmp_path / "tiny.onnx"), imgsz=64, classes=("person",))
+    alone = looked(people, squares())
+    np.testing.assert_array_equal(alone.mask, found.mask[found.names == "person"])
+    nothing = looked(people, np.full((70, 90, 3), 90, np.uint8))
+    assert (len(nothing), nothing.masks.size) == (0, (70, 90))
+
+
+def test_a_detector_without_masks_gives_none(model):
+    assert looked(Detector(model=model, imgsz=64), squares()).masks is None
+
+
+def test_masks_are_the_same_from_a_recording(tmp_path):
+    onnx.save(tiny_masker(), tmp_path / "tiny.onnx")
+    live = looked(Detector(model=str(tmp_path / "tiny.onnx"), imgsz=64), squares())
+    with Recorder(engines.load(tmp_path / "tiny.onnx", None, (64, 64)), tmp_path / "run.npz") as engine:
+        _, batch = prepared(engine, [ArrayPicture(squares())])
+        engine.infer(batch)
+    again = looked(Detector(model=str(tmp_path / "run.npz")), squares())
+    assert again.to_dicts() == live.to_dicts()
+    assert all("segmentation" in one for one in again.to_dicts())
