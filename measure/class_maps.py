@@ -1,7 +1,6 @@
-"""How good a segmenter is on labelled pictures: mean IoU of the class maps that its engine gives, in source pixels.
+"""How good a segmenter is on labelled pictures: mean IoU of the class maps that come out of the segmenter stage.
 
-    with engines.load(Path("segmenter.onnx")) as engine:
-        measured = class_maps(engine, Path("camvid"), split="test")
+    measured = class_maps(Segmenter(model="segmenter.onnx"), Path("camvid"), split="test")
     measured.mean, measured.per_class["car"]
 
 The layout is CamVid's: pictures in `SPLIT`, and in `SPLITannot` PNGs of the same names, with the number of a label for
@@ -19,11 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.engines.engine import Engine
 from watchline.measure.errors import DataNotFound, DataRefused
-from watchline.ops.letterbox import Fit
 from watchline.ops.mean_iou import Counts, confusion, iou_per_class, mean_iou, pixel_accuracy
-from watchline.pipeline.stages.modelled import prepared
+from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.streams.frame import ArrayPicture
 from watchline.streams.photo import read_photo
 
@@ -31,6 +28,7 @@ USUAL = ("val", "test")  # splits that are measured on, the first that is there
 SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annot"  # what the folder of a split's annotations has behind the split's name
 VOID = 255
+AS_THEY_ARE = np.arange(256, dtype=np.uint8)  # each number of the network stands for its own class
 
 Progress = Callable[[int, int], object]
 """Called after each picture: how many are done, and of how many."""
@@ -84,47 +82,54 @@ class ClassMaps:
 
 
 def class_maps(
-    engine: Engine, data: Path, split: str | None = None, every: int = 1, progress: Progress | None = None
+    segmenter: Segmenter, data: Path, split: str | None = None, every: int = 1, progress: Progress | None = None
 ) -> ClassMaps:
-    """Run a segmenter over labelled pictures, one by one.
+    """Run the segmenter's model over labelled pictures, one by one.
 
     Args:
-        engine: of a model whose task is to segment.
+        segmenter: the stage's settings. Its model's task is to segment.
         data: folder in CamVid's layout.
         split: of the pictures; None for val or test, the first that is there.
         every: only every n-th picture.
 
     Raises:
         DataNotFound: no such folder or split, or an annotation is missing.
-        DataRefused: an annotation is broken, or has numbers that the model has no labels for.
+        DataRefused: an annotation is broken, or has numbers that the model has no labels for; or the model's task is
+            another.
         SourceUnreadable: a picture cannot be decoded.
-        EngineError: the model does not run.
+        EngineError, ConfigError: the model does not load or does not run.
     """
     split = find_split(data, split)
     files = pictures(data, split)[::every]
-    labels = engine.metadata.labels
-    counts = np.zeros((len(labels), len(labels)), np.int64)
-    started = time.monotonic()
-    for number, file in enumerate(files, 1):
-        image = read_photo(file).pixels
-        truth = annotation(data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png", image.shape[:2], len(labels))
-        [place], batch = prepared(engine, [ArrayPicture(image)])
-        [found] = engine.infer(batch)["classes"]
-        counts += confusion(to_source(found, place), truth, len(labels))
-        if progress:
-            progress(number, len(files))
+    with segmenter.engines() as engines:
+        if engines.task != "segment":
+            raise DataRefused(
+                f"{data} holds class maps, and {segmenter.model} gives none: its task is {engines.task!r}"
+            )
+        labels = engines.labels
+        counts = np.zeros((len(labels), len(labels)), np.int64)
+        started = time.monotonic()
+        for number, file in enumerate(files, 1):
+            image = read_photo(file).pixels
+            height, width = image.shape[:2]
+            truth = annotation(data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png", (height, width), len(labels))
+            [outputs] = engines.infer([ArrayPicture(image)])
+            counts += confusion(outputs.class_map(AS_THEY_ARE).scaled(width, height), truth, len(labels))
+            if progress:
+                progress(number, len(files))
     return ClassMaps(data.resolve().name, split, len(files), labels, counts, time.monotonic() - started)
+
+
+def in_layout(data: Path) -> bool:
+    """Whether a folder is in CamVid's layout."""
+    return bool(_splits(data))
 
 
 def find_split(data: Path, split: str | None = None) -> str:
     """The split to read: the one asked for, else val or test, else the first. Raises DataNotFound: there is none."""
     if not data.is_dir():
         raise DataNotFound(f"{data}: there is no such folder; expected pictures with class maps in CamVid's layout")
-    there = sorted(
-        folder.name.removesuffix(ANNOTATIONS)
-        for folder in data.glob(f"*{ANNOTATIONS}")
-        if (data / folder.name.removesuffix(ANNOTATIONS)).is_dir() and folder.name != ANNOTATIONS
-    )
+    there = _splits(data)
     if not there:
         raise DataNotFound(f"{data}: expected CamVid's layout, pictures in e.g. val and their class maps in valannot")
     if split is None:
@@ -169,21 +174,10 @@ def annotation(file: Path, shape: tuple[int, ...], labels: int) -> NDArray[np.ui
     return np.asarray(classes, np.uint8)
 
 
-def to_source(classes: NDArray[np.uint8], place: Fit) -> NDArray[np.uint8]:
-    """The class map of the picture itself: without the letterbox's padding, and in the picture's own size.
-
-    Args:
-        classes: (H, W) uint8 of the network's input.
-        place: where the picture was in it.
-
-    Returns:
-        (H, W) uint8 of the source. Classes are numbers, so each pixel takes the nearest one's.
-    """
-    (x, y), (width, height) = place.corner, place.inner
-    inner = classes[y : y + height, x : x + width]
-    if place.inner == place.source:
-        return inner
-    return np.asarray(cv2.resize(inner, place.source, interpolation=cv2.INTER_NEAREST), np.uint8)
+def _splits(data: Path) -> list[str]:
+    """The splits that have pictures and class maps."""
+    names = (folder.name.removesuffix(ANNOTATIONS) for folder in data.glob(f"?*{ANNOTATIONS}"))
+    return sorted(name for name in names if (data / name).is_dir())
 
 
 def _number(value: float) -> float | None:

@@ -35,7 +35,9 @@ class DeconvNet(nn.Module):
         stages = [tuple(width * times for times in stage) for stage in STAGES]
         top = stages[-1][-1]
         inputs = [3, *(stage[-1] for stage in stages)]
-        self.encoder = nn.ModuleList(_convolutions((first, *stage)) for first, stage in zip(inputs, stages, strict=False))
+        self.encoder = nn.ModuleList(
+            _convolutions((first, *stage)) for first, stage in zip(inputs, stages, strict=False)
+        )
         self.middle = nn.Sequential(
             *_layer(nn.Conv2d(top, hidden, window)),  # fc6
             *_layer(nn.Conv2d(hidden, hidden, 1)),  # fc7

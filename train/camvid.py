@@ -15,21 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
+from watchline.ops.camvid import VOID
 
-CLASSES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "sign",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
-VOID = 11  # number of the pixels that have none of the classes
 SUFFIXES = (".jpg", ".png")
 
 
@@ -40,7 +27,7 @@ class Scene:
     Attributes:
         name: of its files, without suffix.
         image: (H, W, 3) uint8 BGR.
-        classes: (H, W) uint8, numbers in CLASSES, or VOID.
+        classes: (H, W) uint8, numbers in `ops.camvid.CAMVID`, or its VOID.
     """
 
     name: str

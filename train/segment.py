@@ -24,8 +24,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from watchline.models.fcn_lite import STRIDE_4, FCNLite, normalise, twice
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
-from watchline.train import camvid, checkpoint
-from watchline.train.camvid import CLASSES, Scene
+from watchline.ops import camvid
+from watchline.ops.camvid import CAMVID
+from watchline.train import checkpoint
+from watchline.train.camvid import Scene
 from watchline.train.yolov2 import blend
 
 CHECKPOINT = "checkpoint.pt"
@@ -84,7 +86,7 @@ class Recipe:
 
 def class_weights(scenes: Sequence[Scene], recipe: Recipe) -> Tensor:
     """(C,) float32: rare classes weigh more (Eigen and Fergus 2015: median frequency, here to a power)."""
-    counts = np.sum([np.bincount(s.classes.ravel(), minlength=camvid.VOID + 1)[: len(CLASSES)] for s in scenes], 0)
+    counts = np.sum([np.bincount(s.classes.ravel(), minlength=camvid.VOID + 1)[: len(CAMVID)] for s in scenes], 0)
     ratio = np.median(counts) / np.maximum(counts, 1)
     return torch.from_numpy(np.clip(ratio**recipe.balance, *recipe.bounds).astype(np.float32))
 
@@ -96,9 +98,7 @@ def view(
 
     Beyond the picture is the letterbox's colour, which is void.
     """
-    (width, height), scales = (
-        (recipe.late_crop, recipe.late_scales) if late else (recipe.crop, recipe.scales)
-    )
+    (width, height), scales = (recipe.late_crop, recipe.late_scales) if late else (recipe.crop, recipe.scales)
     scale = np.exp(rng.uniform(*np.log(scales)))
     across, down = scale * _factor(recipe.stretch, rng) ** np.array([0.5, -0.5])
     turn = np.deg2rad(rng.uniform(-recipe.turn, recipe.turn))
@@ -246,7 +246,7 @@ def fused_early(model: FCNLite) -> Callable[[Tensor], Tensor]:
 def _begin(file: Path, recipe: Recipe) -> _Run:
     """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
-    model = FCNLite(len(CLASSES)) if saved else FCNLite.pretrained(len(CLASSES))
+    model = FCNLite(len(CAMVID)) if saved else FCNLite.pretrained(len(CAMVID))
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
         model.load_state_dict(saved["live"])

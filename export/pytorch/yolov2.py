@@ -8,11 +8,8 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
@@ -21,11 +18,11 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
+from watchline.export.pytorch.smaller import fuse, halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode, like
 
-HALF_FROM = 64  # numbers in a weight from which it is stored as FP16
 IMGSZ = 416  # pixels, what the shipped models are meant for
 STRIDE = 32
 
@@ -36,7 +33,7 @@ class _Deployed(nn.Module):
     def __init__(self, model: YOLOv2) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
-        _fuse(self.model)
+        fuse(self.model)
         first = self.model.backbone.stem[0]
         assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
         first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
@@ -67,7 +64,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         raise ExportRefused(f"{path}: asked for {size[0]}; expected a multiple of {STRIDE} up to {MAX_SIDE} pixels")
     free = {0: "batch", 1: "candidates"}
     graph = trace(_Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
-    _halve(graph)
+    halve(graph)
     metadata.write(
         graph, Metadata(request.name, "detect", labels, size[0], STRIDE, "letterbox", sha256(path), figures={})
     )
@@ -100,27 +97,3 @@ def load(path: Path) -> YOLOv2:
     except (RuntimeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: its backbone is not the one of `watchline train yolov2`") from error
     return model.eval()
-
-
-def _fuse(module: nn.Module) -> None:
-    """Batch normalisation folded into the convolution before it, in every Sequential of the tree."""
-    for child in module.children():
-        _fuse(child)
-    if isinstance(module, nn.Sequential):
-        for i in range(len(module) - 1):
-            a, b = module[i], module[i + 1]
-            if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
-                module[i], module[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
-
-
-def _halve(model: onnx.ModelProto) -> None:
-    """Store float weights as FP16 and cast them back in the graph: half the file, the same FP32 arithmetic."""
-    graph = model.graph
-    casts = []
-    for weight in graph.initializer:
-        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= HALF_FROM:
-            name, values = weight.name, numpy_helper.to_array(weight)
-            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        graph.node.insert(0, cast)

@@ -1,4 +1,4 @@
-"""`watchline bench map --data VOCDIR --model FILE`: how good a model is on labelled pictures."""
+"""`watchline bench map --data DIR --model FILE`: how good a model is on labelled pictures."""
 
 import argparse
 import os
@@ -73,10 +73,14 @@ def write_json(file: Path, figures: object) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
+    from watchline.cli import bench_class_maps
     from watchline.engines import cpu
+    from watchline.measure import class_maps
     from watchline.measure.accuracy import accuracy
 
     check_json(options)
+    if class_maps.in_layout(options.data):
+        return bench_class_maps.run(options)
     detector = _detector(options)
     with detector.load() as engine:
         runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name

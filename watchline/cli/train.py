@@ -2,6 +2,7 @@
 
 watchline train yolov2 --data DIR --out DIR --start yolov2-slim  # go on from a detector that ships
 watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
+watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 """
 
 import argparse
@@ -26,6 +27,7 @@ BACKBONES = ("vgg16", "efficientnet-lite0")
 OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
+    "segmenter": ("minutes",),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -44,7 +46,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         required=True,
         type=Path,
         nargs="+",
-        help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout",
+        help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout, for "
+        "segmenter one in CamVid's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -67,6 +70,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--imgsz", type=at_least(64), help="side of the input in pixels (default: 608 with vgg16, else 320)"
     )
     faster.add_argument("--split", help="of VOC folders: a list in ImageSets/Main (default: train)")
+    segmenter = parser.add_argument_group("segmenter")
+    segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     return parser
 
 
@@ -83,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
     try:
-        return _yolov2(options) if options.model == "yolov2" else _faster_rcnn(options)
+        return {"yolov2": _yolov2, "faster-rcnn": _faster_rcnn, "segmenter": _segmenter}[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -138,6 +143,22 @@ def _faster_rcnn(options: argparse.Namespace) -> int:
     _report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
     checkpoint = options.out / faster_rcnn.CHECKPOINT
     print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
+    return DONE
+
+
+def _segmenter(options: argparse.Namespace) -> int:
+    from watchline.train import camvid, segment
+
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; segmenter takes one, in CamVid's layout")
+    (folder,) = options.data
+    recipe = replace(segment.Recipe(), **_asked(options, "steps", "minutes", "batch", "seed"))
+    print(f"reading {folder}", flush=True)
+    scenes = camvid.read(folder, "train")
+    print(f"{len(scenes)} pictures", flush=True)
+    _report(segment.train(scenes, options.out, recipe, options.threads), recipe.steps)
+    checkpoint = options.out / segment.CHECKPOINT
+    print(f"{checkpoint}: done; watchline export {checkpoint} -o segmenter.onnx")
     return DONE
 
 
