@@ -1,12 +1,12 @@
 """How much of the machine does the chain use? The whole chain against its ceiling, and against a plain loop.
 
-    python bench/chain.py CLIP [--rounds 5] [--frames 300] [--imgsz 416]
+    python bench/chain.py CLIP [--rounds 5] [--frames 300] [--imgsz 416] [--segment [MODEL]] [--caption [MODEL]]
 
 For a 720p and a 1080p file made from CLIP, in each round one after another:
 
   parts     the parts of the chain, one after another in one thread: CPU time per frame. The number of cores divided by
             their sum is the ceiling: no schedule of this work can be faster on this machine.
-  chain     `watchline annotate`: decode, detect, draw, encode.
+  chain     `watchline annotate`: decode, detect, draw, encode; with --segment and --caption all five stages.
   events    the same without drawing and encoding (`--no-video`).
   engine    the bare engine on all cores, one worker of one thread each: the bound of `events`.
   plain     the usual loop: cv2.VideoCapture, the same engine with as many threads as cores, draw, cv2.VideoWriter.
@@ -18,6 +18,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from statistics import median
 from typing import TypeVar
 
 import cv2
+import whole_chain
 from bare import CORES, bare_engine
 from clips import scaled
 from rate import rate_of
@@ -35,6 +37,7 @@ from watchline.pipeline.message import Item
 from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.stage import Stage
 from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.write.mp4 import Mp4Sink
@@ -50,24 +53,29 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--runtime")
+    whole_chain.add_options(parser)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = Detector(imgsz=args.imgsz, runtime=args.runtime)
     for name in ("720p", "1080p"):
         clip = scaled(args.clip, name, args.frames, args.work)
-        rounds = [_round(clip, detector, args.work / "out") for _ in range(args.rounds)]
+        rounds = [
+            _round(clip, [detector, *whole_chain.asked(args, args.runtime)], args.work / "out")
+            for _ in range(args.rounds)
+        ]
         _print(name, rounds)
 
 
-def _round(clip: Path, detector: Detector, out: Path) -> dict[str, float]:
+def _round(clip: Path, stages: list[Stage], out: Path) -> dict[str, float]:
     """Frames per second of everything, and CPU milliseconds per frame of each part, measured back to back."""
-    parts = _parts(clip, detector, out)
+    parts = _parts(clip, [*stages, Annotator()], out)
+    [detector] = [stage for stage in stages if isinstance(stage, Detector)]
     return {
         **parts,
         "ceiling": CORES / sum(parts.values()) * 1e3,
-        "chain": _job(clip, detector, out, Mp4Sink()),
-        "events": _job(clip, detector, out, None),
+        "chain": _job(clip, [*stages, Annotator()], out, Mp4Sink()),
+        "events": _job(clip, stages, out, None),
         "engine": bare_engine(detector),
         "plain": _plain(clip, detector, out),
     }
@@ -91,15 +99,14 @@ def _print(name: str, rounds: list[dict[str, float]]) -> None:
     print(f"  events / engine   {ratio('events', 'engine')}", flush=True)
 
 
-def _job(clip: Path, detector: Detector, out: Path, video: Mp4Sink | None) -> float:
+def _job(clip: Path, stages: list[Stage], out: Path, video: Mp4Sink | None) -> float:
     """FPS of a job."""
-    stages = [detector, Annotator()] if video else [detector]
     return rate_of(Annotate(Job([FileSource(clip)], stages, [Files(out, video, overwrite=True)])))[0]
 
 
-def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict[str, float]:
+def _parts(clip: Path, stages: list[Stage], out: Path) -> dict[str, float]:
     """CPU milliseconds per frame of each part, one after another in one thread."""
-    spent = dict.fromkeys(("cpu decode", "cpu detect", "cpu draw", "cpu encode"), 0.0)
+    spent = dict.fromkeys(("cpu decoder", *(f"cpu {stage.name}" for stage in stages), "cpu encoder"), 0.0)
 
     def timed(part: str, work: Callable[[], T]) -> T:
         started = time.process_time()
@@ -107,18 +114,17 @@ def _parts(clip: Path, detector: Detector, out: Path, frames: int = 100) -> dict
         spent[part] += time.process_time() - started
         return result
 
-    with (
-        FileSource(clip, threads=1).open() as reader,
-        detector.open() as detect,
-        Annotator().open() as draw,
-        Mp4Sink(threads=1).open(out / "parts.mp4", reader.about) as sink,
-    ):
-        pictures = iter(reader)
-        for _ in range(frames):
-            item = Item(timed("cpu decode", lambda: next(pictures)))
-            [item] = timed("cpu detect", partial(detect, [item]))
-            [item] = timed("cpu draw", partial(draw, [item]))
-            timed("cpu encode", partial(sink.write, item.drawn, item.frame.pts, item.frame.time_base))
+    with ExitStack() as stack:
+        reader = stack.enter_context(FileSource(clip, threads=1).open())
+        works = {stage.name: stack.enter_context(stage.open()) for stage in stages}
+        sink = stack.enter_context(Mp4Sink(threads=1).open(out / "parts.mp4", reader.about))
+        pictures, frames = iter(reader), 0
+        while (frame := timed("cpu decoder", lambda: next(pictures, None))) is not None:
+            item = Item(frame)
+            for name, work in works.items():
+                [item] = timed(f"cpu {name}", partial(work, [item]))
+            timed("cpu encoder", partial(sink.write, item.drawn, item.frame.pts, item.frame.time_base))
+            frames += 1
     return {part: seconds / frames * 1e3 for part, seconds in spent.items()}
 
 

@@ -21,3 +21,7 @@ class ReportNotWritten(MeasureError, OSError):
 
 class ComparisonRefused(MeasureError, ValueError):
     """Two things were to be compared that cannot be."""
+
+
+class LibraryNotInstalled(MeasureError, ImportError):
+    """A library that only this measurement needs is not installed."""

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline.models.upsampling import bilinear
-from watchline.models.vgg import OUT, PATCH, VGG16
+from watchline.models.vgg import PATCH, VGG16
 
 MULTIPLE = 32  # the sides of pictures must be multiples of it
 STRIDES = (32, 16, 8)

@@ -15,6 +15,7 @@ Shapes are static except for the batch. Letters: B pictures, K regions, D detect
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,10 @@ HIDDEN = 256  # outputs of the fully connected layers
 MASK_CHANNELS, MASK_LAYERS = 64, 4
 BOX_ROI, MASK_ROI = 7, 14  # bins along each side of a region's patch; the mask is twice as fine
 FINE, COARSE = 8, 16  # strides of the map of the regions and of the map of the proposals
+SIZE = (512, 448)  # width and height of the input that it is meant for, in pixels
 MULTIPLE = 32  # sides of the input are multiples of this
+MEAN, SCALE = 127.0, 128.0
+LABELS = ("person",)  # of the network that `watchline train mask-rcnn` trains
 EARLY = 3  # number of blocks after the stem that need no fine-tuning, because they detect edges and textures
 
 PEOPLE = RegionSettings(
@@ -53,7 +57,7 @@ PEOPLE = RegionSettings(
     proposals=160,
     tested=100,
     balance=10.0,
-    regions=48,
+    regions=32,
 )
 """For standing people of 40 to 460 pixels in height. A picture has few of them, so few proposals are enough."""
 
@@ -74,7 +78,7 @@ class MaskSettings:
     masks: int = 32
     least: float = 0.05
     overlap: float = 0.5
-    objects: int = 12
+    objects: int = 8
 
 
 class LiteMaskRCNN(nn.Module):
@@ -105,9 +109,14 @@ class LiteMaskRCNN(nn.Module):
             boxes (B, D, 4) xyxy in pixels, best first; scores (B, D, C), one class per row, 0 in empty rows;
             masks (B, D, 28, 28) in 0..1, of the row's class, stretched over the box.
         """
-        size, region = picture_size(images), self.settings.region
-        fine, coarse = self.pyramid(normalise(images))
-        proposals, found = propose(*self.rpn(coarse), self.anchors(size), size, region, region.tested)
+        return self.detect(normalise(images))
+
+    def detect(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same. Args: x (B, 3, H, W) normalised."""
+        size, region = picture_size(x), self.settings.region
+        fine, coarse = self.pyramid(x)
+        objectness, deltas = self.rpn(coarse)
+        proposals, found = propose(objectness, deltas, self.anchors(size), size, region, region.tested)
         logits, moves = self.classify(fine, proposals)
         boxes, scores, labels = self._thin(logits, moves, proposals, found, size)
         one_hot = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
@@ -180,7 +189,7 @@ class LiteMaskRCNN(nn.Module):
     def _mask_loss(
         self, fine: Tensor, regions: Tensor, classes: Tensor, truths: list[TrueBoxes], planes: list[Tensor]
     ) -> Tensor:
-        """Of the first regions that are objects; they come first in a sample. Args: regions (B, R, 4), classes (B, R)."""
+        """Of the first objects, which come first in a sample. Args: regions (B, R, 4), classes (B, R)."""
         most = self.settings.objects
         regions, classes = regions[:, :most], classes[:, :most]
         with torch.no_grad():
@@ -222,7 +231,7 @@ class MaskBranch(nn.Module):
     def __init__(self, classes: int) -> None:
         super().__init__()
         sides = [OUT] + [MASK_CHANNELS] * MASK_LAYERS
-        layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in zip(sides, sides[1:], strict=False)]
+        layers = [nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(sides)]
         self.layers = nn.Sequential(*(part for layer in layers for part in (layer, nn.ReLU(True))))
         self.finer = nn.ConvTranspose2d(MASK_CHANNELS, MASK_CHANNELS, 2, 2)
         self.logits = nn.Conv2d(MASK_CHANNELS, classes, 1)
@@ -241,12 +250,13 @@ class MaskBranch(nn.Module):
         row = self.logits.weight.reshape(-1, MASK_CHANNELS)[labels]  # (B, K, 64)
         assert self.logits.bias is not None, "it has one"
         logits = row.unsqueeze(2) @ x.reshape(-1, count, MASK_CHANNELS, side * side)  # (B, K, 1, 28 * 28)
-        return (logits + self.logits.bias[labels][..., None, None]).reshape(-1, count, side, side)
+        masks: Tensor = (logits + self.logits.bias[labels][..., None, None]).reshape(-1, count, side, side)
+        return masks
 
 
 def normalise(images: Tensor) -> Tensor:
     """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-    return (images.float() - 127.0) / 128.0
+    return (images.float() - MEAN) / SCALE
 
 
 def mask_targets(regions: Tensor, truth: TrueBoxes, planes: Tensor) -> tuple[Tensor, Tensor]:

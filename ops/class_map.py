@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.ops import coco_rle
 from watchline.ops.colours import Colour
 from watchline.ops.errors import DetectionsError
-from watchline.ops.masks import Masks
 from watchline.ops.tabs import Image
 
 VOID = 255
@@ -24,6 +24,7 @@ class ClassMap:
     Attributes:
         classes: (h, w) uint8, index into `labels`, or VOID.
         labels: the model's class names, at most 255.
+        is_written: whether the pixels stand in the lines of events: some ten kilobytes a frame.
 
     Raises:
         DetectionsError: the plane is of another kind or shape, or a class has no label.
@@ -31,6 +32,7 @@ class ClassMap:
 
     classes: NDArray[np.uint8]
     labels: tuple[str, ...]
+    is_written: bool = True
 
     def __post_init__(self) -> None:
         plane = np.asarray(self.classes)
@@ -60,33 +62,36 @@ class ClassMap:
         """Plain values for JSON, as the lines of events have them.
 
         {"size": [h, w], "classes": [{"label": "road", "class": 3, "share": 0.31, "counts": "…"}, …]}: the largest class
-        first. With "size", "counts" is COCO's run lengths of the pixels of the class, in pixels of the plane.
+        first. With "size", "counts" is COCO's run lengths of the pixels of the class, in pixels of the plane; it is
+        missing where `is_written` is False.
         """
         shares = self.shares
-        numbers = [int(n) for n in np.argsort(-shares, kind="stable") if shares[n]]
-        masks = Masks.of(self.classes == np.array(numbers, np.uint8)[:, None, None])
-        return {
-            "size": list(self.classes.shape),
-            "classes": [
-                {"label": self.labels[n], "class": n, "share": round(float(shares[n]), 4), "counts": rle["counts"]}
-                for n, rle in zip(numbers, masks.to_rle(), strict=True)
-            ],
-        }
+        classes: list[dict[str, Any]] = [
+            {"label": self.labels[n], "class": n, "share": round(float(shares[n]), 4)}
+            for n in np.argsort(-shares, kind="stable").tolist()
+            if shares[n]
+        ]
+        if self.is_written:
+            runs = coco_rle.runs_by_class(self.classes)
+            classes = [one | {"counts": coco_rle.as_text(runs[one["class"]])} for one in classes]
+        return {"size": list(self.classes.shape), "classes": classes}
 
 
 def tint(picture: Image, found: ClassMap, colour_of: Callable[[str], Colour], opacity: float) -> None:
     """Blend the classes' colours into a picture of any size, in place: a see-through layer.
 
+    Both products are rounded, so the sum is in integers: the same on every CPU.
+
     Args:
         picture: (H, W, 3) uint8 BGR.
         opacity: of the colours, in 0..1.
     """
-    colours = np.zeros((256, 1, 3), np.uint8)
-    colours[: len(found.labels), 0] = [colour_of(label) for label in found.labels]
     height, width = picture.shape[:2]
-    plane = found.scaled(width, height)
-    mixed = cv2.addWeighted(picture, 1 - opacity, cv2.applyColorMap(plane, colours), opacity, 0)
-    if plane.max() == VOID:
-        cv2.copyTo(mixed, (plane != VOID).view(np.uint8), picture)
+    colours = np.zeros((256, 1, 3), np.uint8)
+    colours[: len(found.labels), 0] = np.rint(np.array([colour_of(label) for label in found.labels]) * opacity)
+    more = cv2.resize(cv2.applyColorMap(found.classes, colours), (width, height), interpolation=cv2.INTER_NEAREST)
+    mixed = cv2.add(cv2.convertScaleAbs(picture, alpha=1 - opacity), more)
+    if found.classes.max() == VOID:
+        cv2.copyTo(mixed, (found.scaled(width, height) != VOID).view(np.uint8), picture)
     else:
         np.copyto(picture, mixed)

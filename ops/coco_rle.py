@@ -35,6 +35,19 @@ def runs(x: int, y: int, crop: NDArray[np.bool_], size: tuple[int, int]) -> NDAr
     return np.diff(ends, prepend=0)
 
 
+def runs_by_class(plane: NDArray[np.uint8]) -> dict[int, NDArray[np.int64]]:
+    """The run lengths of each class of a plane (h, w), by its number: all of them in one pass."""
+    flat = np.ascontiguousarray(plane.T).ravel()
+    begins = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends, classes = np.append(begins[1:], flat.size), flat[begins]
+    runs = {}
+    for number in np.unique(classes).tolist():
+        mine = classes == number
+        edges = np.stack([begins[mine], ends[mine]], axis=1).ravel()
+        runs[number] = np.diff(edges if edges[-1] == flat.size else np.append(edges, flat.size), prepend=0)
+    return runs
+
+
 def crop(counts: NDArray[np.int64], size: tuple[int, int]) -> tuple[int, int, NDArray[np.bool_]]:
     """The smallest crop (h, w) with all pixels of an object, after its left and its top. The inverse of `runs`.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 END = 0
 """The number that ends a caption, and fills what is left of its row."""
 
-_WORD = re.compile(r"[a-z0-9]+(?:[-/.&][a-z0-9]+)*|'(?:s|re|ve|ll|d|m)\b|n't|[#&$%]")
+_WORD = re.compile(r"n't\b|[a-z0-9]+(?:[-/.&][a-z0-9]+)*|'(?:s|re|ve|ll|d|m)\b|[#&$%]")
 _NOT = re.compile(r"(?<=[a-z])n't\b")
 
 

@@ -1,21 +1,15 @@
 """Detection as a loop: frames in, frames with what was found in them out."""
 
-import logging
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 from watchline.ops.detections import Detections
-from watchline.pipeline.errors import ConfigError, NoDetector, StageError
-from watchline.pipeline.message import Begin, Failure, Item, State
-from watchline.pipeline.runner import Runner
+from watchline.pipeline.looking import checked_budget, looked_at, stage_of
+from watchline.pipeline.message import Item
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import Frame
 from watchline.streams.given import Given, sources_of
-from watchline.streams.source import LiveSource, Source
-
-log = logging.getLogger(__name__)
 
 
 class DetectorSettings(TypedDict, total=False):
@@ -66,49 +60,14 @@ def detect(
         an iterator over the frames that were looked at, each with its detections.
 
     Raises:
-        NoSource, NoDetector (both TypeErrors), SourceNotFound (a FileNotFoundError), SettingsError, ConfigError (both
+        NoSource, NoStage (both TypeErrors), SourceNotFound (a FileNotFoundError), SettingsError, ConfigError (both
             ValueErrors): at once; an argument cannot be, or nothing is at the path.
         EngineError, ConfigError: on the first frame; the model or the runtime is not to be had, or a class is unknown.
         StageError: on any frame; the stream or the detector broke. What was yielded before is good.
     """
-    if not latency_budget > 0:
-        raise ConfigError(f"latency_budget is {latency_budget}: expected more than 0 seconds")
-    return _detect(sources_of(source), _detector(detector, settings), latency_budget)
+    budget = checked_budget(latency_budget)
+    return looked_at(sources_of(source), [stage_of(Detector, detector, settings)], _found, budget)
 
 
-def _detect(
-    sources: Sequence[Source | LiveSource], detector: Detector, latency_budget: float
-) -> Generator[tuple[Frame, Detections]]:
-    silent = {source.stream: "" for source in sources}  # why nothing has come of it yet
-    said: dict[str, str | None] = {}  # why a stream is not read, as the log has it
-    with closing(Runner([detector], latency_budget=latency_budget).run(sources)) as messages:
-        for message in messages:
-            match message:
-                case Item(frame=frame, detections=Detections() as found):
-                    said.pop(frame.stream, None)
-                    yield frame, found
-                case Begin():
-                    silent = {}
-                case State(stream=stream, state="retrying", why=why, retry_in=wait):
-                    if stream in silent:
-                        silent[stream] = f"{stream}: {why}"
-                        if all(silent.values()):
-                            raise StageError("; ".join(silent.values()))
-                    if said.get(stream) != why:
-                        said[stream] = why
-                        log.warning("%s: %s; it is tried again in %.0f s", stream, why, wait)
-                case Failure(stream=stream, where=where, why=why):
-                    raise StageError(f"{stream}: {where}: {why}")
-
-
-def _detector(detector: Detector | None, settings: DetectorSettings) -> Detector:
-    if detector is not None:
-        if not isinstance(detector, Detector):
-            raise NoDetector(
-                f"detector is of type {type(detector).__name__}: expected a Detector, or settings by name (model=…)"
-            )
-        if settings:
-            raise NoDetector(f"detector and {', '.join(settings)}: expected either a Detector or its settings by name")
-        return detector
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-    return Detector(**given)  # type: ignore[arg-type]
+def _found(item: Item) -> Detections | None:
+    return item.detections

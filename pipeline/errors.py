@@ -11,8 +11,8 @@ class ConfigError(PipelineError, ValueError):
     """Settings that cannot be: every mistake is named, one a line, with what is allowed."""
 
 
-class NoDetector(PipelineError, TypeError):
-    """What was given as a detector is not one, or was given together with settings of another."""
+class NoStage(PipelineError, TypeError):
+    """What was given as a stage is not one, or was given together with settings of another."""
 
 
 class StageError(PipelineError, RuntimeError):

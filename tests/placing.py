@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pipelines import Script
 
 from watchline.pipeline.message import Item
+from watchline.pipeline.remote.allowed import Allowed
 from watchline.pipeline.remote.placed import Place, origin, place_of, placed
 from watchline.pipeline.remote.server import Server
 from watchline.pipeline.runner import Runner
@@ -18,9 +19,10 @@ PROCESS = place_of("process")
 
 
 @contextmanager
-def serving(stage, address="tcp://127.0.0.1:0", keys=None, others=()):
+def serving(stage, address="tcp://127.0.0.1:0", keys=None, others=(), allowed=Allowed()):  # noqa: B008
     """A stage that another client might use too, in this process. Yields its place."""
-    with Server(name_of(stage), address, keys, others=[name_of(origin(other)) for other in others]) as server:
+    names = [name_of(origin(other)) for other in others]
+    with Server(name_of(stage), address, keys, others=names, allowed=allowed) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
@@ -31,10 +33,12 @@ def serving(stage, address="tcp://127.0.0.1:0", keys=None, others=()):
 
 
 @contextmanager
-def somewhere(kind, stage, before=()):
-    """The stage in a thread, in a process or over tcp; `before` are the stages before it in the chain."""
+def somewhere(kind, stage, before=(), folders=()):
+    """The stage in a thread, in a process or over tcp; `before` are the stages before it in the chain, `folders` have
+    its models.
+    """
     if kind == "tcp":
-        with serving(stage, others=before) as place:
+        with serving(stage, others=before, allowed=Allowed.of((), tuple(folders))) as place:
             yield placed(stage, place, before)
     else:
         yield placed(stage, place_of(kind), before)

@@ -20,14 +20,13 @@ from torch import Tensor, nn
 from watchline.models.efficientnet_lite import EfficientNetLite0
 from watchline.models.errors import CheckpointError, DatasetError
 from watchline.models.faster_rcnn import TrueBoxes
-from watchline.models.mask_rcnn_lite import LiteMaskRCNN
+from watchline.models.mask_rcnn_lite import LABELS, LiteMaskRCNN
 from watchline.train import checkpoint, people
 from watchline.train.people import Masked
 from watchline.train.people_views import Views, draw
 
 NETWORK = "mask-rcnn"
 CHECKPOINT = "checkpoint.pt"
-LABELS = ("person",)
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ class Recipe:
     Attributes:
         steps: optimizer steps.
         batch: views per step.
-        width, height: of the input in pixels, multiples of 32.
+        width, height: of a view in pixels, multiples of 32. Views are smaller than the input in use, as they cost less
+            and show people as large, in part of a photo.
         first: share of the views that are drawn from the first data set, if there are several.
         rate, decay: of AdamW; `decay` applies to kernels only.
         backbone: factor on the rate of the backbone.
@@ -47,10 +47,10 @@ class Recipe:
         seed: of all random numbers.
     """
 
-    steps: int = 2000
+    steps: int = 1000
     batch: int = 4
-    width: int = 512
-    height: int = 448
+    width: int = 448
+    height: int = 384
     first: float = 0.75
     rate: float = 5e-4
     decay: float = 0.02
@@ -69,19 +69,23 @@ def read(folders: Sequence[Path], split: str = "train") -> list[list[Masked]]:
     """
     sets = [people.read(folder, split) for folder in folders]
     if not sets or not all(sets):
-        raise DatasetError(f"{', '.join(map(str, folders)) or 'no folder'}: no photo with masks; name others with --data")
+        raise DatasetError(
+            f"{', '.join(map(str, folders)) or 'no folder'}: no photo with masks; name others with --data"
+        )
     return sets
 
 
-def batch_of(sets: Sequence[Sequence[Masked]], recipe: Recipe, step: int) -> tuple[Tensor, list[TrueBoxes], list[Tensor]]:
+def batch_of(
+    sets: Sequence[Sequence[Masked]], recipe: Recipe, step: int
+) -> tuple[Tensor, list[TrueBoxes], list[Tensor]]:
     """The batch of a step: images (B, 3, H, W) uint8 RGB, their boxes, their planes; equal for equal seed and step."""
     views = []
     for number in range(step * recipe.batch, (step + 1) * recipe.batch):
         rng = np.random.default_rng([recipe.seed, number])
         others = sets[1:] and rng.random() >= recipe.first
-        samples = sets[1 + rng.integers(len(sets) - 1)] if others else sets[0]
+        samples = sets[1 + int(rng.integers(len(sets) - 1))] if others else sets[0]
         size = Views(recipe.width, recipe.height)
-        views.append(draw(samples[rng.integers(len(samples))], sets[0], size, rng))
+        views.append(draw(samples[int(rng.integers(len(samples)))], sets[0], size, rng))
     images = np.stack([view.image[..., ::-1].transpose(2, 0, 1) for view in views])
     truths = [
         TrueBoxes(
@@ -107,7 +111,8 @@ def train(sets: Sequence[Sequence[Masked]], out: Path, recipe: Recipe, threads: 
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
     file = out / CHECKPOINT
-    model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained()).to(memory_format=torch.channels_last)
+    model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
     optimizer = _optimizer(model, recipe)
     about = {"network": NETWORK, "recipe": json.dumps(asdict(recipe))}

@@ -1,8 +1,6 @@
 """Photos of people with their pixels: Penn-Fudan's street photos, and COCO's polygons.
 
-    samples = [*penn_fudan(folder, "train"), *coco_polygons(folder, "train2017")]
-
-Penn-Fudan has no split of its own. Ours is fixed: by name, the last 50 of its photos are the test.
+samples = [*penn_fudan(folder, "train"), *coco_polygons(folder, "train2017")]
 """
 
 from collections.abc import Iterator
@@ -14,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
+from watchline.ops.penn_fudan import of_split
 from watchline.train.datasets import Image, existing, pictures, read_picture
 
-TESTED = 50  # photos, the last by name
 PERSON = 1  # COCO's number of the class in the files of its polygons
 Plane = NDArray[np.uint8]
 
@@ -66,8 +64,7 @@ def penn_fudan(folder: Path, split: str) -> Iterator[Masked]:
     Raises:
         DatasetError: the folder is not laid out so, or a file is broken.
     """
-    files = pictures(folder / "images")
-    for path in files[:-TESTED] if split == "train" else files[-TESTED:]:
+    for path in of_split(pictures(folder / "images"), split):
         image, plane = read_picture(path), read_picture(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
         if plane.shape != image.shape[:2]:
             raise DatasetError(f"{path}: {image.shape[:2]} and its mask {plane.shape}: expected one size")
@@ -91,6 +88,6 @@ def coco_polygons(folder: Path, split: str) -> Iterator[Masked]:
             if int(number) == PERSON:
                 people.append(np.rint(np.array(corners, np.float64).reshape(-1, 2) * (width, height)).astype(np.int32))
         plane = np.zeros((height, width), np.uint8)
-        for number, polygon in enumerate(sorted(people, key=lambda corners: -cv2.contourArea(corners)), 1):
-            cv2.fillPoly(plane, [polygon], number)
+        for front, polygon in enumerate(sorted(people, key=lambda outline: -cv2.contourArea(outline)), 1):
+            cv2.fillPoly(plane, [polygon], front)
         yield Masked(image, plane, path.stem)

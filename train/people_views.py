@@ -28,15 +28,15 @@ class Views:
 
     Attributes:
         width, height: of a view in pixels.
-        smallest, largest: limits of the scale; at 1 the photo just fits into the view.
+        smallest, largest: limits of the scale; at 1 the photo just fits into the view, above it is cropped.
         paste: share of the views with pasted people.
         pasted: largest number of them.
     """
 
-    width: int = 512
-    height: int = 448
-    smallest: float = 0.6
-    largest: float = 1.4
+    width: int = 448
+    height: int = 384
+    smallest: float = 0.65
+    largest: float = 1.6
     paste: float = 0.6
     pasted: int = 3
 
@@ -63,7 +63,7 @@ def draw(sample: Masked, donors: Sequence[Masked], views: Views, rng: np.random.
     image, plane, whole = _place(sample, views, rng)
     if donors and rng.random() < views.paste:
         for _ in range(rng.integers(1, views.pasted + 1)):
-            _paste(image, plane, whole, donors[rng.integers(len(donors))], views, rng)
+            _paste(image, plane, whole, donors[int(rng.integers(len(donors)))], views, rng)
     return _view(_recolour(image, rng), plane, whole)
 
 
@@ -105,7 +105,7 @@ def _paste(
     numbers = donor.numbers
     if not numbers or max(whole, default=0) >= np.iinfo(plane.dtype).max:
         return
-    mask = donor.plane == numbers[rng.integers(len(numbers))]
+    mask = donor.plane == numbers[int(rng.integers(len(numbers)))]
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     tall = views.height * float(np.exp(rng.uniform(np.log(0.2), np.log(LARGEST))))
     scale = min(tall / h, 2.5)
@@ -115,7 +115,10 @@ def _paste(
     soft = cv2.resize(mask[crop].astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.5:
         patch, soft = patch[:, ::-1], soft[:, ::-1]
-    left, top = int(rng.integers(-w // 4, views.width - 3 * w // 4)), int(rng.integers(-h // 8, max(1, views.height - h // 2)))
+    left, top = (
+        int(rng.integers(-w // 4, views.width - 3 * w // 4)),
+        int(rng.integers(-h // 8, max(1, views.height - h // 2))),
+    )
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + w, views.width), min(top + h, views.height)
     if x1 >= x2 or y1 >= y2:
         return

@@ -17,16 +17,22 @@ from watchline.version import VERSION
 if TYPE_CHECKING:
     from watchline.errors import WatchlineError
     from watchline.ops.canvas import Canvas
+    from watchline.ops.class_map import ClassMap
     from watchline.ops.detections import Detection, Detections
     from watchline.ops.draw import draw
     from watchline.ops.masks import Masks
     from watchline.pipeline.annotate import Annotate
+    from watchline.pipeline.caption import caption
     from watchline.pipeline.detect import detect
     from watchline.pipeline.job import Job
+    from watchline.pipeline.kinds.caption import CAPTION, Caption
+    from watchline.pipeline.kinds.class_map import CLASS_MAP
     from watchline.pipeline.kinds.detections import DETECTIONS
+    from watchline.pipeline.kinds.instances import INSTANCES
     from watchline.pipeline.kinds.kind import Kind
     from watchline.pipeline.message import Begin, Dropped, End, Event, Failure, Item, Message, State
     from watchline.pipeline.runner import Runner
+    from watchline.pipeline.segment import segment
     from watchline.pipeline.sinks.files import Files
     from watchline.pipeline.sinks.jsonl import Jsonl
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
@@ -48,14 +54,19 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "CAPTION",
+    "CLASS_MAP",
     "DETECTIONS",
+    "INSTANCES",
     "About",
     "Annotate",
     "Annotator",
     "ArrayPicture",
     "Begin",
     "Canvas",
+    "Caption",
     "Captioner",
+    "ClassMap",
     "Detection",
     "Detections",
     "Detector",
@@ -89,24 +100,32 @@ __all__ = [
     "Work",
     "Writer",
     "__version__",
+    "caption",
     "detect",
     "draw",
     "find_sources",
+    "segment",
 ]
 
 _HOMES = {
     "errors": ("WatchlineError",),
     "ops.canvas": ("Canvas",),
+    "ops.class_map": ("ClassMap",),
     "ops.detections": ("Detection", "Detections"),
     "ops.draw": ("draw",),
     "ops.masks": ("Masks",),
     "pipeline.annotate": ("Annotate",),
+    "pipeline.caption": ("caption",),
     "pipeline.detect": ("detect",),
     "pipeline.job": ("Job",),
+    "pipeline.kinds.caption": ("CAPTION", "Caption"),
+    "pipeline.kinds.class_map": ("CLASS_MAP",),
     "pipeline.kinds.detections": ("DETECTIONS",),
+    "pipeline.kinds.instances": ("INSTANCES",),
     "pipeline.kinds.kind": ("Kind",),
     "pipeline.message": ("Begin", "Dropped", "End", "Event", "Failure", "Item", "Message", "State"),
     "pipeline.runner": ("Runner",),
+    "pipeline.segment": ("segment",),
     "pipeline.stages.annotator": ("Annotator",),
     "pipeline.stages.captioner": ("Captioner",),
     "pipeline.stages.detector": ("Detector",),

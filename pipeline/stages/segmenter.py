@@ -5,6 +5,7 @@ It looks at the whole picture, or at each object of chosen classes that the dete
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Segmenter(Modelled):
     order = "any"
     gives = (CLASS_MAP, INSTANCES)
     advice = "every = 5 or a smaller imgsz in [segmenter], another --runtime or a GPU would help"
-    per_stream = ("conf", "classes", "every", "objects")
+    per_stream = ("conf", "classes", "every", "objects", "pixels")
     tasks = ("segment", "instances")
 
     model: str = Field(
@@ -54,6 +55,10 @@ class Segmenter(Modelled):
     every: Count = Field(default=1, description="look at every n-th frame only")
     objects: tuple[str, ...] = Field(
         default=(), description="look at each object of these classes of the detector, not at the whole picture"
+    )
+
+    pixels: bool = Field(
+        default=True, description="write the pixels of class maps into the events, some ten kilobytes a frame"
     )
 
     def mistakes(self, labels: Sequence[str]) -> list[str]:
@@ -76,6 +81,7 @@ class Segmenter(Modelled):
             "classes": list(self.classes),
             "every": self.every,
             "objects": list(self.objects),
+            "pixels": self.pixels,
         }
 
 
@@ -107,7 +113,8 @@ class Segmenting(Work):
     def _seen(self, item: Item, outputs: Outputs) -> Item:
         own = self._of(item)
         if self._engines.task == "segment":
-            return item.with_result(CLASS_MAP, outputs.class_map(_numbers(outputs.labels, own.classes)))
+            found = outputs.class_map(_numbers(outputs.labels, own.classes))
+            return item.with_result(CLASS_MAP, replace(found, is_written=own.pixels))
         wanted = np.isin(outputs.labels, own.classes or outputs.labels)
         return item.with_result(INSTANCES, outputs.detections(conf=own.conf, iou=1.0, wanted=wanted))
 

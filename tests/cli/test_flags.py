@@ -19,10 +19,11 @@ import pytest
 from cli.shell import within
 from clips import write_clip, write_photo
 from ledger_of import ledger_of
-from models_onnx import tiny_detector
+from models_onnx import tiny_captioner, tiny_detector, tiny_segmenter
 
 from watchline.cli import annotate, run
 from watchline.cli.options import OPTIONS
+from watchline.cli.settings import with_models
 from watchline.engines import runtimes
 from watchline.pipeline.config import load
 from watchline.pipeline.errors import ConfigError
@@ -237,3 +238,52 @@ def test_the_help_says_the_unit_of_a_time_and_names_every_runtime():
 @pytest.mark.parametrize("value", [1, 59, 60, 3600, 5400, 86_400, 90_061.5, 0.25])
 def test_a_time_as_it_is_told_is_the_time_as_it_is_read(value):
     assert seconds(text_of(value, 1)) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["--segment", "clip.mp4"], ["--segment=fcn-lite0", "clip.mp4"]),
+        (["clip.mp4", "--caption"], ["clip.mp4", "--caption=show-attend-tell"]),
+        (["--segment", "--caption", "a.mp4"], ["--segment=fcn-lite0", "--caption=show-attend-tell", "a.mp4"]),
+        (["--segment", "mine.onnx", "a.mp4"], ["--segment", "mine.onnx", "a.mp4"]),
+        (["--segment", "mine.ENGINE", "a.mp4"], ["--segment", "mine.ENGINE", "a.mp4"]),
+        (["--segment", "yolov2-lite0", "a.mp4"], ["--segment", "yolov2-lite0", "a.mp4"]),
+        (["--segment=mine.onnx", "a.mp4"], ["--segment=mine.onnx", "a.mp4"]),
+        (["--model", "a.onnx"], ["--model", "a.onnx"]),
+    ],
+)
+def test_a_stage_can_be_asked_for_without_naming_its_model(words, meant):
+    assert with_models(words) == meant
+
+
+def test_stages_are_in_the_chain_by_a_flag_or_a_table(folder):
+    onnx.save(tiny_segmenter(), folder / "classes.onnx")
+    onnx.save(tiny_captioner(), folder / "words.onnx")
+    flags = [
+        Flag("--segment", "segmenter", "model", "classes.onnx"),
+        Flag("--caption", "captioner", "model", "words.onnx"),
+        Flag("--runtime", "detector", "runtime", "openvino"),
+    ]
+    names = ["detector", "segmenter", "captioner", "annotator"]
+    chain = load(None, flags).stages
+    assert [stage.name for stage in chain] == names
+    assert [getattr(stage, "runtime", None) for stage in chain] == ["openvino"] * 3 + [None]  # no part stays behind
+    config(folder, '[segmenter]\nmodel = "classes.onnx"\nruntime = "onnxruntime"\n[captioner]\ninterval = "30s"\n')
+    chain = load(folder / "watchline.toml").stages
+    assert [stage.name for stage in chain] == names
+    assert (chain[1].runtime, chain[2].interval) == ("onnxruntime", 30)
+    assert [stage.name for stage in load(None).stages] == ["detector", "annotator"]
+
+
+def test_annotate_segments_and_captions(folder):
+    onnx.save(tiny_segmenter(), folder / "classes.onnx")
+    onnx.save(tiny_captioner(), folder / "words.onnx")
+    words = ["--model", "tiny.onnx", "--segment", "classes.onnx", "--caption", "words.onnx", "--out", "out"]
+    done = within(folder, "annotate", "walk.mp4", *words)
+    assert done.code == 0, done
+    _, *lines, _ = map(json.loads, (folder / "out/walk.jsonl").read_text().splitlines())
+    frames = [line for line in lines if "event" not in line]
+    assert len(frames) == FRAMES
+    assert all({"detections", "class_map", "caption"} <= line.keys() for line in frames)
+    assert [line["text"] for line in lines if line.get("event") == "caption"] == ["a red picture"]

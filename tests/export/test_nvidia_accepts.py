@@ -27,9 +27,10 @@ from watchline.export.darknet import export as darknet
 from watchline.export.detectors import export as foreign
 from watchline.export.precision.fp16 import half
 from watchline.export.precision.int8 import quantise
-from watchline.export.pytorch import faster_rcnn, torchvision_nets, yolov2
+from watchline.export.pytorch import faster_rcnn, mask_rcnn, torchvision_nets, yolov2
 from watchline.export.request import Request
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
+from watchline.models.mask_rcnn_lite import LiteMaskRCNN
 from watchline.models.yolov2 import YOLOv2
 
 pytestmark = needs_builder
@@ -62,6 +63,12 @@ def of_faster_rcnn(trunk: str, side: int) -> Make:
         return faster_rcnn.export(folder / "net.pt", Request("net", LABELS))
 
     return make
+
+
+def of_mask_rcnn(folder: Path) -> onnx.ModelProto:
+    torch.manual_seed(0)
+    torch.save({"model": LiteMaskRCNN(len(LABELS)).state_dict()}, folder / "net.pt")
+    return mask_rcnn.export(folder / "net.pt", Request("net", LABELS, (96, 64)))
 
 
 def of_torchvision(arch: str, side: int | None = None) -> Make:
@@ -130,6 +137,7 @@ KINDS: dict[str, Make] = FREE | {
     "SSD of TensorFlow": third_party("ssd", forms.tensorflow_rows),
     "our Faster R-CNN, VGG-16": of_faster_rcnn("vgg16", 64),
     "our Faster R-CNN, EfficientNet-Lite0": of_faster_rcnn("efficientnet-lite0", 64),
+    "our Mask R-CNN": of_mask_rcnn,
     "fasterrcnn_mobilenet_v3_large_320_fpn": of_torchvision("fasterrcnn_mobilenet_v3_large_320_fpn", 64),
     "fcn_resnet50": of_torchvision("fcn_resnet50", 64),
     "ssd300_vgg16": of_torchvision("ssd300_vgg16"),

@@ -41,6 +41,12 @@ def test_the_lines_of_events_have_run_lengths_that_cocos_tools_read():
         np.testing.assert_array_equal(mask.astype(bool), found.classes == one["class"])
 
 
+def test_the_pixels_may_be_left_out_of_the_lines():
+    said = ClassMap(some().classes, LABELS, is_written=False).to_dict()
+    assert said["classes"][0] == {"label": "sky", "class": 2, "share": 0.4792}
+    assert len(said["classes"]) == 3
+
+
 def test_a_picture_without_any_class():
     assert ClassMap(np.full((3, 4), VOID, np.uint8), LABELS).to_dict() == {"size": [3, 4], "classes": []}
 

@@ -25,7 +25,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser = commands.add_parser(
         "bench",
         help="measure a model: its mean average precision on labelled pictures",
-        description="Mean average precision, as PASCAL VOC has it, of what comes out of the pipeline's detector.",
+        description="Mean average precision of what comes out of the pipeline's detector: as PASCAL VOC has it on "
+        "pictures in its layout, as COCO has it, of boxes and masks, on those in COCO's or Penn-Fudan's layout.",
         allow_abbrev=False,
     )
     parser.add_argument("what", choices=["map"], metavar="map")
@@ -73,15 +74,17 @@ def write_json(file: Path, figures: object) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
-    from watchline.cli import bench_class_maps
+    from watchline.cli import bench_class_maps, bench_masks
     from watchline.engines import cpu
-    from watchline.measure import class_maps
+    from watchline.measure import class_maps, masked
     from watchline.measure.accuracy import accuracy
 
     check_json(options)
     if class_maps.in_layout(options.data):
         return bench_class_maps.run(options)
     detector = _detector(options)
+    if masked.is_masked(options.data):
+        return bench_masks.run(options, detector)
     with detector.load() as engine:
         runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
     with counting("pictures") as progress:

@@ -1,0 +1,100 @@
+"""A Mask R-CNN that `watchline train mask-rcnn` trained, as one ONNX file under the contract of engines.
+
+All of it is in the graph: proposals, both suppressions and the masks, in plain operations and static shapes. Height and
+width are fixed, the batch is free. The colour order goes into the first convolution, batch normalisation into the
+convolutions before it; weights are stored in FP16 with a cast that runtimes fold when they load.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+from torch import Tensor, nn
+
+from watchline.engines import metadata
+from watchline.engines.contract import MAX_SIDE
+from watchline.engines.engine import Metadata
+from watchline.export.class_names import labels_for
+from watchline.export.digest import sha256
+from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.pytorch import state_dict
+from watchline.export.pytorch.smaller import fuse, halve
+from watchline.export.pytorch.trace import trace
+from watchline.export.request import Request
+from watchline.models.mask_rcnn_lite import LABELS, MEAN, MULTIPLE, SCALE, SIZE, LiteMaskRCNN
+
+GREY = round(MEAN)
+
+
+class _Deployed(nn.Module):
+    """The network between uint8 pictures (B, H, W, 3) BGR and its detections with masks."""
+
+    def __init__(self, model: LiteMaskRCNN) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        fuse(self.model)
+        first = self.model.pyramid.backbone.stem[0]
+        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
+        first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return self.model.detect(images.permute(0, 3, 1, 2).float() - MEAN)
+
+
+def export(path: Path, request: Request) -> onnx.ModelProto:
+    """A checkpoint of `watchline train mask-rcnn` as a model of the task `instances`.
+
+    Input `images` (batch, H, W, 3) uint8; outputs `boxes` (batch, D, 4), `scores` (batch, D, C), `masks`
+    (batch, D, 28, 28) float32, D the most detections of a picture.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
+        ExportRefused: a size or labels that do not fit.
+    """
+    model = load(path)
+    own = LABELS if model.classes == len(LABELS) else None
+    labels = labels_for(model.classes, request.labels or own, {}, str(path))
+    width, height = size = request.size or SIZE
+    if any(side % MULTIPLE or not 0 < side <= MAX_SIDE for side in size):
+        raise ExportRefused(
+            f"{path}: asked for {width} x {height}; expected multiples of {MULTIPLE} up to {MAX_SIDE} pixels"
+        )
+    free = {0: "batch"}
+    graph = trace(_Deployed(model), size, {"boxes": free, "scores": free, "masks": free}, free=False)
+    halve(graph)
+    about = Metadata(
+        name=request.name,
+        task="instances",
+        labels=labels,
+        imgsz=width if width == height else size,
+        stride=MULTIPLE,
+        resize="letterbox",
+        checkpoint=sha256(path),
+        figures={},
+        pad=(GREY, GREY, GREY),
+    )
+    metadata.write(graph, about)
+    return graph
+
+
+def is_ours(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict is of this network."""
+    return {"pyramid.context.0.weight", "rpn.window.weight", "score.weight", "mask.finer.weight"} <= state.keys()
+
+
+def load(path: Path) -> LiteMaskRCNN:
+    """The network of a checkpoint.
+
+    Raises:
+        CheckpointNotFound, CheckpointRefused: missing, broken, or of another network.
+    """
+    state = state_dict.load(path)
+    if not is_ours(state):
+        raise CheckpointRefused(f"{path}: it is no checkpoint of `watchline train mask-rcnn`")
+    try:
+        model = LiteMaskRCNN(len(state["score.weight"]) - 1)
+        model.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointRefused(f"{path}: it is no Mask R-CNN of `watchline train mask-rcnn`") from error
+    return model.float().eval()
