@@ -45,7 +45,8 @@ class ShowAndTell(Captioner):
     def begin(self, seen: Seen) -> State:
         """The state after t = -1, when the photo was the input."""
         (photo,) = seen
-        return self.lstm(photo, self.lstm.zeros(len(photo)))
+        state: State = self.lstm(photo, self.lstm.zeros(len(photo)))
+        return state
 
     def advance(self, vectors: Tensor, state: State, seen: Seen) -> Step:
         """Read the word before."""
