@@ -7,8 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-Words = Sequence[str]
-Gram = tuple[str, ...]
+Words = Sequence[str] | Sequence[int]
+Gram = tuple[str | int, ...]
 ORDERS = 4  # n-grams of 1 to 4 words
 _SIGMA = 6.0  # words: how fast CIDEr falls with a difference in length
 
