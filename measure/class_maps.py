@@ -101,7 +101,7 @@ def class_maps(
     """
     split = find_split(data, split)
     files = pictures(data, split)[::every]
-    with segmenter.engines() as engines:
+    with segmenter.opened(1) as engines:
         if engines.task != "segment":
             raise DataRefused(
                 f"{data} holds class maps, and {segmenter.model} gives none: its task is {engines.task!r}"

@@ -61,7 +61,7 @@ class Context(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         near = self.reduce(x)
-        around = self.join(torch.cat([near, *(branch(near) for branch in self.branches)], dim=1))
+        around: Tensor = self.join(torch.cat([near, *(branch(near) for branch in self.branches)], dim=1))
         gate: Tensor = self.gate(x.mean((2, 3), keepdim=True))  # (B, outputs, 1, 1)
         return around * gate
 

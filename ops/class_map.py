@@ -39,6 +39,8 @@ class ClassMap:
         if plane.dtype != np.uint8 or plane.ndim != 2 or not plane.size:
             raise DetectionsError(f"classes is {plane.dtype} {plane.shape}: expected uint8 (height, width)")
         object.__setattr__(self, "labels", tuple(self.labels))
+        if len(self.labels) > VOID or not all(isinstance(label, str) for label in self.labels):
+            raise DetectionsError(f"labels are {str(self.labels)[:40]}: expected at most {VOID} names")
         there = np.flatnonzero(np.bincount(plane.ravel(), minlength=VOID + 1)[:VOID])
         if len(there) and there[-1] >= len(self.labels):
             raise DetectionsError(f"classes has {there[-1]}: expected less than {len(self.labels)}, as many as labels")

@@ -39,7 +39,7 @@ def iou_per_class(counts: Counts) -> NDArray[np.float64]:
     """(C,) in 0..1; NaN for a class that is neither in the truth nor predicted."""
     right = counts.diagonal().astype(np.float64)
     union = counts.sum(0) + counts.sum(1) - right
-    return np.divide(right, union, out=np.full(len(counts), np.nan), where=union > 0)
+    return np.asarray(np.divide(right, union, out=np.full(len(counts), np.nan), where=union > 0))
 
 
 def mean_iou(counts: Counts) -> float:

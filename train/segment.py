@@ -250,7 +250,7 @@ def _begin(file: Path, recipe: Recipe) -> _Run:
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
         model.load_state_dict(saved["live"])
-    model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
     optimizer = _optimizer(model, recipe)
     if not saved:

@@ -7,6 +7,7 @@ the choice of the best class are inside the graph.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -173,7 +174,7 @@ def load(path: Path) -> tuple[nn.Module, _Kind, int]:
         model.load_state_dict(state, assign=True)
     except (RuntimeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: it is no {kind.name}: {_reason(error)}") from error
-    classes = getattr(model, "classes", None) or model.get_submodule("score").out_channels
+    classes: Any = getattr(model, "classes", None) or model.get_submodule("score").out_channels
     return model.float().eval(), kind, int(classes)  # it may have been saved in FP16
 
 

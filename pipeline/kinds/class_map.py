@@ -35,7 +35,7 @@ SCHEMA: Mapping[str, Any] = {
                     "share": {"type": "number", "minimum": 0, "maximum": 1, "description": "Of the picture"},
                     "counts": {
                         "type": "string",
-                        "description": "COCO's run lengths of its pixels, for this size, where the segmenter's `pixels` is on",
+                        "description": "COCO's run lengths of its pixels, for this size; missing without `pixels`",
                     },
                 },
             },

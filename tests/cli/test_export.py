@@ -237,7 +237,7 @@ def test_a_segmenter_says_what_it_is_good_for(tmp_path: Path) -> None:
     torch.save(FCNResNet(50, 21).state_dict(), tmp_path / "fcn.pth")
     done = export(tmp_path, "fcn.pth -o fcn.onnx --imgsz 64")
     assert done.code == 0
-    assert done.out[-1] == 'next: watchline.engines.load("fcn.onnx"), from Python; the pipeline has no stage for it yet'
+    assert done.out[-1] == "next: watchline annotate VIDEO --segment fcn.onnx"
 
 
 def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_what_is_no_class_map(classes, why):
         ClassMap(classes, LABELS)
 
 
+@pytest.mark.parametrize("labels", [(5,), (None,), tuple(map(str, range(256)))])
+def test_labels_that_cannot_be(labels):
+    with pytest.raises(DetectionsError, match="expected at most 255 names"):
+        ClassMap(np.zeros((3, 4), np.uint8), labels)
+
+
 def test_it_is_a_see_through_layer_below_everything_with_a_legend():
     pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     plain = Canvas(pixels)

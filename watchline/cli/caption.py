@@ -36,19 +36,22 @@ def run(options: argparse.Namespace) -> int:
     from watchline.pipeline.caption import caption
     from watchline.pipeline.errors import StageError
     from watchline.pipeline.stages.captioner import Captioner
+    from watchline.pipeline.streams import typed
 
     given = {name: value for name in ("model", "runtime") if (value := getattr(options, name)) is not None}
     captioner = Captioner(**given)
     if options.attention:
         return _attend(options, captioner)
-    failed = 0
-    for word in options.inputs:
+    gathered = typed(options.inputs, {}, {})
+    failed = [*map(str, gathered.problems)]
+    for source in gathered.sources:
         try:
-            for frame, said in caption(word, captioner):
+            for frame, said in caption(source, captioner):
                 print(concealed_text(f"{_name(frame)}: {said.text}"), flush=True)
         except StageError as error:
-            print(concealed_text(f"watchline: failed: {error}"), file=sys.stderr)
-            failed += 1
+            failed.append(str(error))
+    for line in failed:
+        print(concealed_text(f"watchline: failed: {line}"), file=sys.stderr)
     return SOME_FAILED if failed else DONE
 
 
@@ -69,14 +72,20 @@ def _attend(options: argparse.Namespace, captioner: "Captioner") -> int:
     out: Path = options.attention
     if out.suffix.lower() not in (".png", ".jpg") or out.is_dir():
         options.parser.error(f"--attention {out}: expected the name of a .png or .jpg")
+    if not out.absolute().parent.is_dir():
+        options.parser.error(f"--attention {out}: expected a file in a folder that is there")
     if out.exists() and not options.overwrite:
         options.parser.error(f"--attention {out} is there already: name another, or add --overwrite")
     found = find_sources(options.inputs)
     if found.problems:
         raise found.problems[0]
-    if len(found.sources) != 1 or not isinstance(found.sources[0], PhotosSource) or len(found.sources[0].files()) != 1:
+    albums = [source for source in found.sources if isinstance(source, PhotosSource)]
+    photos = [photo for album in albums for photo in album.files()]
+    if len(found.sources) != 1 or len(photos) != 1:
         options.parser.error(f"--attention is of one photo, but the input is {' '.join(options.inputs)}")
-    with found.sources[0].open() as reader:
+    if out.exists() and out.samefile(photos[0]):
+        options.parser.error(f"--attention {out} is the photo itself: name another file")
+    with albums[0].open() as reader:
         frame = next(iter(reader))
     looked = attention(frame.image, captioner)
     good, coded = cv2.imencode(out.suffix.lower(), attention_picture(frame.image, looked.words, looked.maps))
