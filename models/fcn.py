@@ -19,10 +19,11 @@ paper pads the picture by 100 pixels, so that fc6 fits; here fc6 pads its map by
     logits = model(model.normalise(images))  # (B, 3, H, W) RGB in 0..255 -> (B, 21, H, W)
 """
 
+import copy
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,7 +33,6 @@ from watchline.models.vgg import PATCH, VGG16
 MULTIPLE = 32  # the sides of pictures must be multiples of it
 STRIDES = (32, 16, 8)
 POOLS = (17, 24)  # number of VGG-16's layers up to pool3 and pool4
-POOL3, POOL4 = 256, 512  # their channels
 
 
 def convolutional(layer: nn.Linear, side: int) -> nn.Conv2d:
@@ -71,10 +71,10 @@ class FCN(nn.Module):
         assert isinstance(fc7, nn.Linear), "after ReLU and dropout comes fc7"
         self.fc6, self.fc7 = convolutional(fc6, PATCH), convolutional(fc7, 1)
         self.score = _score(trunk.width, classes)
-        self.score_pool4 = _score(POOL4, classes) if stride <= 16 else None
-        self.score_pool3 = _score(POOL3, classes) if stride <= 8 else None
-        self.twice = nn.ModuleList(bilinear(classes, 2) for _ in range(STRIDES.index(stride)))
+        self.skips, self.twice = nn.ModuleList(), nn.ModuleList()  # of pool4, then of pool3
         self.last = bilinear(classes, stride, learned=False)
+        for _ in range(STRIDES.index(stride)):
+            self._add_skip()
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (B, 3, H, W) normalised, sides multiples of 32. Returns: logits (B, classes, H, W)."""
@@ -82,8 +82,7 @@ class FCN(nn.Module):
         fc6 = F.dropout(self.fc6(pool5).relu(), 0.5, self.training)
         fc7 = F.dropout(self.fc7(fc6).relu(), 0.5, self.training)
         scores = self.score(fc7)  # (B, classes, H/32, W/32)
-        for skip, finer, enlarge in zip((self.score_pool4, self.score_pool3), (pool4, pool3), self.twice, strict=False):
-            assert skip is not None, "there is a scoring layer for each enlargement by two"
+        for skip, finer, enlarge in zip(self.skips, (pool4, pool3), self.twice, strict=False):
             scores = enlarge(scores) + skip(finer)  # (B, classes, H/16, W/16), then of H/8, W/8
         logits: Tensor = self.last(scores)
         return logits
@@ -98,31 +97,25 @@ class FCN(nn.Module):
 
     @classmethod
     def from_coarser(cls, coarser: "FCN") -> "FCN":
-        """The next finer network, which shares the layers of a trained one: FCN-16s of FCN-32s, FCN-8s of FCN-16s.
+        """The next finer network, which goes on from a trained one: FCN-16s from FCN-32s, FCN-8s from FCN-16s.
 
         Raises:
             ValueError: it is FCN-8s, beyond which the paper saw no gain.
         """
         if coarser.stride == STRIDES[-1]:
             raise ValueError(f"FCN-{coarser.stride}s is the finest; expected FCN-32s or FCN-16s")
-        with torch.device("meta"):  # VGG-16 has half a gigabyte of numbers that would be drawn for nothing
-            finer = cls(coarser.classes, coarser.stride // 2, VGG16(coarser.fc7.out_channels))
-        added = cls._added(coarser.classes, finer.stride)
-        kept = {name: w for name, w in coarser.state_dict().items() if name != "last.weight"}
-        finer.load_state_dict({**added, **kept}, assign=True)
-        finer.requires_grad_(True).last.requires_grad_(False)
-        return finer.train(coarser.training)
+        finer = copy.deepcopy(coarser)
+        finer.stride //= 2
+        finer._add_skip()
+        return finer
 
-    @staticmethod
-    def _added(classes: int, stride: int) -> dict[str, Tensor]:
-        """What FCN-16s has beyond FCN-32s, or FCN-8s beyond FCN-16s."""
-        pool, channels = ("score_pool4", POOL4) if stride == 16 else ("score_pool3", POOL3)
-        score = _score(channels, classes).state_dict()
-        return {
-            **{f"{pool}.{name}": value for name, value in score.items()},
-            f"twice.{STRIDES.index(stride) - 1}.weight": bilinear(classes, 2).weight.detach(),
-            "last.weight": bilinear(classes, stride, learned=False).weight,
-        }
+    def _add_skip(self) -> None:
+        """Score the next finer map, and enlarge less at the end."""
+        part = cast(nn.Sequential, self.parts[1 - len(self.skips)])  # the layers before pool4, then those before pool3
+        channels = [layer.out_channels for layer in part if isinstance(layer, nn.Conv2d)][-1]
+        self.skips.append(_score(channels, self.classes))
+        self.twice.append(bilinear(self.classes, 2))
+        self.last = bilinear(self.classes, self.stride, learned=False)
 
 
 def _score(channels: int, classes: int) -> nn.Conv2d:

@@ -69,7 +69,8 @@ def _fcn_lite(state: State) -> nn.Module:
 
 
 def _fcn(state: State) -> nn.Module:
-    stride = 8 if "score_pool3.weight" in state else 16 if "score_pool4.weight" in state else 32
+    skips = sum(name.startswith("skips.") and name.endswith(".weight") for name in state)
+    stride = fcn.STRIDES[skips]
     return FCN(len(state["score.weight"]), stride, VGG16(len(state["fc7.weight"])))
 
 
