@@ -32,9 +32,9 @@ from watchline.export.pytorch import faster_rcnn, mask_rcnn, segmenters, torchvi
 from watchline.export.request import Request
 from watchline.models.deconvnet import DeconvNet
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
-from watchline.models.mask_rcnn_lite import LiteMaskRCNN
 from watchline.models.fcn import FCN
 from watchline.models.fcn_lite import FCNLite
+from watchline.models.mask_rcnn_lite import LiteMaskRCNN
 from watchline.models.vgg import VGG16
 from watchline.models.yolov2 import YOLOv2
 
