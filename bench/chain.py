@@ -26,19 +26,17 @@ from statistics import median
 from typing import TypeVar
 
 import cv2
+import whole_chain
 from bare import CORES, bare_engine
 from clips import scaled
 from rate import rate_of
 
-from watchline.engines import zoo
 from watchline.pipeline.annotate import Annotate
 from watchline.pipeline.job import Job
 from watchline.pipeline.message import Item
 from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.stages.annotator import Annotator
-from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
-from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.pipeline.stages.stage import Stage
 from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
@@ -55,17 +53,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--runtime")
-    parser.add_argument("--segment", nargs="?", const=zoo.SEGMENTER)
-    parser.add_argument("--caption", nargs="?", const=zoo.CAPTIONER)
+    whole_chain.add_options(parser)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     detector = Detector(imgsz=args.imgsz, runtime=args.runtime)
-    more: list[Stage] = [Segmenter(model=args.segment, runtime=args.runtime)] if args.segment else []
-    more += [Captioner(model=args.caption, runtime=args.runtime)] if args.caption else []
     for name in ("720p", "1080p"):
         clip = scaled(args.clip, name, args.frames, args.work)
-        rounds = [_round(clip, [detector, *more], args.work / "out") for _ in range(args.rounds)]
+        rounds = [
+            _round(clip, [detector, *whole_chain.asked(args, args.runtime)], args.work / "out")
+            for _ in range(args.rounds)
+        ]
         _print(name, rounds)
 
 

@@ -1,6 +1,6 @@
 """Does memory grow? A file is played again and again as one stream, drawn and encoded, for some minutes.
 
-    python bench/memory.py CLIP [--minutes 20]
+    python bench/memory.py CLIP [--minutes 20] [--segment [MODEL]] [--caption [MODEL]]
 
 Prints the resident memory twice per minute, and at the end its range after minute 2.
 """
@@ -13,9 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import whole_chain
+
 from watchline.pipeline.annotate import Annotate
 from watchline.pipeline.job import Job
 from watchline.pipeline.sinks.files import Files
+from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
 from watchline.streams.file import FileSource
 from watchline.streams.frame import Frame
 from watchline.streams.source import About, Reader
@@ -26,10 +30,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--minutes", type=float, default=20)
+    whole_chain.add_options(parser)
     args = parser.parse_args()
     started, sizes, frames = time.monotonic(), [], 0
+    stages = [Detector(), *whole_chain.asked(args), Annotator()]
     with tempfile.TemporaryDirectory() as out:
-        job = Annotate(Job([Loop(args.clip)], sinks=[Files(Path(out), overwrite=True)]))
+        job = Annotate(Job([Loop(args.clip)], stages, [Files(Path(out), overwrite=True)]))
         for progress in job.run():
             frames = progress.frames
             minutes = (time.monotonic() - started) / 60

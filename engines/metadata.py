@@ -194,6 +194,8 @@ def _check(metadata: Metadata, where: str) -> None:
         complaint = f"labels are {list(labels)}; expected different class names"
     elif not labels and TASKS[metadata.task].labels:
         complaint = f"labels are []; expected names of {TASKS[metadata.task].labels}, at least one"
+    elif len(labels) > (TASKS[metadata.task].most_labels or len(labels)):
+        complaint = f"labels are {len(labels)}; expected at most {TASKS[metadata.task].most_labels} of a model's task"
     elif metadata.stride < 1:
         complaint = f"stride is {metadata.stride}; expected a positive number of pixels"
     elif metadata.resize not in RESIZES:

@@ -66,6 +66,7 @@ class Task:
         wrong: a function of the outputs and the number of labels. It returns what is wrong with the numbers, "" if
             nothing is. It is called until a run gives any numbers, because later runs need not pay for the check.
         labels: what the labels in the metadata are names of; "" if the task has no labels.
+        most_labels: as many as its outputs can tell apart; None for any number.
         does: what such a model does with its labels, in a message: "detects" 20 classes.
     """
 
@@ -73,6 +74,7 @@ class Task:
     inputs: tuple[Tensor, ...] = (IMAGES,)
     wrong: Callable[[Outputs, int], str] = _no_check
     labels: str = "classes"
+    most_labels: int | None = None
     does: str = "detects"
 
     @property
@@ -123,6 +125,7 @@ TASKS = {
     "segment": Task(
         outputs=(Tensor("classes", np.uint8, ("B", "H", "W"), "with a label's number for each pixel"),),
         wrong=_wrong_classes,
+        most_labels=255,  # a byte, and one number for pixels without a class
         does="segments",
     ),
     "caption": Task(

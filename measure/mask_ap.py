@@ -161,13 +161,13 @@ def _labelled(truth: Sequence[_Truth], names: list[str]) -> dict[str, Any]:
     """The truth as COCO's JSON has it; pictures, objects and classes are numbered from 1."""
     from pycocotools import mask
 
-    objects = []
+    objects: list[dict[str, Any]] = []
     for picture, one in enumerate(truth, 1):
         for rle, name, crowd in zip(one.masks, one.names, one.crowd, strict=True):
             if name in names:
-                entry = {"image_id": picture, "category_id": names.index(name) + 1, "iscrowd": int(crowd)}
-                entry |= {"segmentation": rle, "area": int(mask.area(rle)), "bbox": mask.toBbox(rle).tolist()}
-                objects.append({"id": len(objects) + 1, **entry})
+                about = {"id": len(objects) + 1, "image_id": picture, "category_id": names.index(name) + 1}
+                extent = {"area": int(mask.area(rle)), "bbox": mask.toBbox(rle).tolist()}
+                objects.append({**about, **extent, "segmentation": rle, "iscrowd": int(crowd)})
     return {
         "info": {},
         "images": [{"id": number, "height": one.size[0], "width": one.size[1]} for number, one in enumerate(truth, 1)],
@@ -184,8 +184,8 @@ def _rows(found: Sequence[Detections], numbers: dict[str, int]) -> list[dict[str
         for detection, outline in zip(one, outlines, strict=True):
             if detection.name in numbers:
                 x1, y1, x2, y2 = detection.xyxy
-                row = {"image_id": picture, "category_id": numbers[detection.name], "score": detection.confidence}
-                row["bbox"] = [x1, y1, x2 - x1, y2 - y1]
+                row: dict[str, Any] = {"image_id": picture, "category_id": numbers[detection.name]}
+                row |= {"score": detection.confidence, "bbox": [x1, y1, x2 - x1, y2 - y1]}
                 rows.append(row | ({} if outline is None else {"segmentation": outline}))
     return rows
 

@@ -115,7 +115,8 @@ class LiteMaskRCNN(nn.Module):
         """The same. Args: x (B, 3, H, W) normalised."""
         size, region = picture_size(x), self.settings.region
         fine, coarse = self.pyramid(x)
-        proposals, found = propose(*self.rpn(coarse), self.anchors(size), size, region, region.tested)
+        objectness, deltas = self.rpn(coarse)
+        proposals, found = propose(objectness, deltas, self.anchors(size), size, region, region.tested)
         logits, moves = self.classify(fine, proposals)
         boxes, scores, labels = self._thin(logits, moves, proposals, found, size)
         one_hot = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
@@ -249,7 +250,8 @@ class MaskBranch(nn.Module):
         row = self.logits.weight.reshape(-1, MASK_CHANNELS)[labels]  # (B, K, 64)
         assert self.logits.bias is not None, "it has one"
         logits = row.unsqueeze(2) @ x.reshape(-1, count, MASK_CHANNELS, side * side)  # (B, K, 1, 28 * 28)
-        return (logits + self.logits.bias[labels][..., None, None]).reshape(-1, count, side, side)
+        masks: Tensor = (logits + self.logits.bias[labels][..., None, None]).reshape(-1, count, side, side)
+        return masks
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-Words = Sequence[str]
-Gram = tuple[str, ...]
+Words = Sequence[str] | Sequence[int]
+Gram = tuple[str | int, ...]
 ORDERS = 4  # n-grams of 1 to 4 words
 _SIGMA = 6.0  # words: how fast CIDEr falls with a difference in length
 
@@ -50,7 +50,7 @@ def bleu(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> tu
 class Cider:
     """CIDEr-D against the references of a set of photos (Vedantam et al., 2015); about 0 to 10, often near 0.5.
 
-    The mean cosine between vectors of n-grams, each weighted by how rare it is in the references of other photos (tf-idf).
+    The mean cosine between vectors of n-grams, each weighted by how rare it is in what people wrote (tf-idf).
     An n-gram counts at most as often as in the reference, and a Gaussian penalises another length.
 
     Args:

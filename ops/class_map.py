@@ -24,6 +24,7 @@ class ClassMap:
     Attributes:
         classes: (h, w) uint8, index into `labels`, or VOID.
         labels: the model's class names, at most 255.
+        is_written: whether the pixels stand in the lines of events: some ten kilobytes a frame.
 
     Raises:
         DetectionsError: the plane is of another kind or shape, or a class has no label.
@@ -31,12 +32,15 @@ class ClassMap:
 
     classes: NDArray[np.uint8]
     labels: tuple[str, ...]
+    is_written: bool = True
 
     def __post_init__(self) -> None:
         plane = np.asarray(self.classes)
         if plane.dtype != np.uint8 or plane.ndim != 2 or not plane.size:
             raise DetectionsError(f"classes is {plane.dtype} {plane.shape}: expected uint8 (height, width)")
         object.__setattr__(self, "labels", tuple(self.labels))
+        if len(self.labels) > VOID or not all(isinstance(label, str) for label in self.labels):
+            raise DetectionsError(f"labels are {str(self.labels)[:40]}: expected at most {VOID} names")
         there = np.flatnonzero(np.bincount(plane.ravel(), minlength=VOID + 1)[:VOID])
         if len(there) and there[-1] >= len(self.labels):
             raise DetectionsError(f"classes has {there[-1]}: expected less than {len(self.labels)}, as many as labels")
@@ -60,22 +64,19 @@ class ClassMap:
         """Plain values for JSON, as the lines of events have them.
 
         {"size": [h, w], "classes": [{"label": "road", "class": 3, "share": 0.31, "counts": "…"}, …]}: the largest class
-        first. With "size", "counts" is COCO's run lengths of the pixels of the class, in pixels of the plane.
+        first. With "size", "counts" is COCO's run lengths of the pixels of the class, in pixels of the plane; it is
+        missing where `is_written` is False.
         """
-        shares, runs = self.shares, coco_rle.runs_by_class(self.classes)
-        numbers = [n for n in np.argsort(-shares, kind="stable").tolist() if n in runs]
-        return {
-            "size": list(self.classes.shape),
-            "classes": [
-                {
-                    "label": self.labels[n],
-                    "class": n,
-                    "share": round(float(shares[n]), 4),
-                    "counts": coco_rle.as_text(runs[n]),
-                }
-                for n in numbers
-            ],
-        }
+        shares = self.shares
+        classes: list[dict[str, Any]] = [
+            {"label": self.labels[n], "class": n, "share": round(float(shares[n]), 4)}
+            for n in np.argsort(-shares, kind="stable").tolist()
+            if shares[n]
+        ]
+        if self.is_written:
+            runs = coco_rle.runs_by_class(self.classes)
+            classes = [one | {"counts": coco_rle.as_text(runs[one["class"]])} for one in classes]
+        return {"size": list(self.classes.shape), "classes": classes}
 
 
 def tint(picture: Image, found: ClassMap, colour_of: Callable[[str], Colour], opacity: float) -> None:

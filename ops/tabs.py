@@ -15,6 +15,7 @@ Image = NDArray[np.uint8]
 SMALLEST_TEXT = 12  # pixels from line to line; with fewer, letters merge
 FONT = cv2.FONT_HERSHEY_DUPLEX  # OpenCV 5 draws the TrueType font Rubik for it, OpenCV 4 strokes
 EM = 27  # pixels from line to line at FONT's scale 1
+LONGEST = 200  # letters of a label that are measured: no picture has room for more
 WHITE = (255, 255, 255)
 
 
@@ -31,6 +32,7 @@ def text_size(width: int, height: int) -> int:
 @lru_cache(maxsize=512)
 def tab(text: str, fill: Colour, size: int, room: int) -> Image | None:
     """A label as a picture (h, w, 3), shortened to `room` pixels; None if no letter fits. Cached, as labels repeat."""
+    text = text[:LONGEST]
     while bar_width(text, size) > room:
         if len(text) <= 4:
             return None
@@ -71,7 +73,7 @@ def line_that_fits(parts: Sequence[str], width: int, height: int, size: int) -> 
 def wrapped(text: str, size: int, room: int, most: int) -> list[str]:
     """A text in lines of at most `room` pixels, broken between words; after `most` lines it is cut."""
     lines = [""]
-    for word in text.split():
+    for word in text[: most * LONGEST].split():
         longer = f"{lines[-1]} {word}".lstrip()
         if lines[-1] and bar_width(longer, size) > room:
             lines.append(word)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from watchline.pipeline.kinds.caption import CAPTION, Caption
-from watchline.pipeline.looking import checked_budget, looked_at, stage_of
+from watchline.pipeline.looking import checked_budget, finder_of, looked_at, stage_of
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
@@ -22,9 +22,8 @@ class CaptionerSettings(TypedDict, total=False):
     on_change: bool
     interval: float | str | None
     objects: Sequence[str]
-    workers: int
+    engines: int
     threads: int
-    batch: int
 
 
 def caption(
@@ -55,7 +54,7 @@ def caption(
     """
     budget = checked_budget(latency_budget)
     stage = stage_of(Captioner, captioner, settings)
-    before = [stage_of(Detector, detector, {})] if stage.objects else []
+    before = finder_of(stage.objects, detector)
     return looked_at(sources_of(source), [*before, stage], _Newest(), budget)
 
 

@@ -51,6 +51,8 @@ from watchline.pipeline.settings.tables import Flag, Tables, shown
 from watchline.pipeline.sinks.registry import SINKS
 from watchline.pipeline.sinks.sink import Sink
 from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.modelled import Modelled
 from watchline.pipeline.stages.registry import BY_NAME, STAGES, chain_of, imported
 from watchline.pipeline.stages.stage import Stage
 from watchline.pipeline.streams import FOR_FILES, Stream
@@ -270,8 +272,9 @@ class _Reading:
     def _stage(self, name: str, kind: type[Stage]) -> Stage | None:
         own = self._table("stages").get(name)
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
-        flags = self._of(name) + [flag for flag in self._flags if _is_for_all(flag) and kind.name != flag.table]
-        flags = [flag for flag in flags if flag.key in fields_of(kind)]
+        flags = self._of(name)
+        if issubclass(kind, Modelled) and kind is not Detector:
+            flags += [flag for flag in self._flags if (flag.table, flag.key) == (Detector.name, "runtime")]
         stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
         where = self._tables.where(name)
         streams = self._for_streams(name, kind)
@@ -333,11 +336,6 @@ class _Reading:
             f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: expected {A_NAME}"
         )
         return False
-
-
-def _is_for_all(flag: Flag) -> bool:
-    """Whether a flag of the detector is for all stages that have such a setting."""
-    return (flag.table, flag.key) == ("detector", "runtime")
 
 
 def _has(table: Any, key: str) -> bool:

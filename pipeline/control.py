@@ -35,6 +35,7 @@ class Control:
     """
 
     admission: Admission
+    _is_mixed: bool
 
     def __init__(self, meter: Meter, budget: Budget) -> None:
         self.ledger = Ledger()
@@ -44,22 +45,26 @@ class Control:
         self.abort = threading.Event()
         self.cameras: dict[str, Camera] = {}
         self._numbers: dict[str, int] = {}  # of the streams that are open
-        self._next = itertools.count()
+        self._next = itertools.count(), itertools.count()  # of files, and of cameras
         self._closed: set[str] = set()  # streams that are read no further
         self._cut: dict[str, int] = {}  # stream -> number of the first of its frames that is not wanted
         self._complained: dict[tuple[str, str], float] = {}
         self._warned = -math.inf
 
-    def open(self, room: int, reach: int) -> None:
-        """Let messages in. Args: as Admission has them."""
+    def open(self, room: int, reach: int, is_mixed: bool) -> None:
+        """Let messages in. Args: as Admission has them; is_mixed, whether there are cameras and files."""
+        self._is_mixed = is_mixed
         self.admission = Admission(self.ledger, room, reach, self.abort)
 
-    def register(self, stream: str) -> None:
+    def register(self, stream: str, is_live: bool) -> None:
         """A stream is about to begin."""
-        self._numbers[stream] = next(self._next)
+        self._numbers[stream] = 2 * next(self._next[is_live]) + is_live if self._is_mixed else next(self._next[0])
 
     def number_of(self, stream: str) -> int:
-        """The same for a stream as long as it is open, so that its messages always go to the same worker."""
+        """The same for a stream as long as it is open, so that its messages always go to the same worker.
+
+        Where there are cameras and files, those of cameras are odd: with an even number of workers, none has both.
+        """
         return self._numbers[stream]
 
     def is_unwanted(self, delivery: Delivery[Message]) -> bool:
@@ -108,7 +113,7 @@ class Control:
         """A frame goes no further than the stages."""
         self.admission.leave()
         self.end(item, cause)
-        return Dropped(item.stream, cause, 1, item.frame.epoch or 0)
+        return Dropped(item.stream, cause, 1, item.frame.epoch or 0, events=item.events)
 
     def hand_over(self, item: Item) -> None:
         """A frame has left the stages, and is on its way to the sinks."""

@@ -41,11 +41,13 @@ class EventLines:
         if isinstance(message, Dropped):
             same = last is not None and (last.cause, last.epoch) == (message.cause, message.epoch)
             if last is not None and same and message.time - last.time <= TELL:
-                self._untold = replace(last, frames=last.frames + message.frames)
+                frames, events = last.frames + message.frames, (*last.events, *message.events)
+                self._untold = replace(last, frames=frames, events=events)
                 return
         if last is not None:
             self._untold = None
-            yield last, [dropped_line(last.stream, last.cause, last.frames, last.epoch, last.time)]
+            line = dropped_line(last.stream, last.cause, last.frames, last.epoch, last.time)
+            yield last, [*(_of_event(last.stream, event, last.epoch) for event in last.events), line]
         if isinstance(message, Dropped):
             self._untold = message
         else:
@@ -54,8 +56,7 @@ class EventLines:
     def _lines(self, message: Message) -> list[bytes]:
         if isinstance(message, Item):
             return list(_of_item(message))
-        events = () if isinstance(message, Dropped) else message.events
-        lines = [_of_event(message.stream, event, getattr(message, "epoch", None)) for event in events]
+        lines = [_of_event(message.stream, event, getattr(message, "epoch", None)) for event in message.events]
         if isinstance(message, State):
             why = None if message.why is None else self._conceal(message.why)
             lines.append(state_line(message.stream, message.state, message.epoch, message.time, why, message.retry_in))

@@ -50,7 +50,7 @@ class Intake:
 
     def add(self, source: Source | LiveSource) -> None:
         """Begin to read a source, or put it behind the files that wait."""
-        self._control.register(source.stream)
+        self._control.register(source.stream, is_live(source))
         if is_live(source):
             self._control.admission.depth = 1
             camera = Camera(source, self._control.budget.seconds, self._control.meter)

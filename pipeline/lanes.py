@@ -178,7 +178,7 @@ class Lane:
 
     def _dropped(self, item: Item, cause: str) -> Dropped:
         self._control.end(item, cause)
-        return Dropped(item.stream, cause, 1, item.frame.epoch or 0)
+        return Dropped(item.stream, cause, 1, item.frame.epoch or 0, events=item.events)
 
     # What the lane's thread does.
 

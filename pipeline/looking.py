@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from watchline.pipeline.errors import ConfigError, NoStage, StageError
 from watchline.pipeline.message import Begin, Failure, Item, State
 from watchline.pipeline.runner import Runner
+from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.stage import Stage
 from watchline.streams.frame import Frame
 from watchline.streams.source import LiveSource, Source
@@ -45,6 +46,17 @@ def stage_of(kind: type[S], given: S | None, settings: Mapping[str, Any]) -> S:
             f"{kind.name} and {', '.join(settings)}: expected either a {kind.__name__} or its settings by name"
         )
     return given
+
+
+def finder_of(objects: Sequence[str], detector: Detector | None) -> list[Detector]:
+    """The detector that finds the objects a stage looks at; none if it looks at whole pictures.
+
+    Raises:
+        NoStage: a detector was given that nobody needs, or something else.
+    """
+    if not objects and detector is not None:
+        raise NoStage("a detector is for objects: name their classes, e.g. objects=['person']")
+    return [stage_of(Detector, detector, {})] if objects else []
 
 
 def looked_at(

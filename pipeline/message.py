@@ -119,6 +119,7 @@ class Dropped:
         frames: how many.
         epoch: of the stream, as its frames have it.
         time: when, in seconds since 1970 (UTC).
+        events: what stages have seen to happen in them.
     """
 
     stream: str
@@ -126,6 +127,7 @@ class Dropped:
     frames: int
     epoch: int
     time: float = field(default_factory=time.time, compare=False)
+    events: tuple[Event, ...] = ()
 
 
 StateName = Literal["connecting", "live", "stalled", "retrying", "ended"]

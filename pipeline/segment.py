@@ -8,7 +8,7 @@ from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
 from watchline.pipeline.kinds.class_map import CLASS_MAP
 from watchline.pipeline.kinds.instances import INSTANCES
-from watchline.pipeline.looking import checked_budget, looked_at, stage_of
+from watchline.pipeline.looking import checked_budget, finder_of, looked_at, stage_of
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.segmenter import Segmenter
@@ -26,6 +26,7 @@ class SegmenterSettings(TypedDict, total=False):
     classes: Sequence[str]
     objects: Sequence[str]
     every: int
+    pixels: bool
     workers: int
     threads: int
     batch: int
@@ -61,7 +62,7 @@ def segment(
     """
     budget = checked_budget(latency_budget)
     stage = stage_of(Segmenter, segmenter, settings)
-    before = [stage_of(Detector, detector, {})] if stage.objects else []
+    before = finder_of(stage.objects, detector)
     return looked_at(sources_of(source), [*before, stage], _segmented, budget)
 
 

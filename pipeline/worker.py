@@ -103,7 +103,8 @@ class Worker:
             waited = [started - deliveries[n].ready for n in wanted]
             took = time.monotonic() - started
             self._control.meter.worked(self._stage.name, len(items), waited, took)
-            self._control.budget.worked(self._stage.name, took)
+            if any(item.deadline is not None for item in items):  # files say nothing of how long a camera's frame takes
+                self._control.budget.worked(self._stage.name, took)
         for n, message in zip(wanted, done, strict=True):
             deliveries[n] = replace(deliveries[n], message=message)
         return deliveries

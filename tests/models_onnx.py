@@ -144,8 +144,11 @@ def tiny_masker(labels: Sequence[str] = LABELS) -> onnx.ModelProto:
 WORDS = ("<end>", "a", "blue", "green", "red", "picture")
 
 
-def tiny_captioner() -> onnx.ModelProto:
-    """Says "a blue picture" by the channel that is strongest in all, and "a picture" as its second best."""
+def tiny_captioner(attention: bool = False) -> onnx.ModelProto:
+    """Says "a blue picture" by the channel that is strongest in all, and "a picture" as its second best.
+
+    With `attention`, it has looked at the upper left, upper right, and lower left quarter for its three words.
+    """
     node = helper.make_node
     said = np.array([[[1, 2 + channel, 5, 0], [1, 5, 0, 0]] for channel in range(3)], np.int32)
     constants = {"said": said, "sides": np.array([1, 2]), "sure": np.array([[-0.5, -1.5]], np.float32)}
@@ -168,6 +171,13 @@ def tiny_captioner() -> onnx.ModelProto:
         [tensor("words", TensorProto.INT32, ["batch", 2, 4]), tensor("scores", TensorProto.FLOAT, ["batch", 2])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
+    if attention:
+        looked = np.eye(4, dtype=np.float32).reshape(1, 4, 2, 2)
+        graph.initializer.append(numpy_helper.from_array(looked, "looked"))
+        graph.initializer.append(numpy_helper.from_array(np.array([1, 2, 3]), "places"))
+        graph.node.append(node("Unsqueeze", ["ones", "places"], ["each"]))
+        graph.node.append(node("Mul", ["each", "looked"], ["attention"]))
+        graph.output.append(tensor("attention", TensorProto.FLOAT, ["batch", 4, 2, 2]))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     onnx.checker.check_model(model)
     metadata.write(model, Metadata("tiny", "caption", WORDS, (64, 32), STRIDE, "stretch", "0" * 64, {}))

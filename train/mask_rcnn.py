@@ -83,9 +83,9 @@ def batch_of(
     for number in range(step * recipe.batch, (step + 1) * recipe.batch):
         rng = np.random.default_rng([recipe.seed, number])
         others = sets[1:] and rng.random() >= recipe.first
-        samples = sets[1 + rng.integers(len(sets) - 1)] if others else sets[0]
+        samples = sets[1 + int(rng.integers(len(sets) - 1))] if others else sets[0]
         size = Views(recipe.width, recipe.height)
-        views.append(draw(samples[rng.integers(len(samples))], sets[0], size, rng))
+        views.append(draw(samples[int(rng.integers(len(samples)))], sets[0], size, rng))
     images = np.stack([view.image[..., ::-1].transpose(2, 0, 1) for view in views])
     truths = [
         TrueBoxes(
@@ -111,7 +111,8 @@ def train(sets: Sequence[Sequence[Masked]], out: Path, recipe: Recipe, threads: 
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
     file = out / CHECKPOINT
-    model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained()).to(memory_format=torch.channels_last)
+    model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
     optimizer = _optimizer(model, recipe)
     about = {"network": NETWORK, "recipe": json.dumps(asdict(recipe))}

@@ -88,6 +88,6 @@ def coco_polygons(folder: Path, split: str) -> Iterator[Masked]:
             if int(number) == PERSON:
                 people.append(np.rint(np.array(corners, np.float64).reshape(-1, 2) * (width, height)).astype(np.int32))
         plane = np.zeros((height, width), np.uint8)
-        for number, polygon in enumerate(sorted(people, key=lambda corners: -cv2.contourArea(corners)), 1):
-            cv2.fillPoly(plane, [polygon], number)
+        for front, polygon in enumerate(sorted(people, key=lambda outline: -cv2.contourArea(outline)), 1):
+            cv2.fillPoly(plane, [polygon], front)
         yield Masked(image, plane, path.stem)

@@ -63,7 +63,7 @@ def draw(sample: Masked, donors: Sequence[Masked], views: Views, rng: np.random.
     image, plane, whole = _place(sample, views, rng)
     if donors and rng.random() < views.paste:
         for _ in range(rng.integers(1, views.pasted + 1)):
-            _paste(image, plane, whole, donors[rng.integers(len(donors))], views, rng)
+            _paste(image, plane, whole, donors[int(rng.integers(len(donors)))], views, rng)
     return _view(_recolour(image, rng), plane, whole)
 
 
@@ -105,7 +105,7 @@ def _paste(
     numbers = donor.numbers
     if not numbers or max(whole, default=0) >= np.iinfo(plane.dtype).max:
         return
-    mask = donor.plane == numbers[rng.integers(len(numbers))]
+    mask = donor.plane == numbers[int(rng.integers(len(numbers)))]
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     tall = views.height * float(np.exp(rng.uniform(np.log(0.2), np.log(LARGEST))))
     scale = min(tall / h, 2.5)

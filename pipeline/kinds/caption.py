@@ -1,6 +1,5 @@
 """Captions as a result: the captioner gives them."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from watchline.pipeline.kinds.kind import Kind
 if TYPE_CHECKING:
     from watchline.ops.canvas import Canvas
 
+LONGEST = 1000  # letters
+LARGEST = 1e12  # of any number in it
 SHOWN_FROM = 1.0  # seconds of age from which it is written on the picture
 
 
@@ -35,11 +36,19 @@ class Caption:
     box: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.score, self.seconds, self.age or 0.0, *(self.box or ()))
-        if not isinstance(self.text, str) or not all(math.isfinite(number) for number in numbers):
-            raise ValueError(f"{self}: expected a text and finite numbers")
-        if self.box is not None and len(self.box) != 4:
-            raise ValueError(f"a caption's box has {len(self.box)} numbers: expected 4")
+        if not isinstance(self.text, str) or len(self.text) > LONGEST:
+            raise ValueError(f"a caption's text is {str(self.text)[:20]!r}: expected at most {LONGEST} letters")
+        if not isinstance(self.frame, int) or not 0 <= self.frame < LARGEST:
+            raise ValueError(f"a caption is of frame {self.frame!r}: expected a number from 0 on")
+        limits = {"score": (-LARGEST, 0), "seconds": (-LARGEST, LARGEST), "age": (0, LARGEST)}
+        for name, (least, most) in limits.items():
+            value = getattr(self, name)
+            if not _is_within(value, least, most) and (name, value) != ("age", None):
+                raise ValueError(f"a caption's {name} is {value!r}: expected a number in {least:g}..{most:g}")
+        if self.box is not None and (
+            len(self.box) != 4 or not all(_is_within(side, -LARGEST, LARGEST) for side in self.box)
+        ):
+            raise ValueError("a caption's box: expected four numbers")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, as the lines of events have them."""
@@ -49,6 +58,11 @@ class Caption:
         if self.box is not None:
             values["box"] = [round(side, 2) for side in self.box]
         return values
+
+
+def _is_within(value: object, least: float, most: float) -> bool:
+    """Whether a value is a number between two others; NaN is not."""
+    return isinstance(value, int | float) and least <= value <= most
 
 
 SCHEMA: Mapping[str, Any] = {

@@ -27,13 +27,16 @@ SCHEMA: Mapping[str, Any] = {
             "description": "The classes that are there, the largest first",
             "items": {
                 "type": "object",
-                "required": ["label", "class", "share", "counts"],
+                "required": ["label", "class", "share"],
                 "additionalProperties": False,
                 "properties": {
                     "label": {"type": "string", "minLength": 1},
                     "class": {"type": "integer", "minimum": 0, "description": "Index into the model's labels"},
                     "share": {"type": "number", "minimum": 0, "maximum": 1, "description": "Of the picture"},
-                    "counts": {"type": "string", "description": "COCO's run lengths of its pixels, for this size"},
+                    "counts": {
+                        "type": "string",
+                        "description": "COCO's run lengths of its pixels, for this size; missing without `pixels`",
+                    },
                 },
             },
         },

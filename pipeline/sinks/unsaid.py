@@ -22,12 +22,14 @@ class Unsaid:
         return len(self._waiting) == MOST
 
     def add(self, message: Message, lines: Sequence[bytes]) -> None:
-        """Args: lines of the message. Losses of one cause in a row become one line."""
+        """Args: lines of the message; of a loss, its own is the last. Losses of one cause in a row become one line."""
+        told = lines[:-1] if isinstance(message, Dropped) else lines
+        if told:
+            self._waiting.append(b"".join(told))
         last = self._waiting[-1] if self._waiting else None
         if not isinstance(message, Dropped):
-            if lines:
-                self._waiting.append(b"".join(lines))
-        elif isinstance(last, Dropped) and (last.cause, last.epoch) == (message.cause, message.epoch):
+            return
+        if isinstance(last, Dropped) and (last.cause, last.epoch) == (message.cause, message.epoch):
             self._waiting[-1] = replace(message, frames=last.frames + message.frames)
         else:
             self._waiting.append(message)

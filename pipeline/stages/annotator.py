@@ -83,7 +83,7 @@ class Annotating(Work):
 
     def _drawn(self, item: Item) -> Image:
         stream = self._streams.get(item.stream) or _Stream(self._settings.of(item.stream))
-        stream.newest |= item.results
+        stream.take(item)
         settings = stream.settings
         canvas = Canvas(
             item.frame.image, settings.line_width, settings.labels, parse(settings.colours), settings.text_size
@@ -98,10 +98,19 @@ class Annotating(Work):
 
 @dataclass
 class _Stream:
-    """Attributes: newest, the last result of each kind."""
+    """Attributes: newest, the last result of each kind; size, of the picture that they belong to."""
 
     settings: Annotator
     newest: dict[Kind[Any], Any] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+
+    def take(self, item: Item) -> None:
+        """The results of a photo, and of pictures of one size, are for no others."""
+        size = item.frame.width, item.frame.height
+        if item.frame.file is not None or size != self.size:
+            self.newest = {}
+        self.size = size
+        self.newest |= item.results
 
 
 def describe(item: Item) -> tuple[str, ...]:

@@ -48,6 +48,11 @@ class Beside(Generic[R]):
             self._wanted[key] = job
             self._changed.notify()
 
+    def is_busy(self, key: Hashable) -> bool:
+        """Whether a job of a key waits, or is being done."""
+        with self._changed:
+            return key in self._wanted or key in self._doing
+
     def taken(self, key: Hashable) -> R | None:
         """The newest result of a key, once; None if there is none. Raises what its job raised."""
         with self._changed:

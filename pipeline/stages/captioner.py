@@ -4,13 +4,14 @@ Of a file, a caption belongs to the frame that it is made from, which waits for 
 of low priority beside the chain, and no frame waits: each has the newest caption that is there, with its age.
 """
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ from watchline.ops.detections import Detections
 from watchline.ops.new_objects import NewObjects
 from watchline.ops.scene import THUMBNAIL, SceneWatch
 from watchline.ops.words import text_of
+from watchline.pipeline.errors import one_line
 from watchline.pipeline.kinds.caption import CAPTION, Caption
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.settings.duration import Seconds
 from watchline.pipeline.stages.beside import Beside
 from watchline.pipeline.stages.modelled import Engines, Modelled
-from watchline.pipeline.stages.part import part_of
+from watchline.pipeline.stages.part import chosen, part_of
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import Threads, flag, settings
 from watchline.streams.frame import Frame
@@ -34,7 +36,10 @@ from watchline.streams.source import About
 
 LOOK_EVERY = 0.2  # seconds from one look at the scene to the next
 STANDS = 2.0  # seconds for which a caption stands before one about another object
+NEARLY = 1e-6  # seconds: times are sums of fractions
 Box = tuple[float, ...]
+
+log = logging.getLogger(__name__)
 
 EVENT = {
     "type": "object",
@@ -75,6 +80,7 @@ class Captioner(Modelled):
     gives = (CAPTION,)
     emits = MappingProxyType({"caption": EVENT})
     advice = "captions of files less often, another runtime or a GPU would help"
+    workers = 2  # one for cameras, and one for files, whose frames wait for their captions
     per_stream = ("on_change", "interval", "objects")
     tasks = ("caption",)
 
@@ -83,22 +89,23 @@ class Captioner(Modelled):
         description="say what the pictures show, by this model",
         json_schema_extra=flag("FILE|NAME", "caption"),
     )
-    workers: Threads = Field(default=1, description="engines side by side")  # type: ignore[misc]
+    engines: Threads = Field(default=1, description="captions that are made at once")
     on_change: bool = Field(default=True, description="when the scene changes")
     interval: Seconds | None = Field(default=None, gt=0, description="also after so long without a new caption")
     objects: tuple[str, ...] = Field(
         default=(), description="about each new object of these classes, by its part of the picture"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not (self.on_change or self.interval or self.objects):
-            raise ValueError("on_change is off: expected an interval or objects, or there is no caption at all")
+    def mistakes(self, labels: Sequence[str]) -> list[str]:
+        some = [self, *map(self.of, self.streams)]
+        if any(own.on_change or own.interval or own.objects for own in some):
+            return []
+        return ["on_change is off: expected an interval or objects, or there is no caption at all"]
 
     @contextmanager
     def open(self) -> Iterator[Work]:
         """Load and warm up the engines. Raises what `load` raises."""
-        with self.engines() as engines, Beside[tuple[Caption, float | None]](self.workers) as beside:
+        with self.opened(self.engines) as engines, Beside[_Said](self.engines) as beside:
             yield Captioning(self, engines, beside)
 
     def recorded(self) -> dict[str, Any]:
@@ -109,7 +116,7 @@ class Captioner(Modelled):
 class Captioning(Work):
     """Captions several streams."""
 
-    def __init__(self, settings: Captioner, engines: Engines, beside: Beside[tuple[Caption, float | None]]) -> None:
+    def __init__(self, settings: Captioner, engines: Engines, beside: "Beside[_Said]") -> None:
         self._settings = settings
         self._engines = engines
         self._beside = beside
@@ -120,33 +127,60 @@ class Captioning(Work):
         self._streams[stream] = _Stream(self._settings.of(stream))
 
     def end(self, stream: str) -> Sequence[Event]:
-        gone = self._streams.pop(stream)
+        gone = self._streams.pop(stream, None)
         self._beside.forget(gone)
-        return gone.closed()
+        return gone.closed() if gone else ()
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
         return [self._captioned(item) for item in items]
 
     def _captioned(self, item: Item) -> Item:
-        stream = self._streams.setdefault(item.stream, _Stream(self._settings.of(item.stream)))
+        stream = self._streams.get(item.stream)
+        if stream is None:  # nobody has said that it begins: it is called as a function
+            stream = self._streams[item.stream] = _Stream(self._settings.of(item.stream))
         is_live = item.frame.epoch is not None
-        for box in stream.wanted(item):
-            picture = part_of(item.frame, box).picture if box else item.frame.picture
-            _, batch = self._engines.prepared([picture])  # its pixels are valid only now
-            job = partial(self._caption, batch, item.frame, box)
-            if is_live:
-                self._beside.put(stream, job)
-            else:
-                item = stream.replaced(item, *job())
-        if is_live and (done := self._beside.taken(stream)) is not None:
-            item = stream.replaced(item, *done)
-        return stream.shown(item)
+        wanted = stream.wanted(item, is_busy=is_live and self._beside.is_busy(stream))
+        if wanted is not None:
+            job = self._job(item.frame, wanted.box)
+            if not is_live:
+                return stream.shown(stream.replaced(item, job()))
+            self._beside.put(stream, job)
+        said = self._said(item.stream, stream) if is_live else None
+        return stream.shown(item if said is None else stream.replaced(item, said))
 
-    def _caption(self, batch: NDArray[np.uint8], frame: Frame, box: Box | None) -> tuple[Caption, float | None]:
-        """The caption, and when its frame arrived."""
+    def _said(self, name: str, stream: "_Stream") -> "_Said | None":
+        """What has been said beside the chain since the last frame."""
+        try:
+            return self._beside.taken(stream)
+        except Exception as error:  # it costs no frame: the caption before stands on
+            log.warning("%s: a caption failed: %s", name, one_line(error))
+            return None
+
+    def _job(self, frame: Frame, box: Box | None) -> Callable[[], "_Said"]:
+        """What makes a caption; the frame's pixels are valid only now."""
+        picture = part_of(frame, box).picture if box else frame.picture
+        _, batch = self._engines.prepared([picture])
+        made = Caption("", 0.0, frame.index, frame.seconds, box=box)
+        return partial(self._caption, batch, made, frame.time)
+
+    def _caption(self, batch: NDArray[np.uint8], made: Caption, time: float | None) -> "_Said":
         outputs = self._engines.run(batch)
         text = text_of(outputs["words"][0, 0], self._engines.labels)
-        return Caption(text, float(outputs["scores"][0, 0]), frame.index, frame.seconds, box=box), frame.time
+        score = min(0.0, float(outputs["scores"][0, 0]))
+        return _Said(replace(made, text=text, score=score), time)
+
+
+class _Wanted(NamedTuple):
+    """What of a frame needs a caption: an object, or, without a box, the whole picture."""
+
+    box: Box | None
+
+
+class _Said(NamedTuple):
+    """Attributes: time, when the caption's frame arrived, of a live stream."""
+
+    caption: Caption
+    time: float | None
 
 
 @dataclass(eq=False)
@@ -172,12 +206,14 @@ class _Stream:
     last: tuple[int, float] | None = None
     step: float = 0.0
 
-    def wanted(self, item: Item) -> list[Box | None]:
-        """What of a frame needs a caption, one thing at most: an object's box, or None for the whole picture."""
+    def wanted(self, item: Item, is_busy: bool) -> _Wanted | None:
+        """Args: is_busy, whether a caption of the stream is being made: objects wait for it, a new scene does not."""
         frame = item.frame
-        wanted: list[Box | None] = [None] if self._is_due(frame) else []
-        wanted = wanted or self._new_object(item.detections, frame.seconds)
-        if wanted:
+        if self._is_due(frame):
+            wanted: _Wanted | None = _Wanted(None)
+        else:
+            wanted = self._new_object(item.detections, frame.seconds, is_busy)
+        if wanted is not None:
             self.wanted_at = frame.seconds
         return wanted
 
@@ -185,8 +221,8 @@ class _Stream:
         if frame.file is not None:  # each photo is a scene of its own
             return True
         interval = self.settings.interval
-        is_over = interval is not None and frame.seconds - self.wanted_at >= interval
-        if not self.settings.on_change or (not is_over and frame.seconds - self.looked < LOOK_EVERY):
+        is_over = interval is not None and frame.seconds - self.wanted_at > interval - NEARLY
+        if not self.settings.on_change or (not is_over and frame.seconds - self.looked < LOOK_EVERY - NEARLY):
             return is_over
         self.looked = frame.seconds
         thumbnail = frame.picture.scaled(*THUMBNAIL)
@@ -196,16 +232,18 @@ class _Stream:
             self.scene.settle(thumbnail)
         return is_over
 
-    def _new_object(self, found: Detections | None, seconds: float) -> list[Box | None]:
+    def _new_object(self, found: Detections | None, seconds: float, is_busy: bool) -> _Wanted | None:
         if not self.settings.objects or found is None:
-            return []
-        found = found[np.isin(found.names, self.settings.objects)]
-        rows = self.objects.among(found, seconds, most=int(seconds - self.wanted_at >= STANDS))
-        return [tuple(found.xyxy[row].tolist()) for row in rows]
+            return None
+        found = chosen(found, self.settings.objects)
+        may = not is_busy and seconds - self.wanted_at > STANDS - NEARLY
+        rows = self.objects.among(found, seconds, most=int(may))
+        return _Wanted(tuple(found.xyxy[rows[0]].tolist())) if rows else None
 
-    def replaced(self, item: Item, caption: Caption, time: float | None) -> Item:
+    def replaced(self, item: Item, said: _Said) -> Item:
         """The item, from which on a caption stands, with an event that the one before is over."""
-        before, self.current, self.time = self.current, caption, time
+        before, (self.current, self.time) = self.current, said
+        caption = said.caption
         if before is not None and (before.text, before.box) == (caption.text, caption.box):
             return item
         if before is not None and self.last is not None:

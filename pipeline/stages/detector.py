@@ -12,13 +12,13 @@ from watchline.errors import unknown
 from watchline.ops.detections import Detections
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.modelled import Count, Engines, Modelled, Share
+from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Share
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import flag, settings
 
 
 @settings
-class Detector(Modelled):
+class Detector(EachFrame):
     """Settings of the detector stage.
 
     Raises:
@@ -26,7 +26,6 @@ class Detector(Modelled):
     """
 
     name = "detector"
-    order = "any"
     gives = (DETECTIONS,)
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
@@ -74,7 +73,7 @@ class Detector(Modelled):
     @contextmanager
     def open(self) -> Iterator[Work]:
         """Load and warm up an engine for each worker. Raises what `load` raises."""
-        with self.engines() as engines:
+        with self.opened(self.workers) as engines:
             yield Detecting(self, engines)
 
     def recorded(self) -> dict[str, Any]:

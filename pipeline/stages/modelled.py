@@ -64,15 +64,7 @@ class Modelled(Stage):
         description="pixels of the network's input, a square or width and height; without it, the model's own",
         json_schema_extra=flag("N|WxH"),
     )
-    workers: Threads = Field(  # type: ignore[misc]
-        default_factory=_workers,
-        description="engines side by side; without it one per core, two on a GPU",
-        json_schema_extra=flag("N"),
-    )
     threads: Threads = Field(default=1, description="threads of each engine", json_schema_extra=flag("N"))
-    batch: Batch = Field(  # type: ignore[misc]
-        default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
-    )
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -104,14 +96,30 @@ class Modelled(Stage):
         self.load().close()
 
     @contextmanager
-    def engines(self) -> Iterator["Engines"]:
-        """An engine for each worker, warmed up. Raises what `load` raises."""
+    def opened(self, count: int) -> Iterator["Engines"]:
+        """So many engines, warmed up. Raises what `load` raises."""
         with ExitStack() as opened:
             first = opened.enter_context(closing(self.load()))
-            forks = [opened.enter_context(closing(first.fork())) for _ in range(self.workers - 1)]
+            forks = [opened.enter_context(closing(first.fork())) for _ in range(count - 1)]
             for engine in (first, *forks):
                 engine.warm_up()
             yield Engines((first, *forks))
+
+
+@settings
+class EachFrame(Modelled):
+    """Settings of a stage that runs a model on frames in any order, with an engine for each worker."""
+
+    order = "any"
+
+    workers: Threads = Field(  # type: ignore[misc]
+        default_factory=_workers,
+        description="engines side by side; without it one per core, two on a GPU",
+        json_schema_extra=flag("N"),
+    )
+    batch: Batch = Field(  # type: ignore[misc]
+        default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +151,15 @@ class Outputs:
             masks = Masks.from_boxes(whole, self.arrays["masks"][found.rows], (height, width))
         return Detections(found.boxes, found.scores, found.classes, self.labels, masks=masks)
 
-    def class_map(self, numbers: NDArray[np.uint8]) -> ClassMap:
-        """Of the task "segment": the classes of the picture's pixels. Args: numbers (256,), what each becomes."""
+    def class_map(self, numbers: NDArray[np.uint8], is_written: bool = True) -> ClassMap:
+        """Of the task "segment": the classes of the picture's pixels.
+
+        Args:
+            numbers: (256,), what each number of the network becomes.
+            is_written: whether the pixels stand in the lines of events.
+        """
         (x, y), (width, height) = self.place.corner, self.place.inner
-        return ClassMap(numbers[self.arrays["classes"][y : y + height, x : x + width]], self.labels)
+        return ClassMap(numbers[self.arrays["classes"][y : y + height, x : x + width]], self.labels, is_written)
 
 
 class Engines:

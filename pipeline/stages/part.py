@@ -1,10 +1,14 @@
-"""A part of a frame as a picture of its own: an object with some of what is around it."""
+"""Objects of chosen classes, and each with what is around it as a picture of its own."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
 
+from watchline.errors import unknown
 from watchline.ops.boxes import clip
+from watchline.ops.detections import Detections
+from watchline.pipeline.errors import StageError
 from watchline.streams.frame import ArrayPicture, Frame
 
 MARGIN = 0.1  # of the object's sides, around it
@@ -18,11 +22,23 @@ class Part(NamedTuple):
     picture: ArrayPicture
 
 
+def chosen(found: Detections, classes: Collection[str]) -> Detections:
+    """Those of some classes.
+
+    Raises:
+        StageError: the detector has no such class.
+    """
+    wrong = [name for name in classes if name not in found.labels]
+    if wrong:
+        raise StageError(f"objects: {unknown('class', wrong[0], found.labels)} (of the detector)")
+    return found[np.isin(found.names, list(classes))]
+
+
 def part_of(frame: Frame, box: tuple[float, ...]) -> Part:
     """Args: box, xyxy in pixels of the frame. The part is at least one pixel, and inside the frame."""
     x1, y1, x2, y2 = box
     reach = np.array([x1 - x2, y1 - y2, x2 - x1, y2 - y1], np.float32) * MARGIN
-    edges = clip(np.array([box], np.float32) + reach, frame.width, frame.height)[0]
+    edges = np.nan_to_num(clip(np.array([box], np.float32) + reach, frame.width, frame.height)[0])
     left, top = min(int(edges[0]), frame.width - 1), min(int(edges[1]), frame.height - 1)
     right, bottom = max(int(np.ceil(edges[2])), left + 1), max(int(np.ceil(edges[3])), top + 1)
     return Part(left, top, ArrayPicture(frame.image[top:bottom, left:right]))

@@ -20,17 +20,18 @@ from watchline.ops.masks import Masks
 from watchline.pipeline.kinds.class_map import CLASS_MAP
 from watchline.pipeline.kinds.instances import INSTANCES
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.modelled import Count, Engines, Modelled, Outputs, Share
-from watchline.pipeline.stages.part import Part, part_of
+from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Outputs, Share
+from watchline.pipeline.stages.part import Part, chosen, part_of
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import flag, settings
 
 BACKGROUND = ("background", "__background__")  # a label for what has no class
+MOST = 32  # objects of a frame that are looked at one by one
 SAME = 0.5  # IoU of the detector's box and one in its part of the picture, from which they are one object
 
 
 @settings
-class Segmenter(Modelled):
+class Segmenter(EachFrame):
     """Settings of the segmenter stage.
 
     Raises:
@@ -38,10 +39,9 @@ class Segmenter(Modelled):
     """
 
     name = "segmenter"
-    order = "any"
     gives = (CLASS_MAP, INSTANCES)
     advice = "every = 5 or a smaller imgsz in [segmenter], another --runtime or a GPU would help"
-    per_stream = ("conf", "classes", "every", "objects")
+    per_stream = ("conf", "classes", "every", "objects", "pixels")
     tasks = ("segment", "instances")
 
     model: str = Field(
@@ -55,6 +55,14 @@ class Segmenter(Modelled):
     objects: tuple[str, ...] = Field(
         default=(), description="look at each object of these classes of the detector, not at the whole picture"
     )
+    pixels: bool = Field(
+        default=True, description="write the pixels of class maps into the events, some ten kilobytes a frame"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.classes and self.objects:
+            raise ValueError("classes and objects: expected one of them, as objects have classes of their own")
 
     def mistakes(self, labels: Sequence[str]) -> list[str]:
         wrong = []
@@ -66,7 +74,7 @@ class Segmenter(Modelled):
     @contextmanager
     def open(self) -> Iterator[Work]:
         """Load and warm up an engine for each worker. Raises what `load` raises."""
-        with self.engines() as engines:
+        with self.opened(self.workers) as engines:
             yield Segmenting(self, engines)
 
     def recorded(self) -> dict[str, Any]:
@@ -76,6 +84,7 @@ class Segmenter(Modelled):
             "classes": list(self.classes),
             "every": self.every,
             "objects": list(self.objects),
+            "pixels": self.pixels,
         }
 
 
@@ -85,36 +94,40 @@ class Segmenting(Work):
     def __init__(self, settings: Segmenter, engines: Engines) -> None:
         self._engines = engines
         self._settings = {"": settings} | {stream: settings.of(stream) for stream in settings.streams}
+        labels = engines.labels
+        self._numbers = {name: _numbers(labels, own.classes) for name, own in self._settings.items()}
+        self._wanted = {name: np.isin(labels, own.classes or labels) for name, own in self._settings.items()}
         self._batch = settings.batch
         self.about = {"model": engines.about | {"labels": list(engines.labels)}}
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        looked = [item for item in items if item.frame.index % self._of(item).every == 0]
-        whole = [item for item in looked if not self._of(item).objects]
+        looked = [item for item in items if item.frame.index % self._settings[self._key(item)].every == 0]
+        whole = [item for item in looked if not self._settings[self._key(item)].objects]
         done = {}
         if whole:
             outputs = self._engines.infer([item.frame.picture for item in whole])
             done = {id(item): self._seen(item, one) for item, one in zip(whole, outputs, strict=True)}
         for item in looked:
-            if self._of(item).objects and item.detections is not None:
+            if self._settings[self._key(item)].objects and item.detections is not None:
                 done[id(item)] = item.with_result(INSTANCES, self._objects(item, item.detections))
         return [done.get(id(item), item) for item in items]
 
-    def _of(self, item: Item) -> Segmenter:
-        """The settings that hold for it."""
-        return self._settings.get(item.stream, self._settings[""])
+    def _key(self, item: Item) -> str:
+        """Of the settings that hold for it."""
+        return item.stream if item.stream in self._settings else ""
 
     def _seen(self, item: Item, outputs: Outputs) -> Item:
-        own = self._of(item)
+        key = self._key(item)
+        own = self._settings[key]
         if self._engines.task == "segment":
-            return item.with_result(CLASS_MAP, outputs.class_map(_numbers(outputs.labels, own.classes)))
-        wanted = np.isin(outputs.labels, own.classes or outputs.labels)
-        return item.with_result(INSTANCES, outputs.detections(conf=own.conf, iou=1.0, wanted=wanted))
+            return item.with_result(CLASS_MAP, outputs.class_map(self._numbers[key], own.pixels))
+        found = outputs.detections(conf=own.conf, iou=1.0, wanted=self._wanted[key])
+        return item.with_result(INSTANCES, found)
 
     def _objects(self, item: Item, found: Detections) -> Detections:
-        """The objects of chosen classes, each with its pixels; those without any are left out."""
-        own = self._of(item)
-        found = found[np.isin(found.names, own.objects)]
+        """The best objects of chosen classes, each with its pixels; those without any are left out."""
+        own = self._settings[self._key(item)]
+        found = chosen(found, own.objects)[:MOST]
         parts = [part_of(item.frame, one.xyxy) for one in found]
         outputs: list[Outputs] = []
         for first in range(0, len(parts), self._batch):
@@ -136,7 +149,7 @@ class Segmenting(Work):
         width, height = part.picture.width, part.picture.height
         if self._engines.task == "segment":
             plane = seen.class_map(_numbers(seen.labels, (name,))).scaled(width, height)
-            x1, y1, x2, y2 = np.rint(box[0] - np.array([part.left, part.top] * 2)).astype(int)
+            x1, y1, x2, y2 = np.rint(box[0] - np.array([part.left, part.top] * 2)).clip(0).astype(int)
             mask = np.zeros((height, width), np.bool_)
             mask[y1:y2, x1:x2] = plane[y1:y2, x1:x2] != VOID
             return mask

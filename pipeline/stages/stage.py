@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager
 from dataclasses import field, replace
 from typing import Any, ClassVar, Literal, Self
 
-from watchline.errors import unknown
+from watchline.errors import SettingsError, unknown
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item
@@ -135,7 +135,10 @@ class Stage(StageInfo):
             wrong = [unknown("setting", name, self.per_stream) for name in own if name not in self.per_stream]
             if wrong:
                 raise ValueError(f"{stream}: {'; '.join(wrong)} (the others are the same for all streams)")
-            self.of(stream)
+            try:
+                self.of(stream)
+            except SettingsError as error:
+                raise ValueError(f"{stream}: {'; '.join(error.mistakes)}") from None
 
     def open(self) -> AbstractContextManager[Work | Process]:
         """Load what the stage needs. Called once per run, in the thread of its first worker."""

@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import models_onnx
+import numpy as np
 import pytest
 import voc_set
 from cli.shell import Done, within
@@ -106,3 +108,27 @@ def test_what_cannot_be_is_one_line(folder: Path, words: list[str], says: str) -
     assert done.code == 2
     assert says in done.err[-1]
     assert done.out == []
+
+
+def test_masks_are_measured_as_coco_does(tmp_path: Path) -> None:
+    """On pictures with masks, the same command has a row for boxes and one for masks."""
+    models_onnx.save(models_onnx.tiny_masker(), tmp_path)
+    for part in ("images", "masks"):
+        (tmp_path / "street" / part).mkdir(parents=True)
+    for number in range(2):
+        plane = np.zeros((64, 64), np.uint8)
+        plane[16:32, 24:40] = 1
+        photo = np.full((64, 64, 3), 90, np.uint8)
+        photo[plane > 0] = (0, 0, 255)
+        cv2.imwrite(str(tmp_path / "street" / "images" / f"{number}.png"), photo)
+        cv2.imwrite(str(tmp_path / "street" / "masks" / f"{number}.png"), plane)
+    words = ("bench", "map", "--data", "street", "--model", "tiny.onnx", "--json", "figures.json")
+    done = within(tmp_path, *words)
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in done.out[:4]] == ["tiny", "AP", "boxes", "masks"]
+    assert done.out[4].startswith("as COCO has it, IoU 0.50 to 0.95, on 2 pictures of street test with 2 objects")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert {"boxes", "masks", "objects", "runtime", "width"} <= figures.keys()
+    refused = within(tmp_path, *words, "--split", "val")
+    assert refused.code != 0
+    assert "street has no split 'val': expected one of test, train" in refused.err[-1]

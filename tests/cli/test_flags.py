@@ -250,10 +250,19 @@ def test_a_time_as_it_is_told_is_the_time_as_it_is_read(value):
         (["--segment", "mine.ENGINE", "a.mp4"], ["--segment", "mine.ENGINE", "a.mp4"]),
         (["--segment", "yolov2-lite0", "a.mp4"], ["--segment", "yolov2-lite0", "a.mp4"]),
         (["--segment=mine.onnx", "a.mp4"], ["--segment=mine.onnx", "a.mp4"]),
+        (["--segment", "fcn-lit", "a.mp4"], ["--segment", "fcn-lit", "a.mp4"]),  # a slip: the stage names the models
+        (["--segment", "best.pt", "a.mp4"], ["--segment", "best.pt", "a.mp4"]),
+        (["--segment", "rtsp://gate/1"], ["--segment=fcn-lite0", "rtsp://gate/1"]),
+        (["--segment", "0"], ["--segment=fcn-lite0", "0"]),
+        (["--segment", "*.mkv"], ["--segment=fcn-lite0", "*.mkv"]),
+        (["--segment", "tests"], ["--segment=fcn-lite0", "tests"]),
+        (["a.mp4", "--", "--segment"], ["a.mp4", "--", "--segment"]),
         (["--model", "a.onnx"], ["--model", "a.onnx"]),
     ],
 )
-def test_a_stage_can_be_asked_for_without_naming_its_model(words, meant):
+def test_a_stage_can_be_asked_for_without_naming_its_model(words, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").mkdir()
     assert with_models(words) == meant
 
 

@@ -41,6 +41,12 @@ def test_the_lines_of_events_have_run_lengths_that_cocos_tools_read():
         np.testing.assert_array_equal(mask.astype(bool), found.classes == one["class"])
 
 
+def test_the_pixels_may_be_left_out_of_the_lines():
+    said = ClassMap(some().classes, LABELS, is_written=False).to_dict()
+    assert said["classes"][0] == {"label": "sky", "class": 2, "share": 0.4792}
+    assert len(said["classes"]) == 3
+
+
 def test_a_picture_without_any_class():
     assert ClassMap(np.full((3, 4), VOID, np.uint8), LABELS).to_dict() == {"size": [3, 4], "classes": []}
 
@@ -63,6 +69,12 @@ def test_it_grows_by_nearest_pixels():
 def test_what_is_no_class_map(classes, why):
     with pytest.raises(DetectionsError, match=why):
         ClassMap(classes, LABELS)
+
+
+@pytest.mark.parametrize("labels", [(5,), (None,), tuple(map(str, range(256)))])
+def test_labels_that_cannot_be(labels):
+    with pytest.raises(DetectionsError, match="expected at most 255 names"):
+        ClassMap(np.zeros((3, 4), np.uint8), labels)
 
 
 def test_it_is_a_see_through_layer_below_everything_with_a_legend():

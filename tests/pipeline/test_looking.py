@@ -86,5 +86,7 @@ def test_what_cannot_be_is_said_at_once(look, folder):
         look(clip, watchline.Detector())
     with pytest.raises(NoStage, match="detector is of type str: expected a Detector"):
         look(clip, detector="yolo", objects=["person"])
+    with pytest.raises(NoStage, match="a detector is for objects"):
+        look(clip, detector=watchline.Detector())
     with pytest.raises(watchline.WatchlineError, match=r"walk\.mp5"):
         look(Path("walk.mp5"))

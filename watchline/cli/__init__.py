@@ -16,7 +16,22 @@ from pathlib import Path
 from typing import NoReturn
 
 import watchline
-from watchline.cli import annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train
+from watchline.cli import (
+    annotate,
+    bench,
+    caption,
+    check,
+    doctor,
+    export,
+    fetch,
+    keys,
+    models,
+    parity,
+    run,
+    schema,
+    stage,
+    train,
+)
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
 from watchline.cli.habits import unknown_option
 from watchline.cli.interrupt import as_usual
@@ -26,7 +41,7 @@ from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
-COMMANDS = (annotate, bench, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
+COMMANDS = (annotate, bench, caption, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
 FEWEST = 32  # descriptors that a job of one file needs, with some to spare
 log = logging.getLogger(__name__)

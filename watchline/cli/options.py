@@ -48,6 +48,7 @@ OPTIONS = (
         "N|WxH",
         "pixels of the network's input, a square or width and height; without it, the model's own",
     ),
+    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
     Option(
         "workers",
         "detector",
@@ -58,7 +59,6 @@ OPTIONS = (
         1,
         64,
     ),
-    Option("threads", "detector", "threads", "whole", "N", "threads of each engine", 1, 64),
     Option(
         "batch", "detector", "batch", "whole", "N", "frames that an engine takes at once, if that many wait", 1, 256
     ),

@@ -1,6 +1,7 @@
 """Options that several commands share: each stands for a setting of the config, and is stronger than it."""
 
 import argparse
+import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.settings.tables import Flag
 
 # Settings that files have no use for.
+CHECKPOINTS = (".pt", ".pth", ".safetensors", ".weights")  # which a stage refuses, and says what to do
 ONLY_LIVE = ("split", "latency_budget", "transport", "timeout", "realtime", "loop")
 READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
@@ -105,18 +107,26 @@ def with_models(argv: Sequence[str]) -> list[str]:
     So `--segment clip.mp4` is an option without a word, and an input; argparse would take the input for the word.
     """
     defaults = {f"--{option.name}": option.default for option in OPTIONS if option.default}
-    return [
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = [
         f"{word}={defaults[word]}" if word in defaults and not _is_model(following) else word
-        for word, following in zip(argv, [*argv[1:], ""], strict=False)
+        for word, following in zip(argv[:end], [*argv[1:end], ""], strict=False)
     ]
+    return [*words, *argv[end:]]
 
 
 def _is_model(word: str) -> bool:
+    """Whether a word means a model: a file of one, or a name that no input has, so that a slip is told as one."""
     from watchline.engines import runtimes, zoo
     from watchline.engines.load import RECORDING
+    from watchline.streams.live.words import is_live
 
-    suffixes = (RECORDING.suffix, *runtimes.formats())
-    return word.lower().endswith(suffixes) or word in zoo.names()
+    suffixes = (RECORDING.suffix, *runtimes.formats(), *CHECKPOINTS)
+    if word.lower().endswith(suffixes) or word in zoo.names():
+        return True
+    is_there = os.path.exists(word)  # noqa: PTH110  pathlib's raises where a name is too long
+    is_input = is_there or is_live(word) or Path(word).suffix or set(word) & set("*?[")
+    return bool(word) and not word.startswith("-") and not is_input
 
 
 def _add(parser: argparse.ArgumentParser, option: Option) -> None:

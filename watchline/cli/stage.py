@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.remote.channel import Keys
     from watchline.pipeline.remote.ring import Inherited
 
-HERE = ("runtime", "workers", "threads")  # settings of the detector that whoever serves it may choose
+HERE = ("runtime", "workers", "threads")  # settings of a model's stage that whoever serves it may choose
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -26,7 +26,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         description="Run one stage for a pipeline elsewhere, which names it with --place NAME=tcp://HOST:PORT.",
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help="detector or annotator; MODULE:CLASS for a stage of your own")
+    parser.add_argument(
+        "name", metavar="NAME", help="detector, segmenter, captioner or annotator; MODULE:CLASS for one of yours"
+    )
     parser.add_argument("--listen", metavar="ADDRESS", required=True, help="tcp://HOST:PORT; port 0 takes a free one")
     parser.add_argument("--key", type=Path, metavar="FILE.key", help="the secret key of this host (`watchline keys`)")
     parser.add_argument("--allow", type=words, metavar="A.pub,B.pub", help="public keys of those that may come")

@@ -10,8 +10,8 @@ from clips import write_clip
 from pipelines import Script
 
 from watchline import Annotate, Files, Item, Job, Kind, Stage, Watch
-from watchline.pipeline.lanes import Outcome
 from watchline.pipeline.kinds.caption import CAPTION
+from watchline.pipeline.lanes import Outcome
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.stage import Process
 from watchline.settings import settings

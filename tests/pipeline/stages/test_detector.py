@@ -3,19 +3,25 @@
 import json
 import re
 from fractions import Fraction
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
 from clips import write_clip
 from models_onnx import tiny_detector, tiny_masker
+from pycocotools import mask as coco
 
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
 from watchline.engines.replay import Recorder
 from watchline.pipeline.message import Item
+from watchline.pipeline.remote.placed import Place, placed
 from watchline.pipeline.stages.modelled import prepared
 from watchline.settings import settings
 from watchline.streams.frame import ArrayPicture, Frame
+
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "events.schema.json").read_text())
 
 
 @pytest.fixture
@@ -158,3 +164,24 @@ def test_masks_are_the_same_from_a_recording(tmp_path):
     again = looked(Detector(model=str(tmp_path / "run.npz")), squares())
     assert again.to_dicts() == live.to_dicts()
     assert all("segmentation" in one for one in again.to_dicts())
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+@pytest.mark.parametrize("place", ["thread", "process"])
+def test_events_have_coco_s_run_lengths(tmp_path, place):
+    """A line is as the published schema says, and pycocotools reads the masks that the detector gave."""
+    onnx.save(tiny_masker(), tmp_path / "tiny.onnx")
+    clip = write_clip(tmp_path / "a.mp4", 3, size=(200, 140), draw=lambda _: squares())
+    stage = Detector(model=str(tmp_path / "tiny.onnx"), imgsz=64, workers=1)
+    stages = [stage if place == "thread" else placed(stage, Place("process"))]
+    work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None)]))
+    list(work.run())
+    [_, *lines, _] = map(json.loads, (tmp_path / "out" / "a.jsonl").read_text().splitlines())
+    assert len(lines) == 3
+    jsonschema.validate(lines[0], SCHEMA)
+    with FileSource(clip).open() as reader, stage.open() as work:
+        [item] = work([Item(next(iter(reader)))])
+    expected = item.detections
+    assert len(expected) > 0
+    outlines = [one["segmentation"] for one in lines[0]["detections"]]
+    np.testing.assert_array_equal(coco.decode(outlines).transpose(2, 0, 1).astype(bool), expected.mask)

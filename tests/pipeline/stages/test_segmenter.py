@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import onnx
 import pytest
-from clips import write_clip
+from clips import write_clip, write_photo
 from models_onnx import tiny_detector, tiny_masker, tiny_segmenter
 from pycocotools import mask as coco
 
@@ -14,12 +14,13 @@ from watchline import Annotate, Annotator, Detector, Files, FileSource, Job, Seg
 from watchline.engines import metadata
 from watchline.ops.class_map import VOID
 from watchline.ops.detections import Detections
-from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.errors import ConfigError, StageError
 from watchline.pipeline.kinds.class_map import CLASS_MAP
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.kinds.instances import INSTANCES
 from watchline.pipeline.message import Item
 from watchline.streams.frame import ArrayPicture, Frame
+from watchline.streams.inputs import find_sources
 
 SIZE = (128, 64)
 
@@ -183,6 +184,25 @@ def test_the_lines_of_events_are_cocos(folder):
         for one in line["instances"]:
             assert coco.decode(one["segmentation"]).shape == (64, 128)
             assert coco.area(one["segmentation"]) > 0
+
+
+def test_a_class_that_the_detector_has_not_is_said(folder):
+    with (
+        stage(folder, "classes", objects=("blue",)).open() as work,
+        pytest.raises(StageError, match="objects: unknown class 'blue'"),
+    ):
+        work([item(found=found((0, 0, 9, 9), labels=("red", "blu")))])
+
+
+def test_photos_of_different_sizes_in_one_stream(folder):
+    """The masks of a photo are not drawn on the next one."""
+    (folder / "album").mkdir()
+    for name, pixels in (("a", picture()), ("b", picture().transpose(1, 0, 2)), ("c", picture())):
+        write_photo(folder / "album" / f"{name}.png", np.ascontiguousarray(pixels))
+    stages = [Detector(model=str(folder / "boxes.onnx"), imgsz=SIZE), stage(folder, "masks", every=2), Annotator()]
+    work = Annotate(Job(find_sources([str(folder / "album")]).sources, stages, [Files(folder / "out")]))
+    list(work.run())
+    assert [(outcome.error, outcome.frames) for outcome in work.outcomes] == [(None, 3)]
 
 
 @pytest.mark.parametrize(
