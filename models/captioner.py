@@ -82,7 +82,7 @@ class Captioner(nn.Module):
         Raises:
             KeyError, RuntimeError, ValueError, IndexError: they are of another.
         """
-        model = cls(words_in(state["letters"]), **cls.sizes(state))  # type: ignore[arg-type]
+        model = cls(words_in(state["letters"]), **cls.sizes(state))
         model.load_state_dict(state)
         return model.eval()
 

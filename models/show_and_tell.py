@@ -8,6 +8,7 @@ The photo is seen once: "the CNN features are used as input at t = -1".
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -45,7 +46,7 @@ class ShowAndTell(Captioner):
     def begin(self, seen: Seen) -> State:
         """The state after t = -1, when the photo was the input."""
         (photo,) = seen
-        return self.lstm(photo, self.lstm.zeros(len(photo)))
+        return cast(State, self.lstm(photo, self.lstm.zeros(len(photo))))
 
     def advance(self, vectors: Tensor, state: State, seen: Seen) -> Step:
         """Read the word before."""

@@ -151,7 +151,7 @@ def step(run: Run, maps: NDArray[np.float16], recipe: Recipe) -> dict[str, float
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["share"]
     run.optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_([p for group in run.optimizer.param_groups for p in group["params"]], 2.0)
     run.optimizer.step()
     blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
