@@ -70,7 +70,15 @@ def _family(path: Path) -> str:
 
 def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelProto:
     try:
-        from watchline.export.pytorch import captioner, faster_rcnn, mask_rcnn, state_dict, torchvision_nets, yolov2
+        from watchline.export.pytorch import (
+            captioner,
+            faster_rcnn,
+            mask_rcnn,
+            segmenters,
+            state_dict,
+            torchvision_nets,
+            yolov2,
+        )
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -87,6 +95,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = faster_rcnn.export(path, request)
     elif arch is None and mask_rcnn.is_ours(state):
         model = mask_rcnn.export(path, request)
+    elif arch is None and segmenters.is_ours(state):
+        model = segmenters.export(path, request)
     elif arch is None and captioner.is_ours(state):
         model = captioner.export(path, request)
     elif found := arch or torchvision_nets.recognise(path):

@@ -8,7 +8,6 @@ The photo is seen once: "the CNN features are used as input at t = -1".
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from torch import Tensor, nn
 
@@ -46,7 +45,8 @@ class ShowAndTell(Captioner):
     def begin(self, seen: Seen) -> State:
         """The state after t = -1, when the photo was the input."""
         (photo,) = seen
-        return cast(State, self.lstm(photo, self.lstm.zeros(len(photo))))
+        state: State = self.lstm(photo, self.lstm.zeros(len(photo)))
+        return state
 
     def advance(self, vectors: Tensor, state: State, seen: Seen) -> Step:
         """Read the word before."""

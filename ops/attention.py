@@ -38,9 +38,8 @@ def attention_picture(
         raise ValueError(f"maps of shape {looked.shape} for {len(words)} words: expected (words, rows, columns)")
     scale = SIDE / max(photo.shape[:2])
     size = max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
-    small = np.asarray(
-        cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), np.uint8
-    )
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = np.asarray(cv2.resize(photo, size, interpolation=how), np.uint8)
     lit = [_lit(small, place) for place in looked[: len(words)]]
     tiles = [_tile(picture, word) for picture, word in zip([small, *lit], ["", *words], strict=True)]
     columns = min(columns, len(tiles))

@@ -168,7 +168,9 @@ class Runner:
             self._check([source.stream for source in sources])
             together = together or kept or any(is_live(source) for source in sources)
             room = 2 * sum(stage.workers * stage.batch for stage in self._stages) + SPARE_FRAMES
-            self.control.open(room, room + LANE, len({is_live(source) for source in sources}) > 1)
+            is_mixed = len({is_live(source) for source in sources}) > 1
+            reach = max(2, room // FILES_AT_ONCE) if is_mixed else room + LANE  # files leave cameras some room
+            self.control.open(room, reach, is_mixed)
             links = self._links()
             halted = self.control.halt.is_set()
             self._is_kept = kept and not halted

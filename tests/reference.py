@@ -78,3 +78,24 @@ def average_precision(
 def vpmaddubsw(x: Sequence[int], w: Sequence[int]) -> list[int]:
     """The x86 instruction: products of uint8 and int8, summed in pairs; each sum saturates at 16 bits."""
     return [min(max(x[i] * w[i] + x[i + 1] * w[i + 1], -(2**15)), 2**15 - 1) for i in range(0, len(x) - 1, 2)]
+
+
+def confusion(predicted: Sequence[int], truth: Sequence[int], classes: int) -> list[list[int]]:
+    """How often a pixel of class t is predicted to be of class p, as [t][p]; pixels of other classes are void."""
+    counts = [[0] * classes for _ in range(classes)]
+    for found, real in zip(predicted, truth, strict=True):
+        if 0 <= real < classes:
+            counts[real][found] += 1
+    return counts
+
+
+def mean_iou(predicted: Sequence[int], truth: Sequence[int], classes: int) -> float:
+    """The mean over classes of TP / (TP + FP + FN), counted pixel by pixel; classes that are nowhere are left out."""
+    values = []
+    for one in range(classes):
+        pairs = [(found, real) for found, real in zip(predicted, truth, strict=True) if 0 <= real < classes]
+        both = sum(found == real == one for found, real in pairs)
+        either = sum(one in pair for pair in pairs)
+        if either:
+            values.append(both / either)
+    return sum(values) / len(values) if values else float("nan")

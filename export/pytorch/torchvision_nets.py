@@ -30,7 +30,7 @@ from watchline.models.faster_rcnn_fpn import (
     fasterrcnn_mobilenet_v3_large_320_fpn,
     fasterrcnn_resnet50_fpn,
 )
-from watchline.models.fcn import FCN
+from watchline.models.fcn_resnet import FCNResNet
 from watchline.models.mask_rcnn import maskrcnn_resnet50_fpn
 from watchline.models.ssd import SSD300
 from watchline.models.ssdlite import SSDLite
@@ -93,7 +93,7 @@ _TAIL = "backbone.features.1.0.3.0.weight"  # of SSDlite: 160 channels, or 80 if
 
 def _fcn(layers: int) -> _Arch:
     return _Arch(
-        lambda n, *_: FCN(layers, n), "classifier.4.weight", 520, 8, "stretch", task="segment", background=True
+        lambda n, *_: FCNResNet(layers, n), "classifier.4.weight", 520, 8, "stretch", task="segment", background=True
     )
 
 

@@ -21,7 +21,7 @@ from nvidia_builder import installed
 from onnx import numpy_helper
 
 from watchline.engines import load, metadata
-from watchline.models.fcn import FCN
+from watchline.models.fcn_resnet import FCNResNet
 from watchline.models.yolov2 import YOLOv2
 
 NET = darknet_nets.cfg(darknet_nets.conv(8) + darknet_nets.section("maxpool", size=2, stride=2) + darknet_nets.conv(16))
@@ -234,15 +234,15 @@ def test_int8_for_tensorrt_needs_no_gpu_as_an_onnx(yolov2: Path) -> None:
 
 
 def test_a_segmenter_says_what_it_is_good_for(tmp_path: Path) -> None:
-    torch.save(FCN(50, 21).state_dict(), tmp_path / "fcn.pth")
+    torch.save(FCNResNet(50, 21).state_dict(), tmp_path / "fcn.pth")
     done = export(tmp_path, "fcn.pth -o fcn.onnx --imgsz 64")
     assert done.code == 0
-    assert done.out[-1] == 'next: watchline.engines.load("fcn.onnx"), from Python; the pipeline has no stage for it yet'
+    assert done.out[-1] == "next: watchline annotate VIDEO --segment fcn.onnx"
 
 
 def test_a_segmenter_is_not_measured_on_boxes(tmp_path: Path) -> None:
     voc_set.add(tmp_path / "voc", "p", [("person", 1, 1)])
-    torch.save(FCN(50, 21).state_dict(), tmp_path / "fcn.pth")
+    torch.save(FCNResNet(50, 21).state_dict(), tmp_path / "fcn.pth")
     done = export(tmp_path, "fcn.pth -o fcn.onnx --imgsz 64 --precision fp16 --data voc")
     assert done.code == 2
     assert done.err == ["watchline: fcn.pth: its task is to segment, and --data measures detectors; leave that out"]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nvidia_builder import accepts, needs_builder
 from onnx import TensorProto
 from strangers import save
+from torch import nn
 from torchvision_here import photos, torchvision
 
 from watchline.engines import metadata, zoo
@@ -27,10 +28,14 @@ from watchline.export.darknet import export as darknet
 from watchline.export.detectors import export as foreign
 from watchline.export.precision.fp16 import half
 from watchline.export.precision.int8 import quantise
-from watchline.export.pytorch import faster_rcnn, mask_rcnn, torchvision_nets, yolov2
+from watchline.export.pytorch import faster_rcnn, mask_rcnn, segmenters, torchvision_nets, yolov2
 from watchline.export.request import Request
+from watchline.models.deconvnet import DeconvNet
 from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
+from watchline.models.fcn import FCN
+from watchline.models.fcn_lite import FCNLite
 from watchline.models.mask_rcnn_lite import LiteMaskRCNN
+from watchline.models.vgg import VGG16
 from watchline.models.yolov2 import YOLOv2
 
 pytestmark = needs_builder
@@ -69,6 +74,15 @@ def of_mask_rcnn(folder: Path) -> onnx.ModelProto:
     torch.manual_seed(0)
     torch.save({"model": LiteMaskRCNN(len(LABELS)).state_dict()}, folder / "net.pt")
     return mask_rcnn.export(folder / "net.pt", Request("net", LABELS, (96, 64)))
+
+
+def of_segmenter(build: Callable[[], nn.Module], size: tuple[int, int]) -> Make:
+    def make(folder: Path) -> onnx.ModelProto:
+        torch.manual_seed(0)
+        torch.save({"model": build().state_dict()}, folder / "net.pt")
+        return segmenters.export(folder / "net.pt", Request("net", LABELS, size))
+
+    return make
 
 
 def of_torchvision(arch: str, side: int | None = None) -> Make:
@@ -113,6 +127,7 @@ FREE: dict[str, Make] = {
     "YOLOv2 of Darknet": of_darknet(PASSTHROUGH, nets.REGION),
     "YOLOv3 of Darknet": of_darknet(TWO_HEADS, nets.YOLO),
     "our YOLOv2": of_yolov2,
+    "our FCN-Lite": of_segmenter(lambda: FCNLite(3), (96, 64)),
 }
 THIRD_PARTY: dict[str, Make] = {
     "YOLOX": third_party("yolox", forms.yolox, None, 3),
@@ -138,6 +153,8 @@ KINDS: dict[str, Make] = FREE | {
     "our Faster R-CNN, VGG-16": of_faster_rcnn("vgg16", 64),
     "our Faster R-CNN, EfficientNet-Lite0": of_faster_rcnn("efficientnet-lite0", 64),
     "our Mask R-CNN": of_mask_rcnn,
+    "our FCN-8s": of_segmenter(lambda: FCN(3, 8, VGG16(hidden=16)), (96, 64)),
+    "our DeconvNet": of_segmenter(lambda: DeconvNet(3, width=4, hidden=16, window=2), (96, 64)),
     "fasterrcnn_mobilenet_v3_large_320_fpn": of_torchvision("fasterrcnn_mobilenet_v3_large_320_fpn", 64),
     "fcn_resnet50": of_torchvision("fcn_resnet50", 64),
     "ssd300_vgg16": of_torchvision("ssd300_vgg16"),

@@ -9,7 +9,7 @@ from watchline.models.faster_rcnn_fpn import (
     fasterrcnn_mobilenet_v3_large_320_fpn,
     fasterrcnn_resnet50_fpn,
 )
-from watchline.models.fcn import FCN
+from watchline.models.fcn_resnet import FCNResNet
 from watchline.models.mask_rcnn import maskrcnn_resnet50_fpn
 from watchline.models.mobilenet_v3 import features
 from watchline.models.ssd import PAPER, SSD300
@@ -104,7 +104,7 @@ def test_masks_are_torchvisions(bikes):
 def test_fcn_colours_pixels_as_torchvisions(depth, bikes):
     pictures = photos(bikes, 96, 72)
     network = seeded(f"fcn_resnet{depth}", pictures, aux_loss=True)
-    model = with_weights_of(network, FCN(depth, 21))
+    model = with_weights_of(network, FCNResNet(depth, 21))
     with torch.no_grad():
         expected, got = network(tensor_of(pictures))["out"], model(tensor_of(pictures))
     assert got.shape == (2, 21, 72, 96)

@@ -81,14 +81,16 @@ def write_json(file: Path, figures: object) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
-    from watchline.cli import bench_captions, bench_masks
+    from watchline.cli import bench_captions, bench_class_maps, bench_masks
     from watchline.engines import cpu
-    from watchline.measure import masked
+    from watchline.measure import class_maps, masked
     from watchline.measure.accuracy import accuracy
 
     check_json(options)
     if options.what == "captions":
         return bench_captions.run(options)
+    if class_maps.in_layout(options.data):
+        return bench_class_maps.run(options)
     detector = _detector(options)
     if masked.is_masked(options.data):
         return bench_masks.run(options, detector)

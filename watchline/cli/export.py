@@ -113,11 +113,11 @@ def _next(options: argparse.Namespace, model: "onnx.ModelProto", out: Path) -> s
     from watchline.engines import metadata
     from watchline.engines.tasks import TASKS
 
-    if not TASKS[metadata.of(model, str(out)).task].finds_boxes:
-        return f'next: watchline.engines.load("{out}"), from Python; the pipeline has no stage for it yet'
+    task = metadata.of(model, str(out)).task
+    option = "model" if TASKS[task].finds_boxes else task  # --segment and --caption are called as the tasks are
     target = TARGETS[options.to]
     runtime = "" if runtimes.running(out.suffix.lower())[0] is target else f" --runtime {target.name}"
-    return f"next: watchline annotate VIDEO --model {out}{runtime}"
+    return f"next: watchline annotate VIDEO --{option} {out}{runtime}"
 
 
 def _checked(options: argparse.Namespace, paths: list[Path]) -> Path:

@@ -3,6 +3,7 @@
 watchline train yolov2 --data DIR --out DIR --start yolov2-slim  # go on from a detector that ships
 watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
+watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
 """
 
@@ -30,6 +31,7 @@ OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
     "mask-rcnn": (),
+    "segmenter": ("minutes",),
     "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
@@ -50,7 +52,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         type=Path,
         nargs="+",
         help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout, for mask-rcnn in "
-        "Penn-Fudan's or that of COCO's polygons, for captioner in Flickr8k's",
+        "Penn-Fudan's or that of COCO's polygons, for segmenter one in CamVid's, for captioner in Flickr8k's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -77,6 +79,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--imgsz", type=at_least(64), help="side of the input in pixels (default: 608 with vgg16, else 320)"
     )
     faster.add_argument("--split", help="of VOC folders: a list in ImageSets/Main (default: train)")
+    segmenter = parser.add_argument_group("segmenter")
+    segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
     captioner.add_argument("--epochs", type=at_least(1), help="with maximum likelihood (default: the recipe's own)")
@@ -96,9 +100,13 @@ def run(options: argparse.Namespace) -> int:
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
     try:
-        return {"yolov2": _yolov2, "faster-rcnn": _faster_rcnn, "mask-rcnn": _mask_rcnn, "captioner": _captioner}[
-            options.model
-        ](options)
+        return {
+            "yolov2": _yolov2,
+            "faster-rcnn": _faster_rcnn,
+            "mask-rcnn": _mask_rcnn,
+            "segmenter": _segmenter,
+            "captioner": _captioner,
+        }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -169,6 +177,22 @@ def _mask_rcnn(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _segmenter(options: argparse.Namespace) -> int:
+    from watchline.train import camvid, segment
+
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; segmenter takes one, in CamVid's layout")
+    (folder,) = options.data
+    recipe = replace(segment.Recipe(), **_asked(options, "steps", "minutes", "batch", "seed"))
+    print(f"reading {folder}", flush=True)
+    scenes = camvid.read(folder, "train")
+    print(f"{len(scenes)} pictures", flush=True)
+    _report(segment.train(scenes, options.out, recipe, options.threads), None if recipe.minutes else recipe.steps)
+    checkpoint = options.out / segment.CHECKPOINT
+    print(f"{checkpoint}: done; watchline export {checkpoint} -o segmenter.onnx")
+    return DONE
+
+
 def _captioner(options: argparse.Namespace) -> int:
     from watchline.train import captions, checkpoint
     from watchline.train.captions_data import split
@@ -220,22 +244,29 @@ def _asked(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def _report(steps: Iterable[dict[str, float]], last: int) -> None:
-    """A line each 20 steps: the mean of the loss and its parts, seconds a step, time to go."""
+def _report(steps: Iterable[dict[str, float]], last: int | None) -> None:
+    """A line each 20 steps: the mean of the loss and its parts, seconds a step, time to go.
+
+    Args:
+        last: number of the last step; None if the run has a length in time, and `done` tells its share.
+    """
     since: list[dict[str, float]] = []
     started, first = 0.0, -1
     for figures in steps:
         step = int(figures["step"])
         if first < 0:  # what comes before the first step is not counted on
             started, first = time.monotonic() - figures["seconds"], step - 1
+            before = figures.get("done", 0.0)
         since.append(figures)
         if step % EVERY and step != last:
             continue
         alike = [f for f in since if f.keys() == figures.keys()]  # a part of the run may have other losses
         means = {name: sum(f[name] for f in alike) / len(alike) for name in figures if name not in ("step", "size")}
-        pace = (time.monotonic() - started) / (step - first)
-        minutes, seconds = divmod(round(pace * (last - step)), 60)
+        taken, done = time.monotonic() - started, figures.get("done", 0.0)
+        ahead = (last - step) / (step - first) if last else (1 - done) / max(done - before, 1e-9)
+        minutes, seconds = divmod(round(taken * ahead), 60)
         seconds_a_step = means.pop("seconds")
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
-        print(f"step {step}/{last}  {losses}  {seconds_a_step:.2f} s a step, ETA {minutes}:{seconds:02d}", flush=True)
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name != "done")
+        of = f"/{last}" if last else ""
+        print(f"step {step}{of}  {losses}  {seconds_a_step:.2f} s a step, ETA {minutes}:{seconds:02d}", flush=True)
         since.clear()

@@ -1,0 +1,28 @@
+"""`watchline bench map` on pictures in CamVid's layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from class_map_set import coloured
+from cli.shell import within
+from models_onnx import save, tiny_detector, tiny_segmenter
+
+
+def test_it_prints_a_row_a_class(tmp_path: Path) -> None:
+    data, model = coloured(tmp_path / "streets"), save(tiny_segmenter(), tmp_path)
+    done = within(tmp_path, "bench", "map", "--data", data, "--model", model, "--imgsz", "64x32", "--json", "f.json")
+    assert done.code == 0, done.err
+    assert [line.split()[0] for line in done.out[2:6]] == ["blue", "green", "red", "mean"]
+    assert "one confusion matrix over 2 pictures of streets val" in done.out[-1]
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in figures["classes"].values()]))
+
+
+def test_a_detector_is_refused_in_a_line(tmp_path: Path) -> None:
+    done = within(
+        tmp_path, "bench", "map", "--data", coloured(tmp_path / "s"), "--model", save(tiny_detector(), tmp_path)
+    )
+    assert done.code == 2
+    assert "its task is 'detect'" in done.err[-1]

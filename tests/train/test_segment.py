@@ -1,0 +1,102 @@
+"""The segmenter's recipe: views and their classes stay together, and a stopped run continues as if it had not."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from watchline.models.errors import CheckpointError, DatasetError
+from watchline.models.fcn_lite import STRIDE_4, FCNLite
+from watchline.ops.camvid import CAMVID, VOID
+from watchline.train import camvid, segment
+from watchline.train.camvid import Scene
+
+RECIPE = segment.Recipe(steps=4, batch=2, crop=(64, 48), late_crop=(96, 64), save_every=2, warmup=1)
+
+
+@pytest.fixture
+def scenes():
+    """Pictures whose classes can be read off their blue: class n has n * 20."""
+    rng = np.random.default_rng(0)
+    found = []
+    for name in "abc":
+        classes = rng.integers(0, VOID + 1, (6, 8), np.uint8).repeat(20, 0).repeat(20, 1)  # 120 x 160
+        image = np.stack([classes * 20, classes * 10, classes * 5], axis=2)
+        found.append(Scene(name, image, classes))
+    return found
+
+
+def test_a_view_and_its_classes_are_of_the_same_places(scenes):
+    plain = replace(RECIPE, light=1.0, colour=1.0)
+    for seed in range(8):
+        image, classes = segment.view(scenes[0], plain, seed % 2 == 1, np.random.default_rng(seed))
+        width, height = plain.late_crop if seed % 2 else plain.crop
+        assert image.shape == (height, width, 3)
+        assert classes.shape == (height // 2, width // 2)
+        blue = cv2.resize(image[..., 0], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        inside = classes != VOID
+        assert inside.any()
+        # blocks are blurred at their edges, and a value between two classes is neither's
+        assert (np.abs(blue[inside] / 20 - classes[inside]) < 0.3).mean() > 0.8
+        beyond = (image == 114).all(2)[::2, ::2]
+        assert (classes[beyond] == VOID).sum() >= 0.9 * beyond.sum()
+
+
+def test_rare_classes_weigh_more(scenes):
+    common = Scene("d", np.zeros((300, 300, 3), np.uint8), np.zeros((300, 300), np.uint8))
+    weights = segment.class_weights([*scenes, common], RECIPE)
+    assert weights.shape == (len(CAMVID),)
+    assert weights[0] == weights.min() < weights.max() <= RECIPE.bounds[1]
+
+
+def test_the_frozen_front_computes_what_the_network_does():
+    torch.manual_seed(0)
+    model = FCNLite(3)
+    segment.freeze(model)
+    images = torch.randn(1, 3, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(segment.fused_early(model)(images), model.early(images), atol=1e-4, rtol=1e-4)
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("stem.", *(f"blocks.{n}." for n in range(STRIDE_4)))) for name in learning)
+    assert any(name.startswith(f"blocks.{STRIDE_4}.") for name in learning)
+
+
+def test_a_stopped_run_continues_as_if_it_had_not(scenes, tmp_path):
+    whole = [f["loss"] for f in segment.train(scenes, tmp_path / "whole", RECIPE, 1)]
+    first = segment.train(scenes, tmp_path / "parts", RECIPE, 1)
+    parts = [next(first)["loss"], next(first)["loss"]]
+    first.close()
+    parts += [f["loss"] for f in segment.train(scenes, tmp_path / "parts", RECIPE, 1)]
+    assert parts == pytest.approx(whole, rel=1e-4)
+    ends = [torch.load(tmp_path / name / "average.pt", weights_only=True)["model"] for name in ("whole", "parts")]
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, msg=name, atol=1e-4, rtol=1e-3)
+    with pytest.raises(CheckpointError, match=r"batch 2 \(now 3\)"):
+        next(segment.train(scenes, tmp_path / "parts", replace(RECIPE, batch=3), 1))
+
+
+def test_a_data_set_is_read_or_refused(tmp_path, scenes):
+    for name in ("train", "trainannot"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DatasetError, match="no pictures in train"):
+        camvid.read(tmp_path, "train")
+    cv2.imwrite(str(tmp_path / "train" / "a.png"), scenes[0].image)
+    with pytest.raises(DatasetError, match="missing or broken"):
+        camvid.read(tmp_path, "train")
+    cv2.imwrite(str(tmp_path / "trainannot" / "a.png"), scenes[0].classes)
+    [scene] = camvid.read(tmp_path, "train")
+    assert scene.name == "a"
+    assert np.array_equal(scene.classes, scenes[0].classes)
+    cv2.imwrite(str(tmp_path / "trainannot" / "a.png"), scenes[0].classes + 5)
+    with pytest.raises(DatasetError, match="a number up to 11"):
+        camvid.read(tmp_path, "train")
+
+
+@pytest.mark.shared
+def test_camvid_is_what_it_is_said_to_be(shared):
+    assert len(list((shared / "camvid" / "train").iterdir())) == 367
+    scenes = camvid.read(shared / "camvid", "val")
+    assert len(scenes) == 101
+    assert scenes[0].image.shape == (360, 480, 3)

@@ -1,0 +1,65 @@
+"""CamVid: street scenes whose every pixel has a class; Brostow et al., "Semantic Object Classes in Video" (2009).
+
+The layout is SegNet's: pictures in `train`, `val` and `test`, their classes as one number a pixel in `trainannot`,
+`valannot` and `testannot`, in PNGs of the same names. Eleven classes and void, which is 11, as SegNet has them.
+
+    scenes = read(Path("camvid"), "train")
+    scenes[0].image, scenes[0].classes
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.models.errors import DatasetError
+from watchline.ops.camvid import VOID
+
+SUFFIXES = (".jpg", ".png")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and the classes of its pixels.
+
+    Attributes:
+        name: of its files, without suffix.
+        image: (H, W, 3) uint8 BGR.
+        classes: (H, W) uint8, numbers in `ops.camvid.CAMVID`, or its VOID.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+
+
+def read(folder: Path, split: str) -> list[Scene]:
+    """All scenes of a split, in the order of their names.
+
+    Raises:
+        DatasetError: the folder is not in this layout, or one of its files is missing, broken or of another size.
+    """
+    pictures, annotations = folder / split, folder / f"{split}annot"
+    files = sorted(f for f in pictures.glob("*") if f.suffix in SUFFIXES) if pictures.is_dir() else []
+    if not files or not annotations.is_dir():
+        raise DatasetError(
+            f"{folder}: no pictures in {split} with their classes in {split}annot; expected CamVid in SegNet's layout"
+        )
+    return [_scene(file, annotations / f"{file.stem}.png") for file in files]
+
+
+def _scene(picture: Path, annotation: Path) -> Scene:
+    image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
+    classes = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise DatasetError(f"{picture}: it cannot be read as a picture; get or copy it again")
+    if classes is None:
+        raise DatasetError(f"{annotation}: it is missing or broken; expected the classes of {picture.name}")
+    if classes.shape != image.shape[:2] or classes.dtype != np.uint8 or classes.max() > VOID:
+        raise DatasetError(
+            f"{annotation}: {classes.shape} {classes.dtype} up to {classes.max()}; expected {image.shape[:2]} uint8, "
+            f"a number up to {VOID} for each pixel of {picture.name}"
+        )
+    return Scene(picture.stem, np.asarray(image, np.uint8), np.asarray(classes, np.uint8))

@@ -1,0 +1,290 @@
+"""The recipe of FCN-Lite: `watchline train segmenter --data CAMVID --out DIR`.
+
+AdamW with a cosine schedule and an average of the weights; cross-entropy weighted by class, and Lovász-softmax. A view
+is a crop of a picture that was scaled, stretched, turned a little, mirrored and recoloured. The first layers keep
+ImageNet's weights. The run has a number of steps, or a number of minutes, and the schedule follows it. The views of a
+step depend only on the seed and the step, so a run that was stopped continues as if it had not been.
+"""
+
+import copy
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from watchline.models.fcn_lite import STRIDE_4, FCNLite, normalise, twice
+from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
+from watchline.ops import camvid
+from watchline.ops.camvid import CAMVID
+from watchline.train import checkpoint
+from watchline.train.camvid import Scene
+from watchline.train.yolov2 import blend
+
+CHECKPOINT = "checkpoint.pt"
+AVERAGE = "average.pt"
+PAD = (114, 114, 114)  # the letterbox's colour, beyond the picture
+TRUTH = 2  # pixels between those whose class is learnt, in both directions: their neighbours teach nearly the same
+LOVASZ = 2  # and of those, every second for Lovász's loss, which sorts them
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training run, which are saved in the checkpoint.
+
+    Attributes:
+        steps: optimizer steps.
+        minutes: wall-clock time instead of `steps`, if not 0.
+        batch: views per step.
+        crop: (width, height) of a view, multiples of 16.
+        scales: of the picture in a view, drawn log-uniformly.
+        late, late_crop, late_scales: the last share of the run, and its larger views.
+        stretch, turn: largest change of the aspect, as a factor; and largest turn, in degrees.
+        light, colour: largest change of brightness and contrast; and of saturation and single channels, as factors.
+        lr_backbone, lr_head, decay: of AdamW; `decay` applies to kernels only.
+        warmup: steps in which the rates rise linearly.
+        average: decay of the weights' average.
+        balance: a class weighs (median / frequency) to this power, within `bounds`, in cross-entropy.
+        bounds: of those weights.
+        lovasz: weight of Lovász-softmax.
+        save_every: steps between checkpoints.
+        seed: of all random numbers.
+    """
+
+    steps: int = 12000
+    minutes: float = 0.0
+    batch: int = 8
+    crop: tuple[int, int] = (256, 208)
+    scales: tuple[float, float] = (0.45, 1.25)
+    late: float = 0.45
+    late_crop: tuple[int, int] = (352, 288)
+    late_scales: tuple[float, float] = (0.65, 1.6)
+    stretch: float = 1.1
+    turn: float = 4.0
+    light: float = 1.5
+    colour: float = 1.25
+    lr_backbone: float = 4e-4
+    lr_head: float = 1.5e-3
+    decay: float = 0.02
+    warmup: int = 100
+    average: float = 0.998
+    balance: float = 0.5
+    bounds: tuple[float, float] = (0.3, 3.0)
+    lovasz: float = 1.0
+    save_every: int = 100
+    seed: int = 0
+
+
+def class_weights(scenes: Sequence[Scene], recipe: Recipe) -> Tensor:
+    """(C,) float32: rare classes weigh more (Eigen and Fergus 2015: median frequency, here to a power)."""
+    counts = np.sum([np.bincount(s.classes.ravel(), minlength=camvid.VOID + 1)[: len(CAMVID)] for s in scenes], 0)
+    ratio = np.median(counts) / np.maximum(counts, 1)
+    return torch.from_numpy(np.clip(ratio**recipe.balance, *recipe.bounds).astype(np.float32))
+
+
+def view(
+    scene: Scene, recipe: Recipe, late: bool, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A crop of the changed picture (h, w, 3) uint8 BGR, and the classes (h/2, w/2) uint8 of its 2x2 cells' centres.
+
+    Beyond the picture is the letterbox's colour, which is void.
+    """
+    (width, height), scales = (recipe.late_crop, recipe.late_scales) if late else (recipe.crop, recipe.scales)
+    scale = np.exp(rng.uniform(*np.log(scales)))
+    across, down = scale * _factor(recipe.stretch, rng) ** np.array([0.5, -0.5])
+    turn = np.deg2rad(rng.uniform(-recipe.turn, recipe.turn))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    sides = np.array([scene.image.shape[1], scene.image.shape[0]], float)
+    linear = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ np.diag([mirror * across, down])
+    # where the picture's middle comes to lie: anywhere that fills the view, or, if it is smaller, within the view
+    room = np.abs(sides * (across, down) - (width, height)) / 2
+    shift = np.array([width, height]) / 2 - rng.uniform(-room, room) - linear @ (sides / 2)
+    image = cv2.warpAffine(
+        scene.image, _affine(linear, shift), (width, height), flags=cv2.INTER_LINEAR, borderValue=PAD
+    )
+    classes = cv2.warpAffine(
+        scene.classes,
+        _affine(linear / TRUTH, shift / TRUTH),
+        (width // TRUTH, height // TRUTH),
+        flags=cv2.INTER_NEAREST,
+        borderValue=float(camvid.VOID),
+    )
+    return recolour(np.asarray(image, np.uint8), recipe, rng), np.asarray(classes, np.uint8)
+
+
+def _affine(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, 3): the map x -> linear x + shift for OpenCV, which has pixels' centres at whole numbers, not at halves."""
+    return np.column_stack([linear, shift + linear @ np.full(2, 0.5) - 0.5])
+
+
+def recolour(image: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Another light: saturation, the colour of the light, contrast and brightness, in one affine map of colours."""
+    grey = np.full((3, 3), 1 / 3)
+    matrix = grey + (np.eye(3) - grey) * _factor(recipe.colour**2, rng)
+    matrix = np.diag([_factor(recipe.colour**0.5, rng) for _ in range(3)]) @ matrix
+    contrast, brightness = _factor(recipe.light, rng), _factor(recipe.light, rng)
+    mean = matrix @ np.array(cv2.mean(image)[:3])
+    offset = mean.mean() * (brightness - contrast)
+    return np.asarray(cv2.transform(image, np.column_stack([contrast * matrix, np.full(3, offset)])), np.uint8)
+
+
+def batch_of(scenes: Sequence[Scene], recipe: Recipe, step: int, late: bool) -> tuple[Tensor, Tensor]:
+    """The batch of a step: images (B, 3, h, w) float, normalised, and classes (B, h/2, w/2) int64, VOID where none.
+
+    Every epoch shows each picture once, in a new order.
+    """
+    images, classes = [], []
+    for number in range(step * recipe.batch, (step + 1) * recipe.batch):
+        epoch, index = divmod(number, len(scenes))
+        order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(scenes))
+        image, numbers = view(scenes[order[index]], recipe, late, np.random.default_rng([recipe.seed, 1, number]))
+        images.append(image[..., ::-1].transpose(2, 0, 1))
+        classes.append(numbers)
+    truth = torch.from_numpy(np.stack(classes)).long()
+    truth[truth == camvid.VOID] = VOID
+    return normalise(torch.from_numpy(np.stack(images))), truth
+
+
+def losses(logits: Tensor, truth: Tensor, weights: Tensor, recipe: Recipe, step: int) -> dict[str, Tensor]:
+    """The loss of a batch and its parts, by name.
+
+    Args:
+        logits: (B, C, h/4, w/4). truth: (B, h/2, w/2) int64. weights: (C,) of the classes.
+        step: chooses the pixels of Lovász's loss.
+    """
+    logits = twice(logits)  # at the cells' centres, the same values as enlarged to the picture's size
+    down, across = divmod(step % LOVASZ**2, LOVASZ)
+    every = (..., slice(down, None, LOVASZ), slice(across, None, LOVASZ))
+    parts = {"entropy": cross_entropy(logits, truth, weights), "lovasz": lovasz_softmax(logits[every], truth[every])}
+    return {"loss": parts["entropy"] + recipe.lovasz * parts["lovasz"], **parts}
+
+
+@dataclass
+class _Run:
+    """The state of a run, which every step changes."""
+
+    model: FCNLite
+    optimizer: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    step: int = 0
+    seconds: float = 0.0
+
+
+def train(scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
+    """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
+
+    The checkpoint has the averaged weights under "model", and everything that the next step needs. `average.pt` has
+    only the averaged weights.
+
+    Raises:
+        CheckpointError: `out` has a checkpoint of another recipe, or a broken one.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(recipe.seed)
+    checkpoint.make_folder(out)
+    run = _begin(out / CHECKPOINT, recipe)
+    early, weights = fused_early(run.model), class_weights(scenes, recipe)
+    before, began = run.seconds, time.perf_counter()
+    while (done := progress(run, recipe)) < 1:
+        started = time.perf_counter()
+        factor = schedule(run.step, done, recipe)
+        for group in run.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        images, truth = batch_of(scenes, recipe, run.step, late=done >= 1 - recipe.late)
+        with torch.no_grad():
+            finest = early(images.to(memory_format=torch.channels_last))
+        parts = losses(run.model.scored(finest), truth, weights, recipe, run.step)
+        run.optimizer.zero_grad(set_to_none=True)
+        parts["loss"].backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        run.step += 1
+        blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
+        run.seconds = before + time.perf_counter() - began
+        if run.step % recipe.save_every == 0 or progress(run, recipe) >= 1:
+            _save(run, out, recipe)
+        figures = {name: float(value.detach()) for name, value in parts.items()}
+        yield {"step": run.step, "done": done, **figures, "seconds": time.perf_counter() - started}
+
+
+def progress(run: _Run, recipe: Recipe) -> float:
+    """The share of the run that is done: of its minutes, or of its steps."""
+    return run.seconds / (60 * recipe.minutes) if recipe.minutes else run.step / recipe.steps
+
+
+def schedule(step: int, done: float, recipe: Recipe) -> float:
+    """The factor on the learning rate: a linear rise in the first steps, half a cosine down to 1 % over the run."""
+    return min(1.0, (step + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def freeze(model: FCNLite) -> None:
+    """The mode of training: the first layers keep ImageNet's weights and batch statistics."""
+    model.train()
+    for part in (model.stem, *model.blocks[:STRIDE_4]):
+        part.requires_grad_(False).eval()
+
+
+def fused_early(model: FCNLite) -> Callable[[Tensor], Tensor]:
+    """`model.early`, quicker: its frozen batch normalisation is folded into the convolutions of a copy."""
+    front = copy.deepcopy(nn.Sequential(model.stem, *model.blocks[:STRIDE_4]))
+    for part in list(front.modules()):
+        if isinstance(part, nn.Sequential):
+            for i, (a, b) in enumerate(itertools.pairwise(part)):
+                if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
+                    part[i], part[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
+    return front
+
+
+def _begin(file: Path, recipe: Recipe) -> _Run:
+    """A new run, or the one in the checkpoint `file`."""
+    saved = checkpoint.read(file) if file.is_file() else None
+    model = FCNLite(len(CAMVID)) if saved else FCNLite.pretrained(len(CAMVID))
+    if saved:
+        checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
+        model.load_state_dict(saved["live"])
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
+    freeze(model)
+    optimizer = _optimizer(model, recipe)
+    if not saved:
+        return _Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
+    optimizer.load_state_dict(saved["optimizer"])
+    return _Run(model, optimizer, saved["model"], saved["step"], saved["seconds"])
+
+
+def _save(run: _Run, out: Path, recipe: Recipe) -> None:
+    about = {"network": "fcn-lite", "step": run.step, "seconds": run.seconds, "recipe": json.dumps(asdict(recipe))}
+    state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
+    checkpoint.write(out / CHECKPOINT, {**state, **about})
+    checkpoint.write(out / AVERAGE, {"model": run.average, **about})
+
+
+def _optimizer(model: FCNLite, recipe: Recipe) -> torch.optim.AdamW:
+    """Four groups: backbone and head, with weight decay on kernels and without on the rest."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            groups.setdefault((name.startswith("blocks."), p.ndim > 1), []).append(p)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": members,
+                "lr": (rate := recipe.lr_backbone if backbone else recipe.lr_head),
+                "initial_lr": rate,
+                "weight_decay": recipe.decay if kernels else 0.0,
+            }
+            for (backbone, kernels), members in groups.items()
+        ]
+    )
+
+
+def _factor(most: float, rng: np.random.Generator) -> float:
+    """Between 1 / most and most, log-uniform."""
+    return float(most ** rng.uniform(-1.0, 1.0))
