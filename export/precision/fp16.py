@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from watchline.engines import metadata
 from watchline.export.precision import layers
 from watchline.export.precision.layers import CARRIERS, Layers
+from watchline.export.precision.merged import merge
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -35,6 +36,7 @@ def half(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = small.graph
     found = layers.find(graph)
     _Rewriting(graph).rewrite(found)
+    merge(small)
     about = metadata.from_properties({prop.key: prop.value for prop in small.metadata_props}, "the model")
     metadata.write(small, replace(about, figures={}))
     return small

@@ -33,6 +33,7 @@ from watchline.engines import metadata
 from watchline.export.errors import ExportFailed, ExportRefused
 from watchline.export.precision import layers, sensitivity
 from watchline.export.precision.layers import CARRIERS, JOINS, Layers, data_inputs
+from watchline.export.precision.merged import merge
 from watchline.export.precision.ranges import Progress, Range, observe
 from watchline.export.precision.rounding import (
     QuantStep,
@@ -104,6 +105,7 @@ def quantise(
     places = way.places(graph, layers.find(graph, without=hurt | alone), _users(graph))
     places = {name: users for name, users in places.items() if name in steps and name not in exact}
     _Rewriting(graph).rewrite(kept, places, steps)
+    merge(small)
     about = metadata.from_properties({prop.key: prop.value for prop in small.metadata_props}, "the model")
     metadata.write(small, replace(about, figures={}))
     return small

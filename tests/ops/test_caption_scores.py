@@ -38,6 +38,15 @@ def test_all_are_as_pycocoevalcap_computes_them():
     assert rouge_l(captions, references) == pytest.approx(coco_rouge.Rouge().compute_score(theirs, ours)[0])
 
 
+def test_bleu_is_sacrebleu_s():
+    sacrebleu = pytest.importorskip("sacrebleu")
+    captions, references = made_up(1, 30)
+    per_number = [[" ".join(written[i]) for written in references] for i in range(5)]
+    metric = sacrebleu.metrics.BLEU(tokenize="none", smooth_method="none")
+    theirs = metric.corpus_score([" ".join(words) for words in captions], per_number)
+    assert 100 * bleu(captions, references)[3] == pytest.approx(theirs.score)
+
+
 def test_an_empty_caption_has_no_score():
     assert bleu([[]], [["a dog".split()]])[3] < 1e-6
     assert Cider([["a dog".split()], ["a cat".split()]]).score(0, []) == 0
