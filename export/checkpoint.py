@@ -70,7 +70,15 @@ def _family(path: Path) -> str:
 
 def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelProto:
     try:
-        from watchline.export.pytorch import faster_rcnn, mask_rcnn, segmenters, state_dict, torchvision_nets, yolov2
+        from watchline.export.pytorch import (
+            captioner,
+            faster_rcnn,
+            mask_rcnn,
+            segmenters,
+            state_dict,
+            torchvision_nets,
+            yolov2,
+        )
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
             raise
@@ -89,6 +97,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = mask_rcnn.export(path, request)
     elif arch is None and segmenters.is_ours(state):
         model = segmenters.export(path, request)
+    elif arch is None and captioner.is_ours(state):
+        model = captioner.export(path, request)
     elif found := arch or torchvision_nets.recognise(path):
         model = torchvision_nets.export(path, found, request)
     if model is not None:

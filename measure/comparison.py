@@ -37,7 +37,7 @@ class Limits:
     Attributes:
         boxes: of a coordinate, in pixels.
         scores: of a score.
-        classes: of the pixels of a segmentation, the share with another class.
+        classes: of the pixels of a segmentation, the share with another class; of masks, that of another object's.
         lost: share of boxes that are lost, or that are new.
         drop: of the mean average precision.
     """
@@ -53,7 +53,7 @@ class Limits:
         rows = [
             ("boxes differ by", difference.boxes, self.boxes, " px"),
             ("scores differ by", difference.scores, self.scores, ""),
-            ("the share of pixels of another class is", difference.classes, self.classes, ""),
+            ("the share of pixels of another class or object is", difference.classes, self.classes, ""),
             ("the share of boxes lost or new is", difference.lost_share, self.lost, ""),
             ("the mAP falls by", drop, self.drop, ""),
         ]

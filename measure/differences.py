@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from watchline.ops.boxes import clip, has_area, iou
 from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit
+from watchline.ops.masks import HALF
 from watchline.ops.select import select
 
 LIKELY = 0.01  # score from which a candidate is compared; less is shown nowhere and counts in no measurement
 SCORE_OF_A_PIXEL = 0.01  # when the nearest candidate is sought, so much of score counts as one pixel
 MATCHED = 0.9  # IoU from which a box is the same box
+MASK = "mask"
 CHUNK = 16  # candidates compared with all others at once; bounds the memory
 
 Outputs = Mapping[str, NDArray[Any]]
@@ -31,7 +33,8 @@ class Difference:
     Attributes:
         boxes: largest of a coordinate, in pixels; None where there is nothing to compare.
         scores: largest of a score; None likewise.
-        classes: of outputs of whole numbers, the share that differs, e.g. of pixels with another class; else None.
+        classes: of outputs of whole numbers, the share that differs, e.g. of pixels with another class; of masks, the
+            share of pixels that belong to the object in one run alone; else None.
         matched: boxes after suppression that the other run has too: of the same class, IoU of at least MATCHED.
         lost: boxes of the first run that the other lacks.
         extra: boxes of the other run that the first lacks.
@@ -123,16 +126,23 @@ def of_detections(one: Detections, other: Detections) -> Difference:
         boxes = float(np.abs(one.xyxy[left] - other.xyxy[right]).max())
         scores = float(np.abs(one.confidence[left] - other.confidence[right]).max())
     matched = len(pairs)
-    return Difference(boxes, scores, None, matched, len(one) - matched, len(other) - matched)
+    masks = None
+    if pairs and MASK in one.data and MASK in other.data:
+        masks = float(np.mean(one.data[MASK][left] != other.data[MASK][right]))
+    return Difference(boxes, scores, masks, matched, len(one) - matched, len(other) - matched)
 
 
 def shown_boxes(
     outputs: Outputs, labels: tuple[str, ...], conf: float, suppression: float, placement: Fit | None = None
 ) -> Detections:
-    """What of one picture's outputs is shown: in pixels of the picture if its placement is given, else of the input."""
+    """What of one picture's outputs is shown: in pixels of the picture if its placement is given, else of the input.
+
+    Masks are a column of `data`, as the network gives them, but in whole pixels: (N, M, M) bool.
+    """
     boxes, scores = outputs["boxes"][0], outputs["scores"][0]
     found = select(boxes, scores, conf=conf, iou=suppression, placement=placement)
-    return Detections(found.boxes, found.scores, found.classes, labels)
+    more = {MASK: outputs["masks"][0][found.rows] >= HALF} if "masks" in outputs else {}
+    return Detections(found.boxes, found.scores, found.classes, labels, data=more)
 
 
 def _inside(detections: Detections, size: tuple[int, int]) -> Detections:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from watchline.models.captioner import Captioner
 
+BEAM, STEPS, POWER = 3, 20, 0.5
+"""What is used and measured: captions that are kept, words at most, and the power of the length in their order."""
+
 NEVER = -1e4  # log-probability of what cannot be; finite, so FP16 can hold it and nothing becomes NaN
 
 
@@ -45,11 +48,11 @@ def beam_search(
         more, next_words = _after_end(words == 0, more, next_words)
         scores, chosen = (scores[..., None] + more).flatten(1).topk(width, 1)  # (B, K) of K * K
         words = next_words.flatten(1).gather(1, chosen)
-        parent = torch.div(chosen, width, rounding_mode="floor")
+        parent = torch.div(chosen, width, rounding_mode="trunc")
         state = tuple(_of_parents(tensor, parent) for tensor in step.state)
         history = torch.cat([_pick(history, parent), words[..., None]], 2)
         if looks is not None and step.looked is not None:
-            now = step.looked.reshape(-1, width, 1, step.looked.shape[-1])
+            now = step.looked.reshape(-1, width, 1, int(step.looked.shape[-1]))
             looks = _pick(torch.cat([looks, now], 2), parent)
     if power:
         length = (history > 0).sum(2) + 1
@@ -61,22 +64,27 @@ def beam_search(
 
 def _after_end(ended: Tensor, more: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
     """A caption that has ended (B, K) has one continuation, the end, which costs nothing."""
-    only = torch.full_like(more[0, 0], NEVER)
-    only[0] = 0
+    only = torch.cat([torch.zeros_like(more[..., :1]), torch.full_like(more[..., 1:], NEVER)], 2)
     return torch.where(ended[..., None], only, more), torch.where(ended[..., None], 0, words)
+
+
+# In the three below, sides are plain numbers: in a graph, only the batch is to be computed from shapes.
 
 
 def _repeat(tensor: Tensor, width: int) -> Tensor:
     """(B, ...) -> (B * K, ...), each row K times."""
-    return tensor[:, None].expand(-1, width, *tensor.shape[1:]).flatten(0, 1)
+    sides = [int(side) for side in tensor.shape[1:]]
+    return tensor[:, None].expand(-1, width, *sides).reshape(-1, *sides)
 
 
 def _of_parents(tensor: Tensor, parent: Tensor) -> Tensor:
     """(B * K, H), the rows of the parents (B, K)."""
-    return _pick(tensor.reshape(-1, parent.shape[1], tensor.shape[1]), parent).flatten(0, 1)
+    side = int(tensor.shape[1])
+    return _pick(tensor.reshape(-1, int(parent.shape[1]), side), parent).reshape(-1, side)
 
 
 def _pick(tensor: Tensor, chosen: Tensor) -> Tensor:
     """(B, K, ...) -> (B, K, ...), the rows that `chosen` (B, K) names."""
-    index = chosen.reshape(*chosen.shape, *(1 for _ in tensor.shape[2:]))
-    return tensor.gather(1, index.expand(-1, -1, *tensor.shape[2:]))
+    sides = [int(side) for side in tensor.shape[2:]]
+    index = chosen.reshape(-1, int(chosen.shape[1]), *(1 for _ in sides))
+    return tensor.gather(1, index.expand(-1, -1, *sides))

@@ -47,6 +47,9 @@ class Captioner(nn.Module):
         dropout: share of the vectors' entries that are zero in training.
     """
 
+    looks = False
+    """Whether it says where it looked for each word."""
+
     letters: Tensor
 
     def __init__(self, vocabulary: Sequence[str], embedding: int, dropout: float) -> None:

@@ -35,6 +35,8 @@ class ShowAttendTell(Captioner):
         dropout: in training.
     """
 
+    looks = True
+
     def __init__(
         self,
         vocabulary: Sequence[str],
@@ -65,7 +67,7 @@ class ShowAttendTell(Captioner):
 
     def see(self, maps: Tensor) -> Seen:
         """The annotation vectors (N, Q, D), and the part of the comparison that is the same for all words (N, Q, A)."""
-        a = F.relu(self.places(self.features(maps).flatten(2).mT))
+        a = F.relu(self.places(self.features(maps).flatten(2).transpose(1, 2)))
         a = F.dropout(a, min(0.2, self.drop.p), self.training)
         return a, self.key(a)
 

@@ -5,10 +5,10 @@ They are computed as `pycocoevalcap` does, whose figures papers state. Captions 
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
-Words = Sequence[Hashable]
-Gram = tuple[Hashable, ...]
+Words = Sequence[str] | Sequence[int]
+Gram = tuple[str | int, ...]
 ORDERS = 4  # n-grams of 1 to 4 words
 _SIGMA = 6.0  # words: how fast CIDEr falls with a difference in length
 

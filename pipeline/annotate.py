@@ -124,6 +124,7 @@ class Annotate:
             album=job.album_of(source),
             are_photos=isinstance(source, PhotosSource),
             inputs=job.inputs,
+            subtitles=any(kind.subtitle for stage in job.stages for kind in stage.gives),
         )
 
     def _tell(self, progress: Progress, outcome: Outcome | None) -> None:

@@ -95,6 +95,12 @@ class Item:
         return self.result(DRAWN)
 
     @property
+    def subtitle(self) -> str:
+        """What its results say in words, for subtitles; empty where they say nothing."""
+        said = (kind.subtitle(result) for kind, result in self.results.items() if kind.subtitle is not None)
+        return " ".join(filter(None, said))
+
+    @property
     def stream(self) -> str:
         return self.frame.stream
 

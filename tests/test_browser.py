@@ -1,4 +1,6 @@
-"""An annotated video plays in a browser: headless Chromium loads it, decodes it and moves on through it."""
+"""An annotated video plays in a browser: headless Chromium loads it, decodes it, moves on through it, and shows its
+subtitles.
+"""
 
 import json
 import os
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from html import escape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,8 +19,11 @@ from typing import Any
 
 import pytest
 
+from watchline.streams.file import FileSource
+from watchline.streams.write.mp4 import Mp4Sink
+
 PAGE = """<!doctype html>
-<video id="video" src="bikes.mp4" muted autoplay playsinline></video>
+<video id="video" src="bikes.mp4" muted autoplay playsinline><track src="bikes.vtt" default></video>
 <script>
   const video = document.getElementById("video");
   const report = (what) => fetch("/report", { method: "POST", body: JSON.stringify(what) });
@@ -26,7 +32,11 @@ PAGE = """<!doctype html>
     if (video.currentTime < 1) return;
     video.ontimeupdate = null;
     const frames = video.getVideoPlaybackQuality().totalVideoFrames;
-    report({ width: video.videoWidth, height: video.videoHeight, seconds: video.duration, frames });
+    const told = ({ startTime, endTime, text }) => [startTime, endTime, text];
+    const { cues, activeCues } = video.textTracks[0];
+    const [all, shown] = [cues, activeCues].map((list) => Array.from(list ?? [], told));
+    const { videoWidth: width, videoHeight: height, duration: seconds, currentTime: now } = video;
+    report({ width, height, seconds, now, frames, all, shown });
   };
   setTimeout(() => report({ error: `stalled at ${video.currentTime} s, ready state ${video.readyState}` }), 45000);
 </script>
@@ -109,6 +119,25 @@ def test_an_annotated_video_plays(chromium: str, bikes: Path, tmp_path: Path) ->
     assert (seen["width"], seen["height"]) == (640, 272)
     assert seen["seconds"] == pytest.approx(10.0, abs=0.1)
     assert seen["frames"] >= 10
+    assert seen["all"] == []
+
+
+def test_its_subtitles_are_shown(chromium: str, bikes: Path, tmp_path: Path) -> None:
+    """Chromium's own parser reads them, with all that HTML would make of them."""
+    told = [(0.0, "a street"), (0.8, "a <b>man</b> & a dog --> a boy in a blue shirt on a ladder"), (6.0, "&lt; é")]
+    out = tmp_path / "out"
+    with FileSource(bikes).open() as reader, Mp4Sink().open(out / "bikes.mp4", reader.about, subtitles=True) as mp4:
+        for frame in reader:
+            text = next(text for begin, text in reversed(told) if begin <= frame.seconds)
+            mp4.write(frame.image, frame.pts, frame.time_base, text)
+        mp4.end()
+    seen = play(chromium, out, tmp_path)
+    assert "error" not in seen, seen
+    begins = [begin for begin, _ in told]
+    assert [cue[:2] for cue in seen["all"]] == [list(pair) for pair in zip(begins, [*begins[1:], 10.0], strict=True)]
+    assert [" ".join(text.split()) for *_, text in seen["all"]] == [escape(text, quote=False) for _, text in told]
+    assert seen["shown"] == [cue for cue in seen["all"] if cue[0] <= seen["now"] < cue[1]]
+    assert len(seen["shown"]) == 1
 
 
 def test_a_broken_video_is_seen_as_broken(chromium: str, tmp_path: Path) -> None:

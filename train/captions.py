@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from watchline.models.beam import beam_search
+from watchline.models.beam import BEAM, POWER, STEPS, beam_search
 from watchline.models.captioner import Captioner
 from watchline.models.captioners import SYSTEMS
 from watchline.models.efficientnet_lite import EfficientNetLite0
@@ -27,8 +27,6 @@ from watchline.train.captions_data import Split, numbers, vocabulary
 from watchline.train.captions_loss import batch_of, likelihood, reward_loss
 
 CHECKPOINT = "checkpoint.pt"
-BEAM, STEPS, POWER = 3, 20, 0.7
-"""How captions are searched for: captions that are kept, words at most, and the power of a length's penalty."""
 
 
 @dataclass(frozen=True)

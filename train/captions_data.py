@@ -1,4 +1,4 @@
-"""Flickr8k: photos, what five people wrote of each, and the vocabulary (Hodosh, Young and Hockenmaier, 2013)."""
+"""What captioners learn from: the photos of a split as maps, their captions, and the vocabulary."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.models.errors import CheckpointError
-from watchline.ops.words import words_of
+from watchline.ops.flickr8k import read
 from watchline.train.captions_features import cached
 
 END_LABEL = "<end>"
@@ -31,35 +30,6 @@ class Split:
     maps: NDArray[np.float16]
 
 
-def read(folder: Path, name: str) -> tuple[list[str], dict[str, list[list[str]]]]:
-    """The names of a split's photos, and the words of every photo's captions.
-
-    Args:
-        folder: has Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt and images/.
-        name: train, dev or test.
-
-    Raises:
-        CheckpointError: the folder does not have them.
-    """
-    try:
-        lines = (folder / "Flickr8k.token.txt").read_text().splitlines()
-        names = (folder / f"Flickr_8k.{name}Images.txt").read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{folder}: {error}; expected Flickr8k: Flickr8k.token.txt, Flickr_8k.{name}Images.txt and images/"
-        ) from error
-    written: dict[str, list[list[str]]] = {}
-    for line in lines:
-        key, _, text = line.partition("\t")
-        written.setdefault(key.partition("#")[0], []).append(words_of(text))
-    missing = [photo for photo in names if photo not in written]
-    if missing or not names:
-        raise CheckpointError(
-            f"{folder}: {len(missing)} of {len(names)} photos of {name} have no caption: {missing[:2]}"
-        )
-    return names, written
-
-
 def split(folder: Path, name: str, cache: Path, tell: Callable[[str], None]) -> Split:
     """A split of the data set, with its maps.
 
@@ -70,11 +40,11 @@ def split(folder: Path, name: str, cache: Path, tell: Callable[[str], None]) -> 
         tell: hears how far their computation is.
 
     Raises:
-        CheckpointError: the folder does not have them.
+        AnnotationRefused: the folder has not the data set's layout.
+        CheckpointError: a photo cannot be read, or `cache` has other maps.
     """
-    names, written = read(folder, name)
-    photos = [folder / "images" / photo for photo in names]
-    return Split(photos, [written[photo] for photo in names], cached(photos, cache / f"last-{name}.npy", tell))
+    photos, written = read(folder, name)
+    return Split(photos, written, cached(photos, cache / f"last-{name}.npy", tell))
 
 
 def vocabulary(captions: Sequence[Sequence[Sequence[str]]]) -> list[str]:

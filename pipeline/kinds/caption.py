@@ -91,4 +91,6 @@ def _draw(canvas: "Canvas", caption: Caption) -> None:
     canvas.caption(f"{caption.text} ({caption.age:.0f} s ago)" if old else caption.text)
 
 
-CAPTION: Kind[Caption] = Kind("caption", Caption, as_json=Caption.to_dict, schema=SCHEMA, draw=_draw)
+CAPTION: Kind[Caption] = Kind(
+    "caption", Caption, as_json=Caption.to_dict, schema=SCHEMA, draw=_draw, subtitle=lambda caption: caption.text
+)

@@ -43,6 +43,7 @@ class Kind(Generic[R]):
         as_json: its part of a frame's line; None if it has none.
         schema: JSON Schema of that part.
         draw: puts a result on the annotated picture; None if there is nothing to see.
+        subtitle: what a result says in words, in English, as subtitles of the video; it holds until the next one.
         summary: a few words on a result, for the info line, e.g. "3 detections".
         pack, unpack: a result to what crosses to another process, and back. `unpack` raises ValueError for what cannot
             be; it is the check of what another host sent.
@@ -57,6 +58,7 @@ class Kind(Generic[R]):
     as_json: Callable[[R], Any] | None = None
     schema: Mapping[str, Any] = field(default_factory=dict)
     draw: "Callable[[Canvas, R], None] | None" = None
+    subtitle: Callable[[R], str] | None = None
     summary: Callable[[R], str] | None = None
     pack: Callable[[R], Packed] | None = None
     unpack: Callable[[Any, tuple[NDArray[Any], ...]], R] | None = None

@@ -1,7 +1,8 @@
 """Files: of each stream a video, or photos, and its events.
 
-A file or a folder of photos has NAME.mp4 (or the photos) and NAME.jsonl, which appear when they are complete; what is
-there already stays. A camera's are called after the time of their beginning and begin anew by the clock (recording.py).
+A file or a folder of photos has NAME.mp4 (or the photos) and NAME.jsonl, and with captions NAME.vtt, which appear when
+they are complete; what is there already stays. A camera's are called after the time of their beginning and begin anew
+by the clock (recording.py).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from watchline.streams.write.mp4 import Mp4Sink, Mp4Writer
 from watchline.streams.write.paths import prepare
 from watchline.streams.write.photo_files import PhotoFilesSink, PhotoFilesWriter
 from watchline.streams.write.segments import SegmentsSink
+from watchline.streams.write.subtitles import SUFFIX
 
 
 @settings
@@ -56,7 +58,10 @@ class Files(Sink):
     def open(self, opening: Opening) -> Iterator[Writer]:
         if opening.is_live:
             sink = SegmentsSink(self.video, self.split)
-            with sink.open(self.out, opening.stream, opening.header) as segments, Recording(segments) as recording:
+            with (
+                sink.open(self.out, opening.stream, opening.header, opening.subtitles) as segments,
+                Recording(segments) as recording,
+            ):
                 yield recording
         else:
             with ExitStack() as files:
@@ -117,8 +122,11 @@ class FileWriter:
         elif video:
             path = out if is_single else folder / f"{opening.stream}.mp4"
             self._prepare(path)
-            self._pictures = self._files.enter_context(video.open(path, about, opening.inputs))
-            self.paths.append(path)
+            subtitles = path.with_suffix(SUFFIX)
+            if opening.subtitles:
+                self._refuse_if_there(subtitles)
+            self._pictures = self._files.enter_context(video.open(path, about, opening.inputs, opening.subtitles))
+            self.paths += [path, subtitles] if opening.subtitles else [path]
         self.paths.append(events)
 
     def _prepare(self, path: Path) -> None:
@@ -145,7 +153,7 @@ class FileWriter:
     def _write(self, item: Item) -> None:
         frame = item.frame
         if isinstance(self._pictures, Mp4Writer):
-            self._pictures.write(drawn(item), frame.pts, frame.time_base)
+            self._pictures.write(drawn(item), frame.pts, frame.time_base, item.subtitle)
         elif isinstance(self._pictures, PhotoFilesWriter):
             assert frame.file, "a photo has a file name"
             self._refuse_if_there(self._pictures.path_of(frame.file))

@@ -76,7 +76,7 @@ class Recording:
     def _write(self, item: Item, lines: Sequence[bytes]) -> None:
         try:
             self._catch_up()
-            self._segments.write(item.drawn, item.frame, lines)
+            self._segments.write(item.drawn, item.frame, lines, item.subtitle)
         except SinkError as error:
             self._fail_for_now(item.stream, error)
             raise Unwritten(str(error)) from error

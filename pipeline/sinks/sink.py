@@ -45,6 +45,7 @@ class Opening:
         album: name of the folder for photos, where there are several albums whose photos may have the same names.
         are_photos: whether it is made of photos, each of which becomes a file.
         inputs: files that must not be overwritten.
+        subtitles: whether a result of its frames may have words for subtitles (`Kind.subtitle`).
     """
 
     stream: str
@@ -53,6 +54,7 @@ class Opening:
     album: str | None = None
     are_photos: bool = False
     inputs: tuple[Path, ...] = ()
+    subtitles: bool = False
 
 
 class Writer(Protocol):

@@ -4,9 +4,10 @@ While frames come, `clip.mp4.part` grows by fragments of a second, which play as
 second at most. Before a frame is encoded, the disk reserves what it and all that is not written yet can need: where the
 disk is full, the frame is refused, and every frame before it is in the file.
 
-At the end, its packets and the source's audio are copied into `clip.mp4`, with the index in front (faststart), and the
-partial file is removed. If that copy fails (the disk is full), the partial file itself becomes `clip.mp4`: it plays,
-but without audio, and a note says so. `finish_part` finishes a partial file that a killed process left.
+At the end, its packets, the source's audio, and the subtitles if there are any, are copied into `clip.mp4`, with the
+index in front (faststart), and the partial file is removed. Subtitles are in `clip.vtt` too. If that copy fails (the
+disk is full), the partial file itself becomes `clip.mp4`: it plays, but without audio and subtitles, and a note says
+so. `finish_part` finishes a partial file that a killed process left; its subtitles are lost.
 
 Colours: OpenCV's conversion to BT.601, limited range, is 1.4 to 1.5 times as fast as swscale's (`i420.py`). The file is
 tagged accordingly.
@@ -36,6 +37,7 @@ from watchline.streams.wholeness import mp4_boxes
 from watchline.streams.write.i420 import i420
 from watchline.streams.write.paths import finish, opened, prepare, refused
 from watchline.streams.write.remux import Sound, remux, timescale
+from watchline.streams.write.subtitles import SUFFIX, Cue, Subtitles, write_webvtt
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +78,11 @@ class Mp4Sink:
     threads: Threads = Field(default=2, description="threads of the encoder")
 
     @contextmanager
-    def open(self, path: Path, about: About, inputs: Sequence[Path] = ()) -> Iterator["Mp4Writer"]:
-        """Args: path to write; about the source, whose audio is copied; inputs, which are never overwritten.
+    def open(
+        self, path: Path, about: About, inputs: Sequence[Path] = (), subtitles: bool = False
+    ) -> Iterator["Mp4Writer"]:
+        """Args: path to write; about the source, whose audio is copied; inputs, which are never overwritten;
+        subtitles, whether there are any: `clip.vtt` is written then.
 
         Raises:
             SinkError: the path is an input, or cannot be written.
@@ -85,19 +90,21 @@ class Mp4Sink:
         known = [*inputs, about.path] if about.path else inputs
         prepare(path, known)
         prepare(part_of(path), known)
-        writer = self.start(path, about)
+        if subtitles:
+            prepare(path.with_suffix(SUFFIX), known)
+        writer = self.start(path, about, subtitles)
         try:
             yield writer
         finally:
             writer.close()
 
-    def start(self, path: Path, about: About) -> "Mp4Writer":
+    def start(self, path: Path, about: About, subtitles: bool = False) -> "Mp4Writer":
         """Open without a context, and without checking inputs. The caller closes the writer, in any thread.
 
         Raises:
             SinkError: the path cannot be written.
         """
-        return Mp4Writer(self, path, about)
+        return Mp4Writer(self, path, about, Subtitles() if subtitles else None)
 
 
 class Mp4Writer:
@@ -108,14 +115,16 @@ class Mp4Writer:
         frames: number of frames written.
     """
 
-    def __init__(self, settings: Mp4Sink, path: Path, about: About) -> None:
+    def __init__(self, settings: Mp4Sink, path: Path, about: About, subtitles: Subtitles | None = None) -> None:
         self.notes: list[str] = []
         self.frames = 0
         self._settings = settings
         self._path = path
         self._about = about
+        self._subtitles = subtitles
         self._whole = False
         self._seconds = Fraction(0)
+        self._step = 1 / Fraction(about.rate or 25)
         self._shift = Fraction(0)
         self._size: tuple[int, int] | None = None
         self._encoder: tuple[OutputContainer, VideoStream] | None = None
@@ -127,8 +136,9 @@ class Mp4Writer:
         """Whether nothing more can be written: after `close`, or a failure that was not a full disk."""
         return self._file.closed
 
-    def write(self, pixels: Image, pts: int, time_base: Fraction) -> None:
-        """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, always with the same time base.
+    def write(self, pixels: Image, pts: int, time_base: Fraction, subtitle: str = "") -> None:
+        """Args: pixels (H, W, 3) uint8 BGR; its time, later than the last one's, always with the same time base;
+        the text that holds from it on.
 
         A picture of another size is fitted into the size of the first one, with black bars. Odd sizes are made even by
         repeating the last column or row.
@@ -156,8 +166,11 @@ class Mp4Writer:
             raise
         except FAILURES as error:
             raise self._fail(error) from error
+        self._step = pts * time_base - self._seconds if self.frames else self._step
         self.frames += 1
         self._seconds = pts * time_base
+        if self._subtitles is not None:
+            self._subtitles.at(self._seconds, subtitle)
 
     def _make_room(self, size: int) -> None:
         """Raises SinkError: there is no room for another frame of `size` bytes before it is encoded."""
@@ -205,6 +218,7 @@ class Mp4Writer:
         except FAILURES as error:
             raise self._fail(error) from error
         self._finish()
+        self._write_subtitles()
 
     def _finish(self) -> None:
         """Copy the fragments into the file with the index in front. If that fails, keep the fragments as the file."""
@@ -213,14 +227,30 @@ class Mp4Writer:
             source = self._about.path
             sound = Sound(source, self._about.track, until, self._shift) if source is not None else None
             self._file.give_back()  # the copy needs room
-            self.notes += remux(self._file.part, self._path, sound)
+            self.notes += remux(self._file.part, self._path, sound, self._cues())
             self._file.discard()
         except FAILURES as error:
             finish(self._file)
             self.notes.append(
-                f"{self._path.name} is left in fragments and without audio, because it could not be copied: "
+                f"{self._path.name} is left in fragments, without audio and subtitles, because it could not be copied: "
                 f"{self._why(error, 'copied')}"
             )
+
+    def _cues(self) -> Sequence[Cue]:
+        """All that was said."""
+        if self._subtitles is None:
+            return ()
+        self._subtitles.end(self._seconds + self._step)
+        return self._subtitles.cues
+
+    def _write_subtitles(self) -> None:
+        """Beside the video, which is not lost with them."""
+        if self._subtitles is not None:
+            path = self._path.with_suffix(SUFFIX)
+            try:
+                write_webvtt(path, self._cues())
+            except OSError as error:
+                self.notes.append(f"the subtitles are not beside the video: {refused(path, error)}")
 
     def _fail(self, error: Exception) -> SinkError:
         """End the file after its last complete fragment. Returns the error to raise."""
@@ -228,6 +258,7 @@ class Mp4Writer:
         if end:
             self._file.truncate(end)
             finish(self._file)
+            self._write_subtitles()
             kept = f"{self._path.name} plays up to about {float(self._seconds):.0f} s"
         else:
             self._file.discard()

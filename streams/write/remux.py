@@ -1,9 +1,9 @@
-"""Copies the pictures of one file and the audio tracks of another into an MP4 with its index in front."""
+"""Copies the pictures of one file, the audio tracks of another, and subtitles into an MP4 with its index in front."""
 
 import heapq
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +20,7 @@ from watchline.streams.container import open_container
 from watchline.streams.encryption import is_encrypted
 from watchline.streams.rational import fraction
 from watchline.streams.tracks import MILLISECOND, joints_of, sounds_of, video_of
+from watchline.streams.write.subtitles import Cue, add_track, packets
 
 PCM = "pcm_"
 
@@ -45,11 +46,12 @@ class _Refused(Exception):
     """An audio track has to be left out, which shows at one of its packets. Args: its index, and why."""
 
 
-def remux(video: Path, path: Path, sound: Sound | None) -> list[str]:
+def remux(video: Path, path: Path, sound: Sound | None, cues: Sequence[Cue] = ()) -> list[str]:
     """Write `path` from the pictures of `video` and every audio track of `sound`. It is on the disk when this returns.
 
     Args:
         video: an MP4 of any name.
+        cues: of a track of subtitles; without any, there is none.
 
     Returns: notes, one per track that was left out, or that many players cannot play.
 
@@ -57,7 +59,7 @@ def remux(video: Path, path: Path, sound: Sound | None) -> list[str]:
         OSError, FFmpegError, ValueError: `path` cannot be written, or PyAV does not accept the name of `video`.
     """
     with replacing(path) as part:
-        return _copied(video, part, sound)
+        return _copied(video, part, sound, cues)
 
 
 def timescale(*time_bases: Fraction | None) -> int:
@@ -70,22 +72,22 @@ def timescale(*time_bases: Fraction | None) -> int:
     return common if common < 1 << 31 else units[0]
 
 
-def _copied(video: Path, part: Path, sound: Sound | None) -> list[str]:
+def _copied(video: Path, part: Path, sound: Sound | None, cues: Sequence[Cue]) -> list[str]:
     """Write `part` with as much of the sound as MP4 can hold. Returns: notes."""
     refused: dict[int, str] = {}
     while True:
         try:
-            return _copy(video, part, sound, refused)
+            return _copy(video, part, sound, cues, refused)
         except _Refused as error:
             refused.update([error.args])
         except (av.error.FFmpegError, ValueError) as error:
             if sound is None or isinstance(error, OSError):
                 raise
             why = getattr(error, "strerror", None) or error
-            return [*_copied(video, part, None), f"the audio of {sound.path.name} was left out: {why}"]
+            return [*_copied(video, part, None, cues), f"the audio of {sound.path.name} was left out: {why}"]
 
 
-def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, str]) -> list[str]:
+def _copy(video: Path, path: Path, sound: Sound | None, cues: Sequence[Cue], refused: Mapping[int, str]) -> list[str]:
     """Write `path`, and close it before returning, because the index is written last."""
     notes: list[str] = []
     with ExitStack() as stack:
@@ -105,6 +107,8 @@ def _copy(video: Path, path: Path, sound: Sound | None, refused: Mapping[int, st
         if source is not None and sound is not None:
             targets, notes = _targets(tracks, out, refused)
             sources.append(_timed(_joined(source, sound), targets, sound))
+        if cues:
+            sources.append(packets(add_track(out), cues))
         for _, index, packet in heapq.merge(*sources, key=lambda timed: timed[0]):
             try:
                 out.mux(packet)

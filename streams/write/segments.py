@@ -33,6 +33,7 @@ from watchline.streams.source import LIVE_TIME_BASE, About
 from watchline.streams.write.events_file import EventsFile, finish_events
 from watchline.streams.write.mp4 import Mp4Sink, Mp4Writer, finish_part
 from watchline.streams.write.paths import make_folder, refused
+from watchline.streams.write.subtitles import SUFFIX
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +55,18 @@ class SegmentsSink:
     split: float | None = Field(default=None, ge=1)
 
     @contextmanager
-    def open(self, folder: Path, stream: str, header: Mapping[str, Any]) -> Iterator["SegmentsWriter"]:
+    def open(
+        self, folder: Path, stream: str, header: Mapping[str, Any], subtitles: bool = False
+    ) -> Iterator["SegmentsWriter"]:
         """Begins the first segment with its header line. Its video begins with the first frame.
 
         Args: folder, created if there is none; name of the stream, for the file names; header of each events file, in
-            the form of `jsonl.header_line`.
+            the form of `jsonl.header_line`; whether the videos have subtitles.
 
         Raises:
             SinkError: the folder cannot be written, or another run records a stream of this name there.
         """
-        writer = SegmentsWriter(self, folder, stream, header)
+        writer = SegmentsWriter(self, folder, stream, header, subtitles)
         try:
             yield writer
         finally:
@@ -98,12 +101,15 @@ class SegmentsWriter:
         notes: what a viewer of the files should know, one line each, with the file's name.
     """
 
-    def __init__(self, settings: SegmentsSink, folder: Path, stream: str, header: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: SegmentsSink, folder: Path, stream: str, header: Mapping[str, Any], subtitles: bool = False
+    ) -> None:
         self.notes: list[str] = []
         self._settings = settings
         self._folder = folder
         self._stream = stream
         self._header = dict(header)
+        self._subtitles = subtitles
         self._about = About(stream, 0, 0, LIVE_TIME_BASE)
         self._videos: deque[Path] = deque(maxlen=REMEMBERED)
         self._failed: list[str] = []
@@ -117,20 +123,21 @@ class SegmentsWriter:
     @property
     def paths(self) -> list[Path]:
         """The newest files that exist, in order of time, the video of each segment first."""
-        pairs = ((path, path.with_suffix(".jsonl")) for path in self._videos)
-        return [path for pair in pairs for path in pair if path.exists()]
+        segments = ((path, path.with_suffix(SUFFIX), path.with_suffix(".jsonl")) for path in self._videos)
+        return [path for segment in segments for path in segment if path.exists()]
 
     def begin(self, about: About) -> None:
         """The stream is connected. Its rate and pixel aspect apply to the videos that begin from now on."""
         self._about = about
 
-    def write(self, pixels: Image | None, frame: Frame, lines: Sequence[bytes]) -> None:
+    def write(self, pixels: Image | None, frame: Frame, lines: Sequence[bytes], subtitle: str = "") -> None:
         """Write a frame into its segment.
 
         Args:
             pixels: the annotated picture (H, W, 3) uint8 BGR; None if no video is wanted.
             frame: the live frame it was made from, with a pts after the last one's.
             lines: the frame's; written all or, where the frame cannot be, none.
+            subtitle: the text that holds from the frame on.
 
         Raises:
             SinkError: disk full, or another failure.
@@ -146,9 +153,9 @@ class SegmentsWriter:
             segment.events.make_room(len(data))
             if pixels is not None and self._settings.video is not None:
                 if segment.video is None:
-                    segment.video = self._settings.video.start(segment.path, self._about)
+                    segment.video = self._settings.video.start(segment.path, self._about, self._subtitles)
                     segment.shape, segment.first = shape, frame.pts
-                segment.video.write(pixels, frame.pts - segment.first, frame.time_base)
+                segment.video.write(pixels, frame.pts - segment.first, frame.time_base, subtitle)
                 segment.last = frame.pts
             segment.events.write(data)
         except SinkError:
@@ -212,7 +219,7 @@ class SegmentsWriter:
         for number in itertools.count(1):
             path = self._folder / f"{self._stream}-{stamp}{f'-{number}' if number > 1 else ''}.mp4"
             try:
-                finals = (path, path.with_suffix(".jsonl"))
+                finals = (path, path.with_suffix(".jsonl"), path.with_suffix(SUFFIX))
                 if any(each.exists() or part_of(each).exists() for each in finals):
                     continue
             except PermissionError as error:

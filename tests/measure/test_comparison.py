@@ -166,7 +166,7 @@ def test_a_segmentation_is_compared_by_its_pixels() -> None:
     compared.add(ComparisonStep("first", lambda batch: {"classes": batch[..., 0] // 128}))
     result = compared.add(ComparisonStep("other", lambda batch: {"classes": batch[..., 0] // 128 * 0}))
     assert result.difference.classes == pytest.approx(1 / 64)  # the blue cell of the first picture
-    assert result.over == ("the share of pixels of another class is 0.01562, more than 0.001",)
+    assert result.over == ("the share of pixels of another class or object is 0.01562, more than 0.001",)
 
 
 def test_without_anything_to_compare_there_is_no_parity() -> None:

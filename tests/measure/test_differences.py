@@ -144,3 +144,13 @@ def test_what_other_tasks_give_is_compared_place_by_place() -> None:
     sure = {"sure": np.array([0.5, 0.25], np.float32)}
     apart = of_outputs(words | sure, words | {"sure": np.array([0.5, 0.5], np.float32)}, SIZE, LABELS, 0.5, 0.5)
     assert apart == Difference(classes=0.0, scores=0.25)
+
+
+def test_masks_are_compared_where_boxes_are_the_same() -> None:
+    one, other = outputs((A, 0.9, 0), (B, 0, 0.8)), outputs((B, 0, 0.8), (A, 0.9, 0))
+    one["masks"] = np.stack([np.tri(4), np.ones((4, 4))])[None]
+    other["masks"] = one["masks"][:, ::-1].copy()
+    assert of_outputs(one, other, SIZE, LABELS, 0.25, 0.5).classes == 0
+    other["masks"][0, 0, 0, :2] = 0.4  # of B: two of its sixteen pixels, of 32 in all
+    assert of_outputs(one, other, SIZE, LABELS, 0.25, 0.5).classes == pytest.approx(2 / 32)
+    assert of_outputs(one, outputs((C, 0.9, 0)), SIZE, LABELS, 0.25, 0.5).classes is None

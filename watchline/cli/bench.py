@@ -1,4 +1,7 @@
-"""`watchline bench map --data DIR --model FILE`: how good a model is on labelled pictures."""
+"""`watchline bench map --data DIR --model FILE`: how good a model is on labelled pictures.
+
+watchline bench captions --data FLICKR8K
+"""
 
 import argparse
 import os
@@ -24,12 +27,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     """Its options."""
     parser = commands.add_parser(
         "bench",
-        help="measure a model: its mean average precision on labelled pictures",
+        help="measure a model on labelled pictures: its mean average precision, or its captions",
         description="Mean average precision of what comes out of the pipeline's detector: as PASCAL VOC has it on "
-        "pictures in its layout, as COCO has it, of boxes and masks, on those in COCO's or Penn-Fudan's layout.",
+        "pictures in its layout, as COCO has it, of boxes and masks, on those in COCO's or Penn-Fudan's layout. "
+        "`captions`: BLEU, CIDEr and ROUGE-L of what comes out of the captioner on photos in Flickr8k's layout.",
         allow_abbrev=False,
     )
-    parser.add_argument("what", choices=["map"], metavar="map")
+    parser.add_argument("what", choices=["map", "captions"], metavar="map|captions")
     add_data(parser, required=True)
     add_options(parser, ("model", "runtime", "imgsz", "iou", "classes", "threads"))
     parser.add_argument(
@@ -45,7 +49,10 @@ def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
     parser.add_argument(
         "--data", type=Path, required=required, metavar="VOCDIR", help="labelled pictures, VOC's layout"
     )
-    parser.add_argument("--split", help="a list in ImageSets/Main, or all (default: val, else test, else all)")
+    parser.add_argument(
+        "--split",
+        help="a list in ImageSets/Main, or all (default: val, else test, else all); of captions: train, dev or test",
+    )
     parser.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="every n-th picture only: a quick look"
     )
@@ -74,12 +81,14 @@ def write_json(file: Path, figures: object) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
-    from watchline.cli import bench_class_maps, bench_masks
+    from watchline.cli import bench_captions, bench_class_maps, bench_masks
     from watchline.engines import cpu
     from watchline.measure import class_maps, masked
     from watchline.measure.accuracy import accuracy
 
     check_json(options)
+    if options.what == "captions":
+        return bench_captions.run(options)
     if class_maps.in_layout(options.data):
         return bench_class_maps.run(options)
     detector = _detector(options)

@@ -4,6 +4,7 @@ watchline train yolov2 --data DIR --out DIR --start yolov2-slim  # go on from a 
 watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
+watchline train captioner --data flickr8k --out DIR --system show-and-tell
 """
 
 import argparse
@@ -24,12 +25,14 @@ if TYPE_CHECKING:  # torch is not installed with the core
 
 EVERY = 20  # steps between lines
 MODEL = "yolov2.onnx"
+CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
 BACKBONES = ("vgg16", "efficientnet-lite0")
 OWN = {  # options that only one model has
     "yolov2": ("cache", "start", "device"),
     "faster-rcnn": ("backbone", "pretrained", "imgsz", "split"),
     "mask-rcnn": (),
     "segmenter": ("minutes",),
+    "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -49,7 +52,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         type=Path,
         nargs="+",
         help="folder of the data sets; for faster-rcnn one or more in VOC's or Penn-Fudan's layout, for mask-rcnn in "
-        "Penn-Fudan's or that of COCO's polygons; for segmenter one in CamVid's",
+        "Penn-Fudan's or that of COCO's polygons, for segmenter one in CamVid's, for captioner in Flickr8k's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -57,7 +60,11 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
     parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="(default: all cores)")
     yolov2 = parser.add_argument_group("yolov2")
-    yolov2.add_argument("--cache", type=Path, help="folder for the teachers' labels (default: OUT/labels)")
+    yolov2.add_argument(
+        "--cache",
+        type=Path,
+        help="folder for the teachers' labels (default: OUT/labels), or for a captioner's feature maps (default: OUT)",
+    )
     yolov2.add_argument(
         "--start",
         metavar="FILE|NAME",
@@ -74,6 +81,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     faster.add_argument("--split", help="of VOC folders: a list in ImageSets/Main (default: train)")
     segmenter = parser.add_argument_group("segmenter")
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
+    captioner = parser.add_argument_group("captioner")
+    captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
+    captioner.add_argument("--epochs", type=at_least(1), help="with maximum likelihood (default: the recipe's own)")
     return parser
 
 
@@ -84,8 +94,8 @@ def run(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     parser: argparse.ArgumentParser = options.parser
     for model, names in OWN.items():
-        for name in names:
-            if model != options.model and getattr(options, name) is not None:
+        for name in set(names).difference(OWN[options.model]):
+            if getattr(options, name) is not None:
                 parser.error(f"--{name} goes with {model}, not with {options.model}")
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
@@ -95,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
             "faster-rcnn": _faster_rcnn,
             "mask-rcnn": _mask_rcnn,
             "segmenter": _segmenter,
+            "captioner": _captioner,
         }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
@@ -182,6 +193,34 @@ def _segmenter(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _captioner(options: argparse.Namespace) -> int:
+    from watchline.train import captions, checkpoint
+    from watchline.train.captions_data import split
+
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; a captioner takes one, in Flickr8k's layout")
+    if options.steps:
+        options.parser.error("--steps: a captioner is trained for whole epochs; name --epochs")
+    (folder,) = options.data
+    recipe = replace(captions.Recipe(), **_asked(options, "system", "epochs", "seed"))
+    recipe = replace(recipe, photos=options.batch or recipe.photos)
+    cache = options.cache or options.out
+    checkpoint.make_folder(options.out)
+    checkpoint.make_folder(cache)
+    print(f"reading {folder}", flush=True)
+    learn, dev = (split(folder, name, cache, _say) for name in ("train", "dev"))
+    steps = captions.steps_of(recipe, len(learn.photos))
+    print(f"{len(learn.photos)} photos to learn from, {len(dev.photos)} to measure", flush=True)
+    _report(captions.train(learn, dev, options.out, recipe, options.threads, _say), steps)
+    file = options.out / captions.CHECKPOINT
+    print(f"{file}: done, {steps} steps; watchline export {file} -o captioner.onnx")
+    return DONE
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
     """The trunk with ImageNet weights, those of VGG-16 from a file."""
     from watchline.export.pytorch import state_dict
@@ -221,7 +260,8 @@ def _report(steps: Iterable[dict[str, float]], last: int | None) -> None:
         since.append(figures)
         if step % EVERY and step != last:
             continue
-        means = {name: sum(f[name] for f in since) / len(since) for name in figures if name not in ("step", "size")}
+        alike = [f for f in since if f.keys() == figures.keys()]  # a part of the run may have other losses
+        means = {name: sum(f[name] for f in alike) / len(alike) for name in figures if name not in ("step", "size")}
         taken, done = time.monotonic() - started, figures.get("done", 0.0)
         ahead = (last - step) / (step - first) if last else (1 - done) / max(done - before, 1e-9)
         minutes, seconds = divmod(round(taken * ahead), 60)

@@ -1,0 +1,51 @@
+"""`watchline bench captions --data FLICKR8K`: how near captions are to what people wrote."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from watchline.cli.counting import counting
+from watchline.cli.exit_codes import DONE
+
+if TYPE_CHECKING:
+    from watchline.measure.captions import CaptionFigures
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and print a row of figures."""
+    from watchline.cli.bench import write_json
+    from watchline.engines import cpu, zoo
+    from watchline.measure.captions import SPLIT, captions
+    from watchline.pipeline.stages.captioner import Captioner
+
+    settings = {"runtime": options.runtime, "imgsz": options.imgsz}
+    captioner = Captioner(
+        model=options.model or zoo.CAPTIONER,
+        threads=options.threads or os.cpu_count() or 1,
+        **{name: value for name, value in settings.items() if value is not None},
+    )
+    with captioner.load() as engine:
+        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    with counting("photos") as progress:
+        measured = captions(captioner, Path(options.data), options.split or SPLIT, options.every, progress)
+    print(f"{name} at {width} x {height}, {runtime} on {cpu.kind()}")
+    print(as_text(measured))
+    if options.json:
+        about = {"model": name, "runtime": runtime, "cpu": cpu.kind(), "width": width, "height": height}
+        write_json(options.json, about | {"every": options.every} | measured.as_dict())
+    return DONE
+
+
+def as_text(measured: "CaptionFigures") -> str:
+    """The figures, and under them of what they are."""
+    names = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "CIDEr", "ROUGE-L")
+    values = (*measured.bleu, measured.cider, measured.rouge_l)
+    return "\n".join(
+        (
+            "".join(f"{name:>9}" for name in names),
+            "".join(f"{value:>9.4f}" for value in values),
+            f"of {len(measured.texts)} photos of {measured.data} {measured.split}, five captions each, as "
+            f"pycocoevalcap computes them; {measured.seconds:.1f} s",
+        )
+    )
