@@ -3,9 +3,9 @@
     python bench/sliding_window.py --data CAMVID --net window.pt --steps 1200 --every 4
 
 Trains a small window classifier on CamVid's train pictures (`train/windows.py`), unless it is there already. Then it
-segments test pictures twice, at
-every sixteenth pixel of the picture: window after window, and with the same network fully convolutional. Then the
-segmenter that ships, at the same pixels. Times are of one core's processor, so a busy machine does not change them much.
+segments test pictures twice, at every sixteenth pixel: window after window, and with the same network fully
+convolutional. Then the segmenter that ships does it, at the same pixels. Times are the processor's, of one core, so a
+busy machine changes them little.
 """
 
 import argparse

@@ -76,5 +76,5 @@ def _library() -> Any:
     try:
         from skimage import segmentation
     except ModuleNotFoundError as error:
-        raise DataRefused("superpixels are computed by scikit-image, which is not installed: pip install scikit-image") from error  # fmt: skip
+        raise DataRefused("superpixels need scikit-image, which is not installed: pip install scikit-image") from error
     return segmentation

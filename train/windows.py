@@ -35,7 +35,7 @@ def tensor_of(scene: Scene) -> Tensor:
 
 
 def windows_of(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Random windows (count, 3, 67, 67), mirrored half of the time, and the classes of their central pixels (count,)."""
+    """Random windows (count, 3, 67, 67), half of them mirrored, and the classes of their central pixels (count,)."""
     windows, classes = [], []
     while len(windows) < count:
         scene = scenes[rng.integers(len(scenes))]

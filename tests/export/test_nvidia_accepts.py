@@ -196,8 +196,8 @@ def written(model: onnx.ModelProto, precision: str, street: NDArray[np.uint8], f
 def input_size(model: onnx.ModelProto) -> tuple[int, int]:
     """(width, height)."""
     _, height, width, _ = model.graph.input[0].type.tensor_type.shape.dim
-    side = metadata.of(model, "the model").imgsz
-    return width.dim_value or side, height.dim_value or side
+    own = metadata.of(model, "the model").size
+    return width.dim_value or own[0], height.dim_value or own[1]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

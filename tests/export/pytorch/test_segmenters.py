@@ -75,10 +75,16 @@ def test_the_engine_computes_what_the_network_does(exported):
     with engines.load(file) as engine:
         classes = engine.infer(pictures())["classes"]
     with torch.no_grad():
-        expected = model(normalise(tensor_of(pictures()))).argmax(1).numpy()
+        logits = model(normalise(tensor_of(pictures())))
+    best, second = logits.topk(2, dim=1).values.unbind(1)
+    expected = logits.argmax(1).numpy()
     assert classes.dtype == np.uint8
     assert len(np.unique(expected)) > 1
-    assert (classes == expected).mean() > 0.99  # weights are stored in FP16: a few pixels are at the border
+    # weights are stored in FP16, so pixels at the border of two classes may change sides
+    sure = (best - second > 0.1 * logits.std()).numpy()
+    assert sure.mean() > 0.5
+    assert (classes == expected)[sure].mean() > 0.995
+    assert (classes == expected).mean() > 0.95
 
 
 def test_the_file_says_what_it_is(exported):
