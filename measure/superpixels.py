@@ -63,12 +63,12 @@ def majority(parts: Parts, classes: NDArray[np.uint8], void: int) -> NDArray[np.
     valid = classes != void
     counts = np.zeros((int(parts.max()) + 1, 256), np.int64)
     np.add.at(counts, (parts[valid], classes[valid]), 1)
-    return counts.argmax(1).astype(np.uint8)[parts]
+    return np.asarray(counts.argmax(1).astype(np.uint8)[parts])
 
 
 def _numbered(found: NDArray[np.integer]) -> Parts:
     _, numbers = np.unique(found, return_inverse=True)
-    return numbers.reshape(found.shape).astype(np.int32)
+    return np.asarray(numbers.reshape(found.shape), np.int32)
 
 
 def _library() -> Any:

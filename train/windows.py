@@ -36,9 +36,10 @@ def tensor_of(scene: Scene) -> Tensor:
 
 def windows_of(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Random windows (count, 3, 67, 67), half of them mirrored, and the classes of their central pixels (count,)."""
-    windows, classes = [], []
+    windows: list[NDArray[np.uint8]] = []
+    classes: list[int] = []
     while len(windows) < count:
-        scene = scenes[rng.integers(len(scenes))]
+        scene = scenes[int(rng.integers(len(scenes)))]
         wanted = scene.classes != VOID if len(windows) % 2 else scene.classes == rng.integers(len(CAMVID))
         places = np.argwhere(wanted)
         if not len(places):
