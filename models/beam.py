@@ -11,7 +11,7 @@ from torch import Tensor
 
 from watchline.models.captioner import Captioner
 
-BEAM, STEPS, POWER = 3, 20, 0.5
+BEAM, STEPS, POWER = 3, 20, 1.0
 """What is used and measured: captions that are kept, words at most, and the power of the length in their order."""
 
 NEVER = -1e4  # log-probability of what cannot be; finite, so FP16 can hold it and nothing becomes NaN

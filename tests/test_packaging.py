@@ -63,10 +63,11 @@ def test_the_wheel_carries_the_schema_of_the_events(wheel: dict[str, bytes]) -> 
     assert wheel["watchline/events.schema.json"] == (ROOT / SCHEMA).read_bytes()
 
 
-def test_the_detector_is_small() -> None:
+def test_shipped_models_are_small() -> None:
     sizes = {p.name: p.stat().st_size for p in (ROOT / "watchline/zoo").glob("*.onnx")}
     assert sizes
-    assert max(sizes.values()) <= 8 * 2**20
+    assert max(sizes.values()) <= 10e6
+    assert sizes["yolov2-lite0.onnx"] <= 8 * 2**20  # the default
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

@@ -31,8 +31,24 @@ REACHED = {
         "share of KITTI's cyclists found": 0.57,
     },
 }
+CAPTIONS = {
+    "show-attend-tell": {
+        "BLEU-1 on Flickr8k's test photos": 0.64,
+        "BLEU-2 on Flickr8k's test photos": 0.45,
+        "BLEU-3 on Flickr8k's test photos": 0.31,
+        "BLEU-4 on Flickr8k's test photos": 0.20,
+        "CIDEr on Flickr8k's test photos": 0.48,
+        "ROUGE-L on Flickr8k's test photos": 0.45,
+    }
+}
 MEAN_IOU = 0.63  # of the segmenter, on CamVid's test pictures
-BYTES = {"fcn-lite0": 5e6, "yolov2-lite0": 8e6, "yolov2-slim": 2.5e6}
+BYTES = {
+    "fcn-lite0": 5e6,
+    "mask-rcnn-lite0": 10e6,
+    "show-attend-tell": 15e6,
+    "yolov2-lite0": 8e6,
+    "yolov2-slim": 2.5e6,
+}
 
 
 def test_every_shipped_model_is_small_and_has_a_card():
@@ -54,6 +70,17 @@ def test_it_knows_voc_s_classes_and_reaches_its_figures(model):
     assert about.imgsz == 416
     assert about.figures.keys() == REACHED[model].keys()
     for name, least in REACHED[model].items():
+        assert about.figures[name] >= least
+
+
+@pytest.mark.parametrize("model", CAPTIONS)
+def test_a_captioner_says_where_it_looked_and_reaches_its_figures(model):
+    about = metadata.read(zoo.find(model))
+    assert (about.task, about.imgsz, about.resize) == ("caption", 224, "stretch")
+    assert {"a", "dog", "man", "running"} < set(about.labels)
+    assert "attention" in {output.name for output in metadata.parse(zoo.find(model)).graph.output}
+    assert about.figures.keys() == CAPTIONS[model].keys()
+    for name, least in CAPTIONS[model].items():
         assert about.figures[name] >= least
 
 

@@ -72,13 +72,13 @@ def test_padding_and_unknown_words_have_no_gradient(name):
 
 @EACH
 def test_it_learns_ten_pictures_by_heart(name):
-    model = small(name).train()
+    model = small(name).eval()  # without dropout
     torch.manual_seed(1)
     maps = 3 * torch.randn(10, 320, 2, 2)
     captions = [(i, torch.randint(1, len(WORDS), (2 + i % 4,)).tolist()) for i in range(10)]
     batch, _ = batch_of(captions, model)
     model.head.requires_grad_(False)
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.004)
     for _ in range(400):
         loss = likelihood(model, maps, batch, 0.0, 0.0)["entropy"]
         optimizer.zero_grad()
@@ -88,7 +88,7 @@ def test_it_learns_ten_pictures_by_heart(name):
             break
     assert loss.item() < 0.1
     with torch.no_grad():
-        words, scores, _ = beam_search(model.eval(), maps, 3, 8)
+        words, scores, _ = beam_search(model, maps, 3, 8)
     assert [[n for n in row if n] for row in words[:, 0].tolist()] == [caption for _, caption in captions]
     assert (scores[:, 0].exp() > 0.5).all()
 
