@@ -115,8 +115,9 @@ def test_the_segmenter_knows_camvid_s_classes_and_reaches_its_figure():
 def test_the_segmenter_sees_a_street(bikes):
     shares = [found.shares for _, found in islice(watchline.segment(bikes, watchline.Segmenter(every=25)), 5)]
     mean = dict(zip(CAMVID, np.mean(shares, axis=0), strict=True))
-    assert mean["road"] + mean["pavement"] > 0.1
-    assert mean["building"] + mean["tree"] > 0.1
+    assert (
+        mean["building"] + mean["road"] + mean["pavement"] > 0.4
+    )  # what stands around the cyclists, who fill the picture
 
 
 @pytest.mark.shared
