@@ -5,10 +5,13 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import watchline
 from watchline.engines import metadata, zoo
+from watchline.measure.class_maps import class_maps
+from watchline.ops.camvid import CAMVID
 from watchline.ops.voc import VOC
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +41,14 @@ CAPTIONS = {
         "ROUGE-L on Flickr8k's test photos": 0.45,
     }
 }
-BYTES = {"mask-rcnn-lite0": 10e6, "show-attend-tell": 15e6, "yolov2-lite0": 8e6, "yolov2-slim": 2.5e6}
+MEAN_IOU = 0.63  # of the segmenter, on CamVid's test pictures
+BYTES = {
+    "fcn-lite0": 5e6,
+    "mask-rcnn-lite0": 10e6,
+    "show-attend-tell": 15e6,
+    "yolov2-lite0": 8e6,
+    "yolov2-slim": 2.5e6,
+}
 
 
 def test_every_shipped_model_is_small_and_has_a_card():
@@ -94,6 +104,27 @@ def test_the_slim_one_finds_bicycles_too(bikes):
     assert found["person"] > 8
     assert found["car"] > 15
     assert found["bicycle"] > 6
+
+
+def test_the_segmenter_knows_camvid_s_classes_and_reaches_its_figure():
+    about = metadata.read(zoo.find(zoo.SEGMENTER))
+    assert (about.task, about.labels, about.size) == ("segment", CAMVID, (480, 368))
+    assert about.figures["mean IoU on CamVid test"] >= MEAN_IOU
+
+
+def test_the_segmenter_sees_a_street(bikes):
+    shares = [found.shares for _, found in islice(watchline.segment(bikes, watchline.Segmenter(every=25)), 5)]
+    mean = dict(zip(CAMVID, np.mean(shares, axis=0), strict=True))
+    assert (
+        mean["building"] + mean["road"] + mean["pavement"] > 0.4
+    )  # what stands around the cyclists, who fill the picture
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_segmenter_s_figure_can_be_measured_again(shared):
+    measured = class_maps(watchline.Segmenter(workers=1), shared / "camvid", "test", every=6)
+    assert measured.mean >= MEAN_IOU - 0.03  # on few pictures
 
 
 @pytest.mark.shared

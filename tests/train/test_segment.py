@@ -51,6 +51,13 @@ def test_rare_classes_weigh_more(scenes):
     assert weights[0] == weights.min() < weights.max() <= RECIPE.bounds[1]
 
 
+def test_scores_are_adjusted_by_the_losses_weights():
+    state = {"scores.2.bias": torch.zeros(2), "scores.2.weight": torch.ones(2)}
+    found = segment.adjusted(state, torch.tensor([1.0, 4.0]))
+    torch.testing.assert_close(found["scores.2.bias"], torch.tensor([0.0, -np.log(2.0)], dtype=torch.float32))
+    assert found["scores.2.weight"] is state["scores.2.weight"]
+
+
 def test_the_frozen_front_computes_what_the_network_does():
     torch.manual_seed(0)
     model = FCNLite(3)

@@ -188,8 +188,8 @@ def _segmenter(options: argparse.Namespace) -> int:
     scenes = camvid.read(folder, "train")
     print(f"{len(scenes)} pictures", flush=True)
     _report(segment.train(scenes, options.out, recipe, options.threads), None if recipe.minutes else recipe.steps)
-    checkpoint = options.out / segment.CHECKPOINT
-    print(f"{checkpoint}: done; watchline export {checkpoint} -o segmenter.onnx")
+    average = options.out / segment.AVERAGE
+    print(f"{average}: done; watchline export {average} -o segmenter.onnx")
     return DONE
 
 
