@@ -29,7 +29,7 @@ class ShowAndTell(Captioner):
         self, vocabulary: Sequence[str], embedding: int = 256, hidden: int = 384, dropout: float = 0.3
     ) -> None:
         super().__init__(vocabulary, embedding, dropout)
-        self.photo = nn.Linear(HEAD, embedding)
+        self.photo, self.norm = nn.Linear(HEAD, embedding), nn.LayerNorm(embedding)
         self.lstm = LSTMCell(embedding, hidden)
         self.output = nn.Linear(hidden, embedding)
 
@@ -39,8 +39,11 @@ class ShowAndTell(Captioner):
         return {"embedding": len(state["photo.weight"]), "hidden": state["lstm.h.weight"].shape[1]}
 
     def see(self, maps: Tensor) -> Seen:
-        """The mean of the features, in the space of the words: (N, E)."""
-        return (self.photo(self.drop(self.features(maps).mean((2, 3)))),)
+        """The mean of the features, in the space of the words: (N, E).
+
+        It is seen once and has to be heard by all later steps, so it is made as large as an LSTM's input should be.
+        """
+        return (self.norm(self.photo(self.drop(self.features(maps).mean((2, 3))))),)
 
     def begin(self, seen: Seen) -> State:
         """The state after t = -1, when the photo was the input."""

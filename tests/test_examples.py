@@ -19,7 +19,7 @@ import pytest
 from camera_page import CameraPage
 from clips import Image, decode, write_clip
 
-from watchline import ArrayPicture, Detections, Detector, Frame, Item
+from watchline import CAPTION, CLASS_MAP, ArrayPicture, Captioner, Detections, Detector, Frame, Item, Segmenter
 from watchline.streams.file import FileSource
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -69,7 +69,7 @@ def run(name: str, *words: Path | str) -> list[str]:
 def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     here = Path(__file__).read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
-    assert len(programs) == 13
+    assert len(programs) == 15
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
@@ -129,6 +129,25 @@ def test_detect_file(street, truth):
     expected = [f"{second} s: {', '.join(sorted(names)) or 'nothing'}" for second, names in enumerate(seen)]
     assert any("person" in line for line in expected)
     assert run("detect_file.py", street) == expected
+
+
+def test_segment_file(street):
+    with Segmenter().open() as process, FileSource(street).open() as reader:
+        maps = [process([Item(frame)])[0].result(CLASS_MAP) for frame in reader]
+    expected = []
+    for second, found in enumerate(maps[::RATE]):
+        shares = zip(found.labels, found.shares, strict=True)
+        expected.append(f"{second} s: " + ", ".join(f"{name} {share:.0%}" for name, share in shares if share >= 0.05))
+    assert "road" in expected[0]
+    assert run("segment_file.py", street) == expected
+
+
+def test_caption_file(street):
+    with Captioner().open() as process, FileSource(street).open() as reader:
+        said = [process([Item(frame)])[0].result(CAPTION) for frame in reader]
+    made = {caption.frame: caption for caption in said}
+    assert len(said[0].text.split()) >= 4
+    assert run("caption_file.py", street) == [f"{caption.seconds:.1f} s: {caption.text}" for caption in made.values()]
 
 
 def test_detect_files(street, truth, tmp_path):

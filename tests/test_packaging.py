@@ -66,7 +66,7 @@ def test_the_wheel_carries_the_schema_of_the_events(wheel: dict[str, bytes]) -> 
 def test_shipped_models_are_small() -> None:
     sizes = {p.name: p.stat().st_size for p in (ROOT / "watchline/zoo").glob("*.onnx")}
     assert sizes
-    assert max(sizes.values()) <= 10e6
+    assert max(sizes.values()) <= 15e6
     assert sizes["yolov2-lite0.onnx"] <= 8 * 2**20  # the default
 
 

@@ -117,9 +117,5 @@ def test_no_stage_source_or_sink_of_ours_is_forgotten():
                 ours = inspect.isclass(kind) and kind.__module__ == f"watchline.{module}"
                 if ours and hasattr(kind, "open") and hasattr(kind, "__dataclass_fields__"):
                     opened.add(kind.__name__)
-    assert opened - {kind.__name__ for kind in KINDS} == {
-        "Modelled",
-        "Placed",
-        "Sink",
-        "Stage",
-    }  # which nobody configures
+    nobody_configures = {"EachFrame", "Modelled", "Placed", "Sink", "Stage"}
+    assert opened - {kind.__name__ for kind in KINDS} == nobody_configures

@@ -43,8 +43,8 @@ class Recipe:
         smoothing: of the right words.
         spread: weight of the doubly stochastic penalty.
         samples: captions that are drawn of each photo for the reward.
-        reward_share: of the weights with the reward in the mean with those before, which is the result. The reward alone
-            makes captions short, and words of likelihood alone are often wrong (Wortsman et al., 2022).
+        reward_share: of the weights with the reward in the mean with those before, which is the result. The reward
+            alone makes captions short, and words of likelihood alone are often wrong (Wortsman et al., 2022).
         dropout: in the first part.
         average: decay of the weights' average.
         save_every: steps between checkpoints.
