@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from watchline.models.sliding_window import STRIDE, WindowNet, at_once, by_windows
 from watchline.ops.camvid import CAMVID
 from watchline.ops.mean_iou import confusion, mean_iou
+from watchline.pipeline.stages.modelled import Engines
 from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.streams.frame import ArrayPicture
 from watchline.train import camvid, checkpoint
@@ -46,15 +47,16 @@ def main() -> None:
     print(
         f"largest difference of scores {max(float((a - b).abs().max()) for a, b in zip(slow, fast, strict=True)):.1e}"
     )
-    rows = {
-        "window after window": lambda i: by_windows(model, pictures[i]).argmax(0).numpy(),
-        "the same network at once": lambda i: at_once(model, pictures[i]).argmax(0).numpy(),
-        **shipped(scenes),
-    }
-    print(f"{'':28}{'mean IoU':>9}{'s a picture':>13}")
-    for name, way in rows.items():
-        figure, seconds = measured(scenes, way)
-        print(f"{name:28}{figure:9.4f}{seconds:13.4f}")
+    with Segmenter(workers=1).opened(1) as engines:
+        rows = {
+            "window after window": lambda i: by_windows(model, pictures[i]).argmax(0).numpy(),
+            "the same network at once": lambda i: at_once(model, pictures[i]).argmax(0).numpy(),
+            **shipped(scenes, engines),
+        }
+        print(f"{'':28}{'mean IoU':>9}{'s per picture':>15}")
+        for name, way in rows.items():
+            figure, seconds = measured(scenes, way)
+            print(f"{name:28}{figure:9.4f}{seconds:15.4f}")
 
 
 def classifier(options: argparse.Namespace) -> WindowNet:
@@ -72,14 +74,13 @@ def classifier(options: argparse.Namespace) -> WindowNet:
     return model.eval()
 
 
-def shipped(scenes: Sequence[Scene]) -> dict[str, Callable[[int], NDArray[np.uint8]]]:
+def shipped(scenes: Sequence[Scene], engines: Engines) -> dict[str, Callable[[int], NDArray[np.uint8]]]:
     """The segmenter that ships, as a function of a picture's number."""
-    with Segmenter(workers=1).engines() as engines:
-        same = np.arange(256, dtype=np.uint8)
+    same = np.arange(256, dtype=np.uint8)
 
-        def way(i: int) -> NDArray[np.uint8]:
-            [outputs] = engines.infer([ArrayPicture(scenes[i].image)])
-            return outputs.class_map(same).classes[::EVERY, ::EVERY]
+    def way(i: int) -> NDArray[np.uint8]:
+        [outputs] = engines.infer([ArrayPicture(scenes[i].image)])
+        return outputs.class_map(same).classes[::EVERY, ::EVERY]
 
     return {"the segmenter that ships": way}
 

@@ -128,10 +128,19 @@ def _coco(folder: Path, split: str, every: int) -> Iterator[MaskedPicture]:
         yield MaskedPicture(name, image, masks, names, crowd)
 
 
+def _is_polygon(corners: Any) -> bool:
+    numbers = isinstance(corners, list) and all(isinstance(x, int | float) for x in corners)
+    return numbers and len(corners) >= 6 and len(corners) % 2 == 0
+
+
 def _run_lengths(segmentation: Any, size: tuple[int, int]) -> Mapping[str, Any]:
     """Of an object: as they are, or of its polygons, by COCO's own rule."""
     if isinstance(segmentation, dict):
         return segmentation
+    if not (isinstance(segmentation, list) and segmentation and all(map(_is_polygon, segmentation))):
+        raise ValueError(
+            f"segmentation is {str(segmentation)[:40]}: expected run lengths, or polygons of six numbers or more"
+        )
     try:
         from pycocotools import mask
     except ImportError as error:

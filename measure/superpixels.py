@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.measure.errors import DataRefused
+from watchline.measure.errors import DataRefused, LibraryNotInstalled
 
 Parts = NDArray[np.int32]
 """(H, W): the number of a pixel's part, from 0 on without gaps."""
@@ -76,5 +76,5 @@ def _library() -> Any:
     try:
         from skimage import segmentation
     except ModuleNotFoundError as error:
-        raise DataRefused("superpixels need scikit-image, which is not installed: pip install scikit-image") from error
+        raise LibraryNotInstalled("superpixels need scikit-image: pip install scikit-image") from error
     return segmentation

@@ -29,7 +29,9 @@ def read(folder: Path, split: str) -> tuple[list[Path], list[list[list[str]]]]:
     written: dict[str, list[list[str]]] = {}
     for line in lines:
         key, _, text = line.partition("\t")
-        written.setdefault(key.partition("#")[0], []).append(words_of(text))
+        if words := words_of(text):  # some are a full stop alone
+            written.setdefault(key.partition("#")[0], []).append(words)
+    names = list(dict.fromkeys(names))
     missing = [name for name in names if name not in written]
     if missing or not names:
         raise AnnotationRefused(

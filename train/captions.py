@@ -21,6 +21,7 @@ from watchline.models.beam import BEAM, POWER, STEPS, beam_search
 from watchline.models.captioner import Captioner
 from watchline.models.captioners import SYSTEMS
 from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import CheckpointError
 from watchline.ops.caption_scores import Cider, bleu
 from watchline.train import checkpoint
 from watchline.train.captions_data import Split, numbers, vocabulary
@@ -228,6 +229,8 @@ def _begin(learn: Split, file: Path, recipe: Recipe) -> Run:
     if file.exists():
         saved = checkpoint.read(file)
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
+        if not torch.equal(saved["model"]["letters"], average["letters"]):
+            raise CheckpointError(f"{file} was begun with the captions of other photos: name another --out")
         run.model.load_state_dict(saved["current"])
         run.average, run.before = saved["model"], saved["before"]
         run.optimizer.load_state_dict(saved["optimizer"])

@@ -3,6 +3,7 @@
 The backbone does not change, so its last map is enough. Each photo has two, its own and its mirror image's.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -62,9 +63,16 @@ def cached(photos: Sequence[Path], file: Path, tell: Callable[[str], None]) -> M
     Raises CheckpointError: a photo cannot be read, or the file has other maps.
     """
     shape = (len(photos), 2, CHANNELS[-1], GRID, GRID)
-    if not file.exists():
-        np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
-    maps = np.lib.format.open_memmap(file, "r+")
+    try:
+        if not file.exists():
+            np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
+            with file.open("r+b") as there:
+                os.posix_fallocate(
+                    there.fileno(), 0, file.stat().st_size
+                )  # a full disk is an error here, not a signal later
+        maps = np.lib.format.open_memmap(file, "r+")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be used ({error}): delete it, or name another --cache") from error
     if maps.shape != shape:
         raise CheckpointError(f"{file} holds maps of shape {maps.shape}, expected {shape}: delete it")
     network = None

@@ -33,21 +33,26 @@ class Batch(NamedTuple):
     rows: Tensor
 
 
-def batch_of(captions: Sequence[tuple[int, Sequence[int]]], model: Captioner) -> tuple[Batch, list[int]]:
-    """A batch, and where in `captions` each of its rows was.
+def batch_of(
+    captions: Sequence[tuple[int, Sequence[int]]], model: Captioner, longest: int = LONGEST
+) -> tuple[Batch, list[int]]:
+    """A batch, and where in `captions` each of its rows was. The end of one that is cut is UNKNOWN.
 
     Args:
+        longest: words from which a caption has no end, or is cut.
         captions: the photo's number in the batch and the words' numbers of each; `model.rare` for unknown words.
         model: whose START and vocabulary it is.
     """
     order = sorted(range(len(captions)), key=lambda i: -len(captions[i][1]))
-    cut = [list(captions[i][1])[:LONGEST] for i in order]
+    cut = [list(captions[i][1])[:longest] for i in order]
     lengths = [len(words) + 1 for words in cut]
     inputs = torch.zeros(len(cut), lengths[0], dtype=torch.int64)
     ends = torch.zeros(len(cut), lengths[0], dtype=torch.int64)
     for i, words in enumerate(cut):
         inputs[i, 0] = model.start
         inputs[i, 1 : lengths[i]] = ends[i, : len(words)] = torch.tensor(words, dtype=torch.int64)
+        if len(words) == longest:
+            ends[i, lengths[i] - 1] = UNKNOWN
     ends[ends >= model.words] = UNKNOWN
     counts = counts_of(lengths)
     targets = torch.cat([ends[:count, t] for t, count in enumerate(counts)])
@@ -102,10 +107,11 @@ def reward_loss(model: Captioner, maps: Tensor, cider: Cider, photos: Sequence[i
     drawn = sample(model, maps, samples)
     rewards = torch.tensor([cider.score(photos[photo], ended(words)) for photo, words in drawn]).reshape(-1, samples)
     better = (rewards - rewards.mean(1, keepdim=True)) * samples / (samples - 1)  # than the mean of the others
-    batch, order = batch_of(drawn, model)
+    batch, order = batch_of(drawn, model, SAMPLED)
     logits, _ = model.teach(maps, batch.inputs, batch.lengths, batch.photos)
-    chances = logits.log_softmax(1).gather(1, batch.targets[:, None])[:, 0]
-    worth = better.flatten()[torch.tensor(order)][batch.rows]
+    said = batch.targets != UNKNOWN
+    chances = logits.log_softmax(1)[said].gather(1, batch.targets[said][:, None])[:, 0]
+    worth = better.flatten()[torch.tensor(order)][batch.rows[said]]
     return {"reward": -(chances * worth).mean(), "cider": rewards.mean()}
 
 

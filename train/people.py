@@ -71,6 +71,25 @@ def penn_fudan(folder: Path, split: str) -> Iterator[Masked]:
         yield Masked(image, plane, path.stem)
 
 
+def _people(labels: Path) -> list[str]:
+    """The lines of a file that are about people. Raises DatasetError: it cannot be read."""
+    try:
+        return [line for line in labels.read_text().splitlines() if line.split()[:1] == [str(PERSON)]]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{labels}: {error}; expected a file of polygons") from error
+
+
+def _outline(line: str, labels: Path) -> NDArray[np.float64]:
+    """(N, 2) corners in 0..1. Raises DatasetError: they are none."""
+    try:
+        corners = np.array(line.split()[1:], np.float64)
+        if len(corners) >= 6 and len(corners) % 2 == 0 and np.isfinite(corners).all():
+            return corners.reshape(-1, 2)
+    except ValueError:
+        pass
+    raise DatasetError(f"{labels}: {line[:40]!r}: expected a class and three or more corners, x and y of each")
+
+
 def coco_polygons(folder: Path, split: str) -> Iterator[Masked]:
     """COCO photos with a file of polygons each: a class and the corners in 0..1 per line; people alone are read.
 
@@ -82,11 +101,8 @@ def coco_polygons(folder: Path, split: str) -> Iterator[Masked]:
             continue
         image = read_picture(path)
         height, width = image.shape[:2]
-        people = []
-        for line in labels.read_text().splitlines():
-            number, *corners = line.split()
-            if int(number) == PERSON:
-                people.append(np.rint(np.array(corners, np.float64).reshape(-1, 2) * (width, height)).astype(np.int32))
+        people = [_outline(line, labels) * (width, height) for line in _people(labels)]
+        people = [np.rint(outline).astype(np.int32) for outline in people]
         plane = np.zeros((height, width), np.uint8)
         for front, polygon in enumerate(sorted(people, key=lambda outline: -cv2.contourArea(outline)), 1):
             cv2.fillPoly(plane, [polygon], front)

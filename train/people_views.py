@@ -108,7 +108,7 @@ def _paste(
     mask = donor.plane == numbers[int(rng.integers(len(numbers)))]
     x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
     tall = views.height * float(np.exp(rng.uniform(np.log(0.2), np.log(LARGEST))))
-    scale = min(tall / h, 2.5)
+    scale = min(tall / h, views.width / w, 2.5)  # a lying one is wider than a view
     w, h = max(1, round(w * scale)), max(1, round(h * scale))
     crop = np.s_[y : y + round(h / scale), x : x + round(w / scale)]
     patch = cv2.resize(donor.image[crop], (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

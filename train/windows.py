@@ -1,7 +1,7 @@
 """The recipe of sliding-window segmentation: windows of street scenes, and the classes of their central pixels.
 
 Pictures are halved, so that a window of 67 pixels shows 134 of them. For every second window, the class of the central
-pixel is drawn first, all with equal chances; the others are drawn anywhere. `bench/sliding_window.py` runs it.
+pixel is drawn first, and a picture that has it is looked for; the others are drawn anywhere.
 """
 
 from collections.abc import Iterator, Sequence

@@ -125,6 +125,8 @@ class FileWriter:
             subtitles = path.with_suffix(SUFFIX)
             if opening.subtitles:
                 self._refuse_if_there(subtitles)
+            elif path.exists() and subtitles.exists():  # players would show them with the new video
+                raise SinkError(f"{subtitles} has the subtitles of the video that would be replaced: remove it first")
             self._pictures = self._files.enter_context(video.open(path, about, opening.inputs, opening.subtitles))
             self.paths += [path, subtitles] if opening.subtitles else [path]
         self.paths.append(events)
