@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from watchline.measure.accuracy import Accuracy
     from watchline.pipeline.stages.detector import Detector
 
+OF_BOXES = ("per_box", "rule", "iou_threshold")  # options without a meaning where boxes are not counted by VOC's rules
 WORDS = {"area": "area under the precision-recall curve", "11-point": "mean over 11 recalls, as VOC 2007 has it"}
 
 
@@ -29,7 +30,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "bench",
         help="measure a model on labelled pictures: its mean average precision, or its captions",
         description="Mean average precision of what comes out of the pipeline's detector: as PASCAL VOC has it on "
-        "pictures in its layout, as COCO has it, of boxes and masks, on those in COCO's or Penn-Fudan's layout. "
+        "pictures in its layout, as COCO has it, of boxes and masks, on those in COCO's or Penn-Fudan's layout. Mean "
+        "IoU of what comes out of the segmenter on pictures in CamVid's layout. "
         "`captions`: BLEU, CIDEr and ROUGE-L of what comes out of the captioner on photos in Flickr8k's layout.",
         allow_abbrev=False,
     )
@@ -47,11 +49,16 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def add_data(parser: argparse.ArgumentParser, required: bool) -> None:
     """Which labelled pictures, and how they are counted."""
     parser.add_argument(
-        "--data", type=Path, required=required, metavar="VOCDIR", help="labelled pictures, VOC's layout"
+        "--data",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="labelled pictures; their layout says what is measured",
     )
     parser.add_argument(
         "--split",
-        help="a list in ImageSets/Main, or all (default: val, else test, else all); of captions: train, dev or test",
+        help="of VOC's layout a list in ImageSets/Main, or all (default: val, else test, else all); of others a folder "
+        "or a list of theirs",
     )
     parser.add_argument(
         "--every", type=at_least(1), default=1, metavar="N", help="every n-th picture only: a quick look"
@@ -88,11 +95,14 @@ def run(options: argparse.Namespace) -> int:
 
     check_json(options)
     if options.what == "captions":
+        _refuse(options, "captions", (*OF_BOXES, "iou", "classes"))
         return bench_captions.run(options)
     if class_maps.in_layout(options.data):
+        _refuse(options, "class maps", (*OF_BOXES, "iou", "classes"))
         return bench_class_maps.run(options)
     detector = _detector(options)
     if masked.is_masked(options.data):
+        _refuse(options, "masks", OF_BOXES)
         return bench_masks.run(options, detector)
     with detector.load() as engine:
         runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
@@ -110,6 +120,14 @@ def run(options: argparse.Namespace) -> int:
         about |= {"suppression_iou": detector.iou, "every": every, "per_box": options.per_box}
         write_json(options.json, about | measured.as_dict())
     return DONE
+
+
+def _refuse(options: argparse.Namespace, what: str, names: tuple[str, ...]) -> None:
+    """Leaves by argparse's usage error where an option was given that has no meaning."""
+    parser: argparse.ArgumentParser = options.parser
+    for name in names:
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f"--{name.replace('_', '-')}: it has no meaning for {what}")
 
 
 def as_text(measured: "Accuracy") -> str:
