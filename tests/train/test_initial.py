@@ -81,12 +81,12 @@ def frames(bikes):
     return np.stack([cv2.resize(frame, (320, 320)) for frame in read_ones])
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name.startswith("yolov2")])
 def test_what_ships_is_read_back(name, frames):
     assert_same(zoo.find(name), read(zoo.find(name)), frames)
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", [name for name in zoo.names() if name.startswith("yolov2")])
 def test_in_training_what_ships_knows_what_it_knew(name, frames):
     model = read(zoo.find(name))
     before = answers(model, frames)[1]
