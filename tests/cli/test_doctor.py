@@ -78,5 +78,6 @@ def test_models_lists_what_ships() -> None:
     assert (done.code, done.err) == (0, [])
     for name in zoo.names():
         about = metadata.read(zoo.find(name))
-        assert any(line.startswith(name) and f"{about.imgsz} x {about.imgsz}" in line for line in done.out)
+        size = "{} x {}".format(*about.size)
+        assert any(line.startswith(name) and size in line and about.task in line for line in done.out)
         assert all(any(what in line for line in done.out) for what in about.figures)

@@ -278,7 +278,7 @@ def test_a_camera_gives_its_frames_in_order_and_is_connected_again(tiny, caplog)
     assert_no_threads()
     assert seen == sorted(seen)
     assert {epoch for epoch, _ in seen} == {0, 2}
-    said = [record.getMessage() for record in caplog.records if record.name == "watchline.pipeline.detect"]
+    said = [record.getMessage() for record in caplog.records if record.name == "watchline.pipeline.looking"]
     assert [line.partition(";")[0] for line in said] == ["gate: the camera broke off", "gate: nobody is there"]
     assert re.search(r"; it is tried again in \d+ s$", said[0])
 

@@ -467,7 +467,7 @@ def test_a_part_that_cannot_be_copied_is_kept(tmp_path, name):
     path = tmp_path / name
     with Mp4Sink().open(path, about(path=tmp_path / "gone.mp4")) as mp4:
         pour(mp4, map(picture, range(5)))
-    assert f"{name} is left in fragments and without audio" in mp4.notes[0]
+    assert f"{name} is left in fragments, without audio and subtitles" in mp4.notes[0]
     assert len(decode(path.rename(tmp_path / "b.mp4")).seconds) == 5
 
 
