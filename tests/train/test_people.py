@@ -48,6 +48,26 @@ def test_the_smaller_of_two_polygons_is_in_front(tmp_path):
     assert sample.plane[0, 0] == 1
 
 
+@pytest.mark.parametrize("line", ["1", "1 .1 .2", "1 0 0 1 0 1", "1 0 0 1 0 1 x", "1 0 0 1 0 1 nan"])
+def test_polygons_that_cannot_be_are_named(tmp_path, line):
+    (tmp_path / "images" / "train2017").mkdir(parents=True)
+    labels = tmp_path / "instance_segmentation" / "labels" / "train2017"
+    labels.mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "images" / "train2017" / "x.jpg"), np.zeros((40, 40, 3), np.uint8))
+    (labels / "x.txt").write_text(f"\nperson 0 0 1 0 1 1\n{line}\n")  # an empty line, and another class, are left out
+    with pytest.raises(DatasetError, match=r"x\.txt.*expected a class and three or more corners"):
+        people.read(tmp_path, "train")
+
+
+def test_somebody_who_lies_is_pasted_no_wider_than_the_view():
+    plane = np.zeros((60, 400), np.uint8)
+    plane[25:35, 5:395] = 1
+    lying = Masked(np.full((60, 400, 3), 90, np.uint8), plane, "lying")
+    views = Views(width=64, height=48)
+    for seed in range(20):
+        draw(lying, [lying], views, np.random.default_rng(seed))
+
+
 def test_folders_in_no_layout_and_planes_of_another_size_are_refused(street, tmp_path):
     with pytest.raises(DatasetError, match="not a data set with masks"):
         people.read(tmp_path / "images", "train")
