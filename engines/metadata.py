@@ -115,6 +115,8 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     """The metadata as a flat table of strings. Raises ModelRefused: a field cannot be."""
     _check(metadata, "metadata")
     values: dict[str, object] = {"schema": SCHEMA} | {field: getattr(metadata, field) for field in (*FIELDS, PAD)}
+    width, height = metadata.size
+    values["imgsz"] = width if width == height else [width, height]
     return {PREFIX + k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
 
 

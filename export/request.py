@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from watchline.engines.contract import MAX_SIDE
+from watchline.export.errors import ExportRefused
+
 
 @dataclass(frozen=True)
 class Request:
@@ -22,3 +25,16 @@ class Request:
     resize: str | None = None
     input: Mapping[str, Any] | None = None
     epsilon: float | None = None
+
+    def size_of(self, where: object, own: tuple[int, int], multiple: int) -> tuple[int, int]:
+        """(width, height) of a fixed input: the one that is asked for, or the checkpoint's own.
+
+        Raises:
+            ExportRefused: a side is no multiple of `multiple`, or too large; `where` is what it names.
+        """
+        width, height = size = self.size or own
+        if any(side % multiple or not 0 < side <= MAX_SIDE for side in size):
+            raise ExportRefused(
+                f"{where}: asked for {width} x {height}; expected multiples of {multiple} up to {MAX_SIDE} pixels"
+            )
+        return size

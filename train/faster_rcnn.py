@@ -6,26 +6,23 @@ placed in a square as in use. Random numbers of a step depend only on the seed a
 continues as if it had not been stopped.
 """
 
-import json
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from watchline.models.errors import CheckpointError, DatasetError
+from watchline.models.errors import DatasetError
 from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings, TrueBoxes, Trunk
 from watchline.ops.letterbox import fit
 from watchline.ops.voc import VOC
-from watchline.train import checkpoint, datasets
+from watchline.train import checkpoint, datasets, two_stage
 from watchline.train.datasets import Sample
+from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
-CHECKPOINT = "checkpoint.pt"
 SMALLEST = 4.0  # pixels: a box with a shorter side is ignored
 
 
@@ -168,46 +165,23 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
-    file = out / CHECKPOINT
     model = build(trunk, recipe, len(VOC))
     freeze(model)
-    optimizer = _optimizer(model, recipe)
-    about = {
-        "network": "faster-rcnn",
-        "trunk": name,
-        "recipe": json.dumps(asdict(recipe)),
-    }
-    step = _resume(file, about, model, optimizer) if file.is_file() else 0
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(batch_of, samples, recipe, step, trunk.pad)
-        while step < recipe.steps:
-            started = time.perf_counter()
-            images, truths = coming.result()
-            coming = ahead.submit(batch_of, samples, recipe, step + 1, trunk.pad)
-            torch.manual_seed(_seed(recipe, step))  # for the mini-batches and dropout
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate * schedule(step, recipe)
-            losses = model.losses(images, truths)
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            step += 1
-            if step % recipe.save_every == 0 or step == recipe.steps:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                checkpoint.write(file, {**about, **state})
-            figures = {key: float(value.detach()) for key, value in losses.items()}
-            yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+    return two_stage.run(
+        model,
+        _optimizer(model, recipe),
+        out,
+        recipe,
+        {"network": "faster-rcnn", "trunk": name},
+        lambda step: batch_of(samples, recipe, step, trunk.pad),
+        lambda batch: model.losses(*batch),
+        lambda step: schedule(step, recipe),
+    )
 
 
 def freeze(model: FasterRCNN) -> None:
-    """Freeze the first layers, and all batch statistics: a step has too few pictures for statistics of its own."""
-    model.train()
-    for part in model.trunk.early():
-        part.requires_grad_(False)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eval()
+    """The first layers stay frozen, and all batch statistics."""
+    two_stage.freeze(model, model.trunk.early())
 
 
 def schedule(step: int, recipe: Recipe) -> float:
@@ -222,22 +196,3 @@ def _optimizer(model: FasterRCNN, recipe: Recipe) -> torch.optim.SGD:
     kernels, rest = [p for p in learning if p.ndim > 1], [p for p in learning if p.ndim <= 1]
     groups = [{"params": kernels, "weight_decay": recipe.decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.SGD(groups, lr=recipe.rate, momentum=recipe.momentum)
-
-
-def _seed(recipe: Recipe, step: int) -> int:
-    return int(np.random.SeedSequence([recipe.seed, 2, step]).generate_state(1)[0])
-
-
-def _resume(file: Path, about: dict[str, str], model: FasterRCNN, optimizer: torch.optim.SGD) -> int:
-    """Load a checkpoint. Returns its step."""
-    saved = checkpoint.read(file)
-    for key in ("network", "trunk"):
-        if saved.get(key) != about[key]:
-            raise CheckpointError(
-                f"{file} was started with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
-                "or another --out"
-            )
-    checkpoint.check_recipe(file, saved, about["recipe"])
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])

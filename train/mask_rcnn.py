@@ -5,28 +5,23 @@ weights, on views with people pasted from other photos. Random numbers of a step
 so a run that was stopped continues as if it had not been stopped.
 """
 
-import json
 import math
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.errors import CheckpointError, DatasetError
+from watchline.models.errors import DatasetError
 from watchline.models.faster_rcnn import TrueBoxes
 from watchline.models.mask_rcnn_lite import LABELS, LiteMaskRCNN
-from watchline.train import checkpoint, people
+from watchline.train import checkpoint, people, two_stage
 from watchline.train.people import Masked
 from watchline.train.people_views import Views, draw
-
-NETWORK = "mask-rcnn"
-CHECKPOINT = "checkpoint.pt"
+from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -110,43 +105,29 @@ def train(sets: Sequence[Sequence[Masked]], out: Path, recipe: Recipe, threads: 
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
-    file = out / CHECKPOINT
     model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
-    optimizer = _optimizer(model, recipe)
-    about = {"network": NETWORK, "recipe": json.dumps(asdict(recipe))}
-    step = _resume(file, about, model, optimizer) if file.is_file() else 0
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(batch_of, sets, recipe, step)
-        while step < recipe.steps:
-            started = time.perf_counter()
-            images, truths, planes = coming.result()
-            coming = ahead.submit(batch_of, sets, recipe, step + 1)
-            torch.manual_seed(int(np.random.SeedSequence([recipe.seed, 2, step]).generate_state(1)[0]))
-            for group in optimizer.param_groups:
-                group["lr"] = group["top"] * schedule(step, recipe)
-            losses = model.losses(images.contiguous(memory_format=torch.channels_last), truths, planes)
-            optimizer.zero_grad(set_to_none=True)
-            losses["loss"].backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            step += 1
-            if step % recipe.save_every == 0 or step == recipe.steps:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                checkpoint.write(file, {**about, **state})
-            figures = {key: float(value.detach()) for key, value in losses.items()}
-            yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+
+    def losses_of(batch: tuple[Tensor, list[TrueBoxes], list[Tensor]]) -> dict[str, Tensor]:
+        images, truths, planes = batch
+        return model.losses(images.contiguous(memory_format=torch.channels_last), truths, planes)
+
+    return two_stage.run(
+        model,
+        _optimizer(model, recipe),
+        out,
+        recipe,
+        {"network": "mask-rcnn"},
+        lambda step: batch_of(sets, recipe, step),
+        losses_of,
+        lambda step: schedule(step, recipe),
+    )
 
 
 def freeze(model: LiteMaskRCNN) -> None:
-    """Freeze the first layers, and all batch statistics: a step has too few pictures for statistics of its own."""
-    model.train()
-    for part in model.pyramid.early():
-        part.requires_grad_(False)
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.eval()
+    """The first layers stay frozen, and all batch statistics."""
+    two_stage.freeze(model, model.pyramid.early())
 
 
 def schedule(step: int, recipe: Recipe) -> float:
@@ -157,7 +138,7 @@ def schedule(step: int, recipe: Recipe) -> float:
 
 
 def _optimizer(model: LiteMaskRCNN, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW on what learns, the backbone at its own rate. `top` is the highest rate of a group."""
+    """AdamW on what learns, the backbone at its own rate."""
     groups = []
     for is_backbone in (True, False):
         named = [
@@ -170,16 +151,5 @@ def _optimizer(model: LiteMaskRCNN, recipe: Recipe) -> torch.optim.AdamW:
             (recipe.decay, [p for p in named if p.ndim > 1]),
             (0.0, [p for p in named if p.ndim <= 1]),
         ):
-            groups.append({"params": chosen, "weight_decay": decay, "top": rate})
+            groups.append({"params": chosen, "weight_decay": decay, "lr": rate})
     return torch.optim.AdamW(groups, lr=recipe.rate)
-
-
-def _resume(file: Path, about: dict[str, str], model: LiteMaskRCNN, optimizer: torch.optim.AdamW) -> int:
-    """Load a checkpoint. Returns its step."""
-    saved = checkpoint.read(file)
-    if saved.get("network") != NETWORK:
-        raise CheckpointError(f"{file} was started with another network, {saved.get('network')}: name another --out")
-    checkpoint.check_recipe(file, saved, about["recipe"])
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])

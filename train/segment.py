@@ -9,7 +9,6 @@ step depend only on the seed and the step, so a run that was stopped continues a
 import copy
 import itertools
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -27,11 +26,12 @@ from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
 from watchline.ops import camvid
 from watchline.ops.camvid import CAMVID
 from watchline.train import checkpoint
+from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
-from watchline.train.yolov2 import blend
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
+BACKBONE = "blocks."  # of its parameters' names
 PAD = (114, 114, 114)  # the letterbox's colour, beyond the picture
 TRUTH = 2  # pixels between those whose class is learnt, in both directions: their neighbours teach nearly the same
 ADJUST = 0.5  # of the loss's weights in the final scores; chosen by the mean IoU on val and on a part of train
@@ -169,17 +169,6 @@ def losses(logits: Tensor, truth: Tensor, weights: Tensor, recipe: Recipe, step:
     return {"loss": parts["entropy"] + recipe.lovasz * parts["lovasz"], **parts}
 
 
-@dataclass
-class _Run:
-    """The state of a run, which every step changes."""
-
-    model: FCNLite
-    optimizer: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    step: int = 0
-    seconds: float = 0.0
-
-
 def train(scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
@@ -195,7 +184,7 @@ def train(scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int) -> I
     run = _begin(out / CHECKPOINT, recipe)
     early, weights = fused_early(run.model), class_weights(scenes, recipe)
     before, began = run.seconds, time.perf_counter()
-    while (done := progress(run, recipe)) < 1:
+    while (done := run.progress(recipe)) < 1:
         started = time.perf_counter()
         factor = schedule(run.step, done, recipe)
         for group in run.optimizer.param_groups:
@@ -210,20 +199,10 @@ def train(scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int) -> I
         run.step += 1
         blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
         run.seconds = before + time.perf_counter() - began
-        if run.step % recipe.save_every == 0 or progress(run, recipe) >= 1:
+        if run.step % recipe.save_every == 0 or run.progress(recipe) >= 1:
             _save(run, out, recipe, weights)
         figures = {name: float(value.detach()) for name, value in parts.items()}
         yield {"step": run.step, "done": done, **figures, "seconds": time.perf_counter() - started}
-
-
-def progress(run: _Run, recipe: Recipe) -> float:
-    """The share of the run that is done: of its minutes, or of its steps."""
-    return run.seconds / (60 * recipe.minutes) if recipe.minutes else run.step / recipe.steps
-
-
-def schedule(step: int, done: float, recipe: Recipe) -> float:
-    """The factor on the learning rate: a linear rise in the first steps, half a cosine down to 1 % over the run."""
-    return min(1.0, (step + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def freeze(model: FCNLite) -> None:
@@ -244,7 +223,7 @@ def fused_early(model: FCNLite) -> Callable[[Tensor], Tensor]:
     return front
 
 
-def _begin(file: Path, recipe: Recipe) -> _Run:
+def _begin(file: Path, recipe: Recipe) -> Run[FCNLite]:
     """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
     model = FCNLite(len(CAMVID)) if saved else FCNLite.pretrained(len(CAMVID))
@@ -253,11 +232,11 @@ def _begin(file: Path, recipe: Recipe) -> _Run:
         model.load_state_dict(saved["live"])
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
-    optimizer = _optimizer(model, recipe)
+    optimizer = optimizer_of(model, BACKBONE, recipe)
     if not saved:
-        return _Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
+        return Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
     optimizer.load_state_dict(saved["optimizer"])
-    return _Run(model, optimizer, saved["model"], saved["step"], saved["seconds"])
+    return Run(model, optimizer, saved["model"], saved["step"], saved["seconds"])
 
 
 def adjusted(state: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
@@ -269,30 +248,11 @@ def adjusted(state: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
     return {**state, "scores.2.bias": state["scores.2.bias"] - ADJUST * weights.log()}
 
 
-def _save(run: _Run, out: Path, recipe: Recipe, weights: Tensor) -> None:
+def _save(run: Run[FCNLite], out: Path, recipe: Recipe, weights: Tensor) -> None:
     about = {"network": "fcn-lite", "step": run.step, "seconds": run.seconds, "recipe": json.dumps(asdict(recipe))}
     state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
     checkpoint.write(out / CHECKPOINT, {**state, **about})
     checkpoint.write(out / AVERAGE, {"model": adjusted(run.average, weights), **about})
-
-
-def _optimizer(model: FCNLite, recipe: Recipe) -> torch.optim.AdamW:
-    """Four groups: backbone and head, with weight decay on kernels and without on the rest."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            groups.setdefault((name.startswith("blocks."), p.ndim > 1), []).append(p)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": members,
-                "lr": (rate := recipe.lr_backbone if backbone else recipe.lr_head),
-                "initial_lr": rate,
-                "weight_decay": recipe.decay if kernels else 0.0,
-            }
-            for (backbone, kernels), members in groups.items()
-        ]
-    )
 
 
 def _factor(most: float, rng: np.random.Generator) -> float:

@@ -8,7 +8,6 @@ been stopped.
 
 import copy
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,12 +21,14 @@ from torch import Tensor, nn
 from watchline.models.yolov2 import STRIDE, YOLOv2, like, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.train import checkpoint
+from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.initial import ONNX, calibrate, network, views
 from watchline.train.pictures import LabelledPicture
 from watchline.train.views import Store, ViewSettings, draw
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
+BACKBONE = "backbone."  # of its parameters' names
 LAYOUTS = (torch.channels_last, torch.contiguous_format)  # the first is the faster one on a CPU
 VIEWS = ViewSettings()
 CALM_VIEWS = ViewSettings(shares=(0.8, 0.2, 0.0), single=(0.5, 1.4))
@@ -98,17 +99,6 @@ def learn_priors(store: Store, recipe: Recipe) -> Tensor:
     return torch.from_numpy(dimension_priors(np.concatenate(sizes), recipe.priors, recipe.seed) / STRIDE)
 
 
-@dataclass
-class _Run:
-    """The state of a run, which every step changes."""
-
-    model: YOLOv2
-    optimizer: torch.optim.Optimizer
-    average: dict[str, Tensor]
-    step: int = 0
-    seconds: float = 0.0
-
-
 def train(
     pictures: Sequence[LabelledPicture],
     out: Path,
@@ -145,7 +135,7 @@ def train(
     rates = [group["initial_lr"] for group in run.optimizer.param_groups]
     before, began = run.seconds, time.perf_counter()
     reported = began
-    while (done := progress(run, recipe)) < 1:
+    while (done := run.progress(recipe)) < 1:
         for group, rate in zip(run.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * schedule(run.step, done, recipe)
         size, parts = step(run, store, recipe, done)
@@ -156,11 +146,11 @@ def train(
             reported, since = time.perf_counter(), reported
             yield {"step": run.step, **figures, "size": size, "seconds": (reported - since) / report}
         run.seconds = time.perf_counter() - began + before
-        if run.step % recipe.save_every == 0 or progress(run, recipe) >= 1:
+        if run.step % recipe.save_every == 0 or run.progress(recipe) >= 1:
             _save(run, out, recipe)
 
 
-def step(run: _Run, store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
+def step(run: Run[YOLOv2], store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
     """One step of the optimizer. A gradient that is not finite is dropped. Returns the size and the losses."""
     size, images, targets = batch_of(store, recipe, run.step, done)
     with torch.autocast(store.device.type, torch.bfloat16, enabled=store.device.type == "cuda"):
@@ -184,17 +174,7 @@ def batch_of(store: Store, recipe: Recipe, number: int, done: float) -> tuple[in
     return size, images, targets
 
 
-def progress(run: _Run, recipe: Recipe) -> float:
-    """The share of the run that is done: of its minutes, or of its steps."""
-    return run.seconds / (60 * recipe.minutes) if recipe.minutes else run.step / recipe.steps
-
-
-def schedule(number: int, done: float, recipe: Recipe) -> float:
-    """The factor on the learning rate: a linear rise in the first steps, half a cosine down to 1 % over the run."""
-    return min(1.0, (number + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> _Run:
+def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> Run[YOLOv2]:
     """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
@@ -207,12 +187,12 @@ def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> _Run
     if not saved and start and start.suffix == ONNX:
         calibrate(model, views(store))
     _laid_out(model, _fastest(store, recipe, model)).train()
-    optimizer = _optimizer(model, recipe)
+    optimizer = optimizer_of(model, BACKBONE, recipe)
     if not saved:
-        return _Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
+        return Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
     optimizer.load_state_dict(saved["optimizer"])
     average = {name: value.to(store.device) for name, value in saved["model"].items()}
-    return _Run(model, optimizer, average, saved["step"], saved["seconds"])
+    return Run(model, optimizer, average, saved["step"], saved["seconds"])
 
 
 def _fastest(store: Store, recipe: Recipe, model: YOLOv2) -> torch.memory_format:
@@ -230,38 +210,12 @@ def _laid_out(model: YOLOv2, layout: torch.memory_format) -> YOLOv2:
     return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # some versions of torch lack the type
 
 
-def _save(run: _Run, out: Path, recipe: Recipe) -> None:
+def _save(run: Run[YOLOv2], out: Path, recipe: Recipe) -> None:
     state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
     about = {"step": run.step, "seconds": run.seconds, "recipe": json.dumps(asdict(recipe))}
     checkpoint.write(out / CHECKPOINT, {**state, **about})
     average = {name: value.cpu() for name, value in run.average.items()}
     checkpoint.write(out / AVERAGE, {"model": average, **about})
-
-
-def _optimizer(model: YOLOv2, recipe: Recipe) -> torch.optim.AdamW:
-    """Four groups: backbone and head, with weight decay on kernels and without on the rest."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, p in model.named_parameters():
-        groups.setdefault((name.startswith("backbone."), p.ndim > 1), []).append(p)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": members,
-                "lr": (rate := recipe.lr_backbone if backbone else recipe.lr_head),
-                "initial_lr": rate,
-                "weight_decay": recipe.decay if kernels else 0.0,
-            }
-            for (backbone, kernels), members in groups.items()
-        ]
-    )
-
-
-def blend(average: dict[str, Tensor], live: dict[str, Tensor], decay: float) -> None:
-    """Move the average towards the live weights by 1 - decay. Counters are copied."""
-    names = [name for name, value in live.items() if value.is_floating_point()]
-    torch._foreach_lerp_([average[n] for n in names], [live[n] for n in names], 1 - decay)
-    for name in live.keys() - set(names):
-        average[name].copy_(live[name])
 
 
 def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
@@ -285,7 +239,7 @@ def time_steps(
     """Seconds of the first step, and the median of the others, with a copy of the network."""
     asked = replace(recipe, sizes=(size,))
     model = _laid_out(copy.deepcopy(model).to(store.device), layout).train()
-    run = _Run(model, _optimizer(model, asked), {})
+    run = Run(model, optimizer_of(model, BACKBONE, asked), {})
     seconds = []
     for _ in range(count):
         began = time.perf_counter()

@@ -14,13 +14,12 @@ import onnx
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
-from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve
+from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.beam import BEAM, POWER, STEPS, beam_search
@@ -39,9 +38,7 @@ class Deployed(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         fuse(self.model.backbone)
-        first = self.model.backbone.stem[0]
-        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
-        first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
+        take_bgr(self.model.backbone.stem[0], SCALE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         _, _, maps = self.model.backbone(images.permute(0, 3, 1, 2).float() - MEAN)
@@ -63,22 +60,18 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
     """
     model = load(path)
     labels = labels_for(model.words, request.labels or model.vocabulary, {}, str(path))
-    width, height = size = request.size or (SIDE, SIDE)
-    if any(side % STRIDE or not 0 < side <= MAX_SIDE for side in size):
-        raise ExportRefused(
-            f"{path}: asked for {width} x {height}; expected multiples of {STRIDE} up to {MAX_SIDE} pixels"
-        )
+    size = request.size_of(path, (SIDE, SIDE), STRIDE)
     free = {0: "batch"}
     outputs = {"words": free, "scores": free, **({"attention": free} if model.looks else {})}
     graph = trace(Deployed(model), size, outputs, free=False)
     halve(graph)
-    places = height // STRIDE, width // STRIDE
+    places = size[1] // STRIDE, size[0] // STRIDE
     _tell_shapes(graph, {"words": (BEAM, STEPS), "scores": (BEAM,), "attention": (STEPS, *places)})
     about = Metadata(
         name=request.name,
         task="caption",
         labels=labels,
-        imgsz=width if width == height else size,
+        imgsz=size,
         stride=STRIDE,
         resize="stretch",
         checkpoint=sha256(path),

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
-from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
@@ -53,12 +52,8 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
     """
     model = load(path)
     labels = labels_for(model.classes, request.labels, {}, str(path))
-    width, height = size = request.size or _own_size(model)
     multiple = model.trunk.multiple
-    if any(side % multiple or not 0 < side <= MAX_SIDE for side in size):
-        raise ExportRefused(
-            f"{path}: asked for {width} x {height}; expected multiples of {multiple} up to {MAX_SIDE} pixels"
-        )
+    size = request.size_of(path, _own_size(model), multiple)
     free = {0: "batch"}
     graph = trace(_Deployed(model), size, {"boxes": free, "scores": free}, free=False)
     red, green, blue = model.trunk.pad
@@ -66,7 +61,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         name=request.name,
         task="detect",
         labels=labels,
-        imgsz=max(size),
+        imgsz=size,
         stride=multiple,
         resize="letterbox",
         checkpoint=sha256(path),
@@ -101,7 +96,7 @@ def load(path: Path) -> FasterRCNN:
             model = FasterRCNN(TRUNKS[trunk](hidden), outputs - 1, RegionSettings(scales=scales, before=TESTED_BEFORE))
         model.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointRefused(f"{path}: it is no Faster R-CNN on {trunk}: {_reason(error)}") from error
+        raise CheckpointRefused(f"{path}: it is no Faster R-CNN on {trunk}: {state_dict.reason(error)}") from error
     return model.float().eval()  # it may have been saved in FP16
 
 
@@ -109,9 +104,3 @@ def _own_size(model: FasterRCNN) -> tuple[int, int]:
     """The square that it was trained on, as its anchors tell."""
     side = round(model.settings.scales[0] / SCALES[0] * SIDE / 32) * 32
     return side, side
-
-
-def _reason(error: Exception) -> str:
-    """What torch says is missing or of another shape: the line after its heading."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[min(1, len(lines) - 1)][:200]

@@ -13,13 +13,12 @@ import onnx
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
-from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve
+from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.mask_rcnn_lite import LABELS, MEAN, MULTIPLE, SCALE, SIZE, LiteMaskRCNN
@@ -34,9 +33,7 @@ class _Deployed(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         fuse(self.model)
-        first = self.model.pyramid.backbone.stem[0]
-        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
-        first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
+        take_bgr(self.model.pyramid.backbone.stem[0], SCALE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return self.model.detect(images.permute(0, 3, 1, 2).float() - MEAN)
@@ -55,11 +52,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
     model = load(path)
     own = LABELS if model.classes == len(LABELS) else None
     labels = labels_for(model.classes, request.labels or own, {}, str(path))
-    width, height = size = request.size or SIZE
-    if any(side % MULTIPLE or not 0 < side <= MAX_SIDE for side in size):
-        raise ExportRefused(
-            f"{path}: asked for {width} x {height}; expected multiples of {MULTIPLE} up to {MAX_SIDE} pixels"
-        )
+    size = request.size_of(path, SIZE, MULTIPLE)
     free = {0: "batch"}
     graph = trace(_Deployed(model), size, {"boxes": free, "scores": free, "masks": free}, free=False)
     halve(graph)
@@ -67,7 +60,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         name=request.name,
         task="instances",
         labels=labels,
-        imgsz=width if width == height else size,
+        imgsz=size,
         stride=MULTIPLE,
         resize="letterbox",
         checkpoint=sha256(path),

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
-from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.smaller import fuse, halve
 from watchline.export.pytorch.trace import trace
@@ -129,11 +128,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
     model, kind, classes = load(path)
     labels = KNOWN.get(classes) if request.labels is None else None
     labels = labels or labels_for(classes, request.labels, {}, str(path))
-    width, height = size = request.size or kind.size
-    if any(side % kind.multiple or not 0 < side <= MAX_SIDE for side in size):
-        raise ExportRefused(
-            f"{path}: asked for {width} x {height}; expected multiples of {kind.multiple} up to {MAX_SIDE} pixels"
-        )
+    size = request.size_of(path, kind.size, kind.multiple)
     free = {0: "batch"} | ({1: "height", 2: "width"} if kind.free else {})
     graph = trace(_Deployed(model, kind), size, {"classes": free}, free=kind.free)
     halve(graph)
@@ -142,7 +137,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         name=request.name,
         task="segment",
         labels=labels,
-        imgsz=width if width == height else size,
+        imgsz=size,
         stride=kind.multiple,
         resize="letterbox",
         checkpoint=sha256(path),
@@ -173,12 +168,6 @@ def load(path: Path) -> tuple[nn.Module, _Kind, int]:
             model = kind.build(state)
         model.load_state_dict(state, assign=True)
     except (RuntimeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise CheckpointRefused(f"{path}: it is no {kind.name}: {_reason(error)}") from error
+        raise CheckpointRefused(f"{path}: it is no {kind.name}: {state_dict.reason(error)}") from error
     classes: Any = getattr(model, "classes", None) or model.get_submodule("score").out_channels
     return model.float().eval(), kind, int(classes)  # it may have been saved in FP16
-
-
-def _reason(error: Exception) -> str:
-    """What torch says is missing or of another shape: the line after its heading."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[min(1, len(lines) - 1)][:200]

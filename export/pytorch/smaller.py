@@ -1,4 +1,4 @@
-"""What makes an exported network small without changing what it computes: folded normalisation, weights in FP16."""
+"""What makes an exported network small and computes the same: folded normalisation and colours, weights in FP16."""
 
 import numpy as np
 import onnx
@@ -18,6 +18,12 @@ def fuse(module: nn.Module) -> None:
             a, b = module[i], module[i + 1]
             if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
                 module[i], module[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
+
+
+def take_bgr(first: nn.Module, scale: float) -> None:
+    """Let a network's first convolution, of RGB divided by `scale`, take BGR as it is."""
+    assert isinstance(first, nn.Conv2d), "a network begins with a convolution"
+    first.weight.data = first.weight.data[:, [2, 1, 0]] / scale
 
 
 def halve(model: onnx.ModelProto) -> None:

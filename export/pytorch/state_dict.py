@@ -226,3 +226,9 @@ def _checked(saved: object, chosen: str, path: Path) -> StateDict:
                 "get it again"
             )
     return StateDict({name: tensor.detach() for name, tensor in saved.items()}, chosen)
+
+
+def reason(error: Exception) -> str:
+    """What torch says is missing or of another shape: the line after its heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)][:200]

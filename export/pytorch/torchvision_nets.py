@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.engines.contract import MAX_SIDE
 from watchline.engines.engine import Metadata
 from watchline.engines.tasks import TASKS
 from watchline.export.class_names import labels_for
@@ -209,7 +208,7 @@ def export(path: Path, arch: str, request: Request) -> onnx.ModelProto:
         name=request.name,
         task=about.task,
         labels=labels,
-        imgsz=max(size),
+        imgsz=size,
         stride=about.stride or about.size,
         resize=about.resize,
         checkpoint=checkpoint,
@@ -305,14 +304,13 @@ def _fitting(state: Mapping[str, Tensor], arch: str, path: Path) -> int:
 
 def _size(about: _Arch, arch: str, request: Request) -> tuple[int, int]:
     """(width, height) of the input. Raises ExportRefused: the network cannot have it."""
-    size = request.size or (about.size, about.size)
-    if about.stride is None and size != (about.size, about.size):
-        raise ExportRefused(f"{arch}: asked for {size[0]} x {size[1]}; it is made for {about.size} x {about.size} only")
-    if about.stride and any(side % about.stride or not 0 < side <= MAX_SIDE for side in size):
-        raise ExportRefused(
-            f"{arch}: asked for {size[0]} x {size[1]}; expected multiples of {about.stride} up to {MAX_SIDE} pixels"
-        )
-    return size
+    own = (about.size, about.size)
+    if about.stride is not None:
+        return request.size_of(arch, own, about.stride)
+    if request.size is None or request.size == own:
+        return own
+    width, height = request.size
+    raise ExportRefused(f"{arch}: asked for {width} x {height}; it is made for {about.size} x {about.size} only")
 
 
 def _labels(

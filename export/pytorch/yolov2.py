@@ -18,7 +18,7 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve
+from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode, like
@@ -34,9 +34,7 @@ class _Deployed(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         fuse(self.model)
-        first = self.model.backbone.stem[0]
-        assert isinstance(first, nn.Conv2d), "the stem begins with a convolution"
-        first.weight.data = first.weight.data[:, [2, 1, 0]] / SCALE  # RGB -> BGR
+        take_bgr(self.model.backbone.stem[0], SCALE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         x = images.permute(0, 3, 1, 2).float() - MEAN  # (B, H, W, 3) -> (B, 3, H, W)

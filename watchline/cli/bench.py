@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least
+from watchline.cli.bench_report import report, what_runs
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
 from watchline.cli.settings import add_options, flags_of
-from watchline.files import write_complete
-from watchline.text import json_text
 
 if TYPE_CHECKING:
     from watchline.measure.accuracy import Accuracy
@@ -76,20 +75,9 @@ def check_json(options: argparse.Namespace) -> None:
         options.parser.error(f"--json {file}: expected the name of a file in a folder that can be written to")
 
 
-def write_json(file: Path, figures: object) -> None:
-    """Write figures that JSON can hold. Raises ReportNotWritten."""
-    from watchline.measure.errors import ReportNotWritten
-
-    try:
-        write_complete(file, f"{json_text(figures, indent=2)}\n".encode())
-    except OSError as error:
-        raise ReportNotWritten(f"--json {file}: it cannot be written ({error.strerror}); name another place") from error
-
-
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
     from watchline.cli import bench_captions, bench_class_maps, bench_masks
-    from watchline.engines import cpu
     from watchline.measure import class_maps, masked
     from watchline.measure.accuracy import accuracy
 
@@ -104,21 +92,16 @@ def run(options: argparse.Namespace) -> int:
     if masked.is_masked(options.data):
         _refuse(options, "masks", OF_BOXES)
         return bench_masks.run(options, detector)
-    with detector.load() as engine:
-        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    about = what_runs(detector)
     with counting("pictures") as progress:
         data, split, rule, every = options.data, options.split, options.rule, options.every
         measured = accuracy(detector, data, split, rule, every, options.iou_threshold, progress)
-    print(
-        f"{name} at {width} x {height}, {runtime} on {cpu.kind()}; of boxes that overlap more than {detector.iou:g} "
-        f"one stays; of a box {'all classes count' if detector.several else 'the best class counts'}"
+    about |= {"suppression_iou": detector.iou, "per_box": options.per_box}
+    how = (
+        f"; of boxes that overlap more than {detector.iou:g} one stays; of a box "
+        f"{'all classes count' if detector.several else 'the best class counts'}"
     )
-    print(as_text(measured))
-    if options.json:
-        about: dict[str, object] = {"model": name, "runtime": runtime, "cpu": cpu.kind()}
-        about |= {"width": width, "height": height}
-        about |= {"suppression_iou": detector.iou, "every": every, "per_box": options.per_box}
-        write_json(options.json, about | measured.as_dict())
+    report(options, about, as_text(measured), measured.as_dict(), how)
     return DONE
 
 

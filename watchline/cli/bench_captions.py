@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchline.cli.bench_report import report, what_runs
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row of figures."""
-    from watchline.cli.bench import write_json
-    from watchline.engines import cpu, zoo
+    from watchline.engines import zoo
     from watchline.measure.captions import SPLIT, captions
     from watchline.pipeline.stages.captioner import Captioner
 
@@ -25,15 +25,10 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads or os.cpu_count() or 1,
         **{name: value for name, value in settings.items() if value is not None},
     )
-    with captioner.load() as engine:
-        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    about = what_runs(captioner)
     with counting("photos") as progress:
         measured = captions(captioner, Path(options.data), options.split or SPLIT, options.every, progress)
-    print(f"{name} at {width} x {height}, {runtime} on {cpu.kind()}")
-    print(as_text(measured))
-    if options.json:
-        about = {"model": name, "runtime": runtime, "cpu": cpu.kind(), "width": width, "height": height}
-        write_json(options.json, about | {"every": options.every} | measured.as_dict())
+    report(options, about, as_text(measured), measured.as_dict())
     return DONE
 
 

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from watchline.cli.bench_report import report, what_runs
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
 
@@ -13,24 +14,16 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row a class and the mean."""
-    from watchline.cli.bench import write_json
-    from watchline.engines import cpu
     from watchline.measure.class_maps import class_maps
     from watchline.pipeline.stages.segmenter import Segmenter
 
     given = {key: value for key in ("model", "runtime", "imgsz") if (value := getattr(options, key)) is not None}
     threads = options.threads or os.cpu_count() or 1  # one picture after another: all for each
     segmenter = Segmenter(workers=1, threads=threads, **given)
-    with segmenter.load() as engine:
-        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    about = what_runs(segmenter)
     with counting("pictures") as progress:
         measured = class_maps(segmenter, options.data, options.split, options.every, progress)
-    print(f"{name} at {width} x {height}, {runtime} on {cpu.kind()}")
-    print(as_text(measured))
-    if options.json:
-        about: dict[str, object] = {"model": name, "runtime": runtime, "cpu": cpu.kind()}
-        about |= {"width": width, "height": height, "every": options.every}
-        write_json(options.json, about | measured.as_dict())
+    report(options, about, as_text(measured), measured.as_dict())
     return DONE
 
 

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from watchline.cli.bench_report import report, what_runs
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
 
@@ -13,21 +14,14 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace, detector: "Detector") -> int:
     """Measure, and print a row for boxes and one for masks."""
-    from watchline.cli.bench import write_json
-    from watchline.engines import cpu
     from watchline.measure import masked
     from watchline.measure.mask_ap import mask_ap
 
-    with detector.load() as engine:
-        runtime, (width, height), name = engine.runtime, engine.size, engine.metadata.name
+    about = what_runs(detector)
     split = masked.find_split(options.data, options.split)
     with counting("pictures") as progress:
         measured = mask_ap(detector, options.data, split, options.every, lambda done: progress(done, 0))
-    print(f"{name} at {width} x {height}, {runtime} on {cpu.kind()}")
-    print(as_text(measured))
-    if options.json:
-        about = {"model": name, "runtime": runtime, "cpu": cpu.kind(), "width": width, "height": height}
-        write_json(options.json, about | {"every": options.every} | measured.as_dict())
+    report(options, about, as_text(measured), measured.as_dict())
     return DONE
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least, preparation, share
-from watchline.cli.bench import add_data, check_json, write_json
+from watchline.cli.bench import add_data, check_json
+from watchline.cli.bench_report import write_json
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.engines.resizing import RESIZES
 

@@ -81,7 +81,7 @@ def test_the_file_says_what_it_is(exported):
     _, file, trunk = exported
     about = metadata.read(file)
     assert (about.name, about.task, about.labels) == ("net", "detect", tuple(VOC))
-    assert (about.imgsz, about.resize) == (128, "letterbox")
+    assert (about.imgsz, about.resize) == ((128, 96), "letterbox")
     assert about.stride == {"vgg16": 16, "efficientnet-lite0": 32}[trunk]
     assert about.pad == {"vgg16": (104, 116, 124), "efficientnet-lite0": (127, 127, 127)}[trunk]  # BGR
     assert len(about.checkpoint) == 64

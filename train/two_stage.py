@@ -1,0 +1,98 @@
+"""What the recipes of two-stage detectors share: what stays frozen, and the loop over their steps.
+
+Random numbers of a step depend only on the seed and the step, so a run that was stopped continues as if it had not been
+stopped.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from watchline.models.errors import CheckpointError
+from watchline.train import checkpoint
+
+B = TypeVar("B")
+CHECKPOINT = "checkpoint.pt"
+
+
+def freeze(model: nn.Module, early: Iterable[nn.Module]) -> None:
+    """Freeze the first layers, and all batch statistics: a step has too few pictures for statistics of its own."""
+    model.train()
+    for part in early:
+        part.requires_grad_(False)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+
+
+def run(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    out: Path,
+    recipe: Any,
+    about: dict[str, str],
+    batch_of: Callable[[int], B],
+    losses_of: Callable[[B], dict[str, Tensor]],
+    factor: Callable[[int], float],
+) -> Iterator[dict[str, float]]:
+    """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
+
+    Args:
+        optimizer: its groups have the rates that `factor` multiplies.
+        recipe: a dataclass with steps, clip, save_every and seed; it is saved in the checkpoint.
+        about: what else a run must have in common with its checkpoint, such as the network.
+        batch_of: the batch of a step, which is drawn while the step before is computed.
+        losses_of: of a batch, by name; "loss" is their sum.
+        factor: on the learning rates, of a step.
+
+    Raises:
+        CheckpointError: `out` holds a checkpoint of another recipe or network, or a broken one.
+    """
+    file = out / CHECKPOINT
+    rates = [group["lr"] for group in optimizer.param_groups]
+    about = {**about, "recipe": json.dumps(asdict(recipe))}
+    step = _resume(file, about, model, optimizer) if file.is_file() else 0
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(batch_of, step)
+        while step < recipe.steps:
+            started = time.perf_counter()
+            batch = coming.result()
+            coming = ahead.submit(batch_of, step + 1)
+            seed = np.random.SeedSequence([recipe.seed, 2, step])
+            torch.manual_seed(int(seed.generate_state(1)[0]))  # for the mini-batches and dropout
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor(step)
+            losses = losses_of(batch)
+            optimizer.zero_grad(set_to_none=True)
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            optimizer.step()
+            step += 1
+            if step % recipe.save_every == 0 or step == recipe.steps:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+                checkpoint.write(file, {**about, **state})
+            figures = {key: float(value.detach()) for key, value in losses.items()}
+            yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+
+
+def _resume(file: Path, about: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """Load a checkpoint. Returns its step."""
+    saved = checkpoint.read(file)
+    for key in about.keys() - {"recipe"}:
+        if saved.get(key) != about[key]:
+            raise CheckpointError(
+                f"{file} was started with another {key}, {saved.get(key)}: use it instead of {about[key]}, "
+                "or another --out"
+            )
+    checkpoint.check_recipe(file, saved, about["recipe"])
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return int(saved["step"])
