@@ -127,7 +127,7 @@ def test_the_file_says_what_it_is(mobile, tmp_path):
     onnx.save(mobile[3], tmp_path / "net.onnx")
     about = metadata.read(tmp_path / "net.onnx")
     assert (about.name, about.task, about.labels) == ("mobile", "detect", tuple(VOC))
-    assert (about.imgsz, about.stride, about.resize) == (320, 32, "letterbox-floor")
+    assert (about.imgsz, about.stride, about.resize) == ((320, 192), 32, "letterbox-floor")
     assert about.pad == (104, 116, 124)  # ImageNet's mean in BGR: zero behind the normalisation
     assert len(about.checkpoint) == 64
 
