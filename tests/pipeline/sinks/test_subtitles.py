@@ -109,6 +109,15 @@ def test_what_is_there_stays(clip: Path, tmp_path: Path) -> None:
     assert old.read_text().startswith("WEBVTT")
 
 
+def test_a_video_is_not_replaced_below_its_old_subtitles(clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(job(clip, out, Teller()))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    outcome = run(job(clip, out, overwrite=True))
+    assert "clip.vtt has the subtitles of the video that would be replaced: remove it first" in str(outcome.error)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_recording_has_them(tmp_path: Path) -> None:
     camera = Script("gate", [[0.02, 1] * 30], ends=True)
     outcome = run(Job([camera], [Teller(), Annotator()], [Files(tmp_path, FAST)]), live=True)
