@@ -109,7 +109,7 @@ def views(store: Store) -> Tensor:
 
 
 @torch.no_grad()
-def calibrate(model: YOLOv2, x: Tensor) -> None:
+def calibrate(model: nn.Module, x: Tensor) -> None:
     """Give the batch normalisations the statistics of `x`, and the factors that undo the normalisation."""
     seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
