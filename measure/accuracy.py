@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from watchline.measure import voc
 from watchline.measure.errors import DataRefused
-from watchline.ops.average_precision import Predictions, Rule, Truth, average_precision, mean_average_precision
+from watchline.ops.average_precision import Predictions, Truth, average_precision, mean_average_precision
 from watchline.ops.boxes import Boxes
 from watchline.ops.coco import RENAMED
 from watchline.ops.detections import Detections
+from watchline.ops.precision_recall import Rule
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture, Frame, Image
@@ -45,7 +46,7 @@ class Accuracy:
         data: the folder's name.
         split: that was read.
         pictures: how many.
-        rule, threshold: of the average precision: "area" or "11-point", and the IoU from which a box is right.
+        rule, threshold: of the average precision: "voc2010" or "voc2007", and the IoU from which a box is right.
         per_class: average precision in 0..1 by the data set's class names; NaN where all objects are difficult.
         objects: by class, how many count: those that are not difficult.
         unknown: classes of the data set that the model has no label for; they are left out.
@@ -89,7 +90,7 @@ def accuracy(
     detector: Detector,
     data: Path,
     split: str | None = None,
-    rule: Rule = "area",
+    rule: Rule = "voc2010",
     every: int = 1,
     threshold: float = 0.5,
     progress: Progress | None = None,
@@ -128,7 +129,7 @@ def accuracy_of(
     find: Find,
     data: Path,
     split: str | None = None,
-    rule: Rule = "area",
+    rule: Rule = "voc2010",
     every: int = 1,
     threshold: float = 0.5,
     classes: Sequence[str] = (),

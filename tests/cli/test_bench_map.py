@@ -44,7 +44,7 @@ def test_a_table_that_says_what_it_is_of(folder: Path) -> None:
 
 
 def test_the_same_as_json(folder: Path) -> None:
-    done = bench(folder, "--rule", "11-point", "--json", "figures.json")
+    done = bench(folder, "--rule", "voc2007", "--json", "figures.json")
     assert done.code == 0
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["mean_average_precision"] == pytest.approx(7 / 11)
@@ -60,7 +60,7 @@ def test_the_same_as_json(folder: Path) -> None:
         "split": "val",
         "pictures": 2,
         "every": 1,
-        "rule": "11-point",
+        "rule": "voc2007",
         "iou_threshold": 0.3,
     }
     assert "onnxruntime" in figures["runtime"]

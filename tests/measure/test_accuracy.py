@@ -55,7 +55,7 @@ def test_by_hand(tmp_path: Path) -> None:
 def test_eleven_points(tmp_path: Path) -> None:
     """Recalls 0, 0.1, … 0.6 of 2/3 have precision 1."""
     voc_set.add(tmp_path, "a", [("person", 1, 1), ("person", 5, 5)], [thing("person", c, c) for c in (1, 3, 5)])
-    assert measure(tmp_path, rule="11-point").mean == pytest.approx(7 / 11)
+    assert measure(tmp_path, rule="voc2007").mean == pytest.approx(7 / 11)
     assert measure(tmp_path).mean == pytest.approx(2 / 3)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.detector import Detector
 
 OF_BOXES = ("per_box", "rule", "iou_threshold")  # options without a meaning where boxes are not counted by VOC's rules
-WORDS = {"area": "area under the precision-recall curve", "11-point": "mean over 11 recalls, as VOC 2007 has it"}
+WORDS = {"voc2010": "area under the precision-recall curve", "voc2007": "mean over 11 recalls"}
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -48,7 +48,9 @@ def add_labelled(parser: argparse.ArgumentParser, required: bool) -> None:
         "of VOC's layout a list in ImageSets/Main, or all (default: val, else test, else all); of others a folder or a "
         "list of theirs",
     )
-    parser.add_argument("--rule", choices=list(WORDS), default="area", help="of the average precision (default: area)")
+    parser.add_argument(
+        "--rule", choices=list(WORDS), default="voc2010", help="of the average precision (default: %(default)s)"
+    )
     parser.add_argument(
         "--iou-threshold", type=_threshold, default=0.5, metavar="IOU", help="from which a box is right (default: 0.5)"
     )
