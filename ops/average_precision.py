@@ -26,16 +26,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, iou
+from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import RULES, Judged, Rule, summary
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The detections of one picture, in any order: boxes (N, 4) xyxy, scores (N,), classes (N,)."""
+    """The detections of one picture, in any order.
+
+    Attributes:
+        boxes: (N, 4) xyxy.
+        scores, classes: (N,).
+        masks: the pixels of each, where masks are judged.
+    """
 
     boxes: Boxes
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,15 @@ class Truth:
         boxes: (M, 4) xyxy.
         classes: (M,).
         difficult: (M,) bool: need not be found, e.g. COCO's crowds.
-        areas: (M,) square pixels, by which COCO tells small from large; None for those of the boxes.
+        areas: (M,) square pixels, by which COCO tells small from large; None for those of the boxes or masks.
+        masks: the pixels of each, where masks are judged.
     """
 
     boxes: Boxes
     classes: NDArray[np.int64]
     difficult: NDArray[np.bool_]
     areas: NDArray[np.float64] | None = None
+    masks: Masks | None = None
 
 
 def average_precision(

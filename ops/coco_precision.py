@@ -1,4 +1,4 @@
-"""COCO's measure of how good boxes are: average precision and recall over ten IoUs, and by size.
+"""COCO's measure of how good boxes or masks are: average precision and recall over ten IoUs, and by size.
 
 Lin et al., "Microsoft COCO: Common Objects in Context" (2014). The rules are those of COCO's code, `COCOeval`, to which
 the figures are equal:
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from watchline.ops.average_precision import Predictions, Truth, best_first
 from watchline.ops.boxes import Boxes
+from watchline.ops.mask_overlap import intersection
+from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import Judged, recall, summary
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -31,11 +33,14 @@ FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "A
 BySize = Mapping[str, Judged]
 
 
-def judge_by_size(found: Sequence[Predictions], truth: Sequence[Truth], c: int) -> dict[str, Judged]:
+def judge_by_size(
+    found: Sequence[Predictions], truth: Sequence[Truth], c: int, by_masks: bool = False
+) -> dict[str, Judged]:
     """The detections of class `c` at the ten IoUs of COCO, judged for each of SIZES.
 
     Args:
         found, truth: one of each per picture, in the same order. Equal scores keep the order of the pictures and rows.
+        by_masks: compare their pixels, not their boxes; all have masks, but for pictures where nothing was found.
 
     Raises:
         ValueError: `found` and `truth` have different lengths.
@@ -50,13 +55,13 @@ def judge_by_size(found: Sequence[Predictions], truth: Sequence[Truth], c: int) 
         rows = rows[np.argsort(-seen.scores[rows], kind="stable")[:MOST]]
         scores.append(seen.scores[rows])
         crowd = real.difficult[its]
-        truths = real.boxes[its]
-        areas = _areas(truths) if real.areas is None else real.areas[its]
-        ignored = crowd | _beyond(areas)  # (sizes, M)
+        shared, mine, areas = (
+            _pixels(seen, rows, real, its) if by_masks else _of_boxes(seen.boxes[rows], real.boxes[its])
+        )
+        ignored = crowd | _beyond(areas if real.areas is None else real.areas[its])  # (sizes, M)
         counted[number] = (~ignored).sum(axis=1)
-        states.append(_taken(_overlaps(seen.boxes[rows], truths, crowd), crowd, ignored))
-        beyond = _beyond(_areas(seen.boxes[rows]))[:, None]
-        states[-1][(states[-1] == 0) & beyond] = NEITHER
+        states.append(_taken(_overlaps(shared, mine, areas, crowd), crowd, ignored))
+        states[-1][(states[-1] == 0) & _beyond(mine)[:, None]] = NEITHER
     order, pictures, ranks = best_first(scores)
     state = np.concatenate(states, axis=2)[:, :, order]
     score = np.concatenate([np.empty(0, np.float32), *scores])[order]
@@ -122,19 +127,31 @@ def _taken(overlaps: NDArray[np.float64], crowd: NDArray[np.bool_], ignored: NDA
     return state
 
 
-def _overlaps(boxes: Boxes, truths: Boxes, crowd: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """IoU (D, M) in double precision, as COCO's code has it; with a crowd the share of the detection inside."""
+def _of_boxes(boxes: Boxes, truths: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The shared areas (D, M), and those of each, (D,) and (M,), in double precision, as COCO's code has them."""
     a, b = boxes.astype(np.float64), truths.astype(np.float64)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=2)
-    union = _areas(boxes)[:, None] + np.where(crowd, 0, _areas(truths))[None] - np.where(crowd, 0, shared)
+    mine, theirs = ((one[:, 2:] - one[:, :2]).clip(0).prod(axis=1) for one in (a, b))
+    return np.maximum(high - low, 0).prod(axis=2), mine, theirs
+
+
+def _pixels(
+    seen: Predictions, rows: NDArray[np.intp], real: Truth, its: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The same of masks."""
+    assert real.masks is not None, "judged by masks"
+    truths = real.masks[its]
+    mine = Masks.none(truths.size) if seen.masks is None else seen.masks[rows]
+    return intersection(mine, truths).astype(np.float64), mine.area.astype(np.float64), truths.area.astype(np.float64)
+
+
+def _overlaps(
+    shared: NDArray[np.float64], mine: NDArray[np.float64], theirs: NDArray[np.float64], crowd: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """IoU (D, M); with a crowd the share of the detection that lies in it."""
+    union = mine[:, None] + np.where(crowd, 0, theirs) - np.where(crowd, 0, shared)
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0), np.float64)
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float64]:
-    sides = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).clip(0)
-    return np.asarray(sides.prod(axis=1))
 
 
 def _beyond(areas: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -10,7 +10,8 @@ import voc_set
 from voc_set import thing
 
 from watchline.engines import metadata, zoo
-from watchline.measure.accuracy import Accuracy, accuracy, accuracy_of, label_of_each
+from watchline.measure.accuracy import Accuracy, accuracy, accuracy_of
+from watchline.measure.answers import label_of_each
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.coco import COCO
 from watchline.ops.detections import Detections
@@ -131,7 +132,7 @@ def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_set_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFound, match="no folder Annotations"):
+    with pytest.raises(DataNotFound, match="it is in no layout that is known"):
         measure(tmp_path)
 
 

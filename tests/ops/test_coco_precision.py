@@ -3,8 +3,10 @@
 import math
 import warnings
 from contextlib import redirect_stdout
+from dataclasses import replace
 from io import StringIO
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -12,25 +14,33 @@ from pycocotools.cocoeval import COCOeval
 
 from watchline.ops.average_precision import Predictions, Truth
 from watchline.ops.coco_precision import FIGURES, figures, judge_by_size
+from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 
 
-def theirs(found, truth, classes):
+def theirs(found, truth, classes, by="bbox"):
     """The twelve figures, and AP of each class, by pycocotools; ids have gaps. -1 becomes NaN."""
     image_ids, class_ids = [7 * p + 3 for p in range(len(truth))], [4 * c + 2 for c in range(classes)]
-    objects, rows = [], []
+    objects, results = [], []
     for real, image in zip(truth, image_ids, strict=True):
-        areas = [None] * len(real.classes) if real.areas is None else real.areas.tolist()
-        for box, c, crowd, area in zip(real.boxes.tolist(), real.classes, real.difficult, areas, strict=True):
+        own = real.boxes[:, 2:] - real.boxes[:, :2] if real.masks is None else real.masks.area[:, None]
+        areas = (own.prod(axis=1) if real.areas is None else real.areas).tolist()
+        outlines = [None] * len(real.classes) if real.masks is None else real.masks.to_rle()
+        rows = zip(real.boxes.tolist(), real.classes, real.difficult, areas, outlines, strict=True)
+        for box, c, crowd, area, outline in rows:
             x, y, w, h = box[0], box[1], box[2] - box[0], box[3] - box[1]
             one = {"id": 5 * len(objects) + 9, "image_id": image, "category_id": class_ids[c], "iscrowd": int(crowd)}
-            objects.append(one | {"bbox": [x, y, w, h], "area": w * h if area is None else area})
+            objects.append(one | {"bbox": [x, y, w, h], "area": area, "segmentation": outline})
     for seen, image in zip(found, image_ids, strict=True):
-        for box, c, score in zip(seen.boxes.tolist(), seen.classes, seen.scores.tolist(), strict=True):
-            bbox = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-            rows.append({"image_id": image, "category_id": class_ids[c], "score": score, "bbox": bbox})
+        outlines = [None] * len(seen.classes) if seen.masks is None else seen.masks.to_rle()
+        for box, c, score, outline in zip(
+            seen.boxes.tolist(), seen.classes, seen.scores.tolist(), outlines, strict=True
+        ):
+            place = {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]} if by == "bbox" else {}
+            place |= {"segmentation": outline} if by == "segm" else {}
+            results.append({"image_id": image, "category_id": class_ids[c], "score": score, **place})
     with redirect_stdout(StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         coco = COCO()
@@ -41,7 +51,7 @@ def theirs(found, truth, classes):
             "categories": [{"id": number, "name": str(number)} for number in class_ids],
         }
         coco.createIndex()
-        evaluation = COCOeval(coco, coco.loadRes(rows), "bbox")
+        evaluation = COCOeval(coco, coco.loadRes(results), by)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -119,6 +129,24 @@ def test_by_size_by_hand():
     assert (measured["APs"], measured["APl"], measured["ARl"]) == (0.0, pytest.approx(1.0), 1.0)
     assert np.isnan(measured["APm"])
     assert measured["AR100"] == 0.5
+
+
+def ellipses(boxes):
+    """A mask in each box, which fills some of it."""
+    planes = np.zeros((len(boxes), 400, 400), np.uint8)
+    for plane, (x1, y1, x2, y2) in zip(planes, boxes.astype(int).tolist(), strict=True):
+        cv2.ellipse(plane, (((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), 0), 1, -1)
+    return Masks.of(planes > 0) if len(boxes) else Masks.none((400, 400))
+
+
+def test_masks_are_judged_as_cocos_code_does():
+    found, truth = random_case(3)
+    found = [replace(one, masks=ellipses(one.boxes)) for one in found]
+    truth = [replace(one, masks=ellipses(one.boxes), areas=None) for one in truth]
+    ours = figures([judge_by_size(found, truth, c, by_masks=True) for c in range(5)])
+    stats, _ = theirs(found, truth, 5, by="segm")
+    np.testing.assert_allclose([ours[name] for name in FIGURES], stats, atol=1e-9)
+    assert 0 < ours["AP"] < 1
 
 
 def test_no_classes_have_no_figures():

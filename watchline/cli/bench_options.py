@@ -27,6 +27,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def check_json(options: argparse.Namespace) -> None:
     """Leaves by argparse's usage error where the figures cannot be written, before any work is done."""
-    file = options.json
+    check_file(options, "json")
+
+
+def check_file(options: argparse.Namespace, name: str) -> None:
+    """Leaves by argparse's usage error where the file of an option cannot be written. Args: name, of the option."""
+    file = getattr(options, name)
     if file and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
-        options.parser.error(f"--json {file}: expected the name of a file in a folder that can be written to")
+        option = f"--{name.replace('_', '-')} {file}"
+        options.parser.error(f"{option}: expected the name of a file in a folder that can be written to")
