@@ -11,7 +11,7 @@ from watchline.measure.scores import MEAN
 
 
 def as_dict(result: Benchmark) -> dict[str, Any]:
-    """All the numbers of a benchmark, in 0..1, and on what they were measured."""
+    """All the figures of a benchmark, in 0..1, and on what they were measured."""
     counting = result.counting
     return {
         "data": result.data.name,

@@ -7,7 +7,7 @@ figures(weights)["car"]["AP"]  # of samples of the pictures, for intervals
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,18 +59,32 @@ def scorer(
 
 
 def _voc(classes: Mapping[str, Judged], rule: Rule, weights: NDArray[np.int64] | None = None) -> Table:
-    each = {name: summary(judged, rule, weights)[0] for name, judged in classes.items()}
-    mean = mean_of_counted(np.stack(list(each.values())), 0)
-    return {MEAN: {"AP": mean}} | {name: {"AP": np.asarray(value)} for name, value in each.items()}
+    each = {name: np.asarray(summary(judged, rule, weights)[0]) for name, judged in classes.items()}
+    whole = each if weights is None else {name: summary(judged, rule)[0] for name, judged in classes.items()}
+    mean = _mean([(each[name], whole[name]) for name in classes])
+    return {MEAN: {"AP": mean}} | {name: {"AP": value} for name, value in each.items()}
 
 
 def _coco(classes: Mapping[str, coco_precision.BySize], weights: NDArray[np.int64] | None = None) -> Table:
     of_class = {name: coco_precision.figures([judged], weights) for name, judged in classes.items()}
+    whole = of_class
+    if weights is not None:
+        whole = {name: coco_precision.figures([judged]) for name, judged in classes.items()}
     mean = {  # over classes and IoUs, of which all classes have as many
-        figure: mean_of_counted(np.stack([one[figure] for one in of_class.values()]), 0)
+        figure: _mean([(of_class[name][figure], whole[name][figure]) for name in classes])
         for figure in coco_precision.FIGURES
     }
     return {MEAN: mean} | of_class
+
+
+def _mean(each: Sequence[tuple[NDArray[np.float64], Any]]) -> NDArray[np.float64]:
+    """Over the classes. One that is in no picture of a sample counts with its figure of all pictures, so all samples
+    have the same classes.
+
+    Args:
+        each: of each class, its figure in the samples, and in all pictures.
+    """
+    return mean_of_counted(np.stack([np.where(np.isnan(some), whole, some) for some, whole in each]), 0)
 
 
 def _ilsvrc(guesses: Guesses, names: Sequence[str], weights: NDArray[np.int64] | None = None) -> Table:

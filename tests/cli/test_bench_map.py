@@ -91,6 +91,18 @@ def test_saved_predictions_have_the_same_figures_without_a_model(folder: Path) -
     assert "saved.jsonl has no line for c: expected one for each picture that is measured" in refused.err[-1]
 
 
+def test_a_report_and_plots_say_more(folder: Path) -> None:
+    done = bench(folder, "--report", "r.html", "--plots", "plots", "--json", "figures.json", "--bootstrap", "20")
+    assert done.code == 0, done.err
+    html = (folder / "r.html").read_text()
+    assert "mAP at IoU 0.3 over 1 classes on 2 pictures" in html
+    assert "data:image/jpeg;base64," in html
+    assert [file.name for file in (folder / "plots").iterdir()] == ["00-person.png"]
+    [model] = json.loads((folder / "figures.json").read_text())["models"]
+    assert model["mistakes"]["errors"]["missed"]["count"] == 1
+    assert model["mistakes"]["confusion"]["matrix"][1] == [0, 2, 1]  # of three persons
+
+
 def test_what_annotate_wrote_can_be_judged(folder: Path) -> None:
     words = (
         "--model",
@@ -163,6 +175,8 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
         (["--config", "nothing.toml"], "nothing.toml: there is no such file"),
         (["--model", "other.onnx", "--save-predictions", "p.jsonl"], "expected one model, not 2"),
         (["--save-predictions", "nowhere/p.jsonl"], "in a folder that can be written to"),
+        (["--report", "nowhere/r.html"], "in a folder that can be written to"),
+        (["--plots", "tiny.onnx"], "it is not a folder; name one for the plots"),
         (["--conf", "7"], "expected a number in 0..1"),
     ],
 )

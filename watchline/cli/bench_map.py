@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from watchline.cli.arguments import at_least, share, words
-from watchline.cli.bench_map_table import SUMS, as_text
+from watchline.cli.bench_map_table import SUMS, about_lines, as_text
 from watchline.cli.bench_options import add_data, add_json, check_file
 from watchline.cli.bench_report import write_json
 from watchline.cli.counting import counting
@@ -27,6 +27,7 @@ CONF = 0.01  # average precision wants the complete curve, down to what nobody w
 SAMPLES = 1000
 OF_BOXES = (  # options without a meaning where class maps are compared
     "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "bootstrap", "seed", "save_predictions",
+    "report", "plots",
 )  # fmt: skip
 
 
@@ -79,6 +80,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--seed", type=at_least(0), default=0, metavar="N", help="of the samples (default: %(default)s)"
     )
     parser.add_argument("--save-predictions", type=Path, metavar="FILE.jsonl", help="for --predictions, of one model")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="write a page with curves, kinds of error and the worst pictures",
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write precision over recall there, a PNG a class")
     add_json(parser)
     return parser
 
@@ -108,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     from watchline.cli import bench_class_maps
     from watchline.measure import class_maps
 
-    for option in ("json", "save_predictions"):
+    for option in ("json", "report", "save_predictions"):
         check_file(options, option)
     if class_maps.in_layout(options.data):
         _refuse(options, "class maps", OF_BOXES)
@@ -117,6 +125,8 @@ def run(options: argparse.Namespace) -> int:
             options.parser.error(f"{options.data} holds class maps: expected one --model")
         return bench_class_maps.run(options)
     options.judged = options.judged or [("model", None)]
+    if options.plots and options.plots.exists() and not options.plots.is_dir():
+        options.parser.error(f"--plots {options.plots}: it is not a folder; name one for the plots")
     if options.save_predictions and len(options.judged) > 1:
         options.parser.error(
             f"--save-predictions {options.save_predictions}: expected one model, not {len(options.judged)}"
@@ -130,16 +140,27 @@ def _run(options: argparse.Namespace) -> int:
     from watchline.measure.benchmark import benchmark
     from watchline.measure.benchmark_json import as_dict
     from watchline.measure.layouts.known import open_data
+    from watchline.measure.mistakes import curves_of, mistakes_of
+    from watchline.measure.report import page, plots
 
     data = open_data(options.data, options.split, options.every)
     contenders = _contenders(options)
     with counting("pictures") as progress:
         result = benchmark(data, contenders, _how(options, options.rule or data.rule), progress)
-    for line in _what_ran(options, result, contenders):
-        print(line)
-    print(as_text(result))
+    ran = _what_ran(result, contenders)
+    print("\n".join([*ran, as_text(result)]))
+    mistakes = [mistakes_of(result, one) for one in result.outcomes] if options.json or options.report else []
     if options.json:
-        write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **as_dict(result)})
+        made = as_dict(result)
+        made["models"] = [
+            model | {"mistakes": one.as_dict()} for model, one in zip(made["models"], mistakes, strict=True)
+        ]
+        write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **made})
+    if options.report:
+        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
+    if options.plots:
+        curves = [curves_of(result, outcome) for outcome in result.outcomes]
+        plots.write(options.plots, [outcome.name for outcome in result.outcomes], curves)
     if options.save_predictions:
         [outcome] = result.outcomes
         found = zip(result.pictures, outcome.detections, strict=True)
@@ -196,7 +217,7 @@ def _of_stages(options: argparse.Namespace, kind: str, name: str | None) -> "Con
     return of_stages(name or shipped, stages)
 
 
-def _what_ran(options: argparse.Namespace, result: "Benchmark", contenders: "list[Contender]") -> list[str]:
+def _what_ran(result: "Benchmark", contenders: "list[Contender]") -> list[str]:
     """A line for each."""
     from watchline.engines import cpu
 

@@ -33,7 +33,7 @@ def as_text(result: "Benchmark") -> str:
                     for outcome, one in zip(result.outcomes, figures, strict=True)
                     for line in _rest(result, outcome.name, one)
                 ]
-    return "\n".join([*rows, *_about(result)])
+    return "\n".join([*rows, *about_lines(result)])
 
 
 def _alone(result: "Benchmark", figures: "Figures", shown: Sequence[str], title: str) -> list[str]:
@@ -78,7 +78,8 @@ def _rest(result: "Benchmark", name: str, figures: "Figures") -> list[str]:
     ]
 
 
-def _about(result: "Benchmark") -> list[str]:
+def about_lines(result: "Benchmark") -> list[str]:
+    """What the figures are, of how many pictures, and what was left out."""
     counting, mean = result.counting, result.outcomes[0].boxes.table["mean"]
     of = f"on {len(result.pictures)} pictures of {result.data.name} {result.data.split}"
     seconds = f"{sum(outcome.seconds for outcome in result.outcomes):.1f} s"
