@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := engines export measure models ops pipeline streams train
 NETWORKS := $(addprefix tests/,engines export measure models ops train) \
-	$(patsubst %,tests/cli/test_%.py,bench export fetch parity train train_faster_rcnn) tests/test_bench_gpu.py tests/test_zoo.py
+	$(patsubst %,tests/cli/test_%.py,bench_map export fetch parity train train_faster_rcnn) tests/test_bench_gpu.py tests/test_zoo.py
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 
 .DEFAULT_GOAL := help

@@ -5,12 +5,32 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchline.cli.bench_options import add_data, add_json, check_json
 from watchline.cli.bench_report import report, what_runs
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
+from watchline.cli.settings import add_options
 
 if TYPE_CHECKING:
     from watchline.measure.captions import CaptionFigures
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
+    """Its options."""
+    parser = commands.add_parser(
+        "captions",
+        help="BLEU, CIDEr and ROUGE-L of a captioner on photos in Flickr8k's layout",
+        description="How near the captions of what comes out of the captioner are to what people wrote: BLEU, CIDEr "
+        "and ROUGE-L on photos in Flickr8k's layout.",
+        allow_abbrev=False,
+    )
+    add_data(parser, True, "photos in Flickr8k's layout", "train, dev or test (default: test)")
+    parser.add_argument(
+        "--model", metavar="FILE|NAME", help="a captioner (default: the one that ships, see `watchline models`)"
+    )
+    add_options(parser, ("runtime", "imgsz", "threads"))
+    add_json(parser)
+    return parser
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     from watchline.measure.captions import SPLIT, captions
     from watchline.pipeline.stages.captioner import Captioner
 
+    check_json(options)
     settings = {"runtime": options.runtime, "imgsz": options.imgsz}
     captioner = Captioner(
         model=options.model or zoo.CAPTIONER,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least, preparation, share
-from watchline.cli.bench import add_data, check_json
+from watchline.cli.bench_map import add_labelled
+from watchline.cli.bench_options import add_json, check_json
 from watchline.cli.bench_report import write_json
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.engines.resizing import RESIZES
@@ -46,8 +47,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--max-scores", type=share, metavar="X", help="that a score may differ by")
     parser.add_argument("--max-lost", type=share, metavar="SHARE", help="of the boxes that may be lost, or new")
     parser.add_argument("--max-drop", type=share, metavar="X", help="that the mAP on --data may fall by")
-    add_data(parser, required=False)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there as well")
+    add_labelled(parser, False, ["voc2010", "voc2007"])
+    add_json(parser)
     return parser
 
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     measure = None
     if options.data:
         measure = partial(
-            accuracy_of, data=options.data, split=options.split, rule=options.rule, every=options.every,
+            accuracy_of, data=options.data, split=options.split, rule=options.rule or "voc2010", every=options.every,
             threshold=options.iou_threshold,
         )  # fmt: skip
     limits = _limits(options, precision)
