@@ -27,6 +27,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def check_json(options: argparse.Namespace) -> None:
     """Leaves by argparse's usage error where the figures cannot be written, before any work is done."""
-    file = options.json
-    if file and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
-        options.parser.error(f"--json {file}: expected the name of a file in a folder that can be written to")
+    if options.json:
+        check_file(options, "json", options.json)
+
+
+def check_file(options: argparse.Namespace, option: str, file: Path, suffix: str = "") -> None:
+    """Leaves by argparse's usage error where an option's file cannot be written, or has another suffix."""
+    if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
+        options.parser.error(f"--{option} {file}: expected the name of a file in a folder that can be written to")
+    if suffix and file.suffix.lower() != suffix:
+        options.parser.error(f"--{option} {file}: expected a name that ends in {suffix}")
