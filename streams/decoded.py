@@ -122,9 +122,19 @@ class DecodedPicture:
     def bgr(self) -> Image:
         """The full-size picture (H, W, 3), read-only, contiguous. It is converted at the first call and then kept."""
         if self._bgr is None:
-            pixels = _pixels(_reformatters.whole.reformat(self._plain(), format="bgr24", threads=1))
-            self._bgr = self._upright(pixels)
+            self._bgr = self._converted()
+            self._bgr.flags.writeable = False
         return self._bgr
+
+    def drawable(self) -> Image:
+        """The full-size picture (H, W, 3), contiguous, which the caller may change.
+
+        To convert again costs less than to convert, keep and copy. But a decoder that gives BGR may need the pixels of
+        this frame for the next one.
+        """
+        if self._bgr is None and (self._frame is None or self._frame.format.name != "bgr24"):
+            return self._converted()
+        return self.bgr().copy()
 
     def scaled(self, width: int, height: int) -> Image:
         """The picture resampled bilinearly to (height, width, 3), read-only. It is not made from `bgr()`, so a
@@ -136,9 +146,13 @@ class DecodedPicture:
             width, height = height, width
         planes = self.planes
         if planes.format in PLANAR and planes.colorspace in KR_KB:
-            return self._upright(_scaled_planes(planes, width, height))
-        frame = self._plain()
-        return self._upright(_pixels(_reformatters.scaled.reformat(frame, width, height, format="bgr24", threads=1)))
+            scaled = self._upright(_scaled_planes(planes, width, height))
+        else:
+            frame = self._plain()
+            reformatted = _reformatters.scaled.reformat(frame, width, height, format="bgr24", threads=1)
+            scaled = self._upright(_pixels(reformatted))
+        scaled.flags.writeable = False
+        return scaled
 
     def _plain(self) -> av.VideoFrame:
         """The frame for swscale: the decoded one, or a copy without the fields that swscale must not use."""
@@ -146,14 +160,15 @@ class DecodedPicture:
             return self._frame
         return self.planes.frame()
 
+    def _converted(self) -> Image:
+        return self._upright(_pixels(_reformatters.whole.reformat(self._plain(), format="bgr24", threads=1)))
+
     def _upright(self, pixels: Image) -> Image:
         if self._transposed:
             pixels = np.asarray(cv2.transpose(pixels), np.uint8)
         if self._flip is not None:
             pixels = np.asarray(cv2.flip(pixels, self._flip), np.uint8)
-        pixels = np.ascontiguousarray(pixels)
-        pixels.flags.writeable = False
-        return pixels
+        return np.ascontiguousarray(pixels)
 
 
 def orientation_of(frame: av.VideoFrame) -> Orientation:

@@ -32,6 +32,10 @@ class Picture(Protocol):
         """The full-size picture (H, W, 3), read-only. Code that draws on it makes a copy."""
         ...
 
+    def drawable(self) -> Image:
+        """The full-size picture (H, W, 3) once more, which the caller may change."""
+        ...
+
     def scaled(self, width: int, height: int) -> Image:
         """The picture resampled to (height, width, 3), read-only."""
         ...
@@ -60,6 +64,9 @@ class ArrayPicture:
 
     def bgr(self) -> Image:
         return self.pixels
+
+    def drawable(self) -> Image:
+        return self.pixels.copy()
 
     def scaled(self, width: int, height: int) -> Image:
         if (width, height) == (self.width, self.height):

@@ -1,4 +1,4 @@
-"""The annotator: what the stages have given, drawn on a copy of the frame, and a line that says which frame it is.
+"""The annotator: what the stages have given, drawn on a picture of its own, and a line that says which frame it is.
 
 It knows no kinds of results: each draws itself (`Kind.draw`).
 """
@@ -60,7 +60,7 @@ class Annotator(Stage):
 
     @contextmanager
     def open(self) -> Iterator[Work]:
-        """Yields what gives DRAWN: a copy, or the frame's own pixels where there is nothing to draw."""
+        """Yields what gives DRAWN, a picture of its own."""
         yield Annotating(self)
 
 
@@ -85,9 +85,9 @@ class Annotating(Work):
         stream = self._streams.get(item.stream) or _Stream(self._settings.of(item.stream))
         stream.take(item)
         settings = stream.settings
-        canvas = Canvas(
-            item.frame.image, settings.line_width, settings.labels, parse(settings.colours), settings.text_size
-        )
+        own = item.frame.picture.drawable()
+        colours = parse(settings.colours)
+        canvas = Canvas(own, settings.line_width, settings.labels, colours, settings.text_size, in_place=True)
         for kind, result in stream.newest.items():
             if kind.draw is not None:
                 kind.draw(canvas, result)

@@ -200,9 +200,12 @@ class Engines:
     def infer(self, pictures: Sequence[Picture]) -> list["Outputs"]:
         """What the model gives for each of some pictures of any sizes. Raises what `run` raises."""
         fits, batch = self.prepared(pictures)
-        outputs = self.run(batch)
+        return self.outputs(self.run(batch), fits)
+
+    def outputs(self, arrays: Mapping[str, NDArray[Any]], fits: Sequence[Fit]) -> list["Outputs"]:
+        """What `run` gave for pictures that are there in its input, picture by picture."""
         return [
-            Outputs({name: rows[n] for name, rows in outputs.items()}, self.labels, place)
+            Outputs({name: rows[n] for name, rows in arrays.items()}, self.labels, place)
             for n, place in enumerate(fits)
         ]
 

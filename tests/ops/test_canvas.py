@@ -38,6 +38,14 @@ def test_with_nothing_to_draw_the_pixels_are_given_back():
     assert nothing is pixels
 
 
+def test_in_place_the_pixels_themselves_are_drawn_on():
+    pixels = noise(64, 48)
+    copied = on(Canvas(pixels), ("line", (0, 5), (63, 5), RED))
+    assert (copied != pixels).any()
+    assert on(Canvas(pixels, in_place=True), ("line", (0, 5), (63, 5), RED)) is pixels
+    np.testing.assert_array_equal(pixels, copied)
+
+
 def test_a_picture_can_be_asked_for_twice_and_added_to():
     pixels = noise(64, 48)
     canvas = Canvas(pixels)

@@ -25,5 +25,10 @@ def test_image_of_a_decoded_frame_is_bgr(tmp_path):
     with FileSource(write_clip(tmp_path / "red.mp4", 1, draw=lambda _: red)).open() as reader:
         [frame] = reader
     assert (frame.image.shape, frame.image.dtype) == ((48, 64, 3), np.uint8)
+    mine = frame.picture.drawable()  # before anybody has asked for the picture, and after
     assert np.abs(frame.image.astype(int) - red).max() < 12
     assert not frame.image.flags.writeable
+    for own in (mine, frame.picture.drawable()):
+        np.testing.assert_array_equal(own, frame.image)
+        own[:] = 0
+        assert frame.image.any()

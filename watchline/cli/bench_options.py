@@ -30,9 +30,17 @@ def check_json(options: argparse.Namespace) -> None:
     check_file(options, "json")
 
 
-def check_file(options: argparse.Namespace, name: str) -> None:
-    """Leaves by argparse's usage error where the file of an option cannot be written. Args: name, of the option."""
+def check_file(options: argparse.Namespace, name: str, suffix: str = "") -> None:
+    """Leaves by argparse's usage error where the file of an option cannot be written, or has another suffix.
+
+    Args:
+        name: of the option.
+    """
     file = getattr(options, name)
-    if file and (file.is_dir() or not os.access(file.absolute().parent, os.W_OK)):
-        option = f"--{name.replace('_', '-')} {file}"
+    if file is None:
+        return
+    option = f"--{name.replace('_', '-')} {file}"
+    if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
         options.parser.error(f"{option}: expected the name of a file in a folder that can be written to")
+    if suffix and file.suffix.lower() != suffix:
+        options.parser.error(f"{option}: expected a name that ends in {suffix}")

@@ -18,10 +18,10 @@ ONLY_LIVE = ("split", "latency_budget", "transport", "timeout", "realtime", "loo
 READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
 
-def add_options(parser: argparse._ActionsContainer, keys: Collection[str]) -> None:
-    """Options for settings of the detector. Args: keys of its table."""
+def add_options(parser: argparse._ActionsContainer, names: Collection[str]) -> None:
+    """Some of the options. Args: their names, without hyphens in front."""
     for option in OPTIONS:
-        if option.table == "detector" and option.key in keys:
+        if option.name in names:
             _add(parser, option)
 
 

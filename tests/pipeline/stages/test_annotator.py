@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from clips import write_clip
 
 from watchline.errors import SettingsError
 from watchline.ops.detections import Detections
@@ -15,6 +16,7 @@ from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.annotator import Annotator, describe
+from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.source import About
 
@@ -122,11 +124,27 @@ def test_a_stream_may_be_drawn_otherwise():
 
 
 @pytest.mark.parametrize("detections", [None, Detections.none(LABELS)])
-def test_a_frame_with_nothing_to_draw_is_not_copied(detections):
+def test_a_frame_with_nothing_to_draw_is_as_it_was(detections):
     pixels = noise(64, 48)
     with Annotator(info=False).open() as work:
         [done] = work([item(pixels, detections)])
-    assert np.shares_memory(done.drawn, pixels)
+    np.testing.assert_array_equal(done.drawn, pixels)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("libx264", "yuv420p"), ("rawvideo", "bgr24")])
+def test_what_is_drawn_is_not_in_the_frame(tmp_path, codec, pix_fmt, kept):
+    """A sink or a stage behind the annotator would see boxes in the picture; so would the decoder's next frame."""
+    source = FileSource(write_clip(tmp_path / "a.nut", 3, (320, 180), codec=codec, pix_fmt=pix_fmt))
+    with source.open() as reader:
+        before = [frame.image.copy() for frame in reader]
+    with source.open() as reader, Annotator().open() as work:
+        for frame, plain in zip(reader, before, strict=True):
+            if kept:
+                assert (frame.image == plain).all()
+            [done] = work([Item(frame)])
+            assert (done.drawn != plain).any()
+            np.testing.assert_array_equal(frame.image, plain)
 
 
 def test_what_was_found_last_stays_until_it_is_looked_for_again_and_no_longer_than_the_stream():

@@ -1,0 +1,84 @@
+"""How many cameras a machine holds within the latency budget, found by search."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchline.measure.speed.chain import Chain, chain
+from watchline.pipeline.stages.stage import Stage
+from watchline.streams.write.mp4 import Mp4Sink
+
+LOST = 0.01  # share of the frames that may be dropped
+KEPT_UP = 0.95  # share of the rate that the decoders must reach
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """So many cameras at once, and whether the machine holds them; if not, why, in a few words."""
+
+    streams: int
+    ran: Chain
+    why_not: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return not self.why_not
+
+
+def cameras(
+    clip: Path,
+    stages: Sequence[Stage],
+    out: Path,
+    video: Mp4Sink | None,
+    rate: float,
+    budget: float,
+    limit: int,
+    seconds: float,
+    most: float,
+    tell: Callable[[Trial], None] = lambda trial: None,
+) -> tuple[int, list[Trial]]:
+    """The most cameras that the machine holds, 0 to `limit`, and what was tried, in order.
+
+    Args: as of `chain`; tell, called after each trial.
+    """
+    trials: list[Trial] = []
+
+    def holds(streams: int) -> bool:
+        ran = chain(clip, stages, out, video, streams, rate, budget, seconds, most)
+        trials.append(Trial(streams, ran, why_not(ran, streams * rate, budget)))
+        tell(trials[-1])
+        return trials[-1].holds
+
+    return most_that(holds, limit), trials
+
+
+def most_that(holds: Callable[[int], bool], limit: int) -> int:
+    """The largest number from 0 to `limit` for which it holds, if it holds for all below: doubled, then halved."""
+    good, bad = 0, limit + 1
+    count = 1
+    while count < bad:
+        if holds(count):
+            good = count
+        else:
+            bad = count
+        count = min(2 * good, limit) if bad > limit and good < limit else (good + bad) // 2
+        if count <= good:
+            break
+    return good
+
+
+def why_not(ran: Chain, asked: float, budget: float) -> str:
+    """Why the machine does not hold streams that ran so; empty where it does.
+
+    Args: asked, frames per second of all together; budget, seconds.
+    """
+    lost = sum(ran.dropped.values())
+    share = 1 - ran.fps / ran.offered if lost else 0.0
+    if share > LOST:
+        causes = ", ".join(f"{frames} {cause}" for cause, frames in sorted(ran.dropped.items()))
+        return f"{share:.0%} of the frames were dropped ({causes})"
+    if ran.age_ms[1] > budget * 1e3:
+        return f"the p95 of the latency is {ran.age_ms[1]:.0f} ms, above {budget * 1e3:.0f}"
+    if ran.offered < KEPT_UP * asked:
+        return f"{ran.offered:.1f} of {asked:g} frames per second came: the decoders cannot keep up"
+    return ""
