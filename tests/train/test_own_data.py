@@ -12,10 +12,14 @@ from PIL import Image
 from watchline.models.errors import DatasetError
 from watchline.train.own_data import dataset, yolo
 from watchline.train.own_data.boxes import checked
-from watchline.train.own_data.dataset import divide, read
+from watchline.train.own_data.dataset import divide
 
 SIX = own_sets.pictures(6)
 TRAIN, VAL = dict(list(SIX.items())[:4]), dict(list(SIX.items())[4:])
+
+
+def read(path, seed=0):
+    return dataset.read([path], seed)
 
 
 def lines(path, **more):
@@ -44,6 +48,15 @@ def test_each_layout_gives_the_same_pictures_classes_and_boxes(layout, tmp_path)
         assert [data.names[c] for c in file.classes] == [name]
         assert (file.size, file.ignore.tolist()) == ((80, 60), [False])
     assert data.notes == ()
+
+
+def test_several_data_sets_are_one_and_classes_of_one_name_one_class(tmp_path):
+    own_sets.coco(tmp_path / "coco", {"train": TRAIN}, ("person", "lamp", "cup"))
+    own_sets.voc(tmp_path / "voc", {"train": {"10": [("fork", 10, 10, 40, 40), ("cup", 20, 20, 50, 50)]}, "val": VAL})
+    data = dataset.read([tmp_path / "coco", tmp_path / "voc"])
+    assert data.names == ("person", "cup", "fork")
+    assert [[data.names[c] for c in one.classes] for one in data.train[3:]] == [["person"], ["fork", "cup"]]
+    assert [one.path.stem for one in data.val] == list(VAL)
 
 
 def test_a_folder_with_a_yaml_is_taken_as_the_yaml(tmp_path):

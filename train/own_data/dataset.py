@@ -1,6 +1,6 @@
 """A user's own data set: reads labels in VOC's, COCO's or YOLO's layout, and names all that is wrong before training.
 
-    data = read(Path("data.yaml"))
+    data = read([Path("data.yaml")])
     data.names, data.train[0].path, data.train[0].boxes, len(data.val)
 
 No picture is decoded: headers tell the sizes. `pictures.load` decodes.
@@ -67,17 +67,18 @@ class DataSet:
     notes: tuple[str, ...]
 
 
-def read(path: Path, seed: int = 0) -> DataSet:
-    """Read and check a data set.
+def read(paths: Sequence[Path], seed: int = 0) -> DataSet:
+    """Read and check a data set, or several as one: classes of the same name are one class.
 
     Args:
-        path: a folder, or a data.yaml.
+        paths: folders, or data.yamls.
         seed: of the split, if the data has none.
 
     Raises:
-        DatasetError: the path is in no known layout, or something is wrong: a line for each mistake, SHOWN at most.
+        DatasetError: a path is in no known layout, or something is wrong: a line for each mistake, SHOWN at most.
     """
-    layout = _layout(path)
+    path = ", ".join(map(str, paths))
+    layout = joined([_layout(one) for one in paths])
     problems, notes = list(layout.problems), list(layout.notes)
     clipped: Counter[str] = Counter()
     train, val = (
@@ -103,6 +104,24 @@ def read(path: Path, seed: int = 0) -> DataSet:
             f"no split to measure on: {len(val)} of {len(train) + len(val)} pictures were taken for it (seed {seed})"
         )
     return _with_boxes(layout.names, train, val, notes)
+
+
+def joined(layouts: Sequence[Layout]) -> Layout:
+    """Several data sets as one. Those without pictures to measure on are trained on, if others have some."""
+    names = tuple(dict.fromkeys(name for layout in layouts for name in layout.names))
+
+    def renumbered(layout: Layout, split: Sequence[Labels]) -> list[Labels]:
+        new = np.array([names.index(name) for name in layout.names], np.int64)
+        return [replace(labels, classes=new[labels.classes]) for labels in split]
+
+    measured = [renumbered(layout, layout.val) for layout in layouts if layout.val is not None]
+    return Layout(
+        names,
+        [labels for layout in layouts for labels in renumbered(layout, layout.train)],
+        [labels for split in measured for labels in split] if measured else None,
+        [problem for layout in layouts for problem in layout.problems],
+        [note for layout in layouts for note in layout.notes],
+    )
 
 
 def _layout(path: Path) -> Layout:
@@ -220,14 +239,14 @@ def _with_boxes(
     )
 
 
-def _nothing(path: Path, layout: Layout) -> str:
+def _nothing(path: str, layout: Layout) -> str:
     looked = ""
     if layout.train and layout.train[0].shares:
         looked = f"; no box is in {yolo.label_file(layout.train[0].picture)}, for example"
     return f"{path}: its {len(layout.train)} training pictures have no boxes at all{looked}; label them first"
 
 
-def _listed(path: Path, problems: Sequence[str]) -> str:
+def _listed(path: str, problems: Sequence[str]) -> str:
     """The first problems, each in a line, and how many more there are."""
     unique = list(dict.fromkeys(problems))
     more = [f"… and {len(unique) - SHOWN} more"] if len(unique) > SHOWN else []
