@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from watchline.measure.speed.speed import speed
 
     check_json(options)
-    if options.plot:
-        check_file(options, "plot", ".png")
+    check_file(options, "plot", ".png")
     before = baseline.read(options.baseline) if options.baseline else None
     chains = [config_of(options, model) for model in options.model or [None]]
     with tempfile.TemporaryDirectory(prefix="watchline-bench-") as folder:
