@@ -221,5 +221,5 @@ def _nothing_in_common(
     has = " and ".join(listed(counting.classes or one) for one in labels)
     return (
         f"{data.name}: its {data.split} has {listed(there)}, and none of these is asked for; the model has {has}; "
-        "expected a class in common"
+        "expected a class in common, or labels that stand for one (--same moving=car,bus)"
     )

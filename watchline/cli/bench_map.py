@@ -146,9 +146,12 @@ def _run(options: argparse.Namespace) -> int:
     from watchline.measure.report import page, plots
 
     data = open_data(options.data, options.split, options.every)
+    rule = options.rule or data.rule
+    if rule == "coco":
+        _refuse(options, "COCO's rule, which has ten", ("iou_threshold",))
     contenders = _contenders(options)
     with counting("pictures") as progress:
-        result = benchmark(data, contenders, _how(options, options.rule or data.rule), progress)
+        result = benchmark(data, contenders, _how(options, rule), progress)
     ran = _what_ran(result, contenders)
     print("\n".join([*ran, as_text(result)]))
     mistakes = [mistakes_of(result, one) for one in result.outcomes] if options.json or options.report else []
