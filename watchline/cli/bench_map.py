@@ -214,7 +214,9 @@ def _of_stages(options: argparse.Namespace, kind: str, name: str | None) -> "Con
     if kind == "model":
         flags.append(Flag("--conf", "detector", "conf", CONF if options.conf is None else options.conf))
         flags += [Flag("--model", "detector", "model", name)] if name else []
-    stages = config.load(Path(name) if kind == "config" and name else None, flags).stages
+    settings = config.load(Path(name) if kind == "config" and name else None, flags)
+    hide, stages = options.conceal, settings.stages
+    options.conceal = lambda text: settings.conceal(hide(text))  # what several configs keep secret
     several = {"all": True, "best": False, None: True if kind == "model" else None}[options.per_box]
     if several is not None:
         stages = [replace(stage, several=several) if isinstance(stage, Detector) else stage for stage in stages]
