@@ -6,7 +6,8 @@ the same samples, so pictures that are hard for both do not hide a difference. F
 intervals are too narrow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,37 @@ Intervals = Mapping[str, Mapping[str, Interval]]
 """By class and name, as a table has the figures; (NaN, NaN) where no sample has a figure."""
 
 
-def weights(pictures: int, samples: int = SAMPLES, seed: int = SEED) -> NDArray[np.int64]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of one model.
+
+    Attributes:
+        table: by class and name; the row MEAN is over all.
+        intervals, differences: 95 % intervals of these figures, and of what they are more than those of the first
+            model; None without a bootstrap.
+    """
+
+    table: Table
+    intervals: Intervals | None = None
+    differences: Intervals | None = None
+
+
+def figures(scorers: Sequence[Scorer], pictures: int, samples: int = SAMPLES, seed: int = SEED) -> list[Figures]:
+    """Of each model; all are judged on the same pictures. Args: samples, 0 for no intervals."""
+    tables = [score() for score in scorers]
+    if not samples or not scorers:
+        return [Figures(table) for table in tables]
+    drawn = weights(pictures, samples, seed)
+    sampled = [score(drawn) for score in scorers]
+    return [
+        Figures(table, _intervals(one), _intervals(_less(one, sampled[0])))
+        for table, one in zip(tables, sampled, strict=True)
+    ]
+
+
+def weights(pictures: int, samples: int, seed: int) -> NDArray[np.int64]:
     """How often each picture is drawn in each sample: (samples, pictures)."""
     return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
-
-
-def sampled(scorers: list[Scorer], drawn: NDArray[np.int64]) -> tuple[list[Intervals], list[Intervals]]:
-    """The intervals of the figures of some models, and of their differences to the first one."""
-    tables = [score(drawn) for score in scorers]
-    differences = [_less(table, tables[0]) for table in tables]
-    return [_intervals(table) for table in tables], [_intervals(table) for table in differences]
 
 
 def _less(table: Table, first: Table) -> Table:

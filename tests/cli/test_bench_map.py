@@ -177,6 +177,7 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
         (["--save-predictions", "nowhere/p.jsonl"], "in a folder that can be written to"),
         (["--report", "nowhere/r.html"], "in a folder that can be written to"),
         (["--plots", "tiny.onnx"], "it is not a folder; name one for the plots"),
+        (["--rule", "coco"], "--iou-threshold: it has no meaning for COCO's rule, which has ten"),
         (["--conf", "7"], "expected a number in 0..1"),
     ],
 )
