@@ -3,10 +3,10 @@
     python bench/detector_map.py --data DIR [--model FILE] [--imgsz 416] [--runtime openvino] [--every 5] [--record]
 
 DIR contains `voc2012-animals` (VOC layout; its six classes), `mot15/PETS09-S2L1` and `mot15/TUD-Stadtmitte` (MOT
-layout; people), `cdnet2014/highway` (frames and `boxes_from_masks.txt`; cars and buses count as vehicles), and
-`kitti-cyclists` (YOLO layout). There, a cyclist is rider and bicycle in one box, and objects outside of these boxes
-have no labels. So a detected bicycle can only be wrong inside a cyclist's box, and the lower 60 % of that box count as
-the bicycle.
+layout; people), `cdnet2014/highway` (CDnet layout; cars and buses count as what moves): `watchline bench map` measures
+each of them too, and says more. And `kitti-cyclists` (YOLO layout). There, a cyclist is rider and bicycle in one box,
+and objects outside of these boxes have no labels. So a detected bicycle can only be wrong inside a cyclist's box, and
+the lower 60 % of that box count as the bicycle.
 """
 
 import argparse
@@ -21,16 +21,18 @@ import onnx
 from numpy.typing import NDArray
 
 from watchline.engines import metadata, zoo
-from watchline.measure.accuracy import CONF, Find, accuracy, finder
+from watchline.measure.accuracy import CONF, finder
+from watchline.measure.benchmark import Counting, benchmark
+from watchline.measure.contenders import of_stages
+from watchline.measure.layouts.known import open_data
+from watchline.measure.scores import MEAN
 from watchline.ops.average_precision import Predictions, Truth, average_precision
 from watchline.ops.boxes import area, intersection, iou
-from watchline.ops.nms import nms
 from watchline.pipeline.stages.detector import Detector
 
 SIX = ("cat", "cow", "dog", "horse", "person", "sheep")
 VEHICLES = ("bus", "car")
 LOWER = 0.6  # share of a cyclist's box that counts as the bicycle
-Labelled = Iterator[tuple[NDArray[np.uint8], Truth]]
 
 
 def main() -> None:
@@ -61,15 +63,21 @@ def _record(path: Path, imgsz: int | None, measured: dict[str, float]) -> None:
 
 
 def figures(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:
-    """The four figures by name. `detector.conf` is low, because average precision needs the complete curve."""
-    animals = accuracy(replace(detector, classes=SIX), data / "voc2012-animals", "val", every=every)
-    result = {"six-class mAP on voc2012-animals val": animals.mean}
-    with finder(detector) as find:
-        for name in ("PETS09-S2L1", "TUD-Stadtmitte"):
-            result[f"person AP on {name}"] = _one_class(find, _mot(data / "mot15" / name), every, ("person",))
-        highway = _highway(data / "cdnet2014" / "highway")
-        result["vehicle AP on CDnet highway"] = _one_class(find, highway, every, VEHICLES)
-    return result
+    """Four figures by name. `detector.conf` is low, because average precision needs the complete curve."""
+    sets = {
+        "six-class mAP on voc2012-animals val": ("voc2012-animals", Counting("voc2010", classes=SIX, samples=0)),
+        "person AP on PETS09-S2L1": ("mot15/PETS09-S2L1", Counting("voc2010", samples=0)),
+        "person AP on TUD-Stadtmitte": ("mot15/TUD-Stadtmitte", Counting("voc2010", samples=0)),
+        "vehicle AP on CDnet highway": (
+            "cdnet2014/highway", Counting("voc2010", same={"moving": VEHICLES}, samples=0)
+        ),
+    }  # fmt: skip
+    judged = [of_stages("", [detector])]
+    measured = {
+        name: benchmark(open_data(data / folder, None, every), judged, counting).outcomes[0]
+        for name, (folder, counting) in sets.items()
+    }
+    return {name: float(outcome.boxes.table[MEAN]["AP"]) for name, outcome in measured.items()}
 
 
 def cyclists(detector: Detector, data: Path, every: int = 1) -> dict[str, float]:
@@ -102,45 +110,6 @@ def _kitti(folder: Path, split: str) -> Iterator[tuple[NDArray[np.uint8], NDArra
         centre, half = rows[rows[:, 0] == cyclist, 1:3], rows[rows[:, 0] == cyclist, 3:5] / 2
         size = np.array(image.shape[1::-1])
         yield image, np.concatenate([(centre - half) * size, (centre + half) * size], axis=1).astype(np.float32)
-
-
-def _one_class(find: Find, pictures: Labelled, every: int, names: tuple[str, ...]) -> float:
-    """Average precision of some classes as one class, suppressed across them."""
-    found, truths = [], []
-    for image, truth in islice(pictures, 0, None, every):
-        detections = find(image)
-        mine = detections[np.isin(detections.names, names)]
-        keep = nms(mine.xyxy, mine.confidence, 0.5)
-        found.append(Predictions(mine.xyxy[keep], mine.confidence[keep], np.zeros(len(keep), np.int64)))
-        truths.append(truth)
-    return float(average_precision(found, truths, 1)[0])
-
-
-def _mot(folder: Path) -> Labelled:
-    """Frames of a MOT sequence. Its rows are frame (from 1), id, left, top, width, height, counts (1 or 0), …"""
-    rows = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")
-    [video] = [p for p in folder.iterdir() if p.suffix in {".avi", ".mp4"}]
-    for number, image in enumerate(_frames(video), 1):
-        yield image, _truth(rows[rows[:, 0] == number][:, 2:7])
-
-
-def _highway(folder: Path) -> Labelled:
-    rows = np.loadtxt(folder / "boxes_from_masks.txt", delimiter=",")
-    for number in range(int(rows[:, 0].min()), int(rows[:, 0].max()) + 1):
-        image = cv2.imread(str(folder / "input" / f"in{number:06d}.jpg"))
-        yield np.asarray(image, np.uint8), _truth(np.insert(rows[rows[:, 0] == number][:, 1:5], 4, 1, axis=1))
-
-
-def _truth(rows: NDArray[np.float64]) -> Truth:
-    """The truth from rows (M, 5): left, top, width, height, and 1 if the object counts."""
-    boxes = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1).astype(np.float32)
-    return Truth(boxes, np.zeros(len(boxes), np.int64), rows[:, 4] != 1)
-
-
-def _frames(video: Path) -> Iterator[NDArray[np.uint8]]:
-    capture = cv2.VideoCapture(str(video))
-    while capture.grab():
-        yield np.asarray(capture.retrieve()[1], np.uint8)
 
 
 if __name__ == "__main__":

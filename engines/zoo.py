@@ -1,30 +1,53 @@
-"""The models that ship inside the package."""
+"""The models that ship inside the package, some of them in INT8 too, `NAME.int8.onnx`."""
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
+from watchline.engines import cpu, runtimes
 from watchline.engines.errors import ModelNotFound
 
 FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
 DEFAULT = "yolov2-lite0"
 SEGMENTER = "fcn-lite0"
 CAPTIONER = "show-attend-tell"
+INT8 = ".int8"
+
+Precision = Literal["auto", "fp32", "int8"]
 
 
 def names() -> list[str]:
     """The names of the shipped models, as `model` takes them."""
-    return sorted(path.stem for path in FOLDER.glob("*.onnx"))
+    return sorted(path.stem for path in FOLDER.glob("*.onnx") if not path.stem.endswith(INT8))
 
 
-def find(model: str) -> Path:
+def find(model: str, precision: Precision = "fp32", runtime: str | None = None) -> Path:
     """The file of a model: a path as it is, or the name of a shipped one.
 
+    Args:
+        precision: of a shipped model. "auto" takes INT8 where there is such a file and this machine gains from it.
+        runtime: that is to run it; None for the default one.
+
     Raises:
-        ModelNotFound: neither a file nor a shipped name.
+        ModelNotFound: neither a file nor a shipped name; or the model does not ship in INT8.
     """
     path = Path(model)
     if path.is_file():
         return path
-    if model in names():
-        return FOLDER / f"{model}.onnx"
-    raise ModelNotFound(f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}")
+    if model not in names():
+        raise ModelNotFound(f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}")
+    full, small = FOLDER / f"{model}.onnx", in_int8(model)
+    if precision == "int8" and small is None:
+        raise ModelNotFound(f"{model} does not ship in INT8: `watchline export` with --precision int8 makes such files")
+    return small if small and (precision == "int8" or (precision == "auto" and _gains(runtime))) else full
+
+
+def in_int8(model: str) -> Path | None:
+    """The INT8 file of a shipped model; None if it has none."""
+    path = FOLDER / f"{model}{INT8}.onnx"
+    return path if path.is_file() else None
+
+
+def _gains(runtime: str | None) -> bool:
+    """Whether INT8 is faster here: on the kinds of CPUs on which that was measured (docs/engines.md)."""
+    return (runtime is None or not runtimes.find(runtime).gpu) and "avx2" in cpu.features()

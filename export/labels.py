@@ -30,19 +30,7 @@ def read(path: Path) -> tuple[str, ...]:
     """
     if str(path) in SETS and not path.exists():
         return SETS[str(path)]
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise ExportRefused(
-            f"{path}: it cannot be read ({error.strerror}); {EXPECTED}, or one of {', '.join(SETS)}"
-        ) from error
-    if len(content) > MOST_BYTES:
-        raise ExportRefused(f"{path}: it has more than {MOST_BYTES} bytes; {EXPECTED}")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ExportRefused(f"{path}: it is no UTF-8 text ({error.reason}); {EXPECTED}") from error
+    text = _text(path)
     names = _structured(text, path)
     where = "class" if names is not None else "line"
     names = names if names is not None else [line.strip() for line in text.rstrip().splitlines()]
@@ -59,6 +47,30 @@ def read(path: Path) -> tuple[str, ...]:
             f"{path}: {words} are both {names[pair[0]]!r}; name each class once, e.g. '{names[pair[0]]} 2'"
         )
     return tuple(names)
+
+
+def mapping(path: Path) -> Mapping[str, Any]:
+    """What else a `data.yaml` says, by its keys; all scalars are text. Raises ExportRefused: it is not such a file."""
+    loaded = _loaded(_yaml(path), _text(path), path, "YAML")
+    if not isinstance(loaded, Mapping):
+        raise ExportRefused(f"{path}: it has no keys; {EXPECTED}")
+    return loaded
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ExportRefused(
+            f"{path}: it cannot be read ({error.strerror}); {EXPECTED}, or one of {', '.join(SETS)}"
+        ) from error
+    if len(content) > MOST_BYTES:
+        raise ExportRefused(f"{path}: it has more than {MOST_BYTES} bytes; {EXPECTED}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ExportRefused(f"{path}: it is no UTF-8 text ({error.reason}); {EXPECTED}") from error
 
 
 def _structured(text: str, path: Path) -> list[Any] | None:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from watchline.measure import voc
+from watchline.measure.answers import answers_of, listed, numbered, numbered_truth
 from watchline.measure.errors import DataRefused
-from watchline.ops.average_precision import Predictions, Rule, Truth, average_precision, mean_average_precision
-from watchline.ops.boxes import Boxes
-from watchline.ops.coco import RENAMED
+from watchline.measure.layouts.known import open_data
+from watchline.measure.layouts.labelled import NO_PIXELS, Labelled
+from watchline.ops.average_precision import average_precision, mean_average_precision
 from watchline.ops.detections import Detections
+from watchline.ops.precision_recall import Rule
 from watchline.pipeline.message import Item
 from watchline.pipeline.stages.detector import Detector
 from watchline.streams.frame import ArrayPicture, Frame, Image
@@ -45,7 +45,7 @@ class Accuracy:
         data: the folder's name.
         split: that was read.
         pictures: how many.
-        rule, threshold: of the average precision: "area" or "11-point", and the IoU from which a box is right.
+        rule, threshold: of the average precision: "voc2010" or "voc2007", and the IoU from which a box is right.
         per_class: average precision in 0..1 by the data set's class names; NaN where all objects are difficult.
         objects: by class, how many count: those that are not difficult.
         unknown: classes of the data set that the model has no label for; they are left out.
@@ -89,7 +89,7 @@ def accuracy(
     detector: Detector,
     data: Path,
     split: str | None = None,
-    rule: Rule = "area",
+    rule: Rule = "voc2010",
     every: int = 1,
     threshold: float = 0.5,
     progress: Progress | None = None,
@@ -98,12 +98,12 @@ def accuracy(
 
     Args:
         detector: its settings, but for `conf`, which is low here. Its `classes` are those to measure, without any all.
-        data: folder in VOC's layout.
-        split, every: which pictures, as `voc.read` has it.
+        data: folder in a layout that is known.
+        split, every: which pictures, as `open_data` has it.
         rule, threshold: as `average_precision` has them.
 
     Raises:
-        MeasureError, SourceUnreadable: see `voc.read`; or model and data set have no class in common.
+        MeasureError, SourceUnreadable: see `open_data`; or model and data set have no class in common.
         EngineError, ConfigError: the model does not load or does not run.
         ValueError: there is no such rule or threshold.
     """
@@ -128,7 +128,7 @@ def accuracy_of(
     find: Find,
     data: Path,
     split: str | None = None,
-    rule: Rule = "area",
+    rule: Rule = "voc2010",
     every: int = 1,
     threshold: float = 0.5,
     classes: Sequence[str] = (),
@@ -139,33 +139,32 @@ def accuracy_of(
     Args:
         classes: labels to measure; without any, all.
     """
-    split = voc.find_split(data, split)
-    total = len(voc.names(data, split)[::every])
+    labelled = open_data(data, split, every)
     started = time.monotonic()
     found: list[Detections] = []
-    truth: list[_Truth] = []
-    for number, picture in enumerate(voc.read(data, split, every), 1):
+    pictures: list[Labelled] = []
+    for number, picture in enumerate(labelled.read(), 1):
         found.append(find(picture.image))
-        truth.append(_Truth(picture.boxes, picture.names, picture.difficult))
+        pictures.append(replace(picture, picture=NO_PIXELS, masks=None))
         if progress:
-            progress(number, total)
-    there = sorted({name for real in truth for name in real.names})
+            progress(number, max(labelled.count, number))
+    there = sorted({name for picture in pictures for name in picture.names})
     labels = found[0].labels
-    answers = label_of_each(there, labels)
+    answers = answers_of(there, labels)
     unknown = tuple(name for name in there if name not in answers)
     if classes:
-        answers = {name: label for name, label in answers.items() if label in classes}
+        answers = {name: own for name, own in answers.items() if own[0] in classes}
     if not answers:
         raise DataRefused(
-            f"{data}: its {split} has {_listed(there)}, and none of these is asked for; the model has "
-            f"{_listed(classes or labels)}; expected a class in common"
+            f"{data}: its {labelled.split} has {listed(there)}, and none of these is asked for; the model has "
+            f"{listed(classes or labels)}; expected a class in common"
         )
-    real = [_numbered_truth(picture, answers) for picture in truth]
-    values = average_precision([_numbered(d, answers) for d in found], real, len(answers), threshold, rule)
+    real = [numbered_truth(picture, answers) for picture in pictures]
+    values = average_precision([numbered(one, answers, 1.0) for one in found], real, len(answers), threshold, rule)
     counts = sum((np.bincount(t.classes[~t.difficult], minlength=len(answers)) for t in real), np.zeros(1, int))
     return Accuracy(
-        data=data.resolve().name,
-        split=split,
+        data=labelled.name,
+        split=labelled.split,
         pictures=len(found),
         rule=rule,
         threshold=threshold,
@@ -176,50 +175,5 @@ def accuracy_of(
     )
 
 
-def label_of_each(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Which of a model's labels answers to each of a data set's names; names without one are left out.
-
-    A label answers to its own name; else VOC's word and COCO's for a thing are the same (`ops.coco.RENAMED`). Each
-    label answers to one name only, its own first: VOC does not label lorries, so COCO's truck is no car there.
-    """
-    free = [label for label in labels if label not in names]
-    answers = {}
-    for name in names:
-        if name in labels:
-            answers[name] = name
-        elif same := [label for label in free if RENAMED.get(label) == name or RENAMED.get(name) == label]:
-            answers[name] = same[0]
-            free.remove(same[0])
-    return answers
-
-
-@dataclass(frozen=True, slots=True)
-class _Truth:
-    """What is in a picture, without the picture."""
-
-    boxes: Boxes
-    names: tuple[str, ...]
-    difficult: NDArray[np.bool_]
-
-
-def _numbered(detections: Detections, answers: dict[str, str]) -> Predictions:
-    """Of the labels that answer, numbered in their order."""
-    numbers = {label: number for number, label in enumerate(answers.values())}
-    number = np.array([numbers.get(label, -1) for label in detections.labels], np.int64)[detections.class_id]
-    mine = number >= 0
-    return Predictions(detections.xyxy[mine], detections.confidence[mine], number[mine])
-
-
-def _numbered_truth(truth: _Truth, answers: dict[str, str]) -> Truth:
-    numbers = {name: number for number, name in enumerate(answers)}
-    number = np.array([numbers.get(name, -1) for name in truth.names], np.int64)
-    mine = number >= 0
-    return Truth(truth.boxes[mine], number[mine], truth.difficult[mine])
-
-
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    return ", ".join([*names[:most], "…"] if len(names) > most else names) or "no objects"

@@ -56,11 +56,7 @@ class YOLOv2(nn.Module):
         self.fine = nn.Sequential(*conv_bn(fine, 128), nn.ReLU6(True))
         self.coarse = nn.Sequential(*conv_bn(coarse, 160), nn.ReLU6(True), *_separable(160, 160))
         self.head = nn.Sequential(*_separable(96 + 128 + 160, hidden), *_separable(hidden, hidden))
-        self.region = nn.Conv2d(hidden, len(priors) * (5 + classes), 1)
-        nn.init.normal_(self.region.weight, std=0.01)
-        bias = torch.zeros(len(priors), 5 + classes)
-        bias[:, 4] = -math.log(99.0)  # start with the prediction that nearly every cell is background
-        self.region.bias = nn.Parameter(bias.flatten())
+        self.region = region_layer(hidden, len(priors), classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (B, 3, H, W) normalised, H and W multiples of 32. Returns: (B, K * (5 + C), H/16, W/16)."""
@@ -72,6 +68,16 @@ class YOLOv2(nn.Module):
         ]
         raw: Tensor = self.region(self.head(torch.cat(features, dim=1)))
         return raw
+
+
+def region_layer(hidden: int, priors: int, classes: int) -> nn.Conv2d:
+    """An untrained region layer: for each prior a box, an objectness and the scores of the classes."""
+    region = nn.Conv2d(hidden, priors * (5 + classes), 1)
+    nn.init.normal_(region.weight, std=0.01)
+    bias = torch.zeros(priors, 5 + classes)
+    bias[:, 4] = -math.log(99.0)  # start with the prediction that nearly every cell is background
+    region.bias = nn.Parameter(bias.flatten())
+    return region
 
 
 def like(state: Mapping[str, Tensor]) -> YOLOv2:

@@ -16,41 +16,57 @@ boxes are half-open: the same box is (xmin - 1, ymin - 1, xmax, ymax), with the 
 without this conversion makes every box one pixel too small.
 
 Another one: the kit compares recalls as floating-point numbers, in which its 0.3 is 3 * 0.1, a bit more than 3 / 10,
-so a recall of 3 / 10 does not reach it. Ours is exact, and gives such a class up to 1 / 11 more by the rule "11-point".
+so a recall of 3 / 10 does not reach it. Ours is exact, and gives such a class up to 1 / 11 more by the rule "voc2007".
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, iou
-
-Rule = Literal["area", "11-point"]
+from watchline.ops.masks import Masks
+from watchline.ops.precision_recall import RULES, Judged, Rule, summary
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The detections of one picture, in any order: boxes (N, 4) xyxy, scores (N,), classes (N,)."""
+    """The detections of one picture, in any order.
+
+    Attributes:
+        boxes: (N, 4) xyxy.
+        scores, classes: (N,).
+        masks: the pixels of each, where masks are judged.
+    """
 
     boxes: Boxes
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The ground truth of one picture: boxes (M, 4) xyxy, classes (M,), difficult (M,) bool."""
+    """The ground truth of one picture.
+
+    Attributes:
+        boxes: (M, 4) xyxy.
+        classes: (M,).
+        difficult: (M,) bool: need not be found, e.g. COCO's crowds.
+        areas: (M,) square pixels, by which COCO tells small from large; None for those of the boxes or masks.
+        masks: the pixels of each, where masks are judged.
+    """
 
     boxes: Boxes
     classes: NDArray[np.int64]
     difficult: NDArray[np.bool_]
+    areas: NDArray[np.float64] | None = None
+    masks: Masks | None = None
 
 
 def average_precision(
-    found: Sequence[Predictions], truth: Sequence[Truth], classes: int, threshold: float = 0.5, rule: Rule = "area"
+    found: Sequence[Predictions], truth: Sequence[Truth], classes: int, threshold: float = 0.5, rule: Rule = "voc2010"
 ) -> NDArray[np.float64]:
     """Average precision of each class.
 
@@ -59,8 +75,7 @@ def average_precision(
             the rows.
         classes: number of classes.
         threshold: IoU at which a detection counts as correct, more than 0 and at most 1.
-        rule: "area" under the monotonic precision-recall curve (VOC 2010 and later), or the mean of that curve at
-            "11-point" recalls 0, 0.1, … 1 (VOC 2007 to 2009).
+        rule: how the precision-recall curve is summarised; see `ops.precision_recall`.
 
     Returns:
         (classes,) in 0..1; NaN for a class without truths that count (none, or difficult ones only).
@@ -68,19 +83,12 @@ def average_precision(
     Raises:
         ValueError: `found` and `truth` have different lengths, or the threshold or rule is not valid.
     """
-    if len(found) != len(truth):
-        raise ValueError(f"{len(found)} pictures with detections, {len(truth)} with truths: expected the same pictures")
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r}: expected one of {', '.join(RULES)}")
     if not 0 < threshold <= 1:
         raise ValueError(f"IoU threshold {threshold}: expected more than 0, at most 1; VOC's is 0.5")
-    if rule not in ("area", "11-point"):
-        raise ValueError(f"rule {rule!r}: expected 'area' or '11-point'")
-    summary = area_under if rule == "area" else eleven_points
-    result = np.full(classes, np.nan)
-    for c in range(classes):
-        right, wrong, total = judge(found, truth, c, threshold)
-        if total:
-            result[c] = summary(right, wrong, total)
-    return result
+    judged = [judge(found, truth, c, threshold) for c in range(classes)]
+    return np.array([summary(one, rule)[0] for one in judged], np.float64)
 
 
 def mean_average_precision(average_precisions: NDArray[np.float64]) -> float:
@@ -89,25 +97,25 @@ def mean_average_precision(average_precisions: NDArray[np.float64]) -> float:
     return float(counted.mean()) if len(counted) else float("nan")
 
 
-def judge(
-    found: Sequence[Predictions], truth: Sequence[Truth], c: int, threshold: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
-    """True and false positives of class `c`, and the number of truths that count.
+def judge(found: Sequence[Predictions], truth: Sequence[Truth], c: int, threshold: float) -> Judged:
+    """The detections of class `c` at one threshold. One that is neither right nor wrong overlaps a difficult truth.
 
-    Returns:
-        right, wrong: (N,) bool over the class's detections in all pictures, best score first. A detection that is
-            neither overlaps a difficult truth.
-        total: number of truths that are not difficult.
+    Raises:
+        ValueError: `found` and `truth` have different lengths.
     """
+    if len(found) != len(truth):
+        raise ValueError(f"{len(found)} pictures with detections, {len(truth)} with truths: expected the same pictures")
     scores, targets, difficult = [np.empty(0, np.float32)], [np.empty(0, np.int64)], [np.empty(0, bool)]
+    counted = np.zeros(len(truth), np.int64)
     known = 0  # truths so far; a truth's number is its index among the truths of all pictures
-    for seen, real in zip(found, truth, strict=True):
+    for number, (seen, real) in enumerate(zip(found, truth, strict=True)):
         mine, its = seen.classes == c, real.classes == c
         scores.append(seen.scores[mine])
         targets.append(_best_truth(seen.boxes[mine], real.boxes[its], threshold, known))
         difficult.append(real.difficult[its])
+        counted[number] = (~real.difficult[its]).sum()
         known += int(its.sum())
-    order = np.argsort(-np.concatenate(scores), kind="stable")
+    order, pictures, ranks = best_first(scores[1:])
     target, ignored = np.concatenate(targets)[order], np.concatenate(difficult)
     on_truth = target >= 0
     first = np.zeros(len(target), bool)
@@ -115,7 +123,27 @@ def judge(
     neither = np.zeros(len(target), bool)
     neither[on_truth] = ignored[target[on_truth]]
     right = on_truth & first & ~neither
-    return right, ~right & ~neither, int((~ignored).sum())
+    wrong = ~right & ~neither
+    return Judged(pictures, np.concatenate(scores)[order], ranks, right[None], wrong[None], counted)
+
+
+def best_first(
+    scores: Sequence[NDArray[np.float32]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The order of the detections of some pictures by their scores; equal ones keep the order of the pictures and rows.
+
+    Args:
+        scores: (n,) of each picture.
+
+    Returns:
+        order: (N,) rows of all pictures together, best first.
+        pictures, ranks: (N,) in this order, the picture of each, and how many of its picture stand before it.
+    """
+    of_each = [np.argsort(np.argsort(-one, kind="stable"), kind="stable") for one in scores]
+    order = np.argsort(-np.concatenate([np.empty(0, np.float32), *scores]), kind="stable")
+    pictures = np.repeat(np.arange(len(scores)), [len(one) for one in scores])
+    ranks = np.concatenate([np.empty(0, np.int64), *of_each])
+    return order, pictures[order].astype(np.int64), ranks[order]
 
 
 def _best_truth(boxes: Boxes, truths: Boxes, threshold: float, offset: int) -> NDArray[np.int64]:
@@ -124,24 +152,3 @@ def _best_truth(boxes: Boxes, truths: Boxes, threshold: float, offset: int) -> N
         return np.full(len(boxes), -1, np.int64)
     overlaps = iou(boxes, truths)
     return np.where(overlaps.max(axis=1) >= threshold, overlaps.argmax(axis=1) + offset, -1)
-
-
-def area_under(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int) -> float:
-    """Area under the precision-recall curve, with precision made monotonic in recall (VOC 2010 and later)."""
-    precision, hits = _curve(right, wrong)
-    # Each true positive raises the recall by 1 / total, at the best precision of this or any higher recall.
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(best[np.diff(hits, prepend=0) > 0].sum() / total)
-
-
-def eleven_points(right: NDArray[np.bool_], wrong: NDArray[np.bool_], total: int) -> float:
-    """Mean of the best precision at recalls of at least 0, 0.1, … 1 (VOC 2007 to 2009)."""
-    precision, hits = _curve(right, wrong)
-    # recall >= k / 10 in integers: 0.1 + 0.1 + 0.1 > 0.3 in floating point would lose a recall of 3 / 10
-    return float(np.mean([precision[10 * hits >= k * total].max(initial=0.0) for k in range(11)]))
-
-
-def _curve(right: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Precision, and number of truths found, after each detection, (N,) each; precision is 0 until one has counted."""
-    hits, counted = np.cumsum(right, dtype=np.int64), np.cumsum(right | wrong)
-    return hits / np.maximum(counted, 1), hits

@@ -25,11 +25,13 @@ class Annotation:
         boxes: (M, 4) float32 xyxy in pixels, half-open.
         names: of the M classes, as the data set spells them.
         difficult: (M,) bool: need not be found.
+        size: (width, height) of the picture that was labelled; None if it is not written.
     """
 
     boxes: Boxes
     names: tuple[str, ...]
     difficult: NDArray[np.bool_]
+    size: tuple[int, int] | None = None
 
 
 def parse(xml: bytes, photo: tuple[int, int] | None = None) -> Annotation:
@@ -49,7 +51,7 @@ def parse(xml: bytes, photo: tuple[int, int] | None = None) -> Annotation:
     objects = root.findall("object")
     names = tuple(_name(item) for item in objects)
     boxes = np.array([_box(item, photo) for item in objects], np.float32).reshape(-1, 4)
-    return Annotation(boxes, names, np.array([_difficult(item) for item in objects], np.bool_))
+    return Annotation(boxes, names, np.array([_difficult(item) for item in objects], np.bool_), _size(root))
 
 
 class _Builder(ElementTree.TreeBuilder):
@@ -78,6 +80,13 @@ def _check_size(root: ElementTree.Element, photo: tuple[int, int]) -> None:
             f"is about a picture of {' x '.join(written)} pixels, the photo has {photo[0]} x {photo[1]}: "
             "expected the photo that was labelled"
         )
+
+
+def _size(root: ElementTree.Element) -> tuple[int, int] | None:
+    """Some tools write 0 x 0, or nothing."""
+    sides = [root.findtext(f"size/{side}", "0").strip() for side in ("width", "height")]
+    width, height = (int(side) if side.isdecimal() and len(side) < 10 else 0 for side in sides)
+    return (width, height) if width and height else None
 
 
 def _name(item: ElementTree.Element) -> str:

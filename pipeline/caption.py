@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from watchline.engines.zoo import Precision
 from watchline.pipeline.kinds.caption import CAPTION, Caption
 from watchline.pipeline.looking import checked_budget, finder_of, looked_at, stage_of
 from watchline.pipeline.message import Item
@@ -18,6 +19,7 @@ class CaptionerSettings(TypedDict, total=False):
 
     model: str | Path
     runtime: str | None
+    precision: Precision
     imgsz: int | tuple[int, int] | None
     on_change: bool
     interval: float | str | None

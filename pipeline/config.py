@@ -63,6 +63,7 @@ from watchline.streams.names import A_NAME, is_name
 from watchline.streams.write.mp4 import Mp4Sink
 
 FIXED = ("streams", "stages", "sinks", "video", "place")  # tables that are not a stage's
+OF_ALL_MODELS = ("runtime", "precision")  # options of the detector that hold for the other stages' models too
 
 
 @settings
@@ -274,7 +275,7 @@ class _Reading:
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
         flags = self._of(name)
         if issubclass(kind, Modelled) and kind is not Detector:
-            flags += [flag for flag in self._flags if (flag.table, flag.key) == (Detector.name, "runtime")]
+            flags += [flag for flag in self._flags if flag.table == Detector.name and flag.key in OF_ALL_MODELS]
         stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
         where = self._tables.where(name)
         streams = self._for_streams(name, kind)

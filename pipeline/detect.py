@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from watchline.engines.zoo import Precision
 from watchline.ops.detections import Detections
 from watchline.pipeline.looking import checked_budget, looked_at, stage_of
 from watchline.pipeline.message import Item
@@ -17,6 +18,7 @@ class DetectorSettings(TypedDict, total=False):
 
     model: str | Path
     runtime: str | None
+    precision: Precision
     imgsz: int | tuple[int, int] | None
     conf: float
     iou: float

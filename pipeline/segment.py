@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from watchline.engines.zoo import Precision
 from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
 from watchline.pipeline.kinds.class_map import CLASS_MAP
@@ -21,6 +22,7 @@ class SegmenterSettings(TypedDict, total=False):
 
     model: str | Path
     runtime: str | None
+    precision: Precision
     imgsz: int | tuple[int, int] | None
     conf: float
     classes: Sequence[str]

@@ -56,6 +56,7 @@ _UPRIGHT = {  # by EXIF orientation
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+_ACROSS = (Transpose.TRANSPOSE, Transpose.ROTATE_270, Transpose.TRANSVERSE, Transpose.ROTATE_90)
 MOST_BYTES = 1 << 30  # of a file; photos of 200 million pixels have less
 END_OF_JPEG = b"\xff\xd9"
 
@@ -93,8 +94,31 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     except SourceUnreadable:
         raise
     except Exception as error:  # on damaged files Pillow raises errors of any class
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SourceUnreadable(f"{path} is damaged or cut off ({why}); copy it again") from error
+        raise SourceUnreadable(f"{path} is damaged or cut off ({_why(error)}); copy it again") from error
+
+
+def photo_size(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(width, height) in pixels of a photo as `read_photo` returns it. Only the header of the file is read.
+
+    Raises:
+        SourceUnreadable: the file is missing, is not a photo, or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            kind = _format_of(file.read(64))
+            if kind is None:
+                raise SourceUnreadable(f"{path} is not a picture that can be read: expected {_known()}")
+            file.seek(0)
+            image = kind(file)
+            check_pixels(path, image.width, image.height, max_pixels)
+            turned = _turn(image) in _ACROSS
+    except SourceUnreadable:
+        raise
+    except OSError as error:
+        raise SourceUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # on damaged files Pillow raises errors of any class
+        raise SourceUnreadable(f"{path} is damaged ({_why(error)}); copy it again") from error
+    return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -112,6 +136,14 @@ def _bytes_of(path: Path) -> bytes:
     return data
 
 
+def _why(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _known() -> str:
+    return ", ".join(sorted(SUFFIXES))
+
+
 def _format_of(head: bytes) -> type[ImageFile.ImageFile] | None:
     return next((kind for start, kind in _FORMATS.items() if re.match(start, head, re.DOTALL)), None)
 
@@ -119,7 +151,7 @@ def _format_of(head: bytes) -> type[ImageFile.ImageFile] | None:
 def _decoded(path: Path, data: bytes, max_pixels: int) -> Photo:
     kind = _format_of(data[:64])
     if kind is None:
-        raise SourceUnreadable(f"{path} is not a picture that can be read: expected {', '.join(sorted(SUFFIXES))}")
+        raise SourceUnreadable(f"{path} is not a picture that can be read: expected {_known()}")
     image = kind(io.BytesIO(data))  # reads the header only
     check_pixels(path, image.width, image.height, max_pixels)
     notes = []
@@ -156,10 +188,15 @@ def _is_sound(jpeg: bytes, max_pixels: int) -> bool:
 
 
 def _upright(image: PillowImage) -> PillowImage:
-    turn = None
-    with suppress(Exception):  # damaged EXIF
-        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    turn = _turn(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: PillowImage) -> Transpose | None:
+    """What makes the photo upright, by its EXIF orientation; None if nothing is to be done."""
+    with suppress(Exception):  # damaged EXIF
+        return _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
 
 
 def _bgr(path: Path, image: PillowImage) -> Image:

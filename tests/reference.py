@@ -41,7 +41,7 @@ def average_precision(
 
     Args:
         detections: (picture, score, box). truths: (picture, box, difficult).
-        rule: "area" or "11-point".
+        rule: "voc2010" or "voc2007".
     """
     positives = sum(not difficult for _, _, difficult in truths)
     if not positives:
@@ -65,7 +65,7 @@ def average_precision(
         else:
             misses += 1
         curve.append((hits / positives, hits / (hits + misses)))
-    if rule == "11-point":
+    if rule == "voc2007":
         points = [max([p for r, p in curve if r >= k / 10 - 1e-9], default=0.0) for k in range(11)]
         return sum(points) / 11
     area, reached = 0.0, 0.0

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "ops": set(),
     "pipeline": {"engines", "ops", "streams"},
     "streams": {"ops"},
-    "train": {"engines", "export", "models", "ops"},
+    "train": {"engines", "export", "models", "ops", "streams"},
     FACE: set(FOLDERS),
 }
 # any folder may import these, and they nothing else of ours

@@ -1,5 +1,5 @@
 """An annotated video plays in a browser: headless Chromium loads it, decodes it, moves on through it, and shows its
-subtitles.
+subtitles. A benchmark's report fits the width of a phone.
 """
 
 import json
@@ -18,7 +18,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from labelled_street import BOX, STREET, contender, data, picture
 
+from watchline.measure.benchmark import Counting, benchmark
+from watchline.measure.mistakes import mistakes_of
+from watchline.measure.report.page import write
 from watchline.streams.file import FileSource
 from watchline.streams.write.mp4 import Mp4Sink
 
@@ -40,6 +44,26 @@ PAGE = """<!doctype html>
     report({ width: video.videoWidth, height: video.videoHeight, seconds: video.duration, frames, all, shown });
   };
   setTimeout(() => report({ error: `stalled at ${video.currentTime} s, ready state ${video.readyState}` }), 45000);
+</script>
+"""
+
+PHONE = """<!doctype html>
+<iframe width="390" height="800" src="report.html"></iframe>
+<script>
+  const report = (what) => fetch("/report", { method: "POST", body: JSON.stringify(what) });
+  document.querySelector("iframe").onload = async (event) => {
+    const page = event.target.contentDocument;
+    const pictures = [...page.images];
+    pictures.forEach((picture) => (picture.loading = "eager"));
+    await Promise.all(pictures.map((picture) => picture.decode()));
+    report({
+      width: page.documentElement.scrollWidth,
+      pictures: pictures.map((picture) => picture.naturalWidth),
+      curves: [...page.querySelectorAll("svg .line")].map((line) => line.getTotalLength()),
+      size: getComputedStyle(page.body).fontSize,
+    });
+  };
+  setTimeout(() => report({ error: "the report was not loaded" }), 45000);
 </script>
 """
 
@@ -98,9 +122,9 @@ def browsing(chromium: str, address: str, profile: Path) -> Iterator[None]:
             process.wait(20)
 
 
-def play(chromium: str, folder: Path, scratch: Path) -> dict[str, Any]:
-    """Open the page and wait for what it says of `bikes.mp4` in the folder, at most two minutes."""
-    (folder / "index.html").write_text(PAGE)
+def play(chromium: str, folder: Path, scratch: Path, page: str = PAGE) -> dict[str, Any]:
+    """Open the page and wait for what it says of the file in the folder, at most two minutes."""
+    (folder / "index.html").write_text(page)
     reports: queue.Queue[dict[str, Any]] = queue.Queue()
     with serving(folder, reports) as address, browsing(chromium, address, scratch / "profile"):
         try:
@@ -121,6 +145,24 @@ def test_an_annotated_video_plays(chromium: str, bikes: Path, tmp_path: Path) ->
     assert seen["seconds"] == pytest.approx(10.0, abs=0.1)
     assert seen["frames"] >= 10
     assert seen["all"] == []
+
+
+def test_a_report_of_a_benchmark_fits_a_phone(chromium: str, tmp_path: Path) -> None:
+    """Its curves and pictures are seen under its own policy, which forbids all that is not in the file."""
+    classes = tuple(f"a class of a long name {n}" for n in range(9))
+    seen_by = contender(("person", "car", *classes), {"a": [(BOX, "person", 0.9)]}, name="a_model_of_a_long_name.onnx")
+    pictures = [*STREET, picture("c", *[(BOX, name) for name in classes])]
+    result = benchmark(data(*pictures), [seen_by, seen_by], Counting("coco", samples=20))
+    out = tmp_path / "out"
+    out.mkdir()
+    write(out / "report.html", result, [mistakes_of(result, outcome) for outcome in result.outcomes], ["what ran " * 9])
+    seen = play(chromium, out, tmp_path, PHONE)
+    assert "error" not in seen, seen
+    assert seen["width"] <= 390
+    assert seen["size"] == "15px"
+    assert len(seen["pictures"]) == 6
+    assert all(width == 560 for width in seen["pictures"])
+    assert max(seen["curves"]) > 100
 
 
 def test_its_subtitles_are_shown(chromium: str, bikes: Path, tmp_path: Path) -> None:

@@ -6,7 +6,10 @@ import pytest
 
 import watchline
 from watchline.engines import metadata, zoo
-from watchline.measure.mask_ap import mask_ap
+from watchline.measure.benchmark import Counting, benchmark
+from watchline.measure.contenders import of_stages
+from watchline.measure.layouts.known import open_data
+from watchline.measure.scores import MEAN
 
 MODEL = "mask-rcnn-lite0"
 BOXES, MASKS = "box AP on Penn-Fudan's last 50", "mask AP on Penn-Fudan's last 50"
@@ -32,10 +35,11 @@ def test_people_of_a_street_have_masks_inside_their_boxes(bikes):
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 def test_its_figures_can_be_measured_again(shared):
     figures = metadata.read(zoo.find(MODEL)).figures
-    measured = mask_ap(watchline.Detector(model=MODEL, iou=0.5), shared / "pennfudan", "test")
-    assert measured.boxes.ap == pytest.approx(figures[BOXES], abs=0.005)
-    assert measured.masks is not None
-    assert measured.masks.ap == pytest.approx(figures[MASKS], abs=0.005)
+    detector = watchline.Detector(model=MODEL, iou=0.5, conf=0.01, several=True)
+    judged = of_stages(MODEL, [detector])
+    [outcome] = benchmark(open_data(shared / "pennfudan", "test"), [judged], Counting("coco", samples=0)).outcomes
+    assert float(outcome.boxes.table[MEAN]["AP"]) == pytest.approx(figures[BOXES], abs=0.005)
+    assert outcome.masks is not None
+    assert float(outcome.masks.table[MEAN]["AP"]) == pytest.approx(figures[MASKS], abs=0.005)

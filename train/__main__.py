@@ -2,12 +2,11 @@
 
     python -m watchline.train pack --data DIR --cache DIR --out DIR             # pack pictures and labels into files
     python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # half the channels, to start from
-    python -m watchline.train try --parts P.npz … --start S.pt                  # measure the speed of this machine
-    python -m watchline.train run --parts P.npz … --start S.pt --out DIR --minutes 7
+    python -m watchline.train try --parts P.npz … --from S.pt                   # measure the speed of this machine
+    python -m watchline.train run --parts P.npz … --from S.pt --out DIR --minutes 7
 
 The machine with the GPU needs the packed files, the network and this package. `watchline export` takes the `average.pt`
-of the last step. On a machine with the data sets, `watchline train yolov2` needs no packed files: it reads the data
-sets, trains and exports in one command.
+of the last step. `watchline train yolov2` trains on your own data in one command.
 """
 
 import argparse
@@ -51,7 +50,10 @@ def main() -> None:
 
 def _recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--start", type=Path, help="network to start from, .pt or exported .onnx; without it, ImageNet's"
+        "--from",
+        dest="start",
+        type=Path,
+        help="network to start from, .pt or exported .onnx; without it, ImageNet's",
     )
     parser.add_argument("--device", choices=list(yolov2.RECIPES), default=yolov2.best_device())
     parser.add_argument("--minutes", type=float, help="wall-clock time of the steps, instead of their number")

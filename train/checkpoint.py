@@ -47,6 +47,17 @@ def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
     )
 
 
+def check_names(file: Path, saved: dict[str, Any], names: str) -> None:
+    """Raises CheckpointError: the run was started with other classes (both are JSON lists)."""
+    if saved.get("names") not in (None, names):
+        begun, now = (set(json.loads(text)) for text in (saved["names"], names))
+        differ = ", ".join(sorted(begun ^ now)) or "their order"
+        raise CheckpointError(
+            f"{file} was started with other classes, which differ in {differ}; continue with that data, or name "
+            "another --out"
+        )
+
+
 def write(file: Path, state: dict[str, Any]) -> None:
     """An interrupted write leaves the old checkpoint intact.
 

@@ -39,6 +39,7 @@ class Recipe:
         warmup: steps in which the rate rises linearly.
         drop: share of the steps after which the rate is a tenth.
         clip: limit of the gradient's norm.
+        average: decay of the weights' average; 0 for none.
         before, proposals, regions: of the network's Settings.
         save_every: steps between checkpoints.
         seed: of all random numbers.
@@ -54,6 +55,7 @@ class Recipe:
     warmup: int = 0
     drop: float = 0.75
     clip: float = 35.0
+    average: float = 0.0
     before: int = 3840
     proposals: int = 2000
     regions: int = 128
@@ -71,6 +73,7 @@ LITE = Recipe(
     before=1000,
     proposals=500,
     regions=64,
+    average=0.998,
     save_every=100,
 )
 """For EfficientNet-Lite0 on two cores: smaller pictures and mini-batches, more pictures per step."""

@@ -17,8 +17,8 @@ from torch import Tensor
 from watchline.models.efficientnet_lite import EfficientNetLite0
 from watchline.models.errors import DatasetError
 from watchline.models.faster_rcnn import TrueBoxes
-from watchline.models.mask_rcnn_lite import LABELS, LiteMaskRCNN
-from watchline.train import checkpoint, people, two_stage
+from watchline.models.mask_rcnn_lite import LABELS, SCALE, LiteMaskRCNN
+from watchline.train import checkpoint, exported, people, two_stage
 from watchline.train.people import Masked
 from watchline.train.people_views import Views, draw
 from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
@@ -38,6 +38,7 @@ class Recipe:
         backbone: factor on the rate of the backbone.
         warmup: steps in which the rate rises linearly.
         clip: limit of the gradient's norm.
+        average: decay of the weights' average.
         save_every: steps between checkpoints.
         seed: of all random numbers.
     """
@@ -52,6 +53,7 @@ class Recipe:
     backbone: float = 0.4
     warmup: int = 60
     clip: float = 10.0
+    average: float = 0.997
     save_every: int = 50
     seed: int = 0
 
@@ -93,19 +95,28 @@ def batch_of(
     return torch.from_numpy(images), truths, [torch.from_numpy(view.planes) for view in views]
 
 
-def train(sets: Sequence[Sequence[Masked]], out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
-    """Train from ImageNet's weights, or resume from `out/checkpoint.pt`. Yields the figures of each step.
+def train(
+    sets: Sequence[Sequence[Masked]], out: Path, recipe: Recipe, threads: int, start: Path | None = None
+) -> Iterator[dict[str, float]]:
+    """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
     Args:
         sets: of photos; people are pasted from the first.
+        start: an ONNX of such a network that a new run starts from; None means ImageNet's weights.
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe or network, or a broken one.
+        CheckpointError: `out` holds a checkpoint of another recipe or network, or a broken one; or `start` is another
+            network.
+        ModelNotFound, ModelRefused: there is no `start`, or it is not a model of Watchline.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
-    model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained())
+    if start is None:
+        model = LiteMaskRCNN(len(LABELS), backbone=EfficientNetLite0.pretrained())
+    else:
+        model = LiteMaskRCNN(len(LABELS))
+        exported.load(model, start, SCALE)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
     freeze(model)
 

@@ -24,10 +24,10 @@ class LabelledPicture:
     Attributes:
         jpeg: (bytes,) uint8.
         boxes: (N, 4) float32 xyxy in pixels.
-        classes: (N,) int64, VOC's.
+        classes: (N,) int64.
         sure: (N,) float32 in 0..1, the weight of the label.
         ignore: (N,) bool: counts neither as object nor as background.
-        open: (20,) bool: classes of which not every object has a box.
+        open: (C,) bool: classes of which not every object has a box.
         group: index into GROUPS.
         squashed: log of the factor by which the aspect ratio may have been changed; 0 if it was not.
         often: factor on the probability within its group, in addition to the factor of its classes.

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from watchline.models.fcn_lite import STRIDE_4, FCNLite, normalise, twice
+from watchline.models.fcn_lite import SCALE, STRIDE_4, FCNLite, normalise, twice
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
 from watchline.ops import camvid
 from watchline.ops.camvid import CAMVID
-from watchline.train import checkpoint
+from watchline.train import checkpoint, exported
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
+from watchline.train.initial import calibrate
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
@@ -35,6 +36,7 @@ BACKBONE = "blocks."  # of its parameters' names
 PAD = (114, 114, 114)  # the letterbox's colour, beyond the picture
 TRUTH = 2  # pixels between those whose class is learnt, in both directions: their neighbours teach nearly the same
 ADJUST = 0.5  # of the loss's weights in the final scores; chosen by the mean IoU on val and on a part of train
+MEASURED = 6  # batches, for the batch statistics of a network that was exported
 LOVASZ = 2  # and of those, every second for Lovász's loss, which sorts them
 
 
@@ -169,20 +171,27 @@ def losses(logits: Tensor, truth: Tensor, weights: Tensor, recipe: Recipe, step:
     return {"loss": parts["entropy"] + recipe.lovasz * parts["lovasz"], **parts}
 
 
-def train(scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int) -> Iterator[dict[str, float]]:
+def train(
+    scenes: Sequence[Scene], out: Path, recipe: Recipe, threads: int, start: Path | None = None
+) -> Iterator[dict[str, float]]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
     The checkpoint has the averaged weights under "model", and everything that the next step needs. `average.pt` has
     only the averaged weights, adjusted for use (see `adjusted`).
 
+    Args:
+        start: an ONNX of such a network that a new run starts from; None means ImageNet's weights.
+
     Raises:
-        CheckpointError: `out` has a checkpoint of another recipe, or a broken one.
+        CheckpointError: `out` has a checkpoint of another recipe, or a broken one; or `start` is another network.
+        ModelNotFound, ModelRefused: there is no `start`, or it is not a model of Watchline.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
-    run = _begin(out / CHECKPOINT, recipe)
-    early, weights = fused_early(run.model), class_weights(scenes, recipe)
+    weights = class_weights(scenes, recipe)
+    run = _begin(out / CHECKPOINT, recipe, lambda: _initial(scenes, recipe, weights, start))
+    early = fused_early(run.model)
     before, began = run.seconds, time.perf_counter()
     while (done := run.progress(recipe)) < 1:
         started = time.perf_counter()
@@ -223,10 +232,21 @@ def fused_early(model: FCNLite) -> Callable[[Tensor], Tensor]:
     return front
 
 
-def _begin(file: Path, recipe: Recipe) -> Run[FCNLite]:
+def _initial(scenes: Sequence[Scene], recipe: Recipe, weights: Tensor, start: Path | None) -> FCNLite:
+    """The network that a new run starts from. What `adjusted` changes for use is changed back."""
+    if start is None:
+        return FCNLite.pretrained(len(CAMVID))
+    model = FCNLite(len(CAMVID))
+    exported.load(model, start, SCALE)
+    model.load_state_dict(adjusted(model.state_dict(), 1 / weights))
+    calibrate(model, torch.cat([batch_of(scenes, recipe, step, late=False)[0] for step in range(MEASURED)]))
+    return model
+
+
+def _begin(file: Path, recipe: Recipe, initial: Callable[[], FCNLite]) -> Run[FCNLite]:
     """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
-    model = FCNLite(len(CAMVID)) if saved else FCNLite.pretrained(len(CAMVID))
+    model = FCNLite(len(CAMVID)) if saved else initial()
     if saved:
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
         model.load_state_dict(saved["live"])

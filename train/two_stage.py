@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from watchline.models.errors import CheckpointError
 from watchline.train import checkpoint
+from watchline.train.averaged import blend
 
 B = TypeVar("B")
 CHECKPOINT = "checkpoint.pt"
@@ -45,9 +46,11 @@ def run(
 ) -> Iterator[dict[str, float]]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
+    The checkpoint has the averaged weights under "model", and everything that the next step needs.
+
     Args:
         optimizer: its groups have the rates that `factor` multiplies.
-        recipe: a dataclass with steps, clip, save_every and seed; it is saved in the checkpoint.
+        recipe: a dataclass with steps, clip, average, save_every and seed; it is saved in the checkpoint.
         about: what else a run must have in common with its checkpoint, such as the network.
         batch_of: the batch of a step, which is drawn while the step before is computed.
         losses_of: of a batch, by name; "loss" is their sum.
@@ -59,7 +62,10 @@ def run(
     file = out / CHECKPOINT
     rates = [group["lr"] for group in optimizer.param_groups]
     about = {**about, "recipe": json.dumps(asdict(recipe))}
-    step = _resume(file, about, model, optimizer) if file.is_file() else 0
+    if file.is_file():
+        step, average = _resume(file, about, model, optimizer)
+    else:
+        step, average = 0, {name: value.clone() for name, value in model.state_dict().items()}
     with ThreadPoolExecutor(1) as ahead:
         coming = ahead.submit(batch_of, step)
         while step < recipe.steps:
@@ -76,15 +82,18 @@ def run(
             nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             optimizer.step()
             step += 1
+            blend(average, model.state_dict(), min(recipe.average, (1 + step) / (10 + step)))
             if step % recipe.save_every == 0 or step == recipe.steps:
-                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-                checkpoint.write(file, {**about, **state})
+                state = {"model": average, "live": model.state_dict(), "optimizer": optimizer.state_dict()}
+                checkpoint.write(file, {**about, **state, "step": step})
             figures = {key: float(value.detach()) for key, value in losses.items()}
             yield {"step": step, **figures, "seconds": time.perf_counter() - started}
 
 
-def _resume(file: Path, about: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load a checkpoint. Returns its step."""
+def _resume(
+    file: Path, about: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, dict[str, Tensor]]:
+    """Load a checkpoint. Returns its step and the averaged weights."""
     saved = checkpoint.read(file)
     for key in about.keys() - {"recipe"}:
         if saved.get(key) != about[key]:
@@ -93,6 +102,6 @@ def _resume(file: Path, about: dict[str, str], model: nn.Module, optimizer: torc
                 "or another --out"
             )
     checkpoint.check_recipe(file, saved, about["recipe"])
-    model.load_state_dict(saved["model"])
+    model.load_state_dict(saved["live"])
     optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"])
+    return int(saved["step"]), saved["model"]

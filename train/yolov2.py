@@ -1,4 +1,4 @@
-"""The recipe of `yolov2-slim`: `watchline train yolov2 --data DIR --out DIR`, and `python -m watchline.train run`.
+"""The recipe of YOLOv2: `watchline train yolov2 --data DIR --out DIR`, and `python -m watchline.train run`.
 
 AdamW with a cosine schedule, an average of the weights, multi-scale training; most views are mosaics until the last
 part of the run. The run has a number of steps, or a number of minutes, and the schedule follows it. The pictures of a
@@ -9,7 +9,7 @@ been stopped.
 import copy
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from watchline.models.errors import DatasetError
 from watchline.models.yolov2 import STRIDE, YOLOv2, like, normalise, region_loss
 from watchline.ops.priors import dimension_priors
+from watchline.ops.voc import VOC
 from watchline.train import checkpoint
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.initial import ONNX, calibrate, network, views
@@ -88,7 +90,11 @@ def middle(sizes: Sequence[int]) -> int:
 
 
 def learn_priors(store: Store, recipe: Recipe) -> Tensor:
-    """Dimension priors in cells of the grid, from the boxes of 800 training views of the middle size."""
+    """Dimension priors in cells of the grid, from the boxes of 800 training views of the middle size.
+
+    Raises:
+        DatasetError: there are hardly any boxes.
+    """
     size = middle(recipe.sizes)
     generator = torch.Generator(store.device).manual_seed(recipe.seed)
     sizes = []
@@ -96,6 +102,10 @@ def learn_priors(store: Store, recipe: Recipe) -> Tensor:
         truth = draw(store, 16, size, recipe.views, generator)[1]
         boxes = truth.boxes[~truth.ignore].cpu().numpy()
         sizes.append(boxes[:, 2:] - boxes[:, :2])
+    if (count := sum(map(len, sizes))) < recipe.priors:
+        raise DatasetError(
+            f"800 views show {count} objects: expected {recipe.priors} at least; label more, or larger ones"
+        )
     return torch.from_numpy(dimension_priors(np.concatenate(sizes), recipe.priors, recipe.seed) / STRIDE)
 
 
@@ -107,11 +117,13 @@ def train(
     device: str = "cpu",
     start: Path | None = None,
     report: int = 1,
-) -> Iterator[dict[str, float]]:
+    names: Sequence[str] = VOC,
+) -> Generator[dict[str, float], None, None]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step, or of every `report`-th.
 
-    The checkpoint has the averaged weights under "model", and everything that the next step needs. `average.pt` has
-    only the averaged weights.
+    The checkpoint has the averaged weights under "model", the class names, and everything that the next step needs.
+    `average.pt` has only the averaged weights and the names. Both are written every `save_every` steps, before the
+    figures of the step are yielded, and when the generator is closed.
 
     Args:
         pictures: training pictures.
@@ -121,9 +133,11 @@ def train(
         device: "cpu" or "cuda".
         start: the network that a new run starts from, as in `watchline.train.initial`.
         report: steps between figures; on a GPU, each report waits for the device.
+        names: of the classes.
 
     Raises:
-        CheckpointError: `out` has a checkpoint of another recipe, or a broken one; or `start` is not a network.
+        CheckpointError: `out` has a checkpoint of another recipe or of other classes, or a broken one; or `start` is
+            not a network.
         ModelRefused: `start` is a broken ONNX.
     """
     torch.set_num_threads(threads)
@@ -131,7 +145,8 @@ def train(
     torch.backends.cudnn.benchmark = True
     checkpoint.make_folder(out)
     store = Store.of(pictures, torch.device(device), threads)
-    run = _begin(store, out / CHECKPOINT, recipe, start)
+    about = {"recipe": json.dumps(asdict(recipe)), "names": json.dumps(list(names)), "imgsz": str(middle(recipe.sizes))}
+    run = _begin(store, out / CHECKPOINT, recipe, start, about)
     rates = [group["initial_lr"] for group in run.optimizer.param_groups]
     before, began = run.seconds, time.perf_counter()
     reported = began
@@ -141,13 +156,18 @@ def train(
         size, parts = step(run, store, recipe, done)
         run.step += 1
         blend(run.average, run.model.state_dict(), min(recipe.average, (1 + run.step) / (10 + run.step)))
+        run.seconds = time.perf_counter() - began + before
+        if saved := run.step % recipe.save_every == 0 or run.progress(recipe) >= 1:
+            _save(run, out, about)
         if run.step % report == 0:
             figures = {name: float(value) for name, value in parts.items()}
             reported, since = time.perf_counter(), reported
-            yield {"step": run.step, **figures, "size": size, "seconds": (reported - since) / report}
-        run.seconds = time.perf_counter() - began + before
-        if run.step % recipe.save_every == 0 or run.progress(recipe) >= 1:
-            _save(run, out, recipe)
+            try:
+                yield {"step": run.step, **figures, "size": size, "seconds": (reported - since) / report}
+            except GeneratorExit:
+                if not saved:
+                    _save(run, out, about)
+                raise
 
 
 def step(run: Run[YOLOv2], store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
@@ -174,15 +194,16 @@ def batch_of(store: Store, recipe: Recipe, number: int, done: float) -> tuple[in
     return size, images, targets
 
 
-def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None) -> Run[YOLOv2]:
+def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None, about: dict[str, str]) -> Run[YOLOv2]:
     """A new run, or the one in the checkpoint `file`."""
     saved = checkpoint.read(file) if file.is_file() else None
     if saved:
-        checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
+        checkpoint.check_recipe(file, saved, about["recipe"])
+        checkpoint.check_names(file, saved, about["names"])
         model = like(saved["live"])
         model.load_state_dict(saved["live"])
     else:
-        model = network(start, learn_priors(store, recipe))
+        model = network(start, learn_priors(store, recipe), json.loads(about["names"]))
     model.to(store.device)
     if not saved and start and start.suffix == ONNX:
         calibrate(model, views(store))
@@ -210,12 +231,12 @@ def _laid_out(model: YOLOv2, layout: torch.memory_format) -> YOLOv2:
     return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # some versions of torch lack the type
 
 
-def _save(run: Run[YOLOv2], out: Path, recipe: Recipe) -> None:
+def _save(run: Run[YOLOv2], out: Path, about: dict[str, str]) -> None:
     state = {"model": run.average, "live": run.model.state_dict(), "optimizer": run.optimizer.state_dict()}
-    about = {"step": run.step, "seconds": run.seconds, "recipe": json.dumps(asdict(recipe))}
-    checkpoint.write(out / CHECKPOINT, {**state, **about})
+    now = {"step": run.step, "seconds": run.seconds, **about}
+    checkpoint.write(out / CHECKPOINT, {**state, **now})
     average = {name: value.cpu() for name, value in run.average.items()}
-    checkpoint.write(out / AVERAGE, {"model": average, **about})
+    checkpoint.write(out / AVERAGE, {"model": average, **now})
 
 
 def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:

@@ -14,7 +14,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -54,10 +54,12 @@ class StateDict:
     """Attributes:
     tensors: by name, on the CPU, mapped from the file where the format allows.
     chosen: which of several state dicts in the file it is, in words; "" if there is one.
+    words: what else the file has at its top, as far as it is text: a training's class names, for example.
     """
 
     tensors: dict[str, Tensor]
     chosen: str
+    words: dict[str, str] = field(default_factory=dict)
 
 
 def load(path: Path) -> dict[str, Tensor]:
@@ -92,7 +94,9 @@ def read(path: Path) -> StateDict:
         raise CheckpointRefused(
             f"{path}: it is broken, or no plain state dict ({_reason(error)}); get it again, or {RESAVE}"
         ) from error
-    return _checked(*unwrap(saved), path)
+    words = saved.items() if isinstance(saved, Mapping) else ()
+    text = {name: value for name, value in words if isinstance(name, str) and isinstance(value, str)}
+    return replace(_checked(*unwrap(saved), path), words=text)
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:

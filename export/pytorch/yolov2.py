@@ -23,7 +23,7 @@ from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode, like
 
-IMGSZ = 416  # pixels, what the shipped models are meant for
+IMGSZ = 416  # pixels, what the shipped models are meant for, and checkpoints that do not say
 STRIDE = 32
 
 
@@ -42,7 +42,7 @@ class _Deployed(nn.Module):
 
 
 def export(path: Path, request: Request) -> onnx.ModelProto:
-    """A checkpoint of `watchline train yolov2` as a model.
+    """A checkpoint of `watchline train yolov2` as a model, with its class names and for its own size.
 
     Weights are stored in FP16 with a cast that runtimes fold when they load.
     Input `images` (batch, height, width, 3) uint8; outputs `boxes` (batch, N, 4), `scores` (batch, N, C) float32.
@@ -51,9 +51,10 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
         ExportRefused: a size that is not square or cannot be, or labels that do not fit.
     """
-    model = load(path)
-    labels = labels_for(model.classes, request.labels, {}, str(path))
-    size = request.size or (IMGSZ, IMGSZ)
+    model, words = load(path), state_dict.read(path).words
+    labels = labels_for(model.classes, request.labels, words, str(path))
+    own = words.get("imgsz", "")
+    size = request.size or (int(own) if own.isdecimal() and len(own) < 6 else IMGSZ,) * 2
     if size[0] != size[1]:
         raise ExportRefused(
             f"{path}: asked for {size[0]} x {size[1]}; name one side, other shapes are chosen at run time"

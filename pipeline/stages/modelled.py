@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Annotated, Any, ClassVar, cast
 
@@ -59,6 +60,11 @@ class Modelled(Stage):
         description=f"{runtimes.listed()}; without it, what fits the file and this machine",
         json_schema_extra=flag("NAME"),
     )
+    precision: zoo.Precision = Field(
+        default="auto",
+        description="auto, fp32 or int8, of a model that ships; auto takes INT8 where the CPU gains from it",
+        json_schema_extra=flag("NAME"),
+    )
     imgsz: Side | tuple[Side, Side] | None = Field(
         default=None,
         description="pixels of the network's input, a square or width and height; without it, the model's own",
@@ -71,6 +77,11 @@ class Modelled(Stage):
         """(width, height) of the network's input, None for the model's own."""
         return (self.imgsz, self.imgsz) if isinstance(self.imgsz, int) else self.imgsz
 
+    @property
+    def file(self) -> Path:
+        """Of the model. Raises ModelNotFound: there is none."""
+        return zoo.find(self.model, self.precision, self.runtime)
+
     def load(self) -> Engine:
         """The engine that these settings ask for.
 
@@ -78,7 +89,7 @@ class Modelled(Stage):
             EngineError: the model or the runtime is not to be had.
             ConfigError: the model is for another task, or the settings do not fit it.
         """
-        engine = engines.load(zoo.find(self.model), self.runtime, self.size, self.threads, self.batch)
+        engine = engines.load(self.file, self.runtime, self.size, self.threads, self.batch)
         task = engine.metadata.task
         wrong = self.mistakes(engine.metadata.labels)
         if task not in self.tasks:

@@ -36,42 +36,110 @@ def test_a_table_that_says_what_it_is_of(folder: Path) -> None:
     done = bench(folder)
     assert done.code == 0
     rows = [line.split() for line in done.out]
-    assert rows[0][:4] == ["tiny", "at", "64", "x"]
-    assert rows[1:5] == [["AP", "objects"], ["car", "-", "0"], ["person", "0.6667", "3"], ["mean", "0.6667", "3"]]
+    assert rows[0][:5] == ["tiny.onnx:", "tiny", "at", "64", "x"]
+    assert rows[1] == ["AP", "95", "%", "of", "AP", "objects"]
+    assert rows[2:4] == [["car", "-", "-", "0"], ["person", "0.6667", "0.667", "to", "0.667", "3"]]
+    assert rows[4] == ["mean", "0.6667", "0.667", "to", "0.667", "3"]
     assert done.out[5].startswith("mAP at IoU 0.3 over 1 classes on 2 pictures of cells val (area under")
-    assert done.out[6] == "left out, as the model has no label for them: walrus"
+    assert done.out[6] == "intervals: 1000 samples of the pictures, seed 0"
+    assert done.out[7] == "left out, as a model has no label for them: walrus"
     assert done.err == []
 
 
 def test_the_same_as_json(folder: Path) -> None:
-    done = bench(folder, "--rule", "11-point", "--json", "figures.json")
+    done = bench(folder, "--rule", "voc2007", "--bootstrap", "0", "--json", "figures.json")
     assert done.code == 0
     figures = json.loads((folder / "figures.json").read_text())
-    assert figures["mean_average_precision"] == pytest.approx(7 / 11)
-    assert figures["classes"] == {
-        "car": {"average_precision": None, "objects": 0},
-        "person": {"average_precision": pytest.approx(7 / 11), "objects": 3},
+    [model] = figures["models"]
+    assert model["boxes"]["mean"] == {"AP": {"value": pytest.approx(7 / 11)}}
+    assert model["boxes"]["classes"] == {
+        "car": {"AP": {"value": None}},
+        "person": {"AP": {"value": pytest.approx(7 / 11)}},
     }
-    assert figures["unknown_classes"] == ["walrus"]
-    told = {name: figures[name] for name in ("model", "data", "split", "pictures", "every", "rule", "iou_threshold")}
+    told = {name: figures[name] for name in ("data", "layout", "split", "pictures", "every", "rule", "iou_threshold")}
     assert told == {
-        "model": "tiny",
         "data": "cells",
+        "layout": "VOC",
         "split": "val",
         "pictures": 2,
         "every": 1,
-        "rule": "11-point",
+        "rule": "voc2007",
         "iou_threshold": 0.3,
     }
-    assert "onnxruntime" in figures["runtime"]
-    assert figures["cpu"] == cpu.kind()
+    assert (figures["objects"], figures["unknown_classes"]) == ({"car": 0, "person": 3}, ["walrus"])
+    assert (model["name"], model["model"]["name"], figures["cpu"]) == ("tiny.onnx", "tiny", cpu.kind())
+    assert "onnxruntime" in model["model"]["runtime"]
+
+
+def test_several_models_stand_side_by_side(folder: Path) -> None:
+    """A model that finds nothing, as all its boxes are suppressed by its score."""
+    done = bench(folder, "--model", "tiny.onnx", "--bootstrap", "50")
+    assert done.code == 0
+    assert [line.split(":")[0] for line in done.out[:2]] == ["tiny.onnx", "tiny.onnx #2"]
+    assert done.out[4].split() == ["person", "0.6667", "0.6667", "+0.0000", "+0.000", "to", "+0.000", "3"]
+
+
+def test_saved_predictions_have_the_same_figures_without_a_model(folder: Path) -> None:
+    done = bench(folder, "--save-predictions", "saved.jsonl")
+    words = ("bench", "map", "--data", "cells", "--predictions", "saved.jsonl", "--iou-threshold", "0.3")
+    again = within(folder, *words)
+    assert (done.code, again.code) == (0, 0)
+    assert again.out[0] == "saved.jsonl: 2 pictures, as they were saved"
+    assert again.out[1:5] == done.out[1:5]
+    refused = within(folder, *words, "--split", "train")
+    assert refused.code == 2
+    assert "saved.jsonl has no line for c: expected one for each picture that is measured" in refused.err[-1]
+
+
+def test_a_report_and_plots_say_more(folder: Path) -> None:
+    done = bench(folder, "--report", "r.html", "--plots", "plots", "--json", "figures.json", "--bootstrap", "20")
+    assert done.code == 0, done.err
+    html = (folder / "r.html").read_text()
+    assert "mAP at IoU 0.3 over 1 classes on 2 pictures" in html
+    assert "data:image/jpeg;base64," in html
+    assert [file.name for file in (folder / "plots").iterdir()] == ["00-person.png"]
+    [model] = json.loads((folder / "figures.json").read_text())["models"]
+    assert model["mistakes"]["errors"]["missed"]["count"] == 1
+    assert model["mistakes"]["confusion"]["matrix"][1] == [0, 2, 1]  # of three persons
+
+
+def test_what_annotate_wrote_can_be_judged(folder: Path) -> None:
+    words = (
+        "--model",
+        "tiny.onnx",
+        "--no-video",
+        "--out",
+        "out",
+        "--conf",
+        "0.01",
+        "--name",
+        "photos=cells/JPEGImages",
+    )
+    assert within(folder, "annotate", *words).code == 0
+    done = within(
+        folder, "bench", "map", "--data", "cells", "--predictions", "out/photos.jsonl", "--iou-threshold", "0.3"
+    )
+    assert done.code == 0, done.err
+    assert done.out[3].split()[:2] == ["person", "0.6667"]
+
+
+def test_the_stages_of_a_config_are_judged_with_its_settings(folder: Path) -> None:
+    (folder / "watchline.toml").write_text('[detector]\nmodel = "tiny.onnx"\nconf = 0.4\nevery = 5\n')
+    words = ("bench", "map", "--data", "cells", "--config", "watchline.toml", "--iou-threshold", "0.3")
+    done = within(folder, *words)
+    assert done.code == 0, done.err
+    assert "scores from 0.4" in done.out[0]
+    assert done.out[0].endswith("the best class counts")
+    assert done.out[3].split()[:2] == ["person", "0.6667"]
+    assert "scores from 0.7" in within(folder, *words, "--conf", "0.7").out[0]
 
 
 @pytest.mark.parametrize(("words", "said"), [((), "all classes count"), (("--per-box", "best"), "best class counts")])
 def test_the_classes_of_a_box_that_count_are_told(folder: Path, words: tuple[str, ...], said: str) -> None:
     done = bench(folder, "--json", "figures.json", *words)
     assert done.out[0].endswith(said)
-    assert json.loads((folder / "figures.json").read_text())["per_box"] == (words[-1] if words else "all")
+    [model] = json.loads((folder / "figures.json").read_text())["models"]
+    assert model["config"].get("several", False) == (not words)
 
 
 def test_a_split_and_a_class(folder: Path) -> None:
@@ -101,6 +169,15 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
         (["--rule", "12-point"], "12-point"),
         (["--json", "nowhere/figures.json"], "in a folder that can be written to"),
         (["--classes", "bicycle"], "expected a class in common"),
+        (["--same", "car"], "expected a class and labels, e.g. moving=car,bus"),
+        (["--same", "car=lorry"], "unknown class 'lorry'"),
+        (["--predictions", "nothing.jsonl"], "nothing.jsonl: there is no such file"),
+        (["--config", "nothing.toml"], "nothing.toml: there is no such file"),
+        (["--model", "other.onnx", "--save-predictions", "p.jsonl"], "expected one model, not 2"),
+        (["--save-predictions", "nowhere/p.jsonl"], "in a folder that can be written to"),
+        (["--report", "nowhere/r.html"], "in a folder that can be written to"),
+        (["--plots", "tiny.onnx"], "it is not a folder; name one for the plots"),
+        (["--conf", "7"], "expected a number in 0..1"),
     ],
 )
 def test_what_cannot_be_is_one_line(folder: Path, words: list[str], says: str) -> None:
@@ -125,10 +202,10 @@ def test_masks_are_measured_as_coco_does(tmp_path: Path) -> None:
     words = ("bench", "map", "--data", "street", "--model", "tiny.onnx", "--json", "figures.json")
     done = within(tmp_path, *words)
     assert done.code == 0, done.err
-    assert [line.split()[0] for line in done.out[:4]] == ["tiny", "AP", "boxes", "masks"]
-    assert done.out[4].startswith("as COCO has it, IoU 0.50 to 0.95, on 2 pictures of street test with 2 objects")
-    figures = json.loads((tmp_path / "figures.json").read_text())
-    assert {"boxes", "masks", "objects", "runtime", "width"} <= figures.keys()
+    assert [line.split()[0] for line in done.out if line.startswith(("boxes", "masks"))] == ["boxes", "masks"]
+    assert done.out[-2].startswith("COCO's AP over 1 classes on 2 pictures of street test (IoU 0.50 to 0.95")
+    [model] = json.loads((tmp_path / "figures.json").read_text())["models"]
+    assert {"boxes", "masks"} <= model.keys()
     refused = within(tmp_path, *words, "--split", "val")
     assert refused.code != 0
     assert "street has no split 'val': expected one of test, train" in refused.err[-1]

@@ -1,15 +1,18 @@
 """`watchline train`: its settings, its lines, and what it says without torch or without data."""
 
+import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import own_sets
 import pytest
 from cli.shell import within
 
-from watchline.cli import train
-from watchline.engines import zoo
+from watchline.cli import train_report
+from watchline.engines import metadata, zoo
 
 
 def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
@@ -23,17 +26,40 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
-def test_without_data_it_names_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "--data is missing: name what to train on"),
+        (("--data", ".", "--imgsz", "400"), "--imgsz 400: expected a multiple of 32"),
+        (("--data", ".", "--epochs", "0"), "'0': expected a whole number of at least 1"),
+    ],
+)
+def test_settings_are_refused_before_any_work(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
     pytest.importorskip("torch")
-    done = within(tmp_path, "train", "yolov2", "--data", tmp_path, "--out", "out")
+    done = within(tmp_path, "train", "yolov2", "--out", "out", *words)
     assert done.code == 2
-    assert len(done.err) == 1
-    assert done.err[0].startswith(f"watchline: no teacher {tmp_path}/weights/onnx/yolox_nano.onnx")
+    assert says in done.err[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_mistake_in_the_data_is_a_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert done.err[0].startswith("watchline: .: not a data set that is known; expected a folder in VOC's layout")
+    own_sets.yolo(tmp_path / "data", {"train": own_sets.pictures(4)})
+    (tmp_path / "data/labels/train/01.txt").write_text("4 0.5 0.5 0.2 0.2\n0 0.5 0.5 0 0.2\n")
+    done = within(tmp_path, "train", "yolov2", "--data", "data/data.yaml", "--out", "out")
+    assert done.code == 2
+    assert len(done.err) == 3
+    assert done.err[0].startswith("watchline: data/labels/train/01.txt line 1: class 4 is unknown")
+    assert done.err[2] == "watchline: data/data.yaml: 2 mistakes in the data, nothing was trained"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_line_each_20_steps_with_the_mean_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     steps = [{"step": float(i), "loss": float(i), "coord": 1.0, "size": 288.0, "seconds": 2.0} for i in range(101, 146)]
-    train._report(steps, last=145)
+    train_report.report(steps, last=145)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("step 120/145  loss 110.500  coord 1.000  2.00 s a step, ETA ")
@@ -43,28 +69,97 @@ def test_a_line_each_20_steps_with_the_mean_of_them(capsys: pytest.CaptureFixtur
     assert lines[2].endswith("ETA 0:00")
 
 
-def test_it_goes_on_from_a_detector_that_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    from pictures import picture
+SHORT = ("--imgsz", "64", "--batch", "2", "--threads", "1", "--device", "cpu")
 
-    from watchline.train import mixture, yolov2
 
-    pictures = [picture(i, boxes=[(5 * i, 10, 5 * i + 30, 50)], group=i % 3) for i in range(6)]
-    monkeypatch.setattr(mixture, "gather", lambda data, cache: iter(pictures))
-    monkeypatch.setattr(yolov2, "learn_priors", lambda store, recipe: torch.rand(recipe.priors, 2) + 1)  # takes long
-    once = ("--steps", "1", "--batch", "1", "--threads", "1", "--device", "cpu")
-    done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out", "--start", "yolov2-slim", *once)
+def test_own_data_to_a_detector_in_the_pipeline(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    own_sets.coco(tmp_path / "data", {"train": own_sets.pictures(4), "val": {"07": own_sets.boxes(7)}})
+    words = ("train", "yolov2", "--data", "data", "--out", "out", "--from", "yolov2-slim", *SHORT)
+    done = within(tmp_path, *words, "--epochs", "2")
     assert (done.code, done.err) == (0, [])
-    assert done.out[1] == "2 pictures of photos, 2 pictures of street, 2 pictures of everyday"
-    assert done.out[2].startswith("step 1/1  loss ")
-    assert done.out[-1] == "out/yolov2.onnx: done; watchline annotate … --model out/yolov2.onnx"
-    before, after = (path.stat().st_size for path in (zoo.find("yolov2-slim"), tmp_path / "out" / "yolov2.onnx"))
-    assert abs(after - before) < 2000  # the same network
+    assert done.out[:4] == [
+        "reading data",
+        "2 classes: cup, person; 4 pictures to train on, 1 to measure on",
+        "from yolov2-slim, which knows person",
+        "they take 0.00 GiB of memory",
+    ]
+    assert [line.split("  mAP")[0] for line in done.out if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
+    assert any(re.match(r"step 4/4  loss .* s a step, ETA 0:00$", line) for line in done.out)
+    assert re.match(r"out/best\.pt: mAP [01]\.\d{3} at IoU 0\.5, epoch [12] of 2; curves\.png, ", done.out[-2])
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    assert made >= {"checkpoint.pt", "best.pt", "results.csv", "curves.png", "samples.jpg", "settings.json"}
+    assert done.out[-1] == "next: watchline export out/best.pt -o yolov2.onnx"
+    assert within(tmp_path, *done.out[-1].split()[2:]).code == 0
+    labels = metadata.read(tmp_path / "yolov2.onnx").labels
+    assert labels == ("cup", "person")
+    shown = within(tmp_path, "annotate", "data/train", "--model", "yolov2.onnx", "--out", "shown", "--conf", "0.01")
+    assert (shown.code, shown.err) == (0, shown.err)
+    lines = (tmp_path / "shown" / "train.jsonl").read_text().splitlines()
+    assert len(lines) == 4 + 2  # a header, and a footer
+    found = {one["label"] for line in lines[1:-1] for one in json.loads(line)["detections"]}
+    assert found <= {"cup", "person"}
+
+
+def test_a_run_that_is_interrupted_is_resumed_without_its_settings(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    own_sets.yolo(tmp_path / "data", {"train": own_sets.pictures(10)})
+    words = ("train", "yolov2", "--data", "data", "--out", "out", "--from", "yolov2-slim", *SHORT, "--seed", "3")
+    command = [sys.executable, "-m", "watchline", *words, "--epochs", "40", "--patience", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        out, err = process.stdout, process.stderr
+        assert out is not None
+        assert err is not None
+        before = []
+        for line in out:
+            before.append(line.rstrip())
+            if line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGINT)
+        before += [line.rstrip() for line in out]
+        assert "stopping: the files are finished" in err.read()
+    assert process.returncode == 130
+    assert before[-1] == "stopped; to go on: watchline train yolov2 --out out --resume"
+    stopped = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["step"]
+    assert 4 <= stopped < 160
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "watchline", "train", "yolov2", "--out", "../out", "--resume", "--threads", "1"],
+        cwd=elsewhere,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        out = process.stdout
+        assert out is not None
+        first = next(line for line in out if line.startswith("epoch"))
+        process.send_signal(signal.SIGINT)
+        out.read()
+    assert first.startswith(f"epoch {stopped // 4 + 1}/40")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "out/settings.json is missing: there is no run to resume; begin one with --data"),
+        ("{}", "out/settings.json is not the settings of a run"),
+        ('{"model": "yolov2", "epochs": "many"}', "out/settings.json is not the settings of a run"),
+        ("[", "out/settings.json is not the settings of a run"),
+    ],
+)
+def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path, text: str | None, says: str) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "out").mkdir()
+    if text is not None:
+        (tmp_path / "out" / "settings.json").write_text(text)
+    done = within(tmp_path, "train", "yolov2", "--out", "out", "--resume")
+    assert (done.code, len(done.err)) == (2, 1)
+    assert done.err[0].startswith(f"watchline: {says}")
 
 
 def test_a_network_to_start_from_that_is_none(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out", "--start", "yolov2-thin")
+    done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out", "--from", "yolov2-thin")
     assert done.code == 2
     shipped = ", ".join(zoo.names())
     assert done.err == [f"watchline: no model 'yolov2-thin': expected a file, or one of the shipped: {shipped}"]

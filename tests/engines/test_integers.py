@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import layered_nets
@@ -23,6 +24,7 @@ from watchline.export.surgery import Value
 
 UINT8, INT8 = TensorProto.UINT8, TensorProto.INT8
 SATURATE = "saturate at 16 bits"
+BATCH = np.concatenate(layered_nets.pictures(3))
 
 
 def one_sign(net: Net, x: Value) -> Value:
@@ -39,6 +41,34 @@ def older() -> onnx.ModelProto:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rounding, "PAIR", 10**6)
         return quantise(build(one_sign), layered_nets.pictures(8), "openvino")
+
+
+@dataclass(frozen=True)
+class There:
+    """What a runtime without VNNI gave for models, which are named."""
+
+    target: str
+    models: dict[str, Path]
+    inferred: other_cpu.Inferred
+
+    def runtime(self, name: str) -> str:
+        return self.inferred.runtimes[self.models[name]]
+
+    def scores(self, name: str) -> np.ndarray:
+        return self.inferred.outputs[self.models[name]]["scores"]
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def there(request: pytest.FixtureRequest, older: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> There:
+    """All models of this file on a CPU without VNNI."""
+    folder, target = tmp_path_factory.mktemp("there"), request.param
+    made = {"older": older} | {body.__name__: between(body) for body in (trained_so, turned)}
+    for body in (one_sign, every_kind):
+        made[body.__name__] = quantise(build(body), layered_nets.pictures(8), target)
+    models = {name: folder / f"{name}.onnx" for name in made}
+    for name, model in made.items():
+        onnx.save(model, models[name])
+    return There(target, models, other_cpu.infer(target, list(models.values()), BATCH, folder))
 
 
 def test_weights_of_all_integer_layers_are_looked_at(older: onnx.ModelProto) -> None:
@@ -127,17 +157,12 @@ def turned(net: Net, x: Value) -> Value:
     return rounded(net, net.add("MatMul", pixels, weight.transpose(1, 0))).transpose(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize("body", [trained_so, turned])
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_weights_in_other_forms_are_right_without_vnni(body: layered_nets.Body, runtime: str, tmp_path: Path) -> None:
-    model = between(body)
-    onnx.save(model, tmp_path / "m.onnx")
-    batch = np.concatenate(layered_nets.pictures(2))
-    there = other_cpu.infer(runtime, [tmp_path / "m.onnx"], batch, tmp_path)
-    with engines.load(tmp_path / "m.onnx", "onnxruntime") as engine:
-        here = engine.infer(batch)
-    assert there.runtimes[0].endswith(AS_FLOATS)
-    assert np.abs(there.outputs[0]["scores"] - here["scores"]).max() < 0.02
+@pytest.mark.parametrize("name", ["trained_so", "turned"])
+def test_weights_in_other_forms_are_right_without_vnni(there: There, name: str) -> None:
+    with engines.load(there.models[name], "onnxruntime") as engine:
+        here = engine.infer(BATCH)
+    assert there.runtime(name).endswith(AS_FLOATS)
+    assert np.abs(there.scores(name) - here["scores"]).max() < 0.02
 
 
 def weight_only(net: Net, x: Value) -> Value:
@@ -205,42 +230,33 @@ def test_what_is_exported_is_exact_on_this_cpu(runtime: object, activation: int)
     assert runtime.is_exact(Sums(activation, INT8, 128))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_an_older_model_is_right_without_vnni_and_said_to_be_slow(
-    older: onnx.ModelProto, runtime: str, tmp_path: Path
-) -> None:
+def test_an_older_model_is_right_without_vnni_and_said_to_be_slow(there: There, tmp_path: Path) -> None:
     """Seen without the probe: scores off by 0.2 and more."""
     onnx.save(build(one_sign), tmp_path / "full.onnx")
-    onnx.save(older, tmp_path / "older.onnx")
-    batch = np.concatenate(layered_nets.pictures(3))
     with engines.load(tmp_path / "full.onnx") as engine:
-        full = engine.infer(batch)
-    there = other_cpu.infer(runtime, [tmp_path / "older.onnx"], batch, tmp_path)
-    assert SATURATE in there.products
-    assert there.runtimes[0].endswith(f", {AS_FLOATS}")
-    assert np.abs(there.outputs[0]["scores"] - full["scores"]).max() < 0.03
-    [line] = there.warnings
+        full = engine.infer(BATCH)
+    assert SATURATE in there.inferred.products
+    assert there.runtime("older").endswith(f", {AS_FLOATS}")
+    assert np.abs(there.scores("older") - full["scores"]).max() < 0.03
+    [line] = [line for line in there.inferred.warnings if "older.onnx" in line]
     assert "older.onnx: its INT8 weights would saturate in" in line
     assert "export it again" in line
 
 
-@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-def test_what_is_exported_is_computed_in_int8_without_vnni(target: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["one_sign", "every_kind"])
+def test_what_is_exported_is_computed_in_int8_without_vnni(there: There, name: str) -> None:
     """The same numbers on either kind of CPU."""
-    bodies = {"one": one_sign, "all": every_kind}
-    models = []
-    for name, body in bodies.items():
-        models.append(tmp_path / f"{name}.onnx")
-        onnx.save(quantise(build(body), layered_nets.pictures(8), target), models[-1])
-    batch = np.concatenate(layered_nets.pictures(3))
-    there = other_cpu.infer(target, models, batch, tmp_path)
-    assert SATURATE in there.products
-    assert not there.warnings
-    for model, outputs, runtime in zip(models, there.outputs, there.runtimes, strict=True):
-        assert AS_FLOATS not in runtime
-        with engines.load(model, target) as engine:
-            here = engine.infer(batch)
-        assert np.abs(outputs["scores"] - here["scores"]).max() < 0.01
+    assert SATURATE in there.inferred.products
+    assert not [line for line in there.inferred.warnings if f"{name}.onnx" in line]
+    assert AS_FLOATS not in there.runtime(name)
+    with engines.load(there.models[name], there.target) as engine:
+        here = engine.infer(BATCH)
+    assert np.abs(there.scores(name) - here["scores"]).max() < 0.01
+
+
+def test_nothing_else_is_said_without_vnni(there: There) -> None:
+    told = [line.partition(".onnx: its INT8 weights")[0].rpartition("/")[2] for line in there.inferred.warnings]
+    assert sorted(told) == ["older", "trained_so", "turned"]
 
 
 def every_kind(net: Net, x: Value) -> Value:

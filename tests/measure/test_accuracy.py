@@ -10,7 +10,8 @@ import voc_set
 from voc_set import thing
 
 from watchline.engines import metadata, zoo
-from watchline.measure.accuracy import Accuracy, accuracy, accuracy_of, label_of_each
+from watchline.measure.accuracy import Accuracy, accuracy, accuracy_of
+from watchline.measure.answers import label_of_each
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.coco import COCO
 from watchline.ops.detections import Detections
@@ -55,7 +56,7 @@ def test_by_hand(tmp_path: Path) -> None:
 def test_eleven_points(tmp_path: Path) -> None:
     """Recalls 0, 0.1, … 0.6 of 2/3 have precision 1."""
     voc_set.add(tmp_path, "a", [("person", 1, 1), ("person", 5, 5)], [thing("person", c, c) for c in (1, 3, 5)])
-    assert measure(tmp_path, rule="11-point").mean == pytest.approx(7 / 11)
+    assert measure(tmp_path, rule="voc2007").mean == pytest.approx(7 / 11)
     assert measure(tmp_path).mean == pytest.approx(2 / 3)
 
 
@@ -131,7 +132,7 @@ def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_set_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataNotFound, match="no folder Annotations"):
+    with pytest.raises(DataNotFound, match="it is in no layout that is known"):
         measure(tmp_path)
 
 

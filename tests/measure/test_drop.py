@@ -45,7 +45,7 @@ def test_a_class_that_is_lost_is_named(tmp_path: Path, data: Path, runtime: str)
     assert drop.mean == pytest.approx(0.5)
     assert drop.per_class == {"car": pytest.approx(1), "person": pytest.approx(0)}
     title, _, _, _, *rows = drop.table().splitlines()
-    assert title == "AP at IoU 0.5 (area) on 3 pictures of voc val"
+    assert title == "AP at IoU 0.5 (voc2010) on 3 pictures of voc val"
     assert [re.findall(r"[\w.]+", row) for row in rows] == [
         ["car", "3", "1.000", "0.000", "1.000"],
         ["person", "3", "1.000", "1.000", "0.000"],

@@ -37,5 +37,5 @@ def test_it_is_what_torchs_pooling_and_unpooling_make_of_it():
 
 def test_it_overfits_ten_pictures():
     torch.manual_seed(0)
-    model = DeconvNet(3, width=4, hidden=16, window=1)
-    assert learn(model, *scenes(10, 32), steps=80, rate=1e-2) > 0.9
+    model = DeconvNet(3, width=16, hidden=64, window=1)  # a thinner one learns what the seed and the CPU make of it
+    assert learn(model, *scenes(10, 32), steps=50, rate=5e-3) > 0.95

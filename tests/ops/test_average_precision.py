@@ -34,12 +34,13 @@ def test_by_hand():
     """
     seen = [found((*A, 0.9, 0), (*A, 0.4, 0)), found((*NOWHERE, 0.8, 0), (*B, 0.6, 0))]
     real = [truth((*A, 0, 0)), truth((*B, 0, 0), (*C, 0, 0))]
-    right, wrong, total = judge(seen, real, 0, 0.5)
-    assert right.tolist() == [True, False, True, False]
-    assert wrong.tolist() == [False, True, False, True]
-    assert total == 3
+    judged = judge(seen, real, 0, 0.5)
+    assert judged.right.tolist() == [[True, False, True, False]]
+    assert judged.wrong.tolist() == [[False, True, False, True]]
+    assert judged.truths.tolist() == [1, 2]
+    assert (judged.pictures.tolist(), judged.ranks.tolist()) == ([0, 1, 1, 0], [0, 0, 1, 1])
     assert average_precision(seen, real, 1) == pytest.approx([5 / 9])
-    assert average_precision(seen, real, 1, rule="11-point") == pytest.approx([6 / 11])
+    assert average_precision(seen, real, 1, rule="voc2007") == pytest.approx([6 / 11])
 
 
 @pytest.mark.parametrize(
@@ -103,18 +104,18 @@ def test_equal_scores_in_one_picture_keep_the_order_of_the_rows():
 def test_of_two_on_one_truth_the_first_in_the_list_is_right_though_the_second_fits_better():
     """The kit goes by score, not by overlap, and by the order of the list where scores are equal."""
     seen = [found((*HALF, 0.5, 0), (*A, 0.5, 0))]
-    right, wrong, _ = judge(seen, [truth((*A, 0, 0))], 0, 0.5)
-    assert (right.tolist(), wrong.tolist()) == ([True, False], [False, True])
+    judged = judge(seen, [truth((*A, 0, 0))], 0, 0.5)
+    assert (judged.right.tolist(), judged.wrong.tolist()) == ([[True, False]], [[False, True]])
 
 
 def test_two_on_a_difficult_truth_are_not_counted_and_the_free_truth_beside_it_stays_free():
     """Both overlap the difficult truth best; the other truth, which would do as well, is not found by them."""
     seen = [found((0, 0, 10, 10, 0.9, 0), (0, 1, 10, 11, 0.8, 0))]
     real = [truth((0, 0, 10, 10, 0, 1), (0, 3, 10, 13, 0, 0))]
-    right, wrong, total = judge(seen, real, 0, 0.5)
-    assert not right.any()
-    assert not wrong.any()
-    assert total == 1
+    judged = judge(seen, real, 0, 0.5)
+    assert not judged.right.any()
+    assert not judged.wrong.any()
+    assert judged.truths.sum() == 1
     assert average_precision(seen, real, 1)[0] == 0
 
 
@@ -138,8 +139,8 @@ def test_half_open_boxes_have_the_overlap_of_the_kit():
             np.array([x, y, x + w, y + h]) for (x, y), (w, h) in zip(corners, rng.integers(0, 9, (2, 2)), strict=True)
         )
         seen, real = (np.array([x1 - 1, y1 - 1, x2, y2]) for x1, y1, x2, y2 in (a, b))
-        right, _, _ = judge([found((*seen, 0.9, 0))], [truth((*real, 0, 0))], 0, 0.5)
-        assert right[0] == (kit_overlap(a, b) >= 0.5)
+        judged = judge([found((*seen, 0.9, 0))], [truth((*real, 0, 0))], 0, 0.5)
+        assert judged.right[0, 0] == (kit_overlap(a, b) >= 0.5)
         edges += kit_overlap(a, b) == 0.5
     assert edges > 10  # of those that decide
 
@@ -149,7 +150,7 @@ def test_the_eleven_points_do_not_lose_a_recall_to_rounding():
     rows = [(20 * i, 0, 20 * i + 10, 10) for i in range(10)]
     seen = [found(*[(*r, 0.9, 0) for r in rows[:7]])]
     real = [truth(*[(*r, 0, 0) for r in rows])]
-    assert average_precision(seen, real, 1, rule="11-point")[0] == pytest.approx(8 / 11)
+    assert average_precision(seen, real, 1, rule="voc2007")[0] == pytest.approx(8 / 11)
 
 
 def random_case(seed: int):
@@ -171,7 +172,7 @@ def random_case(seed: int):
     return seen, real
 
 
-@pytest.mark.parametrize("rule", ["area", "11-point"])
+@pytest.mark.parametrize("rule", ["voc2010", "voc2007"])
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.75, 1.0])
 def test_equals_the_loop(threshold, rule):
     for seed in range(12):
@@ -213,7 +214,7 @@ def test_the_mean_is_over_the_classes_with_truths(values, mean):
         (([found()], []), {}, "1 pictures with detections, 0 with truths"),
         (([], []), {"threshold": 0}, "IoU threshold 0"),
         (([], []), {"threshold": 50}, "at most 1"),
-        (([], []), {"rule": "12-point"}, "expected 'area' or '11-point'"),
+        (([], []), {"rule": "12-point"}, "expected one of voc2010, voc2007, coco"),
     ],
 )
 def test_what_cannot_be_is_refused(pictures, options, says):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from clips import picture, write_clip, write_photo
 from heic import write_heic
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.file import FileSource
 from watchline.streams.inputs import find_sources
-from watchline.streams.photo import read_photo
+from watchline.streams.photo import photo_size, read_photo
 
 RED, GREEN, BLUE, WHITE = (0, 0, 255), (0, 255, 0), (255, 0, 0), (255, 255, 255)
 TEXTURE = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
@@ -214,3 +214,28 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         file.truncate(1 << 40)  # sparse
     with pytest.raises(SourceUnreadable, match="has more than 1024 MiB: expected a photo"):
         read_photo(tmp_path / "huge.jpg")
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_in_the_header_is_that_of_the_photo_as_it_is_read(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+    assert photo_size(tmp_path / "a.jpg") == read_photo(tmp_path / "a.jpg").pixels.shape[1::-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"<html>", "is not a picture"), (b"\x89PNG\r\n\x1a\nIHDR", "a.jpg"), (None, "cannot be read")],
+)
+def test_a_header_that_is_none_is_named(tmp_path, content, says):
+    if content is not None:
+        (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=says):
+        photo_size(tmp_path / "a.jpg")
+
+
+def test_the_limit_holds_for_headers_too(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    with pytest.raises(SourceUnreadable, match="declares 40 x 30 pixels"):
+        photo_size(tmp_path / "a.png", 1199)

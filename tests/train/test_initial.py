@@ -10,15 +10,16 @@ from pictures import picture
 from torch import nn
 
 from watchline import engines
-from watchline.engines import zoo
+from watchline.engines import metadata, zoo
 from watchline.engines.errors import ModelNotFound, ModelRefused
 from watchline.export.pytorch import yolov2 as exporter
 from watchline.export.request import Request
 from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import HIDDEN, SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2, decode, normalise
+from watchline.ops.voc import VOC
 from watchline.train import yolov2
-from watchline.train.initial import calibrate, network, read
+from watchline.train.initial import calibrate, network, read, sources
 
 KINDS = {
     "whole": (EfficientNetLite0, WHOLE, HIDDEN),
@@ -129,15 +130,49 @@ def test_what_is_no_network_is_named(exported, tmp_path):
         (tmp_path / f"broken{suffix}").write_bytes(b"broken")
         with pytest.raises(error, match="broken"):
             network(tmp_path / f"broken{suffix}", PRIORS)
-    with pytest.raises(CheckpointError, match="has 3 priors and 20 classes; expected 6 and 20: name another --start"):
+    with pytest.raises(CheckpointError, match="has 3 priors; expected 6: name another --from"):
         network(exported, torch.ones(6, 2))
 
 
 @pytest.mark.parametrize("saved", [{}, {"model": {}}, {"model": 3}, {"model": {"priors": torch.zeros(2, 2)}}])
 def test_checkpoints_of_other_networks(saved, tmp_path):
     torch.save(saved, tmp_path / "other.pt")
-    with pytest.raises(CheckpointError, match=r"is not a network of `watchline train yolov2`: name another --start"):
+    with pytest.raises(CheckpointError, match=r"is not a network of `watchline train yolov2`: name another --from"):
         network(tmp_path / "other.pt", PRIORS)
+
+
+def scores_of(region, count):
+    """Weights and biases of the classes' scores (K, C, hidden + 1), and of the other five outputs."""
+    table = torch.cat([region.weight.flatten(1), region.bias[:, None]], dim=1).view(count, -1, region.in_channels + 1)
+    return table[:, 5:], table[:, :5]
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".onnx"])
+def test_classes_of_the_same_name_keep_their_scores_and_others_begin_anew(exported, suffix):
+    before, boxes = scores_of(network(exported.with_suffix(suffix), PRIORS).region, 3)
+    model = network(exported.with_suffix(suffix), PRIORS, ("giraffe", "airplane", "dog"))
+    after, boxes_now = scores_of(model.region, 3)
+    assert model.classes == 3
+    assert torch.equal(boxes, boxes_now)
+    assert torch.equal(after[:, 1], before[:, VOC.index("aeroplane")])
+    assert torch.equal(after[:, 2], before[:, VOC.index("dog")])
+    assert after[:, 0, :-1].abs().max() < 0.1  # drawn anew
+    assert torch.allclose(after[:, 0, -1], before[..., -1].mean(1))
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 3 * 8, 4, 4)
+
+
+def test_a_training_of_ones_own_classes_is_gone_on_from_by_their_names(exported, tmp_path):
+    recipe = yolov2.Recipe(steps=1, batch=1, sizes=(64,), calm_sizes=(64,), priors=3)
+    data = [picture(i, boxes=[(5 * i, 10, 5 * i + 30, 50)], classes=2) for i in range(3)]
+    list(yolov2.train(data, tmp_path, recipe, 1, start=exported, names=("cup", "dog")))
+    model = exporter.export(tmp_path / "average.pt", Request("mine"))
+    about = metadata.of(model, "mine")
+    assert (about.labels, about.imgsz) == (("cup", "dog"), 64)  # no --labels, no --imgsz
+    onnx.save(model, tmp_path / "mine.onnx")
+    for file in ("average.pt", "mine.onnx"):
+        assert sources(tmp_path / file, ("dog", "spoon", "cup")) == [1, None, 0]
+    with pytest.raises(CheckpointError, match="started with other classes, which differ in cup, mug; continue with"):
+        list(yolov2.train(data, tmp_path, recipe, 1, names=("mug", "dog")))
 
 
 def bent(graph, index, array):

@@ -1,5 +1,6 @@
 """The recipe of the small Mask R-CNN: that a run goes on as if it had not been stopped."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -54,6 +55,17 @@ def test_frozen_layers_stay_as_they_were(tmp_path):
     assert {name for name in after if ".stem." in name or ".blocks.0." in name} <= same
     assert {name for name in after if "running_" in name} <= same
     assert {"mask.finer.weight", "pyramid.backbone.blocks.9.expand.0.weight"}.isdisjoint(same)
+
+
+def test_what_is_kept_is_an_average_of_the_steps(tmp_path):
+    list(train([photos()], tmp_path / "a", TINY, 1))
+    list(train([photos()], tmp_path / "b", replace(TINY, average=0.0), 1))
+    averaged, last = (torch.load(tmp_path / name / CHECKPOINT, weights_only=True) for name in "ab")
+    for name, weight in last["model"].items():
+        assert torch.equal(weight, last["live"][name]), name
+    torch.testing.assert_close(averaged["live"], last["live"], rtol=1e-3, atol=1e-5)
+    apart = (averaged["model"]["mask.finer.weight"] - averaged["live"]["mask.finer.weight"]).abs().max()
+    assert 1e-5 < apart < 3 * TINY.rate  # between the steps
 
 
 def test_another_recipe_or_network_is_refused(tmp_path):

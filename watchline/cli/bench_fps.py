@@ -54,8 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from watchline.measure.speed.speed import speed
 
     check_json(options)
-    if options.plot:
-        check_file(options, "plot", options.plot, ".png")
+    check_file(options, "plot", ".png")
     before = baseline.read(options.baseline) if options.baseline else None
     chains = [config_of(options, model) for model in options.model or [None]]
     with tempfile.TemporaryDirectory(prefix="watchline-bench-") as folder:
@@ -90,7 +89,7 @@ def _show(measured: "Speed", options: argparse.Namespace, figures: "dict[str, ob
     streams = "" if options.streams == 1 else f"{options.streams} streams of "
     rate = f" at {options.rate:g} frames per second" if options.rate else ""
     print(
-        f"\n{measured.model} at {width} x {height}, {measured.runtime} on {figures['cpu']}, {measured.cores} cores, "
+        f"\n{measured.model} ({measured.file}) at {width} x {height}, {measured.runtime} on {figures['cpu']}, {measured.cores} cores, "
         f"{measured.workers} engines; {streams}{figures['source']} "
         f"({figures['frame_width']} x {figures['frame_height']}){rate}"
     )

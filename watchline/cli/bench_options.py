@@ -27,13 +27,20 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def check_json(options: argparse.Namespace) -> None:
     """Leaves by argparse's usage error where the figures cannot be written, before any work is done."""
-    if options.json:
-        check_file(options, "json", options.json)
+    check_file(options, "json")
 
 
-def check_file(options: argparse.Namespace, option: str, file: Path, suffix: str = "") -> None:
-    """Leaves by argparse's usage error where an option's file cannot be written, or has another suffix."""
+def check_file(options: argparse.Namespace, name: str, suffix: str = "") -> None:
+    """Leaves by argparse's usage error where the file of an option cannot be written, or has another suffix.
+
+    Args:
+        name: of the option.
+    """
+    file = getattr(options, name)
+    if file is None:
+        return
+    option = f"--{name.replace('_', '-')} {file}"
     if file.is_dir() or not os.access(file.absolute().parent, os.W_OK):
-        options.parser.error(f"--{option} {file}: expected the name of a file in a folder that can be written to")
+        options.parser.error(f"{option}: expected the name of a file in a folder that can be written to")
     if suffix and file.suffix.lower() != suffix:
-        options.parser.error(f"--{option} {file}: expected a name that ends in {suffix}")
+        options.parser.error(f"{option}: expected a name that ends in {suffix}")

@@ -148,7 +148,8 @@ def _models() -> Rows:
     for name in zoo.names():
         about = metadata.read(zoo.find(name))
         labels = f"{len(about.labels)} {TASKS[about.task].labels}"
-        rows.append((name, f"{about.task}, {labels}, {about.size[0]} x {about.size[1]}"))
+        small = ", also in INT8" if zoo.in_int8(name) else ""
+        rows.append((name, f"{about.task}, {labels}, {about.size[0]} x {about.size[1]}{small}"))
     return rows or [("none", "no model ships with this installation: name a file by --model")]
 
 
@@ -158,7 +159,7 @@ def _choice() -> Rows:
     detector = Detector()
     with detector.load() as engine:
         return [
-            ("model", f"{detector.model} at {engine.size[0]} x {engine.size[1]}"),
+            ("model", f"{engine.metadata.name} at {engine.size[0]} x {engine.size[1]}"),
             ("runtime", engine.runtime),
             ("workers", f"{detector.workers}, each an engine with {_threads(detector.threads)}"),
         ]

@@ -72,7 +72,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         metavar="PATH",
         help=f"videos and photos, of which {PICTURES} pictures give the ranges of INT8: what the cameras will see",
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="labelled pictures in VOC's layout, to measure on")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="labelled pictures, to measure on")
     parser.add_argument(
         "--max-drop", type=share, metavar="X", help="write nothing if the mAP on --data falls by more than this"
     )
@@ -85,9 +85,9 @@ def run(options: argparse.Namespace) -> int:
     out = _checked(options, paths)
     write = _writer(options, out)  # before anything is computed in vain
     if options.data:
-        from watchline.measure import voc
+        from watchline.measure.layouts.known import open_data
 
-        voc.find_split(options.data)  # likewise
+        open_data(options.data)  # likewise
     started = time.monotonic()
     with ExitStack() as stack:
         with _writing(out):

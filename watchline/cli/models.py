@@ -27,4 +27,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"    classes: {', '.join(about.labels)}")
         for what, value in about.figures.items():
             print(f"    {what}: {value:g}")
+        if small := zoo.in_int8(name):
+            figures = metadata.read(small).figures
+            print(f"    in INT8, {small.stat().st_size / 1e6:.1f} MB:")
+            for what, value in figures.items():
+                print(f"        {what}: {value:g}")
     return DONE

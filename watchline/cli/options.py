@@ -41,6 +41,14 @@ OPTIONS = (
         "onnxruntime, openvino, cuda or tensorrt; without it, what fits the file and this machine",
     ),
     Option(
+        "precision",
+        "detector",
+        "precision",
+        "text",
+        "NAME",
+        "auto, fp32 or int8, of a model that ships; auto takes INT8 where the CPU gains from it (default: auto)",
+    ),
+    Option(
         "imgsz",
         "detector",
         "imgsz",

@@ -47,7 +47,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--max-scores", type=share, metavar="X", help="that a score may differ by")
     parser.add_argument("--max-lost", type=share, metavar="SHARE", help="of the boxes that may be lost, or new")
     parser.add_argument("--max-drop", type=share, metavar="X", help="that the mAP on --data may fall by")
-    add_labelled(parser, required=False)
+    add_labelled(parser, False, ["voc2010", "voc2007"])
     add_json(parser)
     return parser
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     measure = None
     if options.data:
         measure = partial(
-            accuracy_of, data=options.data, split=options.split, rule=options.rule, every=options.every,
+            accuracy_of, data=options.data, split=options.split, rule=options.rule or "voc2010", every=options.every,
             threshold=options.iou_threshold,
         )  # fmt: skip
     limits = _limits(options, precision)

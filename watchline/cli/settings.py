@@ -18,7 +18,7 @@ ONLY_LIVE = ("split", "latency_budget", "transport", "timeout", "realtime", "loo
 READERS: dict[str, Callable[[str], Any]] = {"number": float, "size": size, "text": str, "words": words}
 
 
-def add_options(parser: argparse.ArgumentParser, names: Collection[str]) -> None:
+def add_options(parser: argparse._ActionsContainer, names: Collection[str]) -> None:
     """Some of the options. Args: their names, without hyphens in front."""
     for option in OPTIONS:
         if option.name in names:
@@ -129,7 +129,7 @@ def _is_model(word: str) -> bool:
     return bool(word) and not word.startswith("-") and not is_input
 
 
-def _add(parser: argparse.ArgumentParser, option: Option) -> None:
+def _add(parser: argparse._ActionsContainer, option: Option) -> None:
     if option.kind == "switch":
         parser.add_argument(f"--{option.name}", action="store_true", default=None, help=option.help)
         return

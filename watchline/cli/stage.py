@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.remote.channel import Keys
     from watchline.pipeline.remote.ring import Inherited
 
-HERE = ("runtime", "workers", "threads")  # settings of a model's stage that whoever serves it may choose
+HERE = ("runtime", "precision", "workers", "threads")  # settings of a model's stage that whoever serves it may choose
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:

@@ -1,64 +1,38 @@
 """Labelled pictures in PASCAL VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/SPLIT.txt`.
 
-    for picture in voc.read(Path("VOC2012")):
+    for picture in voc.open_set(Path("VOC2012"), "val", every=1).read():
         picture.image, picture.boxes, picture.names, picture.difficult
 
 VOC counts pixels from 1 and includes the last one, so a box is (xmin - 1, ymin - 1, xmax, ymax) here. Files may come
 from third parties: no entity of an XML is expanded, and no name in a list leads out of the folder.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from watchline.measure.errors import DataNotFound, DataRefused
-from watchline.ops.boxes import Boxes
+from watchline.measure.layouts.labelled import ALL, DataSet, Labelled
 from watchline.ops.errors import AnnotationRefused
 from watchline.ops.voc_annotation import parse
+from watchline.streams.frame import ArrayPicture
 from watchline.streams.photo import read_photo
 
-ALL = "all"  # the split of every annotation there is
+EXPECTED = "VOC's (JPEGImages, Annotations, ImageSets/Main)"
 USUAL = ("val", "test")  # splits that are measured on, the first that is there
 SUFFIXES = (".jpg", ".jpeg", ".JPG", ".png")
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """One picture and what is in it.
-
-    Attributes:
-        name: of its files, without suffix.
-        image: (H, W, 3) uint8 BGR.
-        boxes: (M, 4) float32 xyxy in pixels, half-open.
-        names: M class names, as the data set spells them.
-        difficult: (M,) bool: need not be found.
-    """
-
-    name: str
-    image: NDArray[np.uint8]
-    boxes: Boxes
-    names: tuple[str, ...]
-    difficult: NDArray[np.bool_]
+def is_here(data: Path) -> bool:
+    """Whether a folder is in this layout."""
+    return (data / "Annotations").is_dir() or (data / "JPEGImages").is_dir()
 
 
-def read(folder: Path, split: str | None = None, every: int = 1) -> Iterator[Labelled]:
-    """The pictures of a split, in its order.
-
-    Args:
-        folder: that holds `JPEGImages` and `Annotations`.
-        split: name of a list in `ImageSets/Main`, or "all"; None for what `find_split` gives.
-        every: only every n-th picture.
-
-    Raises:
-        DataNotFound: no such folder or split, or a picture's XML or photo is missing.
-        DataRefused: an XML is broken, or has a box that cannot be.
-        SourceUnreadable: a photo cannot be decoded.
-    """
-    for name in names(folder, find_split(folder, split))[::every]:
-        yield _labelled(folder, name)
+def open_set(data: Path, split: str | None, every: int) -> DataSet:
+    """As `open_data`; split "all" is every annotation that there is."""
+    split = find_split(data, split)
+    chosen = names(data, split)[::every]
+    return DataSet(
+        data.resolve().name, "VOC", split, "voc2010", len(chosen), lambda: (_labelled(data, name) for name in chosen)
+    )
 
 
 def find_split(folder: Path, split: str | None = None) -> str:
@@ -122,4 +96,4 @@ def _labelled(folder: Path, name: str) -> Labelled:
         found = parse(xml, (image.shape[1], image.shape[0]))
     except AnnotationRefused as error:
         raise DataRefused(f"{file} {error}") from error
-    return Labelled(name, image, found.boxes, found.names, found.difficult)
+    return Labelled(name, ArrayPicture(image), found.boxes, found.names, found.difficult)

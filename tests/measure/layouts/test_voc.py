@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import voc_set
 
-from watchline.measure import voc
 from watchline.measure.errors import DataNotFound, DataRefused
+from watchline.measure.layouts import voc
 from watchline.ops.voc import VOC
 from watchline.streams.errors import SourceUnreadable
 
@@ -23,12 +23,16 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read(folder, split=None, every=1):
+    return voc.open_set(folder, split, every).read()
+
+
 def annotation(data: Path, xml: str) -> None:
     (data / "Annotations" / "b.xml").write_text(xml)
 
 
 def test_a_picture_comes_with_its_boxes(data: Path) -> None:
-    empty, full = voc.read(data)
+    empty, full = read(data)
     assert (empty.name, full.name) == ("c", "b")  # in the order of the list
     assert full.image.shape == (64, 64, 3)
     assert full.image[0, 8].tolist() == [0, 0, 255]  # BGR
@@ -57,11 +61,11 @@ def test_the_split(tmp_path: Path, lists: dict[str, str], asked: str | None, giv
     for name, picture in lists.items():
         voc_set.split(tmp_path, name, [picture])
     assert voc.find_split(tmp_path, asked) == given
-    assert [picture.name for picture in voc.read(tmp_path, asked)] == (["a", "b"] if given == "all" else ["a"])
+    assert [picture.name for picture in read(tmp_path, asked)] == (["a", "b"] if given == "all" else ["a"])
 
 
 def test_every_nth(data: Path) -> None:
-    assert [picture.name for picture in voc.read(data, "all", every=2)] == ["a", "c"]
+    assert [picture.name for picture in read(data, "all", every=2)] == ["a", "c"]
 
 
 def test_a_list_of_one_class_has_a_second_word(data: Path) -> None:
@@ -72,7 +76,7 @@ def test_a_list_of_one_class_has_a_second_word(data: Path) -> None:
 def test_parts_of_an_object_are_no_objects(data: Path) -> None:
     head = "<part><name>head</name><bndbox><xmin>3</xmin></bndbox></part></object>"
     annotation(data, f"<annotation>{voc_set.thing('person', 0, 0).replace('</object>', head)}</annotation>")
-    _, picture = voc.read(data)
+    _, picture = read(data)
     assert picture.names == ("person",)
     assert picture.boxes.tolist() == [[0, 0, 8, 8]]
 
@@ -107,7 +111,7 @@ BOX = "<object><name>cat</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</x
 def test_a_broken_annotation_is_named(data: Path, xml: str, says: str) -> None:
     annotation(data, xml)
     with pytest.raises(DataRefused, match=says) as caught:
-        list(voc.read(data))
+        list(read(data))
     assert str(data / "Annotations" / "b.xml") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -118,32 +122,32 @@ def test_entities_are_not_expanded(data: Path) -> None:
     annotation(data, f'<!DOCTYPE a [<!ENTITY l0 "ha">{levels}]><annotation>&l9;</annotation>')
     started = time.monotonic()
     with pytest.raises(DataRefused, match="DOCTYPE"):
-        list(voc.read(data))
+        list(read(data))
     assert time.monotonic() - started < 1
     annotation(data, '<!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/passwd">]><annotation>&f;</annotation>')
     with pytest.raises(DataRefused, match="DOCTYPE"):
-        list(voc.read(data))
+        list(read(data))
 
 
 def test_what_is_missing_is_named(data: Path) -> None:
     with pytest.raises(DataNotFound, match="nowhere: there is no such folder"):
-        list(voc.read(data / "nowhere"))
+        list(read(data / "nowhere"))
     with pytest.raises(DataNotFound, match="has no folder Annotations"):
-        list(voc.read(data / "JPEGImages"))
+        list(read(data / "JPEGImages"))
     with pytest.raises(DataNotFound, match="no split 'tset': expected one of val, all"):
-        list(voc.read(data, "tset"))
+        list(read(data, "tset"))
     (data / "JPEGImages" / "b.jpg").unlink()
     with pytest.raises(DataNotFound, match=r"b\.xml has no photo: expected .*b\.jpg"):
-        list(voc.read(data))
+        list(read(data))
     (data / "Annotations" / "c.xml").unlink()
     with pytest.raises(DataNotFound, match=r"c\.xml is missing"):
-        list(voc.read(data))
+        list(read(data))
 
 
 def test_a_photo_that_is_none_is_named(data: Path) -> None:
     (data / "JPEGImages" / "b.jpg").write_text("<html>404</html>")
     with pytest.raises(SourceUnreadable, match=r"b\.jpg is not a picture"):
-        list(voc.read(data))
+        list(read(data))
 
 
 @pytest.mark.parametrize(
@@ -159,19 +163,19 @@ def test_a_broken_list_is_named(data: Path, content: bytes, says: str) -> None:
     listing = data / "ImageSets" / "Main" / "val.txt"
     listing.write_bytes(content)
     with pytest.raises(DataRefused, match=says) as caught:
-        list(voc.read(data))
+        list(read(data))
     assert str(listing) in str(caught.value)
 
 
 def test_a_split_may_not_lead_out_of_the_folder(data: Path) -> None:
     (data / "secret.txt").write_text("a\n")
     with pytest.raises(DataNotFound, match="no split"):
-        list(voc.read(data, "../../secret"))
+        list(read(data, "../../secret"))
 
 
 @pytest.mark.shared
 def test_a_real_set(shared: Path) -> None:
-    pictures = list(voc.read(shared / "voc2012-animals", every=4))
+    pictures = list(read(shared / "voc2012-animals", every=4))
     assert len(pictures) == 120  # of 479 in val
     assert {name for picture in pictures for name in picture.names} <= set(VOC)
     assert all((picture.boxes >= 0).all() and len(picture.boxes) == len(picture.names) for picture in pictures)

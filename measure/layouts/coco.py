@@ -1,0 +1,132 @@
+"""COCO's layout: `annotations/instances_SPLIT.json` and the photos in `SPLIT` or `images/SPLIT`; or one such JSON.
+
+The pictures are in the order of their ids, as COCO's own code has them. Crowds are difficult: they need not be found.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from watchline.extras import command
+from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
+from watchline.measure.layouts.labelled import DataSet, Labelled, chosen
+from watchline.ops.errors import DetectionsError
+from watchline.ops.masks import Masks
+from watchline.streams.frame import ArrayPicture
+from watchline.streams.photo import read_photo
+
+EXPECTED = "COCO's (annotations/instances_SPLIT.json, SPLIT)"
+INSTANCES = "instances_"
+FARTHEST = 1e6  # pixels of a coordinate
+
+Entry = Mapping[str, Any]
+
+
+def is_here(data: Path) -> bool:
+    """Whether a folder is in this layout, or a file is a JSON."""
+    return data.suffix.lower() == ".json" if data.is_file() else bool(_splits(data))
+
+
+def open_set(data: Path, split: str | None, every: int) -> DataSet:
+    """As `open_data`."""
+    if data.is_file():
+        file, folder = data, data.parent.parent if data.parent.name == "annotations" else data.parent
+        split = chosen(data, split, [data.stem.removeprefix(INSTANCES)])
+    else:
+        split = chosen(data, split, _splits(data))
+        file, folder = data / "annotations" / f"{INSTANCES}{split}.json", data
+    classes, pictures = _parsed(file)
+    photos = next((found for found in _photos(folder, split) if found.is_dir()), folder)
+    some = pictures[::every]
+    if not some:
+        raise DataRefused(f"{file} lists no pictures: expected some under `images`")
+
+    def read() -> Iterator[Labelled]:
+        return (_labelled(file, photos, classes, name, objects) for name, objects in some)
+
+    return DataSet(folder.resolve().name, "COCO", split, "coco", len(some), read)
+
+
+def _splits(folder: Path) -> list[str]:
+    return sorted(file.stem.removeprefix(INSTANCES) for file in (folder / "annotations").glob(f"{INSTANCES}*.json"))
+
+
+def _photos(folder: Path, split: str) -> tuple[Path, ...]:
+    """Where the photos may be."""
+    return folder / split, folder / "images" / split, folder / "images"
+
+
+def _parsed(file: Path) -> tuple[dict[Any, str], list[tuple[str, list[Entry]]]]:
+    """Class names by id, and of each picture its file and objects. Raises DataRefused: it is no such list."""
+    try:
+        listed = json.loads(file.read_bytes())
+        classes = {one["id"]: str(one["name"]) for one in listed["categories"]}
+        of_picture: dict[Any, list[Entry]] = {one["id"]: [] for one in listed["images"]}
+        for one in listed["annotations"]:
+            of_picture[one["image_id"]].append(one)
+        images = sorted(listed["images"], key=lambda one: one["id"])
+        pictures = [(str(one["file_name"]), of_picture[one["id"]]) for one in images]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataRefused(f"{file}: it is not COCO's list of instances ({error!r})") from error
+    if wrong := next((name for name, _ in pictures if Path(name).name != name), None):
+        raise DataRefused(f"{file} names {wrong!r}, which leads out of the folder: expected plain names")
+    return classes, pictures
+
+
+def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], name: str, objects: Sequence[Entry]) -> Labelled:
+    if not (photos / name).is_file():
+        raise DataNotFound(f"{photos / name} is missing: {file} names it; expected the photos in {photos}")
+    image = read_photo(photos / name).pixels
+    try:
+        sides = np.array([_box(one["bbox"]) for one in objects], np.float64).reshape(-1, 4)
+        names = tuple(classes[one["category_id"]] for one in objects)
+        crowd = np.array([bool(one.get("iscrowd", 0)) for one in objects], np.bool_)
+        areas = np.array([one.get("area", w * h) for one, (_, _, w, h) in zip(objects, sides, strict=True)], np.float64)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataRefused(f"{file}: {name} has an object that cannot be ({error!r})") from error
+    boxes = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1).astype(np.float32)
+    has_masks = all("segmentation" in one for one in objects)
+    masks = partial(_masks, file, name, objects, (image.shape[0], image.shape[1])) if has_masks else None
+    return Labelled(Path(name).stem, ArrayPicture(image), boxes, names, crowd, areas, masks)
+
+
+def _box(sides: Any) -> tuple[float, float, float, float]:
+    """Left, top, width and height. Raises ValueError, TypeError: they are none."""
+    x, y, w, h = map(float, sides)
+    if not all(math.isfinite(v) and abs(v) <= FARTHEST for v in (x, y, w, h)) or min(w, h) < 0:
+        raise ValueError(f"bbox {sides}: expected x, y, width and height in pixels")
+    return x, y, w, h
+
+
+def _masks(file: Path, name: str, objects: Sequence[Entry], size: tuple[int, int]) -> Masks:
+    """Of a picture's objects. Raises DataRefused: one cannot be; LibraryNotInstalled: polygons need pycocotools."""
+    try:
+        return Masks.from_rle([_run_lengths(one["segmentation"], size) for one in objects], size)
+    except (DetectionsError, ValueError, KeyError, TypeError) as error:
+        raise DataRefused(f"{file}: {name} has an object that cannot be ({error})") from error
+
+
+def _is_polygon(corners: Any) -> bool:
+    numbers = isinstance(corners, list) and all(isinstance(x, int | float) for x in corners)
+    return numbers and len(corners) >= 6 and len(corners) % 2 == 0
+
+
+def _run_lengths(segmentation: Any, size: tuple[int, int]) -> Entry:
+    """Of an object: as they are, or of its polygons, by COCO's own rule."""
+    if isinstance(segmentation, dict):
+        return segmentation
+    if not (isinstance(segmentation, list) and segmentation and all(map(_is_polygon, segmentation))):
+        raise ValueError(
+            f"segmentation is {str(segmentation)[:40]}: expected run lengths, or polygons of six numbers or more"
+        )
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise LibraryNotInstalled(f"COCO's polygons need pycocotools ({error}): {command('coco')}") from error
+    whole: Entry = mask.merge(mask.frPyObjects(segmentation, *size))
+    return whole

@@ -1,0 +1,91 @@
+"""Labelled pictures, whatever their layout: what every reader in this folder gives."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.measure.errors import DataNotFound
+from watchline.ops.boxes import Boxes
+from watchline.ops.masks import Masks
+from watchline.ops.precision_recall import Rule
+from watchline.streams.frame import ArrayPicture, Image, Picture
+
+ALL = "all"  # the split of a layout that has none
+SUFFIXES = (".jpg", ".jpeg", ".png")  # of photos, in any case
+NO_PIXELS = ArrayPicture(np.empty((1, 1, 3), np.uint8))  # instead of those of a picture that was looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One picture and what is in it.
+
+    Attributes:
+        name: of its file, without suffix; of a video's frame, its number from 0.
+        picture: its pixels.
+        boxes: (M, 4) float32 xyxy in pixels, half-open.
+        names: M class names, as the data set spells them.
+        difficult: (M,) bool: need not be found (VOC's difficult objects, COCO's crowds).
+        areas: (M,) float64 square pixels, as the data set has them; None for those of the boxes.
+        masks: gives the pixels of the M objects; None where the data set has none.
+    """
+
+    name: str
+    picture: Picture
+    boxes: Boxes
+    names: tuple[str, ...]
+    difficult: NDArray[np.bool_]
+    areas: NDArray[np.float64] | None = None
+    masks: Callable[[], Masks] | None = None
+
+    @property
+    def image(self) -> Image:
+        """(H, W, 3) uint8 BGR."""
+        return self.picture.bgr()
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """The labelled pictures of a split.
+
+    Attributes:
+        name: of the folder.
+        layout: e.g. "VOC".
+        split: that was chosen.
+        rule: by which figures on data in this layout are usually given.
+        count: how many pictures there are; of a video, as its header says, for progress only.
+        read: reads them one by one, in the same order each time.
+    """
+
+    name: str
+    layout: str
+    split: str
+    rule: Rule
+    count: int
+    read: Callable[[], Iterator[Labelled]]
+
+
+def chosen(data: Path, split: str | None, there: Sequence[str], usual: Sequence[str] = ("val", "test")) -> str:
+    """The split to read: the one asked for, else the first that begins with a usual name, else the first.
+
+    Args:
+        there: splits of the data, one or more.
+
+    Raises:
+        DataNotFound: there is no such split.
+    """
+    if split is None:
+        return next((name for begin in usual for name in there if name.startswith(begin)), there[0])
+    if split not in there:
+        raise DataNotFound(f"{data} has no split {split!r}: expected one of {', '.join(there)}")
+    return split
+
+
+def photos_of(folder: Path) -> list[Path]:
+    """The photos of a folder, by name. Raises DataNotFound: it has none."""
+    found = sorted(file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES)
+    if not found:
+        raise DataNotFound(f"{folder} holds no pictures: expected {', '.join(SUFFIXES)}")
+    return found

@@ -1,0 +1,144 @@
+"""Predictions in JSON Lines, as `watchline annotate` writes them: saved, and read to be judged without a model.
+
+Each line with `detections` is a picture: of a photo `file` is its name, of a video `frame` its number. The header's
+labels of the model are those that it could have found.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from watchline.files import write_complete
+from watchline.measure.errors import DataNotFound, DataRefused, ReportNotWritten
+from watchline.ops.detections import Detections
+from watchline.ops.errors import DetectionsError
+from watchline.ops.masks import Masks
+from watchline.streams.photo import SUFFIXES
+from watchline.streams.write.jsonl import SCHEMA
+from watchline.text import json_text
+from watchline.version import VERSION
+
+LONGEST = 1 << 26  # bytes of a line: a hundred masks of 8K have less
+FARTHEST = 1e6  # pixels of a coordinate
+
+
+def read(file: Path) -> dict[str, Detections]:
+    """Detections by the name of their picture: of a photo without its suffix, of a video's frame its number.
+
+    Raises:
+        DataNotFound: there is no such file.
+        DataRefused: it is not such a file, or has two lines for a picture.
+    """
+    labels: tuple[str, ...] = ()
+    lines: dict[str, list[Mapping[str, Any]]] = {}
+    try:
+        with file.open("rb") as text:
+            for number, raw in enumerate(iter(lambda: text.readline(LONGEST), b""), 1):
+                line = _parsed(file, number, raw)
+                labels = labels or _labels(line)
+                if "detections" not in line:
+                    continue
+                name = _name(line)
+                if name in lines:
+                    raise DataRefused(f"{file}: line {number} is the second of {name}: expected one for each picture")
+                lines[name] = _checked(file, number, line["detections"])
+    except FileNotFoundError as error:
+        raise DataNotFound(
+            f"{file}: there is no such file; expected events, as `watchline annotate` writes them"
+        ) from error
+    except OSError as error:
+        raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
+    if not lines:
+        raise DataRefused(f"{file} has no detections: expected events, as `watchline annotate` writes them")
+    seen = {str(one["label"]) for rows in lines.values() for one in rows}
+    labels = (*labels, *sorted(seen - set(labels)))
+    numbers = {label: number for number, label in enumerate(labels)}
+    masked = any("segmentation" in row for rows in lines.values() for row in rows)
+    return {name: _detections(file, name, rows, numbers, masked) for name, rows in lines.items()}
+
+
+def write(file: Path, source: str, about: Mapping[str, Any], found: Iterable[tuple[str, Detections]]) -> None:
+    """Write predictions. Numbers are written in full, so they give the same figures when they are read.
+
+    Args:
+        source: name of the data.
+        about: what ran, for the header: `model`, with its `labels`, and `config`.
+        found: names of pictures and what was found in them.
+
+    Raises:
+        ReportNotWritten: the file cannot be written.
+    """
+    lines = [{"schema": SCHEMA, "header": {"source": source, "stream": source, "version": VERSION, **about}}]
+    for number, (name, detections) in enumerate(found):
+        rows = [
+            row | {"score": one.confidence, "box": list(one.xyxy)}
+            for row, one in zip(detections.to_dicts(), detections, strict=True)
+        ]
+        lines.append({"schema": SCHEMA, "stream": source, "frame": number, "file": name, "detections": rows})
+    try:
+        write_complete(file, "".join(f"{json_text(line)}\n" for line in lines).encode())
+    except OSError as error:
+        raise ReportNotWritten(f"{file}: it cannot be written ({error.strerror}); name another place") from error
+
+
+def _parsed(file: Path, number: int, raw: bytes) -> Mapping[str, Any]:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise DataRefused(
+            f"{file}: line {number} is no JSON; expected events, as `watchline annotate` writes them"
+        ) from error
+    if not isinstance(line, dict):
+        raise DataRefused(f"{file}: line {number} is no event; expected lines, as `watchline annotate` writes them")
+    return line
+
+
+def _labels(line: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the model, where the line is a header."""
+    match line.get("header"):
+        case {"model": {"labels": list(labels)}}:
+            return tuple(map(str, labels))
+    return ()
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    name = str(line["file"]) if "file" in line else str(line.get("frame"))
+    path = Path(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
+def _checked(file: Path, number: int, rows: Any) -> list[Mapping[str, Any]]:
+    """The detections of a line. Raises DataRefused: they cannot be."""
+    for row in rows if isinstance(rows, list) else [None]:
+        match row:
+            case {"label": str(), "score": int() | float() as score, "box": [*sides]} if 0 <= score <= 1:
+                if len(sides) == 4 and all(isinstance(v, int | float) and abs(v) <= FARTHEST for v in sides):
+                    continue
+        raise DataRefused(
+            f"{file}: line {number} has the detection {str(row)[:60]}: expected a label, a score in 0..1 and a box "
+            "x1, y1, x2, y2 in pixels"
+        )
+    return list(rows)
+
+
+def _detections(
+    file: Path, name: str, rows: list[Mapping[str, Any]], numbers: Mapping[str, int], masked: bool
+) -> Detections:
+    """Of a picture. Args: numbers, of the labels, in their order; masked, whether all have masks."""
+    order = sorted(rows, key=lambda row: -row["score"])
+    try:
+        masks = None
+        if masked:
+            masks = Masks.from_rle([row["segmentation"] for row in order]) if order else Masks.none((1, 1))
+        return Detections(
+            np.array([row["box"] for row in order], np.float32).reshape(-1, 4),
+            np.array([row["score"] for row in order], np.float32),
+            np.array([numbers[row["label"]] for row in order], np.int64),
+            tuple(numbers),
+            masks=masks,
+        )
+    except (DetectionsError, KeyError, TypeError, ValueError) as error:
+        raise DataRefused(f"{file}: the detections of {name} cannot be: {error!r}") from error

@@ -1,0 +1,92 @@
+"""The pictures in which a model makes the most mistakes, with what is there and what it found."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from watchline.measure.benchmark import Benchmark
+from watchline.measure.layouts.labelled import Labelled
+from watchline.measure.mistakes import SHOWN, Mistakes
+from watchline.ops.canvas import Canvas
+from watchline.ops.detection_errors import FALSE, NEITHER, RIGHT
+from watchline.streams.frame import Image
+
+MOST = 12  # pictures of a model
+WIDTH = 560  # pixels at most; smaller pictures are enlarged, so that labels can be read
+QUALITY = 85  # of JPEG
+THERE, SEEN, WRONG = (90, 200, 60), (230, 150, 40), (50, 60, 235)  # BGR: an object, a right box, a wrong one
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A drawn picture.
+
+    Attributes:
+        name: of the picture.
+        mistakes: how many.
+        address: data:image/jpeg, the picture itself.
+    """
+
+    name: str
+    mistakes: int
+    address: str
+
+
+def drawn(result: Benchmark, every: Sequence[Mistakes]) -> list[list[Shown]]:
+    """The worst pictures of each model, worst first. The data is read once more for their pixels."""
+    wanted = {n for mistakes in every for n in mistakes.worst(MOST)}
+    pictures = dict(_some(result.data.read(), wanted))
+    return [
+        [
+            Shown(result.pictures[n], int(mistakes.per_picture[n]), _address(draw(pictures[n], n, result, mistakes)))
+            for n in mistakes.worst(MOST)
+        ]
+        for mistakes in every
+    ]
+
+
+def draw(picture: Labelled, n: int, result: Benchmark, mistakes: Mistakes) -> Image:
+    """Objects that are measured, right boxes and wrong ones with their kind of error, (H, W, 3) uint8 BGR.
+
+    Args:
+        n: number of the picture.
+    """
+    scale = WIDTH / picture.picture.width
+    size = (WIDTH, max(round(picture.picture.height * scale), 1))
+    canvas = Canvas(np.asarray(cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA), np.uint8))
+    truth = result.truth[n]
+    for box, c, is_difficult in zip(truth.boxes, truth.classes, truth.difficult, strict=True):
+        canvas.box(box * scale, "", text=f"{result.names[c]}{' (need not)' if is_difficult else ''}", colour=THERE)
+    errors = mistakes.errors
+    for row in np.flatnonzero((errors.pictures == n) & (errors.scores >= SHOWN) & (errors.kinds != NEITHER))[
+        ::-1
+    ].tolist():
+        kind = errors.kinds[row]
+        text = f"{result.names[errors.classes[row]]} {errors.scores[row]:.2f}"
+        canvas.box(
+            errors.boxes[row] * scale,
+            "",
+            text=text if kind == RIGHT else f"{text} {FALSE[kind]}",
+            colour=SEEN if kind == RIGHT else WRONG,
+        )
+    return canvas.picture()
+
+
+def _some(pictures: Iterable[Labelled], wanted: set[int]) -> Iterable[tuple[int, Labelled]]:
+    """The pictures of some numbers; none after the last of them is read."""
+    last = max(wanted, default=-1)
+    if last < 0:
+        return
+    for n, picture in enumerate(pictures):
+        if n in wanted:
+            yield n, picture
+        if n == last:
+            return
+
+
+def _address(image: Image) -> str:
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

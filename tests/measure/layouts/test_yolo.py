@@ -1,0 +1,111 @@
+"""YOLO's layout in its three forms: the same boxes, and what is refused."""
+
+import cv2
+import numpy as np
+import pytest
+
+from watchline.measure.errors import DataNotFound, DataRefused
+from watchline.measure.layouts.known import open_data
+
+ROWS = "1 0.5 0.25 0.2 0.5\n0 0.1 0.1 0.2 0.2 0.3 0.5\n\n"  # a box, and a polygon of three corners
+BOXES = [[40, 0, 60, 20], [10, 4, 30, 20]]  # of 100 x 40 pixels
+
+
+def photo(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), np.zeros((40, 100, 3), np.uint8))
+
+
+def text(file, content):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+
+
+def check(data):
+    assert data.rule == "coco"
+    full, empty = data.read()
+    assert (full.name, empty.name) == ("a", "b")
+    np.testing.assert_allclose(full.boxes, BOXES, atol=1e-4)
+    assert full.names == ("cat", "dog")
+    assert empty.boxes.shape == (0, 4)
+    assert empty.names == ()
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """`data.yaml`, with a folder for val and a list for test; one photo has no text."""
+    for name in ("a.jpg", "b.jpg"):
+        photo(tmp_path / "images" / "val" / name)
+    text(tmp_path / "labels" / "val" / "a.txt", ROWS)
+    text(tmp_path / "some.txt", "images/val/b.jpg\n")
+    names = "names: {0: dog, 1: cat}\n"
+    text(tmp_path / "data.yaml", f"path: /where/it/was/made\nval: images/val\ntest: some.txt\n{names}")
+    return tmp_path
+
+
+def test_a_yaml_names_the_photos(listed):
+    check(open_data(listed))
+    check(open_data(listed / "data.yaml", "val"))
+    assert [picture.name for picture in open_data(listed, "test").read()] == ["b"]
+    assert [picture.name for picture in open_data(listed, every=2).read()] == ["a"]
+
+
+def test_folders_with_names(listed):
+    (listed / "data.yaml").unlink()
+    text(listed / "names.txt", "dog\ncat\n")
+    data = open_data(listed)
+    assert data.split == "val"
+    check(data)
+
+
+def test_a_list_of_names_is_a_split(tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        photo(tmp_path / "images" / name)
+    text(tmp_path / "labels" / "a.txt", ROWS)
+    text(tmp_path / "classes.txt", "dog\ncat\n")
+    text(tmp_path / "test.txt", "a\nb\n")
+    check(open_data(tmp_path))
+    text(tmp_path / "test.txt", "z\n")
+    with pytest.raises(DataNotFound, match=r"test.txt names 'z': there is no such photo"):
+        open_data(tmp_path)
+
+
+def test_coco128_has_cocos_names(tmp_path):
+    photo(tmp_path / "images" / "val2017" / "a.jpg")
+    text(tmp_path / "object_detection" / "labels" / "val2017" / "a.txt", "79 0.5 0.5 0.5 0.5\n")
+    [picture] = open_data(tmp_path).read()
+    assert picture.names == ("toothbrush",)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "2 0.5 0.5 0.1 0.1",
+        "0.5 0.5 0.5 0.1 0.1",
+        "0 0.5 0.5 0.1",
+        "0 a b c d",
+        "0 nan 0 0 0",
+        "0 50 50 9 9",
+        "-1 0 0 0 0",
+    ],
+)
+def test_rows_that_cannot_be_are_refused(listed, row):
+    text(listed / "labels" / "val" / "a.txt", row)
+    with pytest.raises(DataRefused, match=r"a.txt: '.*'; expected a class from 0 to 1, and centre, width and height"):
+        list(open_data(listed).read())
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"),
+    [
+        ("val: nowhere\nnames: [a]\n", DataNotFound, "names 'nowhere', which is not there"),
+        ("names: [a]\n", DataRefused, "lists no photos: expected val, test, train"),
+        ("val: images/val\n", DataRefused, "expected a class name"),
+        ("val: [\n", DataRefused, "it is no YAML"),
+        ("- a\n", DataRefused, "expected `path`, `names` and"),
+    ],
+)
+def test_a_yaml_that_cannot_be_is_refused(listed, content, error, says):
+    text(listed / "data.yaml", content)
+    with pytest.raises(error, match=says):
+        list(open_data(listed).read())

@@ -1,0 +1,159 @@
+"""`watchline train yolov2` and `faster-rcnn`: a detector on a user's own data."""
+
+import argparse
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from watchline.cli.exit_codes import DONE, INTERRUPTED
+from watchline.cli.interrupt import first_stops
+from watchline.cli.train import BACKBONES
+from watchline.cli.train_report import asked, report, say
+from watchline.cli.train_settings import recall, remember
+
+if TYPE_CHECKING:  # torch is not installed with the core
+    from watchline.models.faster_rcnn import Trunk
+    from watchline.train.own_data.dataset import DataSet
+    from watchline.train.own_run import Loop
+    from watchline.train.pictures import LabelledPicture
+
+IMAGENET = "imagenet"  # the name of no model: a backbone without a head
+PATIENCE = 30  # epochs
+
+
+def yolov2(options: argparse.Namespace) -> int:
+    """Train YOLOv2, measured each epoch."""
+    from watchline.engines import zoo
+    from watchline.train import own_yolov2
+    from watchline.train import yolov2 as recipes
+    from watchline.train.initial import sources
+
+    recall(options)
+    device = _device(options)
+    if options.imgsz and options.imgsz % own_yolov2.MULTIPLE:
+        options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_yolov2.MULTIPLE}")
+    name = vars(options)["from"] or zoo.DEFAULT
+    start = None if name == IMAGENET else zoo.find(name)
+    data = _read(options)
+    recipe = own_yolov2.recipe_for(
+        recipes.RECIPES[device],
+        (len(data.train), len(data.val)),
+        device,
+        **asked(options, "epochs", "batch", "imgsz", "seed"),
+    )
+    recipe = replace(recipe, **asked(options, "steps"))
+    kept = [label for label, source in zip(data.names, sources(start, data.names), strict=True) if source is not None]
+    say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
+    train, val = _load(options, data, own_yolov2.longest(recipe), device)
+    remember(options)
+    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, start)
+    return _run(options, loop, val, data.names)
+
+
+def _device(options: argparse.Namespace) -> str:
+    """ "cpu" or "cuda"; leaves by argparse's usage error where there is no GPU."""
+    from watchline.train.yolov2 import best_device
+
+    if options.device == "cuda" and best_device() != "cuda":
+        options.parser.error("--device cuda: PyTorch sees no GPU here; `watchline doctor` says what this machine has")
+    return best_device() if options.device in (None, "auto") else str(options.device)
+
+
+def _read(options: argparse.Namespace) -> "DataSet":
+    """The checked data, with a line of what it is and one for each note."""
+    from watchline.train.own_data import dataset
+
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, options.seed or 0)
+    for note in data.notes:
+        say(f"note: {note}")
+    say(
+        f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures to train on, "
+        f"{len(data.val)} to measure on"
+    )
+    return data
+
+
+def _load(
+    options: argparse.Namespace, data: "DataSet", longest: int, device: str
+) -> tuple[list["LabelledPicture"], list["LabelledPicture"]]:
+    """The pictures to train on and to measure on, in memory."""
+    from watchline.train.own_data import pictures
+
+    needed = pictures.memory_of(data.train, longest)
+    say(f"they take {needed / 2**30:.2f} GiB of memory")
+    pictures.check_memory(needed, pictures.free_memory(device))
+    train, val = (
+        pictures.load(files, len(data.names), longest, options.workers or options.threads)
+        for files in (data.train, data.val)
+    )
+    return train, val
+
+
+def _run(options: argparse.Namespace, loop: "Loop", val: Sequence["LabelledPicture"], names: Sequence[str]) -> int:
+    """Run the loop to its end, or to the first Ctrl-C; the last line is the next command."""
+    from watchline.train import own_run
+
+    out = options.out
+    patience = PATIENCE if options.patience is None else options.patience
+    with first_stops(lambda: None) as signals:
+        report(_until(own_run.fit(loop, val, names, out, patience, say), signals), loop.last)
+    if signals:
+        say(f"stopped; to go on: watchline train {options.model} --out {shlex.quote(str(out))} --resume")
+        return INTERRUPTED
+    best = out / own_run.BEST
+    say(f"{best}: {own_run.outcome(out)}; {own_run.CURVES}, {own_run.SAMPLES} and results.csv are next to it")
+    say(f"next: watchline export {shlex.quote(str(best))} -o {options.model}.onnx")
+    return DONE
+
+
+def _until(steps: Iterator[dict[str, float]], signals: Sequence[int]) -> Iterator[dict[str, float]]:
+    """The steps up to the one in which a signal came; closing them writes the checkpoint."""
+    with closing(steps):  # type: ignore[type-var]  # a generator
+        for figures in steps:
+            yield figures
+            if signals:
+                return
+
+
+def faster_rcnn(options: argparse.Namespace) -> int:
+    """Train Faster R-CNN."""
+    from watchline.models.faster_rcnn import TRUNKS
+    from watchline.train import faster_rcnn
+
+    backbone = options.backbone or BACKBONES[0]
+    recipe = replace(
+        faster_rcnn.RECIPES[backbone],
+        **asked(options, "steps", "batch", "seed"),
+        **({"size": options.imgsz} if options.imgsz else {}),
+    )
+    if recipe.size % (multiple := TRUNKS[backbone].multiple):
+        options.parser.error(f"--imgsz {recipe.size}: expected a multiple of {multiple} for {backbone}")
+    trunk = _trunk(options, backbone)
+    print(f"reading {', '.join(map(str, options.data))}", flush=True)
+    samples = faster_rcnn.read(options.data, options.split or "train")
+    print(f"{len(samples)} pictures, {sum(len(s.boxes) for s in samples)} boxes", flush=True)
+    report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
+    checkpoint = options.out / faster_rcnn.CHECKPOINT
+    print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
+    return DONE
+
+
+def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":
+    """The trunk with ImageNet weights, those of VGG-16 from a file."""
+    from watchline.export.pytorch import state_dict
+    from watchline.models.lite_trunk import LiteTrunk
+    from watchline.models.vgg import VGG16
+
+    if backbone != "vgg16":
+        if options.pretrained:
+            options.parser.error(f"--pretrained goes with --backbone vgg16; {backbone} comes with its own weights")
+        return LiteTrunk.pretrained()
+    if not options.pretrained:
+        options.parser.error(
+            "--backbone vgg16 needs --pretrained FILE, ImageNet's weights, without which some thousand pictures teach "
+            "it nothing: `watchline fetch vgg16` downloads it"
+        )
+    return VGG16.pretrained(state_dict.load(options.pretrained), str(options.pretrained))

@@ -1,0 +1,46 @@
+"""What the models of `watchline train` have in common: the settings that were given, the lines about steps."""
+
+import argparse
+import time
+from collections.abc import Iterable
+from typing import Any
+
+EVERY = 20  # steps between lines
+
+
+def asked(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those settings of a recipe that were given."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def say(line: str) -> None:
+    """Print a line at once, also where the output is a pipe."""
+    print(line, flush=True)
+
+
+def report(steps: Iterable[dict[str, float]], last: int | None) -> None:
+    """A line each 20 steps: the mean of the loss and its parts, seconds a step, time to go.
+
+    Args:
+        last: number of the last step; None if the run has a length in time, and `done` tells its share.
+    """
+    since: list[dict[str, float]] = []
+    started, first = 0.0, -1
+    for figures in steps:
+        step = int(figures["step"])
+        if first < 0:  # what comes before the first step is not counted on
+            started, first = time.monotonic() - figures["seconds"], step - 1
+            before = figures.get("done", 0.0)
+        since.append(figures)
+        if step % EVERY and step != last:
+            continue
+        alike = [f for f in since if f.keys() == figures.keys()]  # a part of the run may have other losses
+        means = {name: sum(f[name] for f in alike) / len(alike) for name in figures if name not in ("step", "size")}
+        taken, done = time.monotonic() - started, figures.get("done", 0.0)
+        ahead = (last - step) / (step - first) if last else (1 - done) / max(done - before, 1e-9)
+        minutes, seconds = divmod(round(taken * ahead), 60)
+        seconds_a_step = means.pop("seconds")
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items() if name != "done")
+        of = f"/{last}" if last else ""
+        print(f"step {step}{of}  {losses}  {seconds_a_step:.2f} s a step, ETA {minutes}:{seconds:02d}", flush=True)
+        since.clear()
