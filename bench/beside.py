@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 from statistics import median
 
-from bare import CORES
 from clips import scaled
 
 from watchline.engines import zoo
+from watchline.pipeline.cores import cores
 from watchline.pipeline.kinds.caption import CAPTION
 from watchline.pipeline.message import Dropped, Item
 from watchline.pipeline.runner import Runner
@@ -55,7 +55,7 @@ def main() -> None:
     for _ in range(args.rounds):
         without.append(_run(clip, args.streams, args.seconds, []))
         beside.append(_run(clip, args.streams, args.seconds, [captioner]))
-    print(f"{args.streams} streams of {args.rate} frames/s on {CORES} cores, {args.rounds} rounds")
+    print(f"{args.streams} streams of {args.rate} frames/s on {cores()} cores, {args.rounds} rounds")
     names = ("frames/s", "dropped", "p50", "p99", "captions", "age")
     print(" " * 10 + "".join(f"{name:>10}" for name in names))
     for title, rounds in (("without", without), ("beside", beside)):

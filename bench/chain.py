@@ -17,21 +17,19 @@ Figures are medians over the rounds. Ratios are medians of the ratios within eac
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
 
 import cv2
 import whole_chain
-from bare import CORES, bare_engine
 from clips import scaled
 from rate import rate_of
 
+from watchline.measure.speed.engine import bare_engine
+from watchline.measure.speed.parts import parts
 from watchline.pipeline.annotate import Annotate
+from watchline.pipeline.cores import cores
 from watchline.pipeline.job import Job
 from watchline.pipeline.message import Item
 from watchline.pipeline.sinks.files import Files
@@ -41,8 +39,6 @@ from watchline.pipeline.stages.stage import Stage
 from watchline.streams.file import FileSource
 from watchline.streams.frame import ArrayPicture, Frame
 from watchline.streams.write.mp4 import Mp4Sink
-
-T = TypeVar("T")
 
 
 def main() -> None:
@@ -69,11 +65,12 @@ def main() -> None:
 
 def _round(clip: Path, stages: list[Stage], out: Path) -> dict[str, float]:
     """Frames per second of everything, and CPU milliseconds per frame of each part, measured back to back."""
-    parts = _parts(clip, [*stages, Annotator()], out)
+    measured = parts(clip, [*stages, Annotator()], out, Mp4Sink(), frames=150)
+    spent = {f"cpu {name}": part.cpu for name, part in measured.items()}
     [detector] = [stage for stage in stages if isinstance(stage, Detector)]
     return {
-        **parts,
-        "ceiling": CORES / sum(parts.values()) * 1e3,
+        **spent,
+        "ceiling": cores() / sum(spent.values()) * 1e3,
         "chain": _job(clip, [*stages, Annotator()], out, Mp4Sink()),
         "events": _job(clip, stages, out, None),
         "engine": bare_engine(detector),
@@ -89,9 +86,9 @@ def _print(name: str, rounds: list[dict[str, float]]) -> None:
         ratios = sorted(r[a] / r[b] for r in rounds)
         return f"{median(ratios):.2f}  ({ratios[0]:.2f} to {ratios[-1]:.2f})"
 
-    parts = [key for key in rounds[0] if key.startswith("cpu ")]
-    print(f"\n{name}, {CORES} cores, {len(rounds)} rounds")
-    print("  " + ", ".join(f"{key.removeprefix('cpu ')} {middle(key):.1f}" for key in parts) + " ms of CPU per frame")
+    names = [key for key in rounds[0] if key.startswith("cpu ")]
+    print(f"\n{name}, {cores()} cores, {len(rounds)} rounds")
+    print("  " + ", ".join(f"{key.removeprefix('cpu ')} {middle(key):.1f}" for key in names) + " ms of CPU per frame")
     for key in ("ceiling", "chain", "plain", "engine", "events"):
         print(f"  {key:<10}{middle(key):>8.1f} FPS")
     print(f"  chain / ceiling   {ratio('chain', 'ceiling')}")
@@ -104,33 +101,9 @@ def _job(clip: Path, stages: list[Stage], out: Path, video: Mp4Sink | None) -> f
     return rate_of(Annotate(Job([FileSource(clip)], stages, [Files(out, video, overwrite=True)])))[0]
 
 
-def _parts(clip: Path, stages: list[Stage], out: Path) -> dict[str, float]:
-    """CPU milliseconds per frame of each part, one after another in one thread."""
-    spent = dict.fromkeys(("cpu decoder", *(f"cpu {stage.name}" for stage in stages), "cpu encoder"), 0.0)
-
-    def timed(part: str, work: Callable[[], T]) -> T:
-        started = time.process_time()
-        result = work()
-        spent[part] += time.process_time() - started
-        return result
-
-    with ExitStack() as stack:
-        reader = stack.enter_context(FileSource(clip, threads=1).open())
-        works = {stage.name: stack.enter_context(stage.open()) for stage in stages}
-        sink = stack.enter_context(Mp4Sink(threads=1).open(out / "parts.mp4", reader.about))
-        pictures, frames = iter(reader), 0
-        while (frame := timed("cpu decoder", lambda: next(pictures, None))) is not None:
-            item = Item(frame)
-            for name, work in works.items():
-                [item] = timed(f"cpu {name}", partial(work, [item]))
-            timed("cpu encoder", partial(sink.write, item.drawn, item.frame.pts, item.frame.time_base))
-            frames += 1
-    return {part: seconds / frames * 1e3 for part, seconds in spent.items()}
-
-
 def _plain(clip: Path, detector: Detector, out: Path) -> float:
     """Frames per second of the loop that everybody writes first."""
-    settings = replace(detector, workers=1, threads=CORES)
+    settings = replace(detector, workers=1, threads=cores())
     capture = cv2.VideoCapture(str(clip))
     rate, width, height = (capture.get(k) for k in (cv2.CAP_PROP_FPS, 3, 4))
     out.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import gpu_models
 import numpy as np
-from bare import bare_engine
 from gpu_bench import (
     BATCHES,
     CORES,
@@ -33,6 +32,7 @@ from watchline import engines
 from watchline.engines.engine import Engine
 from watchline.measure.calibration import pictures
 from watchline.measure.differences import Difference, of_outputs
+from watchline.measure.speed.engine import bare_engine
 from watchline.pipeline.stages.detector import Detector
 
 PHOTOS = 32

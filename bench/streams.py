@@ -18,9 +18,10 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-from bare import CORES, bare_engine
 from clips import scaled
 
+from watchline.measure.speed.engine import bare_engine
+from watchline.pipeline.cores import cores
 from watchline.pipeline.message import Item
 from watchline.pipeline.runner import Runner
 from watchline.pipeline.stages.detector import Detector
@@ -46,7 +47,7 @@ def main() -> None:
         engines.append(bare_engine(Detector()))
         rounds.append([_run(clip, count, args.seconds) for count in STREAMS])
     engine = median(engines)
-    print(f"bare engine {engine:.1f} frames/s on {CORES} cores")
+    print(f"bare engine {engine:.1f} frames/s on {cores()} cores")
     print(f"{'streams':>7}{'asked':>8}{'frames/s':>10}{'of engine':>11}{'fairness':>10}{'p50':>7}{'p99':>7}")
     for column, count in enumerate(STREAMS):
         runs = [one[column] for one in rounds]

@@ -8,7 +8,7 @@ from typing import Any
 from watchline.measure.errors import ComparisonRefused
 
 SAME = ("source", "frame_width", "frame_height", "streams", "rate", "video", "stages")  # of a run
-OF_MODEL = ("model", "runtime", "width", "height", "batch")
+OF_MODEL = ("model", "file", "runtime", "width", "height", "batch")
 LARGEST = 16 << 20  # bytes
 
 

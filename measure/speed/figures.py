@@ -14,7 +14,7 @@ class Speed:
     """What was measured of one model.
 
     Attributes:
-        model, runtime: that ran. size: (width, height) of the network's input.
+        model, file, runtime: that ran. size: (width, height) of the network's input.
         workers, batch: of the detector.
         cores: that the process may use.
         parts: by name, in the order of the chain.
@@ -24,6 +24,7 @@ class Speed:
     """
 
     model: str
+    file: str
     runtime: str
     size: tuple[int, int]
     workers: int
@@ -72,6 +73,7 @@ class Speed:
         ran = self.chain
         return {
             "model": self.model,
+            "file": self.file,
             "runtime": self.runtime,
             "width": self.size[0],
             "height": self.size[1],

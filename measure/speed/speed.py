@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchline.engines import runtimes, zoo
+from watchline.engines import runtimes
 from watchline.measure.speed.chain import MOST, chain
 from watchline.measure.speed.engine import bare_engine
 from watchline.measure.speed.figures import Speed
@@ -34,6 +34,7 @@ def speed(
         name, runtime, size = engine.metadata.name, engine.runtime, engine.size
     return Speed(
         model=name,
+        file=detector.file.name,
         runtime=runtime,
         size=size,
         workers=detector.workers,
@@ -49,5 +50,5 @@ def speed(
 def _is_on_gpu(detector: Detector) -> bool:
     if detector.runtime is not None:
         return runtimes.find(detector.runtime).gpu
-    able = runtimes.running(zoo.find(detector.model).suffix.lower())
+    able = runtimes.running(detector.file.suffix.lower())
     return bool(able) and able[0].gpu

@@ -26,7 +26,9 @@ def fps(folder: Path, *words: str) -> Done:
 def test_the_table_the_json_and_the_picture(folder: Path) -> None:
     done = fps(folder, "--model", "tiny.onnx", "--json", "f.json", "--plot", "f.png")
     assert (done.code, done.err) == (0, [])
-    assert sum(line.startswith("tiny at 128 x 64, onnxruntime") for line in done.out) == 2, "a table for each model"
+    assert sum(line.startswith("tiny (tiny.onnx) at 128 x 64, onnxruntime") for line in done.out) == 2, (
+        "a table for each model"
+    )
     for part in ("decode", "resize", "engine", "nms", "draw", "link", "encode"):
         assert any(line.startswith(f"{part} ") for line in done.out), part
     assert done.out[-1].startswith("The ")

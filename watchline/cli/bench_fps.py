@@ -89,8 +89,8 @@ def _show(measured: "Speed", options: argparse.Namespace, figures: "dict[str, ob
     streams = "" if options.streams == 1 else f"{options.streams} streams of "
     rate = f" at {options.rate:g} frames per second" if options.rate else ""
     print(
-        f"\n{measured.model} at {width} x {height}, {measured.runtime} on {figures['cpu']}, {measured.cores} cores, "
-        f"{measured.workers} engines; {streams}{figures['source']} "
+        f"\n{measured.model} ({measured.file}) at {width} x {height}, {measured.runtime} on {figures['cpu']}, "
+        f"{measured.cores} cores, {measured.workers} engines; {streams}{figures['source']} "
         f"({figures['frame_width']} x {figures['frame_height']}){rate}"
     )
     print(measured.as_text(options.rate is not None), flush=True)

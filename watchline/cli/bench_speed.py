@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.stage import Stage
     from watchline.streams.source import About
 
-CHAIN = ("runtime", "imgsz", "threads", "workers", "batch", "segment", "caption", "preset", "latency-budget")
+CHAIN = (
+    "runtime",
+    "precision",
+    "imgsz",
+    "threads",
+    "workers",
+    "batch",
+    "segment",
+    "caption",
+    "preset",
+    "latency-budget",
+)
 MADE = "no clip was given: a test pattern of 1280 x 720 was made; a real video costs more to decode, draw and encode"
 
 

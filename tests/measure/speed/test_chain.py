@@ -117,7 +117,7 @@ def test_the_clip_that_is_made_plays(tmp_path: Path) -> None:
 def speed_of(gpu: bool = False, **cpu: float) -> Speed:
     ran = Chain(40, (40, 40, 40), True, (30, 60, 90), {}, 40, 50, 0.9, "")
     measured = {name: Part(ms, (ms, ms, ms)) for name, ms in cpu.items()}
-    return Speed("net", "rt", (64, 32), 2, 1, 2, measured, 45, gpu, ran)
+    return Speed("net", "net.onnx", "rt", (64, 32), 2, 1, 2, measured, 45, gpu, ran)
 
 
 def test_the_ceiling_is_the_cores_by_the_parts() -> None:
