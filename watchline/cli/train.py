@@ -1,7 +1,7 @@
 """`watchline train MODEL --data DIR --out DIR`: train a model. Needs torch.
 
 watchline train yolov2 --data data.yaml --out DIR  # on your own data, from a detector that ships
-watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
+watchline train faster-rcnn --data DIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
@@ -22,7 +22,7 @@ BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "yolov2": ("from", *DETECTORS),
-    "faster-rcnn": ("backbone", "pretrained", "split", "imgsz"),
+    "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": (),
     "segmenter": ("minutes",),
     "captioner": ("system", "epochs", "cache"),
@@ -43,9 +43,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--data",
         type=Path,
         nargs="+",
-        help="what to train on: for yolov2 a folder in VOC's or COCO's layout, or YOLO's data.yaml; for "
-        "faster-rcnn folders in VOC's or Penn-Fudan's layout, for mask-rcnn in "
-        "Penn-Fudan's or that of COCO's polygons, for segmenter one in CamVid's, for captioner in Flickr8k's",
+        help="what to train on: for yolov2 and faster-rcnn folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's "
+        "data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, "
+        "for captioner in Flickr8k's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -75,7 +75,7 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
         "--patience", type=at_least(0), help="epochs without a better mAP after which it ends; 0: never (default: 30)"
     )
     group.add_argument(
-        "--imgsz", type=at_least(64), help="side of the input in pixels (default: 416; faster-rcnn: 320)"
+        "--imgsz", type=at_least(64), help="side of the input in pixels (default: 416; faster-rcnn: 320, vgg16: 608)"
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: auto, cuda where there is one)")
     group.add_argument("--workers", type=at_least(1), help="threads that read pictures (default: all cores)")
@@ -84,7 +84,6 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument("--backbone", choices=BACKBONES, help="of faster-rcnn (default: vgg16, as in the paper)")
     group.add_argument("--pretrained", type=Path, metavar="FILE", help="ImageNet weights of torchvision's vgg16, .pth")
-    group.add_argument("--split", help="of VOC folders for faster-rcnn: a list in ImageSets/Main (default: train)")
 
 
 def run(options: argparse.Namespace) -> int:

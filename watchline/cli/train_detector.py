@@ -15,7 +15,7 @@ from watchline.cli.train_settings import recall, remember
 
 if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.models.faster_rcnn import Trunk
-    from watchline.train.own_data.dataset import DataSet
+    from watchline.train.own_data.dataset import DataSet, PictureFile
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
 
@@ -52,6 +52,33 @@ def yolov2(options: argparse.Namespace) -> int:
     return _run(options, loop, val, data.names)
 
 
+def faster_rcnn(options: argparse.Namespace) -> int:
+    """Train Faster R-CNN, measured each epoch."""
+    from watchline.models.faster_rcnn import TRUNKS
+    from watchline.train import faster_rcnn as recipes
+    from watchline.train import own_faster_rcnn
+
+    recall(options)
+    device = _device(options)
+    backbone = options.backbone or BACKBONES[0]
+    if (options.imgsz or 0) % (multiple := TRUNKS[backbone].multiple):
+        options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {multiple} for {backbone}")
+    trunk = _trunk(options, backbone)
+    data = _read(options)
+    recipe = own_faster_rcnn.recipe_for(
+        recipes.RECIPES[backbone],
+        (len(data.train), len(data.val)),
+        **asked(options, "epochs", "batch", "imgsz", "seed"),
+    )
+    recipe = replace(recipe, **asked(options, "steps"))
+    train, val = (_decode(options, files, len(data.names), recipe.size) for files in (data.train, data.val))
+    remember(options)
+    loop = own_faster_rcnn.loop(
+        train, len(val), data.names, options.out, recipe, options.threads, device, (backbone, trunk)
+    )
+    return _run(options, loop, val, data.names)
+
+
 def _device(options: argparse.Namespace) -> str:
     """ "cpu" or "cuda"; leaves by argparse's usage error where there is no GPU."""
     from watchline.train.yolov2 import best_device
@@ -85,11 +112,16 @@ def _load(
     needed = pictures.memory_of(data.train, longest)
     say(f"they take {needed / 2**30:.2f} GiB of memory")
     pictures.check_memory(needed, pictures.free_memory(device))
-    train, val = (
-        pictures.load(files, len(data.names), longest, options.workers or options.threads)
-        for files in (data.train, data.val)
-    )
+    train, val = (_decode(options, files, len(data.names), longest) for files in (data.train, data.val))
     return train, val
+
+
+def _decode(
+    options: argparse.Namespace, files: Sequence["PictureFile"], classes: int, longest: int
+) -> list["LabelledPicture"]:
+    from watchline.train.own_data import pictures
+
+    return pictures.load(files, classes, longest, options.workers or options.threads)
 
 
 def _run(options: argparse.Namespace, loop: "Loop", val: Sequence["LabelledPicture"], names: Sequence[str]) -> int:
@@ -116,29 +148,6 @@ def _until(steps: Iterator[dict[str, float]], signals: Sequence[int]) -> Iterato
             yield figures
             if signals:
                 return
-
-
-def faster_rcnn(options: argparse.Namespace) -> int:
-    """Train Faster R-CNN."""
-    from watchline.models.faster_rcnn import TRUNKS
-    from watchline.train import faster_rcnn
-
-    backbone = options.backbone or BACKBONES[0]
-    recipe = replace(
-        faster_rcnn.RECIPES[backbone],
-        **asked(options, "steps", "batch", "seed"),
-        **({"size": options.imgsz} if options.imgsz else {}),
-    )
-    if recipe.size % (multiple := TRUNKS[backbone].multiple):
-        options.parser.error(f"--imgsz {recipe.size}: expected a multiple of {multiple} for {backbone}")
-    trunk = _trunk(options, backbone)
-    print(f"reading {', '.join(map(str, options.data))}", flush=True)
-    samples = faster_rcnn.read(options.data, options.split or "train")
-    print(f"{len(samples)} pictures, {sum(len(s.boxes) for s in samples)} boxes", flush=True)
-    report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
-    checkpoint = options.out / faster_rcnn.CHECKPOINT
-    print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
-    return DONE
 
 
 def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":

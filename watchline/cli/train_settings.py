@@ -12,9 +12,12 @@ KEPT = ("from", "backbone", "epochs", "steps", "batch", "imgsz", "device", "seed
 
 
 def remember(options: argparse.Namespace) -> None:
-    """Write the settings of a run that begins or goes on. Raises CheckpointError: they cannot be written."""
+    """Write the settings of a run that begins. Raises CheckpointError: they cannot be written."""
     from watchline.models.errors import CheckpointError
+    from watchline.train.own_run import CHECKPOINT
 
+    if (options.out / CHECKPOINT).exists() and (options.out / FILE).exists():
+        return  # it goes on with the settings it was begun with, or is refused
     values = {"model": options.model} | {name: vars(options)[name] for name in KEPT}
     values["data"] = [str(path.absolute()) for path in options.data]
     values["pretrained"] = str(options.pretrained.absolute()) if options.pretrained else None
