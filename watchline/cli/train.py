@@ -18,13 +18,14 @@ from watchline.cli.train_report import asked, report, say
 from watchline.extras import command
 
 CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
+IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a head
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "yolov2": ("from", *DETECTORS),
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
-    "mask-rcnn": (),
-    "segmenter": ("minutes",),
+    "mask-rcnn": ("from",),
+    "segmenter": ("from", "minutes"),
     "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
@@ -65,8 +66,9 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--from",
         metavar="NAME|FILE",
-        help="of yolov2: the network to go on from, the name of a shipped model, a .onnx that was exported from one, a "
-        ".pt of a training, or `imagenet` for a backbone that knows no objects yet (default: yolov2-lite0)",
+        help="of yolov2, mask-rcnn and segmenter: the network to go on from, the name of a shipped model, a .onnx that "
+        "was exported from one, of yolov2 also a .pt of a training; or `imagenet` for a backbone that knows no objects "
+        "yet (default: imagenet; of yolov2, yolov2-lite0)",
     )
     group.add_argument(
         "--epochs", type=at_least(1), help="how often to see the data (default: 100; captioner: its own)"
@@ -116,6 +118,14 @@ def run(options: argparse.Namespace) -> int:
         parser.error(f"{NEEDED} ({error.name} is not installed)")
 
 
+def start(options: argparse.Namespace, default: str = IMAGENET) -> Path | None:
+    """The file of the network to go on from; None for ImageNet's backbone. Raises ModelNotFound: there is none."""
+    from watchline.engines import zoo
+
+    name = vars(options)["from"] or default
+    return None if name == IMAGENET else zoo.find(name)
+
+
 def _mask_rcnn(options: argparse.Namespace) -> int:
     from watchline.train import mask_rcnn
 
@@ -123,7 +133,7 @@ def _mask_rcnn(options: argparse.Namespace) -> int:
     print(f"reading {', '.join(map(str, options.data))}", flush=True)
     sets = mask_rcnn.read(options.data)
     print(f"{sum(map(len, sets))} pictures, {sum(len(one.numbers) for s in sets for one in s)} people", flush=True)
-    report(mask_rcnn.train(sets, options.out, recipe, options.threads), recipe.steps)
+    report(mask_rcnn.train(sets, options.out, recipe, options.threads, start(options)), recipe.steps)
     checkpoint = options.out / mask_rcnn.CHECKPOINT
     print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o mask-rcnn.onnx")
     return DONE
@@ -139,7 +149,8 @@ def _segmenter(options: argparse.Namespace) -> int:
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
     print(f"{len(scenes)} pictures", flush=True)
-    report(segment.train(scenes, options.out, recipe, options.threads), None if recipe.minutes else recipe.steps)
+    steps = segment.train(scenes, options.out, recipe, options.threads, start(options))
+    report(steps, None if recipe.minutes else recipe.steps)
     average = options.out / segment.AVERAGE
     print(f"{average}: done; watchline export {average} -o segmenter.onnx")
     return DONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED
 from watchline.cli.interrupt import first_stops
-from watchline.cli.train import BACKBONES
+from watchline.cli.train import BACKBONES, start
 from watchline.cli.train_report import asked, report, say
 from watchline.cli.train_settings import recall, remember
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
 
-IMAGENET = "imagenet"  # the name of no model: a backbone without a head
 PATIENCE = 30  # epochs
 
 
@@ -35,7 +34,7 @@ def yolov2(options: argparse.Namespace) -> int:
     if options.imgsz and options.imgsz % own_yolov2.MULTIPLE:
         options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_yolov2.MULTIPLE}")
     name = vars(options)["from"] or zoo.DEFAULT
-    start = None if name == IMAGENET else zoo.find(name)
+    network = start(options, name)
     data = _read(options)
     recipe = own_yolov2.recipe_for(
         recipes.RECIPES[device],
@@ -44,11 +43,11 @@ def yolov2(options: argparse.Namespace) -> int:
         **asked(options, "epochs", "batch", "imgsz", "seed"),
     )
     recipe = replace(recipe, **asked(options, "steps"))
-    kept = [label for label, source in zip(data.names, sources(start, data.names), strict=True) if source is not None]
+    kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
     train, val = _load(options, data, own_yolov2.longest(recipe), device)
     remember(options)
-    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, start)
+    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, network)
     return _run(options, loop, val, data.names)
 
 
