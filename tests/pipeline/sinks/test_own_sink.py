@@ -19,6 +19,7 @@ from models_onnx import tiny_detector
 from pipelines import Numbers, Script
 
 from watchline import Annotate, Files, Item, Job, Jsonl, Kind, Message, Opening, Sink, Stage, Unwritten, Watch, Writer
+from watchline.pipeline.ledger import Account
 from watchline.settings import settings
 
 MINE = Path(__file__).parents[2] / "outside" / "mine.py"
@@ -178,7 +179,8 @@ def outcome_of(job, live=False):
     work = Watch(job) if live else Annotate(job)
     list(work.run())
     [outcome] = work.outcomes
-    [account] = work.report.streams.values()
+    nothing = Account(decoded=0, annotated=0, dropped={}, in_flight=0)  # a sink may fail before the first frame
+    account = work.report.streams.get(outcome.stream, nothing)
     assert account.balances
     assert account.in_flight == 0
     return outcome, account
