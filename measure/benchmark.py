@@ -126,10 +126,14 @@ def benchmark(
         [numbered(one, answers, contender.suppression) for one in found]
         for found, answers, contender in zip(seen.found, every_answer, contenders, strict=True)
     ]
-    boxes = _figures(predictions, truth, asked, counting, by_masks=False)
+    boxes = _figures(predictions, truth, asked, counting, data.is_video)
     masked = [n for n, found in enumerate(seen.found) if _has_masks(found, truth)]
     masks = dict(
-        zip(masked, _figures([predictions[n] for n in masked], truth, asked, counting, by_masks=True), strict=True)
+        zip(
+            masked,
+            _figures([predictions[n] for n in masked], truth, asked, counting, data.is_video, by_masks=True),
+            strict=True,
+        )
     )
     counted = [t.classes[~t.difficult] for t in truth]
     if counting.rule == "ilsvrc":
@@ -186,11 +190,12 @@ def _figures(
     truth: Sequence[Truth],
     names: Sequence[str],
     counting: Counting,
-    by_masks: bool,
+    is_video: bool,
+    by_masks: bool = False,
 ) -> list[Figures]:
     """Of each contender."""
     scorers = [scorer(counting.rule, one, truth, names, counting.threshold, by_masks) for one in predictions]
-    return bootstrap.figures(scorers, len(truth), counting.samples, counting.seed)
+    return bootstrap.figures(scorers, len(truth), counting.samples, counting.seed, is_video)
 
 
 def _has_masks(found: Sequence[Detections], truth: Sequence[Truth]) -> bool:

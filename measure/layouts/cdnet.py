@@ -45,7 +45,7 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
     def read() -> Iterator[Labelled]:
         return (_labelled(photos[number], planes[number]) for number in frames)
 
-    return DataSet(data.resolve().name, "CDnet", split, "voc2010", len(frames), read)
+    return DataSet(data.resolve().name, "CDnet", split, "voc2010", len(frames), read, is_video=True)
 
 
 def _number(file: Path) -> int:

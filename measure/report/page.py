@@ -203,8 +203,8 @@ def _worst(result: Benchmark, mistakes: Sequence[Mistakes]) -> str:
     every = worst.drawn(result, mistakes)
     parts = [
         f"<h2>The worst pictures</h2><p>Those with the most mistakes from a score of {SHOWN:g} on. "
-        "<span class=there>Green</span> is an object, <span class=seen>blue</span> a right box, "
-        "<span class=wrong>red</span> a wrong one with its kind of error.</p>"
+        "<span class=there>Green</span> is an object, <span class=lost>yellow</span> one that was not found, "
+        "<span class=seen>blue</span> a right box, <span class=wrong>red</span> a wrong one with its kind of error.</p>"
     ]
     for n, (outcome, shown) in enumerate(zip(result.outcomes, every, strict=True)):
         figures = "".join(

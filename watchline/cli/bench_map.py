@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> int:
     from watchline.measure.benchmark import benchmark
     from watchline.measure.benchmark_json import as_dict
     from watchline.measure.layouts.known import open_data
-    from watchline.measure.mistakes import curves_of, mistakes_of
+    from watchline.measure.mistakes import curves_dict, curves_of, mistakes_of
     from watchline.measure.report import page, plots
 
     data = open_data(options.data, options.split, options.every)
@@ -158,7 +158,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.json:
         made = as_dict(result)
         made["models"] = [
-            model | {"mistakes": one.as_dict()} for model, one in zip(made["models"], mistakes, strict=True)
+            model | {"mistakes": one.as_dict(), "curves": curves_dict(curves_of(result, outcome))}
+            for model, one, outcome in zip(made["models"], mistakes, result.outcomes, strict=True)
         ]
         write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **made})
     if options.report:

@@ -59,7 +59,8 @@ def about_lines(result: "Benchmark") -> list[str]:
     )
     rows = [f"{what} over {counted} classes {of} ({SUMS[counting.rule]}); {seconds}"]
     if counting.samples and any(float(value) == float(value) for value in mean.values()):
-        rows.append(f"intervals: {counting.samples} samples of the pictures, seed {counting.seed}")
+        drawn = "blocks of frames" if result.data.is_video else "the pictures"
+        rows.append(f"intervals: {counting.samples} samples of {drawn}, seed {counting.seed}")
     if result.unknown:
         rows.append(f"left out, as a model has no label for them: {', '.join(result.unknown)}")
     return rows
