@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from watchline.engines import runtimes
 from watchline.measure.speed.chain import MOST, chain
 from watchline.measure.speed.engine import bare_engine
 from watchline.measure.speed.figures import Speed
@@ -42,13 +41,6 @@ def speed(
         cores=cores(),
         parts=parts(clip, stages, out, video),
         engine=bare_engine(detector, seconds),
-        is_on_gpu=_is_on_gpu(detector),
+        is_on_gpu=detector.is_on_gpu,
         chain=chain(clip, stages, out, video, streams, rate, budget, seconds, most),
     )
-
-
-def _is_on_gpu(detector: Detector) -> bool:
-    if detector.runtime is not None:
-        return runtimes.find(detector.runtime).gpu
-    able = runtimes.running(detector.file.suffix.lower())
-    return bool(able) and able[0].gpu

@@ -1,15 +1,13 @@
 """Work beside the chain: in threads of low priority, the newest job of each stream, and nobody waits for it."""
 
-import os
-import sys
 import threading
 from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-R = TypeVar("R")
+from watchline.pipeline.priority import BESIDE, give_way
 
-NICE = 10  # how far behind the chain's threads these are
+R = TypeVar("R")
 
 
 class Beside(Generic[R]):
@@ -69,8 +67,7 @@ class Beside(Generic[R]):
             self._doing.discard(key)
 
     def _work(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        give_way(BESIDE)
         while True:
             with self._changed:
                 while (key := self._next()) is None and not self._is_over:

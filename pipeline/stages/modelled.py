@@ -82,6 +82,14 @@ class Modelled(Stage):
         """Of the model. Raises ModelNotFound: there is none."""
         return zoo.find(self.model, self.precision, self.runtime)
 
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the engine computes there. Raises ModelNotFound: there is no such file."""
+        if self.runtime is not None:
+            return runtimes.find(self.runtime).gpu
+        able = runtimes.running(self.file.suffix.lower())
+        return bool(able) and able[0].gpu
+
     def load(self) -> Engine:
         """The engine that these settings ask for.
 
@@ -131,6 +139,11 @@ class EachFrame(Modelled):
     batch: Batch = Field(  # type: ignore[misc]
         default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
     )
+
+    @property
+    def gives_way(self) -> bool:  # type: ignore[override]
+        """On a CPU; a GPU is not to wait for the processor."""
+        return not self.is_on_gpu
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,3 +185,12 @@ def test_events_have_coco_s_run_lengths(tmp_path, place):
     assert len(expected) > 0
     outlines = [one["segmentation"] for one in lines[0]["detections"]]
     np.testing.assert_array_equal(coco.decode(outlines).transpose(2, 0, 1).astype(bool), expected.mask)
+
+
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [({}, True), ({"runtime": "openvino"}, True), ({"runtime": "cuda"}, False), ({"runtime": "tensorrt"}, False)],
+)
+def test_only_engines_on_the_processor_give_way(settings, way):
+    """A GPU that waits until the encoder leaves a core would idle."""
+    assert Detector(**settings).gives_way is way
