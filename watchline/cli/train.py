@@ -21,7 +21,7 @@ CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
-    "yolov2": ("from", *DETECTORS),
+    "yolov2": ("from", "recipe", "cache", *DETECTORS),
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": (),
     "segmenter": ("minutes",),
@@ -57,11 +57,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
-    captioner.add_argument("--cache", type=Path, help="folder for its feature maps (default: OUT)")
+    captioner.add_argument(
+        "--cache",
+        type=Path,
+        help="folder for its feature maps (default: OUT), or for labels of --recipe's teachers (default: OUT/labels)",
+    )
     return parser
 
 
 def _detector_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="of yolov2: how a shipped model was trained, recipes/yolov2-slim.toml; --data is the folder of its data",
+    )
     group.add_argument(
         "--from",
         metavar="NAME|FILE",
