@@ -25,12 +25,10 @@ from watchline.engines.errors import ModelRefused
 from watchline.export.detectors import export as third_party
 from watchline.export.errors import ExportRefused
 from watchline.export.request import Request
-from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes, iou
 from watchline.ops.coco import RENAMED
 from watchline.ops.letterbox import Rule, fit
 from watchline.ops.select import Selected, select
-from watchline.ops.voc import VOC
 
 Image = NDArray[np.uint8]
 
@@ -105,20 +103,6 @@ class Teachers:
     """Detectors that label together."""
 
     members: tuple[Teacher, ...]
-
-    @classmethod
-    def load(cls, folder: Path) -> "Teachers":
-        """YOLOX-nano and PicoDet-S for VOC's classes, `yolox_nano.onnx` and `picodet_s_416_coco.onnx` in `folder`.
-
-        Raises:
-            DatasetError: one of the files is missing.
-            ExportError: one of the files is another model.
-        """
-        files = {"yolox": folder / "yolox_nano.onnx", "picodet": folder / "picodet_s_416_coco.onnx"}
-        for file in files.values():
-            if not file.is_file():
-                raise DatasetError(f"no teacher {file}: expected the ONNX file that its authors publish")
-        return cls(tuple(Teacher.of(_exported(file, family), VOC) for family, file in files.items()))
 
     def look(self, bgr: Image, closely: bool = False) -> Looks:
         """Run the teachers on a picture (H, W, 3) and its mirror image; closely: on four enlarged parts too."""

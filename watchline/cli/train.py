@@ -22,7 +22,7 @@ IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
-    "yolov2": ("from", *DETECTORS),
+    "yolov2": ("from", "recipe", "cache", *DETECTORS),
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": ("from",),
     "segmenter": ("from", "minutes"),
@@ -58,11 +58,21 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
-    captioner.add_argument("--cache", type=Path, help="folder for its feature maps (default: OUT)")
+    captioner.add_argument(
+        "--cache",
+        type=Path,
+        help="folder for its feature maps (default: OUT), or for labels of --recipe's teachers (default: OUT/labels)",
+    )
     return parser
 
 
 def _detector_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="of yolov2: how a shipped model was trained, recipes/yolov2-slim.toml; --data is the folder of its data",
+    )
     group.add_argument(
         "--from",
         metavar="NAME|FILE",
@@ -118,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         parser.error(f"{NEEDED} ({error.name} is not installed)")
 
 
-def start(options: argparse.Namespace, default: str = IMAGENET) -> Path | None:
+def start_of(options: argparse.Namespace, default: str = IMAGENET) -> Path | None:
     """The file of the network to go on from; None for ImageNet's backbone. Raises ModelNotFound: there is none."""
     from watchline.engines import zoo
 
@@ -133,7 +143,7 @@ def _mask_rcnn(options: argparse.Namespace) -> int:
     print(f"reading {', '.join(map(str, options.data))}", flush=True)
     sets = mask_rcnn.read(options.data)
     print(f"{sum(map(len, sets))} pictures, {sum(len(one.numbers) for s in sets for one in s)} people", flush=True)
-    report(mask_rcnn.train(sets, options.out, recipe, options.threads, start(options)), recipe.steps)
+    report(mask_rcnn.train(sets, options.out, recipe, options.threads, start_of(options)), recipe.steps)
     checkpoint = options.out / mask_rcnn.CHECKPOINT
     print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o mask-rcnn.onnx")
     return DONE
@@ -149,7 +159,7 @@ def _segmenter(options: argparse.Namespace) -> int:
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
     print(f"{len(scenes)} pictures", flush=True)
-    steps = segment.train(scenes, options.out, recipe, options.threads, start(options))
+    steps = segment.train(scenes, options.out, recipe, options.threads, start_of(options))
     report(steps, None if recipe.minutes else recipe.steps)
     average = options.out / segment.AVERAGE
     print(f"{average}: done; watchline export {average} -o segmenter.onnx")

@@ -2,14 +2,16 @@
 
 import argparse
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED
 from watchline.cli.interrupt import first_stops
-from watchline.cli.train import BACKBONES, start
+from watchline.cli.train import BACKBONES, IMAGENET, start_of
 from watchline.cli.train_report import asked, report, say
 from watchline.cli.train_settings import recall, remember
 
@@ -33,8 +35,10 @@ def yolov2(options: argparse.Namespace) -> int:
     device = _device(options)
     if options.imgsz and options.imgsz % own_yolov2.MULTIPLE:
         options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_yolov2.MULTIPLE}")
-    name = vars(options)["from"] or zoo.DEFAULT
-    network = start(options, name)
+    name = vars(options)["from"] or (IMAGENET if options.recipe else zoo.DEFAULT)
+    network = start_of(options, name)
+    if options.recipe:
+        return _with_recipe(options, device, network)
     data = _read(options)
     recipe = own_yolov2.recipe_for(
         recipes.RECIPES[device],
@@ -49,6 +53,30 @@ def yolov2(options: argparse.Namespace) -> int:
     remember(options)
     loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, network)
     return _run(options, loop, val, data.names)
+
+
+def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -> int:
+    """Train on the data sets of a recipe's file, with labels of its teachers; nothing is measured."""
+    from watchline.ops.voc import VOC
+    from watchline.train import mixture, own_run, own_yolov2, recipe_file
+    from watchline.train import yolov2 as recipes
+
+    for name in ("imgsz", "epochs", "patience"):
+        if vars(options)[name] is not None:
+            options.parser.error(f"--{name} does not go with --recipe, which has sizes and steps of its own")
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; a recipe takes one, that holds all its data sets")
+    found = recipe_file.read(options.recipe)
+    base = recipe_file.applied(found, recipes.RECIPES[device], options.recipe)
+    recipe = replace(base, **asked(options, "steps", "batch", "seed"))
+    say(f"reading {options.data[0]}")
+    pictures = list(mixture.gather(found, options.data[0], options.cache or options.out / "labels"))
+    counts = Counter(found.groups[picture.group].name for picture in pictures)
+    say(", ".join(f"{counts[group.name]} pictures of {group.name}" for group in found.groups))
+    recipe = replace(recipe, save_every=own_run.periods(len(pictures), 0, recipe.batch)[1])
+    remember(options)
+    loop = own_yolov2.loop(pictures, 0, VOC, options.out, recipe, options.threads, device, start)
+    return _run(options, loop, [], VOC)
 
 
 def faster_rcnn(options: argparse.Namespace) -> int:
