@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from watchline.export import labels
 from watchline.export.errors import ExportError
-from watchline.extras import command
 from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
 from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, photos_of
 from watchline.ops.coco import COCO
@@ -105,7 +104,7 @@ def _parsed(file: Path) -> dict[str, Any]:
     try:
         import yaml
     except ImportError as error:
-        raise LibraryNotInstalled(f"{file}: YAML needs PyYAML ({error}): {command('export')}") from error
+        raise LibraryNotInstalled(f"{file}: YAML needs PyYAML ({error}): pip install pyyaml") from error
     try:
         listed = yaml.load(file.read_text(encoding="utf-8"), yaml.BaseLoader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

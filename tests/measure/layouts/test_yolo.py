@@ -1,10 +1,12 @@
 """YOLO's layout in its three forms: the same boxes, and what is refused."""
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
-from watchline.measure.errors import DataNotFound, DataRefused
+from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
 from watchline.measure.layouts.known import open_data
 
 ROWS = "1 0.5 0.25 0.2 0.5\n0 0.1 0.1 0.2 0.2 0.3 0.5\n\n"  # a box, and a polygon of three corners
@@ -53,6 +55,12 @@ def test_a_yaml_names_the_photos(listed):
 def test_paths_of_roboflow_lead_to_folders_next_to_the_file(listed):
     text(listed / "data.yaml", "val: ../images/val\nnames: [dog, cat]\n")
     check(open_data(listed))
+
+
+def test_without_its_library_a_yaml_is_refused_in_a_line(listed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(LibraryNotInstalled, match=r"YAML needs PyYAML .*: pip install pyyaml"):
+        open_data(listed)
 
 
 def test_folders_with_names(listed):
