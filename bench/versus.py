@@ -122,15 +122,15 @@ def _cpu(work: Callable[[], object]) -> float:
 def _text(sides: list[str], rounds: list[Round], what: str, adapter: float) -> str:
     """The table as Markdown, and how it was measured."""
     rows = [
-        "| | frames per second | watchline ÷ it | detections per frame | output, MB |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| | frames per second | watchline ÷ it | CPU per frame, ms | detections per frame | output, MB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for side in sides:
         fps = median(r[side]["fps"] for r in rounds)
         ratios = sorted(r["watchline"]["fps"] / r[side]["fps"] for r in rounds)
         ratio = f"{median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})" if side != "watchline" else ""
-        found, size = (_middle([r[side][key] for r in rounds]) for key in ("detections", "MB"))
-        rows.append(f"| {side} | {fps:.1f} | {ratio} | {found} | {size} |")
+        spent, found, size = (_middle([r[side][key] for r in rounds]) for key in ("cpu", "detections", "MB"))
+        rows.append(f"| {side} | {fps:.1f} | {ratio} | {spent} | {found} | {size} |")
     how = f"{what}, {cores()} cores, {cpu.kind()}, medians of {len(rounds)} paired rounds. The adapter"
     return "\n".join([*rows, "", f"{how} that other libraries need takes {adapter:.1%} of the engine's time."])
 

@@ -28,7 +28,6 @@ from watchline.pipeline.message import DECODER, End, Failure, Item, Message, is_
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.opencv_threads import single_threaded
 from watchline.pipeline.order import Reorder
-from watchline.pipeline.priority import FILLING, give_way
 from watchline.pipeline.stages.registry import events_of, kinds_of
 from watchline.pipeline.stages.stage import Stage, work_of
 from watchline.pipeline.worker import Inbox, Worker
@@ -212,8 +211,6 @@ class Runner:
         if self.control.abort.is_set():
             return
         count = len(inboxes) if stage.order == "stream" else stage.workers
-        if stage.gives_way:
-            give_way(FILLING)  # before it opens: the threads of runtimes and workers inherit it
         with stage.open() as opened:
             work = work_of(opened)
             self.about[stage.name] = work.about

@@ -20,7 +20,7 @@ BENCH = Path(__file__).parents[1] / "bench"
 @pytest.fixture(autouse=True)
 def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files that the script imports from its own folder; tests have a `clips` of their own."""
-    for name in ("clips", "rate", "usual_form", "versus_sides"):
+    for name in ("clips", "usual_form", "versus_sides"):
         spec = spec_from_file_location(name, BENCH / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
@@ -58,12 +58,12 @@ def test_the_table_replaces_what_stood_between_the_marks(tmp_path: Path) -> None
 def test_a_round_becomes_ratios() -> None:
     versus = runpy.run_path(str(BENCH / "versus.py"))
     one = {
-        "watchline": {"fps": 30, "detections": 2, "MB": 1},
-        "FFmpeg, decoding only": {"fps": 60, "detections": None, "MB": None},
+        "watchline": {"fps": 30, "cpu": 50, "detections": 2, "MB": 1},
+        "FFmpeg, decoding only": {"fps": 60, "cpu": 5, "detections": None, "MB": None},
     }
     text = versus["_text"](list(one), [one], "net", 0.06)
-    assert "| watchline | 30.0 |  | 2.0 | 1.0 |" in text
-    assert "| FFmpeg, decoding only | 60.0 | 0.50 (0.50 to 0.50) |  |  |" in text
+    assert "| watchline | 30.0 |  | 50.0 | 2.0 | 1.0 |" in text
+    assert "| FFmpeg, decoding only | 60.0 | 0.50 (0.50 to 0.50) | 5.0 |  |  |" in text
     assert "takes 6.0% of the engine's time" in text
 
 

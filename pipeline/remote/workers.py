@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.pipeline.errors import StageError, one_line
-from watchline.pipeline.priority import FILLING, give_way
 from watchline.pipeline.remote.codec import Kinds, pack_events, pack_results, unpack, unpack_about
 from watchline.pipeline.remote.protocol import (
     Course,
@@ -113,8 +112,6 @@ class WorkerPool:
     def _run(self) -> None:
         """Open the stage, and be the first worker."""
         try:
-            if self.stage.gives_way:
-                give_way(FILLING)
             with self.stage.open() as opened:
                 work = work_of(opened)
                 self.about = self._checked_about(work)

@@ -1,13 +1,15 @@
 """Work beside the chain: in threads of low priority, the newest job of each stream, and nobody waits for it."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from watchline.pipeline.priority import BESIDE, give_way
-
 R = TypeVar("R")
+
+NICE = 10  # how far behind the chain's threads these are; 19 is the least
 
 
 class Beside(Generic[R]):
@@ -67,7 +69,9 @@ class Beside(Generic[R]):
             self._doing.discard(key)
 
     def _work(self) -> None:
-        give_way(BESIDE)
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            thread = threading.get_native_id()
+            os.setpriority(os.PRIO_PROCESS, thread, min(os.getpriority(os.PRIO_PROCESS, thread) + NICE, 19))
         while True:
             with self._changed:
                 while (key := self._next()) is None and not self._is_over:

@@ -140,11 +140,6 @@ class EachFrame(Modelled):
         default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
     )
 
-    @property
-    def gives_way(self) -> bool:  # type: ignore[override]
-        """On a CPU; a GPU is not to wait for the processor."""
-        return not self.is_on_gpu
-
 
 @dataclass(frozen=True, slots=True)
 class Outputs:

@@ -97,8 +97,6 @@ class StageInfo:
         emits: the events it adds: the JSON Schema of the data of each, by name.
         changes_picture: whether it may give frames with other pixels (`replace(frame, picture=ArrayPicture(…))`),
             which all stages after it then see.
-        gives_way: whether its threads have a lower priority than the others. That is for a stage that takes most of the
-            processor's time, in any order: the stages behind it then take each frame on at once, and it fills the rest.
         is_always: whether it runs without being asked for; others do where the config has their table.
         advice: what to do where it is the slowest, for the report.
         per_stream: its settings that may differ from stream to stream.
@@ -113,7 +111,6 @@ class StageInfo:
     gives: ClassVar[tuple[Kind[Any], ...]] = ()
     emits: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     changes_picture: ClassVar[bool] = False
-    gives_way: ClassVar[bool] = False
     is_always: ClassVar[bool] = False
     advice: ClassVar[str] = "making it faster would help"
     per_stream: ClassVar[tuple[str, ...]] = ()

@@ -1,9 +1,6 @@
-import os
-import sys
 import threading
 import time
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 from pipelines import Numbers, Step
@@ -11,7 +8,6 @@ from pipelines import Numbers, Step
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.message import End, Failure, Item
-from watchline.pipeline.priority import FILLING, LEAST
 from watchline.pipeline.runner import Runner
 
 
@@ -49,32 +45,6 @@ def test_every_frame_arrives_once_and_in_order(workers):
     accounts = runner.ledger.accounts()
     assert {name: a.annotated for name, a in accounts.items()} == {"a": 40, "b": 3}
     assert all(a.balances and a.in_flight == 0 and not a.dropped for a in accounts.values())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
-def test_a_stage_that_fills_the_machine_gives_way_to_the_others():
-    """At 1080p, frames that are found wait for the encoder, which waits for its share of the cores: 5 % slower."""
-
-    class Filling(Step):
-        gives_way = True
-
-    seen = {"detector": set(), "annotator": set()}
-
-    def note(stage, item):
-        time.sleep(0.002)  # so that both workers get some
-        thread = threading.get_native_id()
-        seen[stage].add((thread, os.getpriority(os.PRIO_PROCESS, thread)))
-        return item
-
-    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-    list(
-        Runner([Filling("detector", partial(note, "detector"), 2), Step("annotator", partial(note, "annotator"))]).run(
-            [Numbers("a", 30)]
-        )
-    )
-    assert len(seen["detector"]) == 2
-    assert {nice for _, nice in seen["detector"]} == {min(ours + FILLING, LEAST)}
-    assert {nice for _, nice in seen["annotator"]} == {ours}
 
 
 def test_a_single_worker_sees_the_frames_in_order_after_many():

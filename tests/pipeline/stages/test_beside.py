@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from watchline.pipeline.priority import BESIDE
-from watchline.pipeline.stages.beside import Beside
+from watchline.pipeline.stages.beside import NICE, Beside
 
 
 def wait_for(beside, key):
@@ -78,4 +77,4 @@ def test_the_thread_gives_way_to_others():
     ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     with Beside(1) as beside:
         beside.put("a", lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        assert wait_for(beside, "a") == min(ours + BESIDE, 19)
+        assert wait_for(beside, "a") == min(ours + NICE, 19)
