@@ -18,6 +18,7 @@ from watchline.train.own_run import Loop, periods
 from watchline.train.pictures import LabelledPicture
 from watchline.train.validation import Detect, decoded
 
+WARMUP = 5  # the rate rises in a fifth of a short run
 EPOCHS = 100  # at most; a recipe's own number of steps is the limit of large data
 
 
@@ -25,6 +26,7 @@ def recipe_for(
     base: Recipe,
     pictures: tuple[int, int],
     epochs: int | None = None,
+    steps: int | None = None,
     batch: int | None = None,
     imgsz: int | None = None,
     seed: int = 0,
@@ -35,14 +37,17 @@ def recipe_for(
         base: the backbone's recipe.
         pictures: how many there are to train on, and to measure on.
         epochs: how often every picture is seen; None for EPOCHS, or the base's steps if these are fewer.
+        steps: instead of epochs.
         batch, imgsz, seed: as in the recipe; None for the base's.
     """
     train, val = pictures
     batch = batch or base.batch
-    steps = (epochs or EPOCHS) * math.ceil(train / batch)
+    each = math.ceil(train / batch)
+    steps = steps or (epochs * each if epochs else min(EPOCHS * each, base.steps))
     return replace(
         base,
-        steps=steps if epochs else min(steps, base.steps),
+        steps=steps,
+        warmup=min(base.warmup, steps // WARMUP),
         batch=batch,
         size=imgsz or base.size,
         rate=base.rate * batch / base.batch,

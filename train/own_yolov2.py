@@ -28,6 +28,7 @@ def recipe_for(
     pictures: tuple[int, int],
     device: str,
     epochs: int = EPOCHS,
+    steps: int | None = None,
     batch: int | None = None,
     imgsz: int | None = None,
     seed: int = 0,
@@ -39,13 +40,15 @@ def recipe_for(
     Args:
         base: the device's recipe.
         pictures: how many there are to train on, and to measure on.
+        epochs: how many views there are of each picture.
+        steps: instead of epochs.
         batch: views per step; None for what suits data and device.
         imgsz: side of the input in use, a multiple of 32; None for the base's.
     """
     train, val = pictures
     batch = batch or min(BATCH[device], max(4, train // FEWEST))
     factor = (batch / base.batch) ** 0.5
-    steps = epochs * math.ceil(train / batch)
+    steps = steps or epochs * math.ceil(train / batch)
     return replace(
         base,
         steps=steps,

@@ -35,6 +35,7 @@ def test_without_torch_it_says_what_to_install(tmp_path: Path) -> None:
     [
         ((), "--data is missing: name what to train on"),
         (("--data", ".", "--imgsz", "400"), "--imgsz 400: expected a multiple of 32"),
+        (("--data", ".", "--epochs", "2", "--steps", "9"), "--steps and --epochs: name one of them"),
         (("--data", ".", "--epochs", "0"), "'0': expected a whole number of at least 1"),
     ],
 )

@@ -46,7 +46,7 @@ def test_it_trains_on_own_data_and_goes_on(tmp_path: Path, data: Path) -> None:
     ("words", "says"),
     [
         (("yolov2", "--backbone", "vgg16"), "--backbone goes with faster-rcnn, not with yolov2"),
-        (("faster-rcnn", "--cache", "labels"), "--cache goes with captioner, not with faster-rcnn"),
+        (("faster-rcnn", "--cache", "labels"), "--cache goes with yolov2, not with faster-rcnn"),
         (("faster-rcnn", "--from", "yolov2-slim"), "--from goes with yolov2, not with faster-rcnn"),
         (("faster-rcnn",), "--backbone vgg16 needs --pretrained FILE, ImageNet's weights"),
         (("faster-rcnn", *LITE, "--pretrained", "f.pth"), "--pretrained goes with --backbone vgg16"),

@@ -14,6 +14,11 @@ def test_small_data_is_seen_a_hundred_times_and_large_data_as_often_as_the_recip
     assert recipe_for(LITE, (8000, 20), epochs=12).steps == 12_000
 
 
+def test_a_short_run_does_not_end_before_its_rate_has_risen():
+    assert recipe_for(LITE, (160, 20), epochs=3).warmup == 12
+    assert recipe_for(LITE, (160, 20)).warmup == LITE.warmup
+
+
 def test_the_rate_follows_the_batch():
     recipe = recipe_for(Recipe(), (80, 20), batch=4, imgsz=320, seed=7)
     assert (recipe.rate, recipe.size, recipe.seed) == (4 * Recipe().rate, 320, 7)

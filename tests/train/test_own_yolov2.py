@@ -28,6 +28,8 @@ def test_an_epoch_shows_as_many_views_as_there_are_pictures_and_has_ten_steps_at
     small = recipe_for(BASE, (60, 10), "cpu", epochs=2)
     assert (small.batch, small.steps) == (6, 20)
     assert recipe_for(BASE, (9, 1), "cpu").batch == 4
+    few = recipe_for(BASE, (200, 40), "cpu", steps=30)
+    assert (few.steps, few.warmup) == (30, 3)
 
 
 def test_the_rates_follow_the_root_of_the_batch():

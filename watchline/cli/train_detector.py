@@ -44,9 +44,8 @@ def yolov2(options: argparse.Namespace) -> int:
         recipes.RECIPES[device],
         (len(data.train), len(data.val)),
         device,
-        **asked(options, "epochs", "batch", "imgsz", "seed"),
+        **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
     )
-    recipe = replace(recipe, **asked(options, "steps"))
     kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
     train, val = _load(options, data, own_yolov2.longest(recipe), device)
@@ -95,9 +94,8 @@ def faster_rcnn(options: argparse.Namespace) -> int:
     recipe = own_faster_rcnn.recipe_for(
         recipes.RECIPES[backbone],
         (len(data.train), len(data.val)),
-        **asked(options, "epochs", "batch", "imgsz", "seed"),
+        **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
     )
-    recipe = replace(recipe, **asked(options, "steps"))
     train, val = (_decode(options, files, len(data.names), recipe.size) for files in (data.train, data.val))
     remember(options)
     loop = own_faster_rcnn.loop(
@@ -107,9 +105,11 @@ def faster_rcnn(options: argparse.Namespace) -> int:
 
 
 def _device(options: argparse.Namespace) -> str:
-    """ "cpu" or "cuda"; leaves by argparse's usage error where there is no GPU."""
+    """ "cpu" or "cuda"; leaves by argparse's usage error where there is no GPU, or options exclude each other."""
     from watchline.train.yolov2 import best_device
 
+    if options.steps and options.epochs:
+        options.parser.error("--steps and --epochs: name one of them")
     if options.device == "cuda" and best_device() != "cuda":
         options.parser.error("--device cuda: PyTorch sees no GPU here; `watchline doctor` says what this machine has")
     return best_device() if options.device in (None, "auto") else str(options.device)
