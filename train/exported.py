@@ -1,11 +1,14 @@
 """Reads the weights of an exported ONNX back into a network, so that a training can go on from a model that ships.
 
 In the file, batch normalisations are folded into the convolutions before them, and the first convolution takes BGR.
-Here, the normalisations only add a bias, as in `watchline.train.initial`, whose `calibrate` gives them statistics.
+Here, the normalisations only add a bias. In training, these would normalise every channel to variance 1, and the first
+step would destroy what the network has learned. So `calibrate` gives them the statistics of real views, and factors
+that undo the normalisation.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import onnx
 import torch
@@ -31,8 +34,8 @@ def load(model: nn.Module, file: Path, scale: float) -> None:
     """
     graph = metadata.parse(file).graph
     try:
-        _set(model, graph)
-    except (KeyError, StopIteration, RuntimeError) as error:
+        _set(model, weights_of(graph))
+    except (KeyError, StopIteration, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{file}: it is no {type(model).__name__} that `watchline export` wrote; name another one to start from"
         ) from error
@@ -40,22 +43,32 @@ def load(model: nn.Module, file: Path, scale: float) -> None:
     first.weight.data = first.weight.data[:, [2, 1, 0]] * scale
 
 
-def _set(model: nn.Module, graph: onnx.GraphProto) -> None:
-    """Raises KeyError, StopIteration, RuntimeError: weights are missing or left over, or of another shape."""
-    weights = {w.name.removesuffix(HALF): torch.tensor(numpy_helper.to_array(w)).float() for w in graph.initializer}
+def weights_of(graph: onnx.GraphProto) -> dict[str, Tensor]:
+    """All constants, float32, by their names in the network."""
+    return {
+        w.name.removeprefix(PREFIX).removesuffix(HALF): torch.tensor(numpy_helper.to_array(w)).float()
+        for w in graph.initializer
+    }
+
+
+def _set(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Raises KeyError, StopIteration, ValueError, RuntimeError: weights that are missing, too many, or of other shapes."""
     unnamed = (weight for name, weight in weights.items() if name.startswith(UNNAMED))
-    left = {name for name in weights if name.startswith(PREFIX)}
+    used = set()
     for name, module in model.named_modules():
         if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
             continue
-        mine = {part: f"{PREFIX}{name}.{part}" for part in ("weight", "bias")}
-        left -= set(mine.values())
-        weight = weights[mine["weight"]] if mine["weight"] in weights else _matrix(module, unnamed)
-        module.load_state_dict({"weight": weight} | ({} if module.bias is None else {"bias": weights[mine["bias"]]}))
-        if module.bias is None:
-            only_add(_norm_after(model, name), weights[mine["bias"]])
+        weight, bias = weights.get(f"{name}.weight"), weights[f"{name}.bias"]
+        used |= {f"{name}.weight", f"{name}.bias"}
+        if weight is None:
+            weight = _matrix(module, unnamed)
+        if isinstance(module, nn.Conv2d):
+            set_conv(model, name, weight, bias)
+        else:
+            module.load_state_dict({"weight": weight, "bias": bias})
+    left = [name for name in weights if name.endswith((".weight", ".bias")) and name not in used]
     if left or next(unnamed, None) is not None:
-        raise KeyError(f"more weights than the network has, e.g. {sorted(left)[:1]}")
+        raise KeyError(f"more weights than the network has, e.g. {left[:1]}")
 
 
 def _matrix(module: nn.Module, unnamed: Iterator[Tensor]) -> Tensor:
@@ -64,22 +77,49 @@ def _matrix(module: nn.Module, unnamed: Iterator[Tensor]) -> Tensor:
     return weight.T if isinstance(module, nn.Linear) else weight[..., None, None]
 
 
-def _norm_after(model: nn.Module, name: str) -> nn.Module:
+def set_conv(model: nn.Module, name: str, weight: Tensor, bias: Tensor) -> None:
+    """Set a convolution's weight, and its bias in the batch normalisation after it, which does nothing else.
+
+    Raises ValueError: the shapes differ.
+    """
+    conv = cast(nn.Conv2d, model.get_submodule(name))
+    if conv.weight.shape != weight.shape or bias.shape != weight.shape[:1]:
+        raise ValueError(f"{name}: {tuple(weight.shape)}, {tuple(bias.shape)} for {tuple(conv.weight.shape)}")
+    conv.weight.data = weight.clone()
+    if conv.bias is not None:
+        conv.bias.data = bias.clone()
+        return
+    norm = norm_of(model, name)
+    assert norm.running_var is not None, "it keeps statistics"
+    norm.running_var.fill_(1.0)
+    norm.weight.data.fill_((1 + norm.eps) ** 0.5)
+    norm.bias.data = bias.clone()
+
+
+def norm_of(model: nn.Module, name: str) -> nn.BatchNorm2d:
+    """The batch normalisation after a convolution."""
     parent, _, last = name.rpartition(".")
-    return model.get_submodule(f"{parent}.{int(last) + 1}")
+    return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))
 
 
-def only_add(norm: nn.Module, bias: Tensor) -> None:
-    """Let a batch normalisation do nothing but add a bias (C,)."""
-    assert isinstance(norm, nn.BatchNorm2d), "a convolution without a bias is followed by one"
-    zero, one = torch.zeros_like(bias), torch.ones_like(bias)
-    count = torch.zeros((), dtype=torch.int64)
-    norm.load_state_dict(
-        {
-            "weight": one * (1 + norm.eps) ** 0.5,
-            "bias": bias,
-            "running_mean": zero,
-            "running_var": one,
-            "num_batches_tracked": count,
-        }
-    )
+@torch.no_grad()
+def calibrate(model: nn.Module, x: Tensor) -> None:
+    """Give the batch normalisations the statistics of `x`, and the factors that undo the normalisation."""
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        assert isinstance(module, nn.BatchNorm2d), "hooks are on batch norms"
+        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
+
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [m.register_forward_pre_hook(note) for m in norms]
+    model.eval()(x)
+    for hook in hooks:
+        hook.remove()
+    for norm, (mean, variance) in seen.items():
+        assert norm.running_mean is not None, "they keep statistics"
+        assert norm.running_var is not None, "they keep statistics"
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance.clamp(min=1e-4))
+        norm.bias.data += mean
+        norm.weight.data = (norm.running_var + norm.eps).sqrt()

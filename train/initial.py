@@ -1,11 +1,6 @@
 """The network that a training starts from: ImageNet's backbone, a checkpoint's network, or an exported ONNX.
 
 Classes that the new network has too keep the weights of their scores, by name; others begin anew.
-
-In an exported network, batch normalisations are folded into the convolutions. `read` adds batch normalisations that
-only add a bias. In training, these would normalise every channel to variance 1, and the first step would destroy what
-the network has learned. So `calibrate` gives them the statistics of real views, and factors that undo the
-normalisation.
 """
 
 import json
@@ -15,7 +10,6 @@ from typing import Any, cast
 
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from watchline.engines import metadata
@@ -25,11 +19,11 @@ from watchline.models.yolov2 import SCALE, YOLOv2, like, normalise, region_layer
 from watchline.ops.coco import RENAMED
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint
+from watchline.train.exported import PREFIX, set_conv, weights_of
 from watchline.train.views import Store, ViewSettings, draw
 
 ONNX = ".onnx"
 VIEWS, SIZE = 48, 320  # number and size of the views for the statistics
-PREFIX = "model."  # of the weights' names in the ONNX
 STEM = "backbone.stem.0.weight"
 NAME_ANOTHER = "name another --from"
 
@@ -131,10 +125,7 @@ def read(file: Path) -> YOLOv2:
     """
     graph = metadata.parse(file).graph
     try:
-        weights = {
-            w.name.removeprefix(PREFIX).removesuffix(".half"): torch.tensor(numpy_helper.to_array(w)).float()
-            for w in graph.initializer
-        }
+        weights = weights_of(graph)
         [priors] = [w for w in weights.values() if w.ndim == 5 and w.shape[-1] == 2]
         model = like(weights | {"priors": priors.view(-1, 2)}).eval()
         for name, module in model.named_modules():
@@ -160,51 +151,3 @@ def views(store: Store) -> Tensor:
     """Normalised views (VIEWS, 3, SIZE, SIZE) for the statistics."""
     images, _ = draw(store, VIEWS, SIZE, ViewSettings(), torch.Generator(store.device).manual_seed(0))
     return normalise(images).contiguous()
-
-
-@torch.no_grad()
-def calibrate(model: nn.Module, x: Tensor) -> None:
-    """Give the batch normalisations the statistics of `x`, and the factors that undo the normalisation."""
-    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(module, nn.BatchNorm2d), "hooks are on batch norms"
-        seen[module] = inputs[0].mean((0, 2, 3)), inputs[0].var((0, 2, 3))
-
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    hooks = [m.register_forward_pre_hook(note) for m in norms]
-    model.eval()(x)
-    for hook in hooks:
-        hook.remove()
-    for norm, (mean, variance) in seen.items():
-        assert norm.running_mean is not None, "they keep statistics"
-        assert norm.running_var is not None, "they keep statistics"
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance.clamp(min=1e-4))
-        norm.bias.data += mean
-        norm.weight.data = (norm.running_var + norm.eps).sqrt()
-
-
-def set_conv(model: YOLOv2, name: str, weight: Tensor, bias: Tensor) -> None:
-    """Set a convolution's weight, and its bias in the batch normalisation after it, which does nothing else.
-
-    Raises ValueError: the shapes differ.
-    """
-    conv = cast(nn.Conv2d, model.get_submodule(name))
-    if conv.weight.shape != weight.shape or bias.shape != weight.shape[:1]:
-        raise ValueError(f"{name}: {tuple(weight.shape)}, {tuple(bias.shape)} for {tuple(conv.weight.shape)}")
-    conv.weight.data = weight.clone()
-    if conv.bias is not None:
-        conv.bias.data = bias.clone()
-        return
-    norm = norm_of(model, name)
-    assert norm.running_var is not None, "it keeps statistics"
-    norm.running_var.fill_(1.0)
-    norm.weight.data.fill_((1 + norm.eps) ** 0.5)
-    norm.bias.data = bias.clone()
-
-
-def norm_of(model: YOLOv2, name: str) -> nn.BatchNorm2d:
-    """The batch normalisation after a convolution."""
-    parent, _, last = name.rpartition(".")
-    return cast(nn.BatchNorm2d, model.get_submodule(f"{parent}.{int(last) + 1}"))

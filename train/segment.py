@@ -28,7 +28,6 @@ from watchline.ops.camvid import CAMVID
 from watchline.train import checkpoint, exported
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
-from watchline.train.initial import calibrate
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
@@ -239,7 +238,7 @@ def _initial(scenes: Sequence[Scene], recipe: Recipe, weights: Tensor, start: Pa
     model = FCNLite(len(CAMVID))
     exported.load(model, start, SCALE)
     model.load_state_dict(adjusted(model.state_dict(), 1 / weights))
-    calibrate(model, torch.cat([batch_of(scenes, recipe, step, late=False)[0] for step in range(MEASURED)]))
+    exported.calibrate(model, torch.cat([batch_of(scenes, recipe, step, late=False)[0] for step in range(MEASURED)]))
     return model
 
 

@@ -17,7 +17,7 @@ from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0, Inverte
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
 from watchline.train import initial
-from watchline.train.initial import calibrate, norm_of, set_conv
+from watchline.train.exported import calibrate, norm_of, set_conv
 from watchline.train.pictures import LabelledPicture
 from watchline.train.views import Store
 

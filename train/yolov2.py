@@ -24,7 +24,8 @@ from watchline.ops.priors import dimension_priors
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
-from watchline.train.initial import ONNX, calibrate, network, views
+from watchline.train.exported import calibrate
+from watchline.train.initial import ONNX, network, views
 from watchline.train.pictures import LabelledPicture
 from watchline.train.views import Store, ViewSettings, draw
 

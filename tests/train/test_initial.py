@@ -19,7 +19,8 @@ from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import HIDDEN, SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2, decode, normalise
 from watchline.ops.voc import VOC
 from watchline.train import yolov2
-from watchline.train.initial import calibrate, network, read, sources
+from watchline.train.exported import calibrate
+from watchline.train.initial import network, read, sources
 
 KINDS = {
     "whole": (EfficientNetLite0, WHOLE, HIDDEN),
