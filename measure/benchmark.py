@@ -18,11 +18,11 @@ import numpy as np
 from watchline.errors import unknown
 from watchline.measure import bootstrap
 from watchline.measure.answers import Answers, answers_of, listed, numbered, numbered_truth
-from watchline.measure.bootstrap import Intervals
+from watchline.measure.bootstrap import Figures
 from watchline.measure.contenders import Contender
 from watchline.measure.errors import DataRefused
 from watchline.measure.layouts.labelled import NO_PIXELS, DataSet, Labelled
-from watchline.measure.scores import MeasuredBy, Table, scorer
+from watchline.measure.scores import MeasuredBy, scorer
 from watchline.ops.average_precision import Predictions, Truth
 from watchline.ops.detections import Detections
 from watchline.ops.masks import Masks
@@ -50,21 +50,6 @@ class Counting:
     same: Answers = field(default_factory=dict)
     samples: int = bootstrap.SAMPLES
     seed: int = bootstrap.SEED
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Figures of one contender.
-
-    Attributes:
-        table: by class and name; the row MEAN is over all.
-        intervals, differences: 95 % intervals of these figures, and of what they are more than those of the first
-            contender; None without a bootstrap.
-    """
-
-    table: Table
-    intervals: Intervals | None = None
-    differences: Intervals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +84,7 @@ class Benchmark:
         counting: how it was counted.
         pictures: their names.
         names: of the classes that were measured, in the order of their numbers.
-        objects: by class, how many count: those that are not difficult.
+        objects: by class, how many count: those that are not difficult; by ILSVRC's rule, how many pictures.
         unknown: classes of the data set for which some model has no label; they are left out.
         truth: of each picture, with the numbers of `names`.
         outcomes: of each contender, in their order.
@@ -141,12 +126,19 @@ def benchmark(
         [numbered(one, answers, contender.suppression) for one in found]
         for found, answers, contender in zip(seen.found, every_answer, contenders, strict=True)
     ]
-    boxes = _figures(predictions, truth, asked, counting, by_masks=False)
+    boxes = _figures(predictions, truth, asked, counting, data.is_video)
     masked = [n for n, found in enumerate(seen.found) if _has_masks(found, truth)]
     masks = dict(
-        zip(masked, _figures([predictions[n] for n in masked], truth, asked, counting, by_masks=True), strict=True)
+        zip(
+            masked,
+            _figures([predictions[n] for n in masked], truth, asked, counting, data.is_video, by_masks=True),
+            strict=True,
+        )
     )
-    counts = np.bincount(np.concatenate([t.classes[~t.difficult] for t in truth]), minlength=len(asked))
+    counted = [t.classes[~t.difficult] for t in truth]
+    if counting.rule == "ilsvrc":
+        counted = [np.unique(t.classes) for t in truth if len(np.unique(t.classes)) == 1]
+    counts = np.bincount(np.concatenate([np.empty(0, np.int64), *counted]), minlength=len(asked))
     return Benchmark(
         data=data,
         counting=counting,
@@ -198,15 +190,12 @@ def _figures(
     truth: Sequence[Truth],
     names: Sequence[str],
     counting: Counting,
-    by_masks: bool,
+    is_video: bool,
+    by_masks: bool = False,
 ) -> list[Figures]:
     """Of each contender."""
     scorers = [scorer(counting.rule, one, truth, names, counting.threshold, by_masks) for one in predictions]
-    tables = [score() for score in scorers]
-    if not counting.samples or not scorers:
-        return [Figures(table) for table in tables]
-    drawn = bootstrap.weights(len(truth), counting.samples, counting.seed)
-    return [Figures(*one) for one in zip(tables, *bootstrap.sampled(scorers, drawn), strict=True)]
+    return bootstrap.figures(scorers, len(truth), counting.samples, counting.seed, is_video)
 
 
 def _has_masks(found: Sequence[Detections], truth: Sequence[Truth]) -> bool:
@@ -237,5 +226,5 @@ def _nothing_in_common(
     has = " and ".join(listed(counting.classes or one) for one in labels)
     return (
         f"{data.name}: its {data.split} has {listed(there)}, and none of these is asked for; the model has {has}; "
-        "expected a class in common"
+        "expected a class in common, or labels that stand for one (--same moving=car,bus)"
     )

@@ -6,7 +6,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from watchline.measure import bootstrap
-from watchline.measure.benchmark import Benchmark, Figures, Outcome
+from watchline.measure.benchmark import Benchmark, Outcome
+from watchline.measure.bootstrap import Figures
 from watchline.measure.scores import MEAN
 
 
@@ -30,10 +31,11 @@ def as_dict(result: Benchmark) -> dict[str, Any]:
 def _outcome(outcome: Outcome, is_compared: bool) -> dict[str, Any]:
     made = {"name": outcome.name, **outcome.about, "seconds": round(outcome.seconds, 3)}
     parts = {"boxes": outcome.boxes, "masks": outcome.masks}
-    return made | {name: _figures(one, is_compared) for name, one in parts.items() if one is not None}
+    return made | {name: figures_dict(one, is_compared) for name, one in parts.items() if one is not None}
 
 
-def _figures(figures: Figures, is_compared: bool) -> dict[str, Any]:
+def figures_dict(figures: Figures, is_compared: bool) -> dict[str, Any]:
+    """Figures with their intervals. Args: is_compared, with the first model, so its difference is told."""
     rows = {
         row: {name: _figure(figures, row, name, value, is_compared) for name, value in values.items()}
         for row, values in figures.table.items()

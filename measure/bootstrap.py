@@ -2,11 +2,14 @@
 
 The bootstrap (Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979): pictures are drawn with replacement, as
 many as there are, and the figure is computed again; 95 % of the samples lie in the interval. Two models are compared on
-the same samples, so pictures that are hard for both do not hide a difference. Frames of one video are alike: their
-intervals are too narrow.
+the same samples, so pictures that are hard for both do not hide a difference. Frames of a video are like their
+neighbours, so they are drawn in blocks (Politis and Romano, "A Circular Block-Resampling Procedure", 1992), of as many
+frames as there are blocks.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +25,52 @@ Intervals = Mapping[str, Mapping[str, Interval]]
 """By class and name, as a table has the figures; (NaN, NaN) where no sample has a figure."""
 
 
-def weights(pictures: int, samples: int = SAMPLES, seed: int = SEED) -> NDArray[np.int64]:
-    """How often each picture is drawn in each sample: (samples, pictures)."""
-    return np.random.default_rng(seed).multinomial(pictures, np.full(pictures, 1 / pictures), samples)
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of one model.
+
+    Attributes:
+        table: by class and name; the row MEAN is over all.
+        intervals, differences: 95 % intervals of these figures, and of what they are more than those of the first
+            model; None without a bootstrap.
+    """
+
+    table: Table
+    intervals: Intervals | None = None
+    differences: Intervals | None = None
 
 
-def sampled(scorers: list[Scorer], drawn: NDArray[np.int64]) -> tuple[list[Intervals], list[Intervals]]:
-    """The intervals of the figures of some models, and of their differences to the first one."""
-    tables = [score(drawn) for score in scorers]
-    differences = [_less(table, tables[0]) for table in tables]
-    return [_intervals(table) for table in tables], [_intervals(table) for table in differences]
+def figures(
+    scorers: Sequence[Scorer], pictures: int, samples: int = SAMPLES, seed: int = SEED, are_frames: bool = False
+) -> list[Figures]:
+    """Of each model; all are judged on the same pictures.
+
+    Args:
+        samples: 0 for no intervals.
+        are_frames: the pictures are frames of a video, in order.
+    """
+    tables = [score() for score in scorers]
+    if not samples or not scorers:
+        return [Figures(table) for table in tables]
+    drawn = weights(pictures, samples, seed, math.isqrt(pictures) if are_frames else 1)
+    sampled = [score(drawn) for score in scorers]
+    return [
+        Figures(table, _intervals(one), _intervals(_less(one, sampled[0])))
+        for table, one in zip(tables, sampled, strict=True)
+    ]
+
+
+def weights(pictures: int, samples: int, seed: int, block: int = 1) -> NDArray[np.int64]:
+    """How often each picture is drawn in each sample: (samples, pictures).
+
+    Args:
+        block: so many pictures in a row are drawn together; the first one follows the last one.
+    """
+    rng = np.random.default_rng(seed)
+    count = -(-pictures // block)
+    begins = rng.multinomial(count, np.full(pictures, 1 / pictures), samples)  # how many blocks begin at each picture
+    sums = np.cumsum(np.concatenate([begins[:, pictures - block :], begins], axis=1), axis=1)
+    return np.asarray(sums[:, block:] - sums[:, :pictures], np.int64)
 
 
 def _less(table: Table, first: Table) -> Table:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.measure.errors import DataNotFound, DataRefused
+from watchline.measure.scores import MEAN, Table
+from watchline.ops.coco_precision import mean_of_counted
 from watchline.ops.mean_iou import Counts, confusion, iou_per_class, mean_iou, pixel_accuracy
 from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.streams.frame import ArrayPicture
@@ -43,7 +45,7 @@ class ClassMaps:
         split: that was read.
         pictures: how many.
         labels: of the model, in the order of the data set's numbers.
-        counts: (C, C), the confusion matrix over all pictures: [truth, predicted].
+        each: (P, C, C), the confusion matrix of each picture: [truth, predicted].
         seconds: that reading and segmenting took.
     """
 
@@ -51,8 +53,24 @@ class ClassMaps:
     split: str
     pictures: int
     labels: tuple[str, ...]
-    counts: Counts
+    each: NDArray[np.int64]
     seconds: float
+
+    @property
+    def counts(self) -> Counts:
+        """(C, C), the confusion matrix over all pictures."""
+        return np.asarray(self.each.sum(axis=0), np.int64)
+
+    def table(self, weights: NDArray[np.int64] | None = None) -> Table:
+        """The IoU of each class and their mean, as a `Scorer` gives them: of all pictures, or of samples."""
+        if weights is None:
+            return {MEAN: {"IoU": np.array(self.mean)}} | {n: {"IoU": np.array(v)} for n, v in self.per_class.items()}
+        flat = weights @ self.each.reshape(len(self.each), -1)
+        sums = flat.reshape(len(weights), len(self.labels), len(self.labels))
+        values = np.array([iou_per_class(counts) for counts in sums]).T  # (C, B)
+        whole = np.array(list(self.per_class.values()))[:, None]
+        mean = mean_of_counted(np.where(np.isnan(values), whole, values), 0)
+        return {MEAN: {"IoU": mean}} | {name: {"IoU": row} for name, row in zip(self.labels, values, strict=True)}
 
     @property
     def per_class(self) -> dict[str, float]:
@@ -107,17 +125,17 @@ def class_maps(
                 f"{data} holds class maps, and {segmenter.model} gives none: its task is {engines.task!r}"
             )
         labels = engines.labels
-        counts = np.zeros((len(labels), len(labels)), np.int64)
+        each = np.zeros((len(files), len(labels), len(labels)), np.int64)
         started = time.monotonic()
         for number, file in enumerate(files, 1):
             image = read_photo(file).pixels
             height, width = image.shape[:2]
             truth = annotation(data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png", (height, width), len(labels))
             [outputs] = engines.infer([ArrayPicture(image)])
-            counts += confusion(outputs.class_map(AS_THEY_ARE).scaled(width, height), truth, len(labels))
+            each[number - 1] = confusion(outputs.class_map(AS_THEY_ARE).scaled(width, height), truth, len(labels))
             if progress:
                 progress(number, len(files))
-    return ClassMaps(data.resolve().name, split, len(files), labels, counts, time.monotonic() - started)
+    return ClassMaps(data.resolve().name, split, len(files), labels, each, time.monotonic() - started)
 
 
 def in_layout(data: Path) -> bool:

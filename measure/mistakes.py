@@ -14,6 +14,9 @@ from watchline.ops.detection_confusion import confusion
 from watchline.ops.detection_errors import FOREGROUND, KINDS, RIGHT, Errors, costs, errors_of
 from watchline.ops.precision_recall import Rule, curve
 
+Curves = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""Recall and precision by class."""
+
 SHOWN = 0.25  # score from which a detection is shown: below it, nobody sees a mistake
 
 
@@ -70,12 +73,20 @@ def mistakes_of(result: Benchmark, outcome: Outcome) -> Mistakes:
     )
 
 
-def curves_of(result: Benchmark, outcome: Outcome) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def curves_dict(curves: Curves) -> dict[str, Any]:
+    """For JSON."""
+    return {
+        name: {"recall": recall.tolist(), "precision": precision.tolist()}
+        for name, (recall, precision) in curves.items()
+    }
+
+
+def curves_of(result: Benchmark, outcome: Outcome) -> Curves:
     """Recall and precision by class, (n,) each, where recall rises: precision is the best at this or a higher recall.
 
     By COCO's rule at an IoU of 0.5. A class without objects that count has no curve.
     """
-    lines = {}
+    lines: Curves = {}
     for c, name in enumerate(result.names):
         if result.counting.rule == "coco":
             judged = judge_by_size(outcome.found, result.truth, c)["all"]

@@ -22,6 +22,7 @@ from watchline.text import json_text
 from watchline.version import VERSION
 
 LONGEST = 1 << 26  # bytes of a line: a hundred masks of 8K have less
+MOST_BYTES = 1 << 31  # of a file, which is held in memory
 FARTHEST = 1e6  # pixels of a coordinate
 
 
@@ -35,6 +36,8 @@ def read(file: Path) -> dict[str, Detections]:
     labels: tuple[str, ...] = ()
     lines: dict[str, list[Mapping[str, Any]]] = {}
     try:
+        if file.stat().st_size > MOST_BYTES:
+            raise DataRefused(f"{file} has more than {MOST_BYTES >> 20} MiB: expected predictions of fewer pictures")
         with file.open("rb") as text:
             for number, raw in enumerate(iter(lambda: text.readline(LONGEST), b""), 1):
                 line = _parsed(file, number, raw)
@@ -107,7 +110,7 @@ def _labels(line: Mapping[str, Any]) -> tuple[str, ...]:
 def _name(line: Mapping[str, Any]) -> str:
     name = str(line["file"]) if "file" in line else str(line.get("frame"))
     path = Path(name)
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).as_posix()
 
 
 def _checked(file: Path, number: int, rows: Any) -> list[Mapping[str, Any]]:

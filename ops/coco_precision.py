@@ -17,9 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.average_precision import Predictions, Truth, best_first
-from watchline.ops.boxes import Boxes
 from watchline.ops.mask_overlap import intersection
-from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import Judged, recall, summary
 
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -47,24 +45,26 @@ def judge_by_size(
     """
     if len(found) != len(truth):
         raise ValueError(f"{len(found)} pictures with detections, {len(truth)} with truths: expected the same pictures")
-    scores: list[NDArray[np.float32]] = []
+    scores, areas = [np.empty(0, np.float32)], [np.empty(0)]
     states = [np.empty((len(SIZES), len(IOUS), 0), np.int8)]
     counted = np.zeros((len(truth), len(SIZES)), np.int64)
     for number, (seen, real) in enumerate(zip(found, truth, strict=True)):
-        rows, its = np.flatnonzero(seen.classes == c), real.classes == c
+        rows, its = np.flatnonzero(seen.classes == c), np.flatnonzero(real.classes == c)
         rows = rows[np.argsort(-seen.scores[rows], kind="stable")[:MOST]]
         scores.append(seen.scores[rows])
-        crowd = real.difficult[its]
-        shared, mine, areas = (
-            _pixels(seen, rows, real, its) if by_masks else _of_boxes(seen.boxes[rows], real.boxes[its])
-        )
-        ignored = crowd | _beyond(areas if real.areas is None else real.areas[its])  # (sizes, M)
-        counted[number] = (~ignored).sum(axis=1)
-        states.append(_taken(_overlaps(shared, mine, areas, crowd), crowd, ignored))
-        states[-1][(states[-1] == 0) & _beyond(mine)[:, None]] = NEITHER
-    order, pictures, ranks = best_first(scores)
+        areas.append(_areas(seen, rows, by_masks))
+        state = np.zeros((len(SIZES), len(IOUS), len(rows)), np.int8)
+        if len(its):
+            own, crowd = _areas(real, its, by_masks), real.difficult[its]
+            ignored = crowd | _beyond(own if real.areas is None else real.areas[its])  # (sizes, M)
+            counted[number] = (~ignored).sum(axis=1)
+            shared = _shared(seen, rows, real, its, by_masks)
+            state = _taken(_overlaps(shared, areas[-1], own, crowd), crowd, ignored)
+        states.append(state)
+    order, pictures, ranks = best_first(scores[1:])
+    score, area = np.concatenate(scores)[order], np.concatenate(areas)[order]
     state = np.concatenate(states, axis=2)[:, :, order]
-    score = np.concatenate([np.empty(0, np.float32), *scores])[order]
+    state[(state == 0) & _beyond(area)[:, None]] = NEITHER
     return {
         size: Judged(pictures, score, ranks, one == RIGHT, one == 0, truths)
         for size, one, truths in zip(SIZES, state, counted.T, strict=True)
@@ -127,23 +127,26 @@ def _taken(overlaps: NDArray[np.float64], crowd: NDArray[np.bool_], ignored: NDA
     return state
 
 
-def _of_boxes(boxes: Boxes, truths: Boxes) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The shared areas (D, M), and those of each, (D,) and (M,), in double precision, as COCO's code has them."""
-    a, b = boxes.astype(np.float64), truths.astype(np.float64)
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    mine, theirs = ((one[:, 2:] - one[:, :2]).clip(0).prod(axis=1) for one in (a, b))
-    return np.maximum(high - low, 0).prod(axis=2), mine, theirs
+def _areas(of: Predictions | Truth, rows: NDArray[np.intp], by_masks: bool) -> NDArray[np.float64]:
+    """Of some rows, in double precision, as COCO's code has them."""
+    if not by_masks:
+        boxes = of.boxes[rows].astype(np.float64)
+        return np.asarray((boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1))
+    return np.empty(0) if of.masks is None else of.masks[rows].area.astype(np.float64)
 
 
-def _pixels(
-    seen: Predictions, rows: NDArray[np.intp], real: Truth, its: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The same of masks."""
+def _shared(
+    seen: Predictions, rows: NDArray[np.intp], real: Truth, its: NDArray[np.intp], by_masks: bool
+) -> NDArray[np.float64]:
+    """What D detections and M truths have in common, (D, M)."""
+    if not by_masks:
+        a, b = seen.boxes[rows].astype(np.float64)[:, None], real.boxes[its].astype(np.float64)[None]
+        sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+        return np.asarray(sides.clip(0).prod(axis=2))
     assert real.masks is not None, "judged by masks"
-    truths = real.masks[its]
-    mine = Masks.none(truths.size) if seen.masks is None else seen.masks[rows]
-    return intersection(mine, truths).astype(np.float64), mine.area.astype(np.float64), truths.area.astype(np.float64)
+    if seen.masks is None:
+        return np.empty((0, len(its)))
+    return intersection(seen.masks[rows], real.masks[its]).astype(np.float64)
 
 
 def _overlaps(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 Rule = Literal["voc2010", "voc2007", "coco"]
 RULES: tuple[Rule, ...] = ("voc2010", "voc2007", "coco")
 RECALLS = np.linspace(0, 1, 101)  # COCO's
-LARGEST = 1 << 24  # numbers of an array of weighted curves
+LARGEST = 1 << 24  # numbers of an array of samples
 
 Numbers = NDArray[Any]
 
@@ -69,15 +69,47 @@ def summary(judged: Judged, rule: Rule, weights: NDArray[np.int64] | None = None
     """
     if weights is None:
         return summarised(judged.right, judged.wrong, judged.truths.sum(), rule)
-    truths = weights @ judged.truths
-    result = np.empty((len(judged.right), len(weights)))
+    times = np.ascontiguousarray(weights.T, np.int32)  # (P, B): the weights of a picture are together
+    totals = weights @ judged.truths
     step = max(LARGEST // max(len(judged.pictures), 1), 1)
+    result = np.empty((len(judged.right), len(weights)))
     for first in range(0, len(weights), step):
         some = slice(first, first + step)
-        times = weights[some][:, judged.pictures]  # (b, N)
         for row, right, wrong in zip(result, judged.right, judged.wrong, strict=True):
-            row[some] = summarised(times * right, times * wrong, truths[some], rule)
+            row[some] = _sampled(judged.pictures, right, wrong, times[:, some], totals[some], rule)
     return result
+
+
+def _sampled(
+    pictures: NDArray[np.int64],
+    right: NDArray[np.bool_],
+    wrong: NDArray[np.bool_],
+    times: NDArray[np.int32],
+    totals: NDArray[np.int64],
+    rule: Rule,
+) -> NDArray[np.float64]:
+    """Average precision at one threshold in B samples, (B,).
+
+    As `summarised`, but the wrong detections from one right one to the next are summed at once: precision rises at
+    right ones only.
+
+    Args:
+        pictures, right, wrong: (N,), as `Judged` has them.
+        times: (P, B), how often each picture is in each sample. totals: (B,), truths.
+    """
+    at = np.flatnonzero(right)
+    if not len(at):
+        return np.where(totals > 0, 0.0, np.nan)
+    before = np.flatnonzero(wrong[: at[-1]])
+    following, starts = np.unique(np.searchsorted(at, before), return_index=True)  # the right one behind each
+    misses = np.zeros((len(at), times.shape[1]), np.int64)
+    if len(before):
+        misses[following] = np.add.reduceat(times[pictures[before]], starts, axis=0)
+    hits = np.cumsum(times[pictures[at]], axis=0, dtype=np.int64)
+    precision = hits / np.maximum(hits + np.cumsum(misses, axis=0), 1)
+    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    gain = np.diff(_measure(hits, np.maximum(totals, 1), rule), prepend=0, axis=0)
+    return np.where(totals > 0, (best * gain).sum(axis=0), np.nan)
 
 
 def summarised(right: Numbers, wrong: Numbers, truths: Numbers, rule: Rule) -> NDArray[np.float64]:
@@ -111,7 +143,7 @@ def recall(judged: Judged, weights: NDArray[np.int64] | None = None) -> NDArray[
     else:
         per_picture = np.zeros((len(judged.right), len(judged.truths)), np.int64)
         for row, right in zip(per_picture, judged.right, strict=True):
-            np.add.at(row, judged.pictures[right], 1)
+            row[:] = np.bincount(judged.pictures[right], minlength=len(row))
         found, total = per_picture @ weights.T, weights @ judged.truths
     return np.asarray(np.where(total > 0, found / np.maximum(total, 1), np.nan))
 

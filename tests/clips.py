@@ -127,6 +127,7 @@ def decode(path: Path) -> Decoded:
 def write_photo(path: Path, image: Image | None = None, exif_orientation: int | None = None) -> Path:
     """Write a photo in the format of its suffix; a JPEG with an EXIF orientation (1 to 8) if given."""
     image = picture(0) if image is None else image
+    path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(path.suffix, image)
     assert done
     raw = data.tobytes()

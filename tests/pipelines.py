@@ -89,13 +89,12 @@ SILENCE = 4.0  # seconds, longer than every time-out in the tests
 class Script:
     """A live source that follows a script, epoch after epoch, and is silent after the last one.
 
-    Each epoch is a list of: an integer (number of frames), a float (seconds to wait), a Missed to yield, or an
-        exception
-    to raise. An exception that comes first is raised by `open`.
+    Each epoch is a list of: an integer (number of frames), a float (seconds to wait), a function to call, a Missed to
+    yield, or an exception to raise. An exception that comes first is raised by `open`.
     """
 
     stream: str
-    epochs: list[list[int | float | Missed | Exception]]
+    epochs: list[list[int | float | Callable[[], object] | Missed | Exception]]
     ends: bool = False
     opened: list[float] = field(default_factory=list)
     live = True
@@ -115,7 +114,7 @@ class Script:
     @dataclass
     class Reader:
         stream: str
-        steps: list[int | float | Missed | Exception]
+        steps: list[int | float | Callable[[], object] | Missed | Exception]
 
         @property
         def about(self) -> About:
@@ -130,6 +129,8 @@ class Script:
                     yield step
                 elif isinstance(step, float):
                     time.sleep(step)
+                elif callable(step):
+                    step()
                 else:
                     for _ in range(step):
                         pixels = ArrayPicture(np.full((4, 4, 3), count, np.uint8))

@@ -133,6 +133,8 @@ def test_the_segmenter_s_figure_can_be_measured_again(shared):
 def test_its_figures_can_be_measured_again(model, shared):
     bench = runpy.run_path(str(ROOT / "bench" / "detector_map.py"))
     detector = watchline.Detector(model=model, conf=0.01, iou=0.5)
-    measured = bench["figures"](detector, shared, every=24) | bench["cyclists"](detector, shared, every=4)
+    measured = bench["figures"](detector, shared, every=24)
+    if any("KITTI" in name for name in REACHED[model]):
+        measured |= bench["cyclists"](detector, shared, every=4)
     for name, least in REACHED[model].items():
         assert measured[name] >= least - 0.1 * name.endswith("AP on KITTI's cyclists") - 0.05, name  # on few pictures

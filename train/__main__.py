@@ -1,12 +1,12 @@
 """Trains `yolov2-slim` step by step, so that a GPU on another machine can do the training.
 
-    python -m watchline.train pack --data DIR --cache DIR --out DIR             # pack pictures and labels into files
+    python -m watchline.train pack --recipe R.toml --data DIR --cache DIR --out DIR  # pictures and labels into files
     python -m watchline.train slim --model M.onnx --parts P.npz … --out S.pt    # half the channels, to start from
     python -m watchline.train try --parts P.npz … --from S.pt                   # measure the speed of this machine
     python -m watchline.train run --parts P.npz … --from S.pt --out DIR --minutes 7
 
 The machine with the GPU needs the packed files, the network and this package. `watchline export` takes the `average.pt`
-of the last step. `watchline train yolov2` trains on your own data in one command.
+of the last step. On a machine with the data sets, `watchline train yolov2 --recipe R.toml` does it in one command.
 """
 
 import argparse
@@ -31,6 +31,7 @@ def main() -> None:
         one = commands.add_parser(name)
         one.set_defaults(run=command)
         if name == "pack":
+            one.add_argument("--recipe", type=Path, required=True, help="a file of recipes/")
             one.add_argument("--data", type=Path, required=True)
             one.add_argument("--cache", type=Path, required=True, help="folder for the teachers' outputs")
             one.add_argument("--mebibytes", type=int, default=48, help="largest size of a packed file (default: 48)")
@@ -68,9 +69,11 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _pack(options: argparse.Namespace) -> None:
+    from watchline.train import recipe_file
     from watchline.train.mixture import gather  # only this step needs the teachers
 
-    for file in pack.write(gather(options.data, options.cache), options.out, options.mebibytes << 20):
+    pictures = gather(recipe_file.read(options.recipe), options.data, options.cache)
+    for file in pack.write(pictures, options.out, options.mebibytes << 20):
         print(file, f"{file.stat().st_size / 2**20:.1f} MiB", flush=True)
 
 

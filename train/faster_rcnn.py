@@ -1,4 +1,4 @@
-"""The recipe of Faster R-CNN: `watchline train faster-rcnn --data VOCDIR --out DIR`.
+"""The recipe of Faster R-CNN: `watchline train faster-rcnn --data DIR --out DIR`.
 
 Ren et al. (2015), sections 3.2 and 3.3: SGD with momentum, end to end with all four losses ("approximate joint
 training"), a tenth of the rate in the last quarter, pictures scaled and mirrored, the first layers frozen. A picture is
@@ -6,7 +6,8 @@ placed in a square as in use. Random numbers of a step depend only on the seed a
 continues as if it had not been stopped.
 """
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from watchline.models.errors import DatasetError
 from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings, TrueBoxes, Trunk
 from watchline.ops.letterbox import fit
 from watchline.ops.voc import VOC
-from watchline.train import checkpoint, datasets, two_stage
+from watchline.train import checkpoint, two_stage
 from watchline.train.datasets import Sample
 from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
@@ -81,30 +81,6 @@ LITE = Recipe(
 RECIPES = {"vgg16": Recipe(), "efficientnet-lite0": LITE}
 
 
-def read(folders: Sequence[Path], split: str) -> list[Sample]:
-    """Read labelled pictures into memory: `split` of folders in VOC's layout, or folders in Penn-Fudan's.
-
-    Raises:
-        DatasetError: a folder is in neither layout, one of its files is broken, or there are no pictures.
-    """
-    samples: list[Sample] = []
-    for folder in folders:
-        if (folder / "ImageSets").is_dir():
-            samples += datasets.voc(folder, split)
-        elif (folder / "masks").is_dir():
-            samples += datasets.pennfudan(folder)
-        else:
-            raise DatasetError(
-                f"{folder}: not a data set; expected VOC's layout (JPEGImages, Annotations, ImageSets/Main) "
-                "or Penn-Fudan's (images, masks)"
-            )
-    if not samples:
-        raise DatasetError(
-            f"{', '.join(map(str, folders))}: no picture in the split {split!r}; name another with --split"
-        )
-    return samples
-
-
 def build(trunk: Trunk, recipe: Recipe, classes: int) -> FasterRCNN:
     """The network that a recipe trains, with anchors in proportion to the input."""
     settings = RegionSettings(
@@ -153,31 +129,46 @@ def view(sample: Sample, recipe: Recipe, rng: np.random.Generator, pad: tuple[in
 
 
 def train(
-    samples: Sequence[Sample], out: Path, trunk: Trunk, name: str, recipe: Recipe, threads: int
-) -> Iterator[dict[str, float]]:
+    samples: Sequence[Sample],
+    out: Path,
+    trunk: Trunk,
+    name: str,
+    recipe: Recipe,
+    threads: int,
+    names: Sequence[str] = VOC,
+    device: str = "cpu",
+) -> Generator[dict[str, float], None, None]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
     Args:
-        samples: labelled with VOC's classes.
+        samples: the labelled pictures.
         trunk: with its ImageNet weights.
         name: of the trunk, in models' TRUNKS.
+        names: of the classes.
+        device: "cpu" or "cuda".
 
     Raises:
-        CheckpointError: `out` holds a checkpoint of another recipe or trunk, or a broken one.
+        CheckpointError: `out` holds a checkpoint of another recipe, trunk or classes, or a broken one.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
-    model = build(trunk, recipe, len(VOC))
+    model = build(trunk, recipe, len(names)).to(device)
     freeze(model)
+
+    def losses_of(batch: tuple[Tensor, list[TrueBoxes]]) -> dict[str, Tensor]:
+        images, truths = batch
+        there = [TrueBoxes(*(part.to(device) for part in (t.boxes, t.classes, t.ignore))) for t in truths]
+        return model.losses(images.to(device), there)
+
     return two_stage.run(
         model,
         _optimizer(model, recipe),
         out,
         recipe,
-        {"network": "faster-rcnn", "trunk": name},
+        {"network": "faster-rcnn", "trunk": name, "names": json.dumps(list(names))},
         lambda step: batch_of(samples, recipe, step, trunk.pad),
-        lambda batch: model.losses(*batch),
+        losses_of,
         lambda step: schedule(step, recipe),
     )
 

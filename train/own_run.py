@@ -16,14 +16,16 @@ import torch
 from watchline.files import write_complete
 from watchline.models.errors import CheckpointError
 from watchline.ops.letterbox import GREY
-from watchline.train import curves, journal, samples
+from watchline.train import checkpoint, curves, journal, samples
 from watchline.train.journal import AP, EPOCH, MEAN, STEP, Row
 from watchline.train.pictures import LabelledPicture
 from watchline.train.validation import Detect, Measured, measure
 
-BEST, CURVES, SAMPLES = "best.pt", "curves.png", "samples.jpg"
+CHECKPOINT, BEST, CURVES, SAMPLES = "checkpoint.pt", "best.pt", "curves.png", "samples.jpg"
 MEASURED_SHARE = 0.3  # a measurement of so many pictures as this share of the training pictures is cheap in each epoch
 SAVE_EVERY = 200  # steps between checkpoints, about, where epochs are longer
+
+RESUMING = ("live", "optimizer")  # parts of a checkpoint that only the next step needs
 
 Figures = dict[str, float]
 
@@ -128,7 +130,8 @@ def _keep(
         journal.write(out / journal.FILE, rows)
         write_complete(out / CURVES, cv2.imencode(".png", curves.draw(rows, losses))[1].tobytes())
         if journal.best(rows) in (None, len(rows) - 1):
-            write_complete(out / BEST, loop.newest.read_bytes())
+            saved = checkpoint.read(loop.newest)
+            checkpoint.write(out / BEST, {name: value for name, value in saved.items() if name not in RESUMING})
             if val:
                 image = samples.sheet(val, measured.found, tuple(names))
                 write_complete(out / SAMPLES, cv2.imencode(".jpg", image)[1].tobytes())

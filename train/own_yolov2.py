@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from watchline.models.yolov2 import decode, like, normalise
-from watchline.train import checkpoint, yolov2
+from watchline.export.pytorch import yolov2 as exporter
+from watchline.models.yolov2 import decode, normalise
+from watchline.train import yolov2
 from watchline.train.own_run import Loop, periods
 from watchline.train.pictures import LabelledPicture
 from watchline.train.validation import Detect
@@ -80,7 +81,7 @@ def loop(
     device: str,
     start: Path | None,
 ) -> Loop:
-    """The loop over the steps of a run. Args: measured, how many pictures it is measured on. See `yolov2.train`."""
+    """The loop over the steps of a run, as in `yolov2.train`. Args: measured, how many pictures to measure on."""
     return Loop(
         yolov2.train(pictures, out, recipe, threads, device, start, names=names),
         out / yolov2.AVERAGE,
@@ -94,11 +95,8 @@ def loop(
 
 
 def load(file: Path, device: torch.device) -> Detect:
-    """The network in a checkpoint, in evaluation. Raises CheckpointError: there is none in it."""
-    saved = checkpoint.read(file)
-    model = like(saved["model"])
-    model.load_state_dict(saved["model"])
-    model.to(device).eval()
+    """The network in a checkpoint, in evaluation. Raises CheckpointRefused: there is none in it."""
+    model = exporter.load(file).to(device)
 
     def detect(images: Tensor) -> tuple[Tensor, Tensor]:
         return decode(model(normalise(images)), model.priors)

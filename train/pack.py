@@ -42,6 +42,7 @@ def _write(packed: Sequence[LabelledPicture], file: Path) -> Path:
         group=np.array([p.group for p in packed], np.uint8),
         squashed=np.array([p.squashed for p in packed], np.float32),
         often=np.array([p.often for p in packed], np.float32),
+        share=np.array([p.share for p in packed], np.float32),
     )
     return file
 
@@ -56,8 +57,8 @@ def read(files: Iterable[Path]) -> list[LabelledPicture]:
             jpegs = np.split(arrays["jpeg"], np.cumsum(arrays["bytes"])[:-1])
             ends = np.cumsum(arrays["count"])[:-1]
             columns = [np.split(arrays[name], ends) for name in ("boxes", "classes", "sure", "ignore")]
-            about = (arrays[name] for name in ("open", "group", "squashed", "often"))
-            for jpeg, boxes, classes, sure, ignore, opened, group, squashed, often in zip(
+            about = (arrays[name] for name in ("open", "group", "squashed", "often", "share"))
+            for jpeg, boxes, classes, sure, ignore, opened, group, squashed, often, share in zip(
                 jpegs, *columns, *about, strict=True
             ):
                 pictures.append(
@@ -71,6 +72,7 @@ def read(files: Iterable[Path]) -> list[LabelledPicture]:
                         int(group),
                         float(squashed),
                         float(often),
+                        float(share),
                     )
                 )
         except (OSError, KeyError, ValueError) as error:

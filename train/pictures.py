@@ -11,8 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-GROUPS = ("photos", "street", "everyday")
-SHARES = (0.40, 0.28, 0.32)  # of the groups
 COMMON = 0.2  # a class in at least this share of the pictures is common
 MOST = 8.0  # largest factor by which a picture of a rare class is more likely than others
 
@@ -28,9 +26,10 @@ class LabelledPicture:
         sure: (N,) float32 in 0..1, the weight of the label.
         ignore: (N,) bool: counts neither as object nor as background.
         open: (C,) bool: classes of which not every object has a box.
-        group: index into GROUPS.
+        group: number of its group.
         squashed: log of the factor by which the aspect ratio may have been changed; 0 if it was not.
         often: factor on the probability within its group, in addition to the factor of its classes.
+        share: of its group, of all pictures that are drawn; the shares of all groups need not sum up to 1.
     """
 
     jpeg: NDArray[np.uint8]
@@ -42,6 +41,7 @@ class LabelledPicture:
     group: int
     squashed: float = 0.0
     often: float = 1.0
+    share: float = 1.0
 
 
 def weights(pictures: Sequence[LabelledPicture]) -> NDArray[np.float64]:
@@ -49,8 +49,8 @@ def weights(pictures: Sequence[LabelledPicture]) -> NDArray[np.float64]:
     factors = repeat_factors([set(p.classes[~p.ignore].tolist()) for p in pictures])
     factors = factors * np.array([p.often for p in pictures])
     groups = np.array([p.group for p in pictures])
-    total = np.bincount(groups, factors, minlength=len(GROUPS))
-    chances: NDArray[np.float64] = factors / total[groups] * np.array(SHARES)[groups]
+    shares = np.array([p.share for p in pictures])
+    chances: NDArray[np.float64] = factors / np.bincount(groups, factors)[groups] * shares
     return np.asarray(chances / chances.sum(), np.float64)
 
 

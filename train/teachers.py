@@ -1,6 +1,6 @@
-"""Pseudo-labels: the detections of networks that were trained on COCO, for objects that nobody has labelled.
+"""Pseudo-labels: the detections of trained networks, for objects that nobody has labelled.
 
-Two teachers run on a photo, on its mirror image and, for streets, on four enlarged parts of it. Each of these runs is a
+The teachers run on a photo, on its mirror image and, closely, on four enlarged parts of it. Each of these runs is a
 look. The outputs are stored unchanged (`Teachers.look`) and merged afterwards (`fuse`), so the rules of merging can
 change without running the teachers again. A box's score is the mean over all looks that could see the object; a look
 that does not find it counts as 0.
@@ -8,6 +8,7 @@ that does not find it counts as 0.
 Weighted box fusion: Solovyev, Wang and Gabruseva (2021).
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,13 +19,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines import load
+from watchline.engines import load, metadata
 from watchline.engines.engine import Engine
+from watchline.engines.errors import ModelRefused
 from watchline.export.detectors import export as third_party
+from watchline.export.errors import ExportRefused
 from watchline.export.request import Request
-from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes, iou
-from watchline.ops.coco import coco_to_voc
+from watchline.ops.coco import RENAMED
 from watchline.ops.letterbox import Rule, fit
 from watchline.ops.select import Selected, select
 
@@ -45,7 +47,7 @@ class Looks:
         windows: (L, 4) float32 xyxy, the part of the picture that each look has seen.
         boxes: (N, 4) float32 xyxy in pixels of the picture.
         scores: (N,) float32.
-        classes: (N,) int64, VOC's.
+        classes: (N,) int64.
         look: (N,) int64, the look of each box: index into `windows`.
     """
 
@@ -66,24 +68,44 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Teachers:
-    """YOLOX-nano and PicoDet-S, both for COCO at 416 pixels, from their authors' ONNX files."""
+class Teacher:
+    """A detector, and which class each of its labels is.
 
-    yolox: Engine
-    picodet: Engine
+    Attributes:
+        engine: that runs it.
+        columns: (C,) int64, of its scores, those of the classes that are wanted.
+        classes: (C,) int64, the class of each of these columns; several may have the same one.
+    """
+
+    engine: Engine
+    columns: NDArray[np.int64]
+    classes: NDArray[np.int64]
 
     @classmethod
-    def load(cls, folder: Path) -> "Teachers":
-        """Open `yolox_nano.onnx` and `picodet_s_416_coco.onnx` in `folder`.
+    def of(cls, engine: Engine, names: Sequence[str], renamed: Mapping[str, str] = RENAMED) -> "Teacher":
+        """A detector whose labels are found among `names`, under their own name or, as `renamed` has it, another."""
+        numbers = {name: number for number, name in enumerate(names)}
+        labels = engine.metadata.labels
+        found = [numbers.get(label, numbers.get(renamed.get(label, label), -1)) for label in labels]
+        columns = np.flatnonzero(np.array(found) >= 0)
+        return cls(engine, columns, np.array(found, np.int64)[columns])
 
-        Raises:
-            DatasetError: one of the files is missing.
-            ExportError: one of the files is another model.
-        """
-        return cls(_engine(folder / "yolox_nano.onnx", "yolox"), _engine(folder / "picodet_s_416_coco.onnx", "picodet"))
+    def see(self, bgr: Image) -> Selected:
+        """The best class of each box with a score of at least SEEN, after suppression, in pixels of the picture."""
+        if not len(self.columns):
+            return select(np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32), conf=SEEN, iou=SAME_OBJECT)
+        boxes, scores = _see(self.engine, bgr)
+        return select(boxes, scores[:, self.columns], conf=SEEN, iou=SAME_OBJECT, class_of=self.classes)
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """Detectors that label together."""
+
+    members: tuple[Teacher, ...]
 
     def look(self, bgr: Image, closely: bool = False) -> Looks:
-        """Run both teachers on a picture (H, W, 3) and its mirror image; closely: on four enlarged parts too."""
+        """Run the teachers on a picture (H, W, 3) and its mirror image; closely: on four enlarged parts too."""
         height, width = bgr.shape[:2]
         windows: list[tuple[int, int, int, int]] = []
         found: list[tuple[Boxes, NDArray[np.float32], NDArray[np.int64]]] = []
@@ -91,9 +113,9 @@ class Teachers:
             x1, y1, x2, y2 = window
             part = np.ascontiguousarray(bgr[y1:y2, x1:x2])
             whole = window == (0, 0, width, height)
-            for engine in (self.yolox, self.picodet):
+            for teacher in self.members:
                 for mirrored in (False, True) if whole else (False,):
-                    boxes, scores, classes, _ = _to_voc(*_see(engine, part[:, ::-1] if mirrored else part))
+                    boxes, scores, classes, _ = teacher.see(part[:, ::-1] if mirrored else part)
                     if mirrored:
                         boxes = _mirror(boxes, x2 - x1)
                     windows.append(window)
@@ -162,17 +184,38 @@ def _touches_a_cut(looks: Looks, size: NDArray[np.float32]) -> NDArray[np.bool_]
     return np.asarray((near_start | near_end).any(axis=1), np.bool_)
 
 
-def _engine(file: Path, family: str) -> Engine:
-    if not file.is_file():
-        raise DatasetError(f"no teacher {file}: expected the ONNX file that its authors publish")
+def open_detector(file: Path, runtime: str | None = None) -> Engine:
+    """Open a model of Watchline, or an ONNX detector of a family that the export knows.
+
+    Raises:
+        ModelNotFound, ModelRefused: there is no such file, or it finds no boxes.
+        ExportError: it is an ONNX of no known family.
+    """
+    if file.suffix.lower() == ".onnx" and not _is_ours(file):
+        family = third_party.recognise(file)
+        if family is None:
+            raise ExportRefused(f"{file}: its outputs are of no detector that is known; export it with --family first")
+        engine = _exported(file, family, runtime)
+    else:
+        engine = load(file, runtime)
+    if engine.metadata.task != "detect":
+        raise ModelRefused(f"{file}: its task is {engine.metadata.task}: expected a detector, whose task is detect")
+    return engine
+
+
+def _is_ours(file: Path) -> bool:
+    return any(prop.key.startswith(metadata.PREFIX) for prop in metadata.parse(file).metadata_props)
+
+
+def _exported(file: Path, family: str, runtime: str | None = None) -> Engine:
     with TemporaryDirectory() as folder:
         model = Path(folder, "teacher.onnx")
         onnx.save(third_party.export(file, family, Request(file.stem)), model)
-        return load(model)
+        return load(model, runtime)
 
 
 def _see(engine: Engine, bgr: Image) -> tuple[Boxes, NDArray[np.float32]]:
-    """Boxes (N, 4) in source pixels and scores (N, 80)."""
+    """Boxes (N, 4) in source pixels and scores (N, C)."""
     placement = fit((bgr.shape[1], bgr.shape[0]), engine.size, cast(Rule, engine.metadata.resize))
     batch = np.empty((1, *engine.size[::-1], 3), np.uint8)
     placement.place(np.asarray(cv2.resize(bgr, placement.inner), np.uint8), batch[0], engine.metadata.pad)
@@ -182,11 +225,3 @@ def _see(engine: Engine, bgr: Image) -> tuple[Boxes, NDArray[np.float32]]:
 
 def _mirror(boxes: Boxes, width: int) -> Boxes:
     return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
-
-
-def _to_voc(boxes: Boxes, scores: NDArray[np.float32]) -> Selected:
-    """The best VOC class of each box with a score of at least SEEN, after suppression."""
-    ours = coco_to_voc()
-    columns = sorted(ours)
-    class_of = np.array([ours[column] for column in columns], np.int64)
-    return select(boxes, scores[:, columns], conf=SEEN, iou=SAME_OBJECT, class_of=class_of)

@@ -6,7 +6,7 @@ stopped.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -43,15 +43,17 @@ def run(
     batch_of: Callable[[int], B],
     losses_of: Callable[[B], dict[str, Tensor]],
     factor: Callable[[int], float],
-) -> Iterator[dict[str, float]]:
+) -> Generator[dict[str, float], None, None]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
-    The checkpoint has the averaged weights under "model", and everything that the next step needs.
+    The checkpoint has the averaged weights under "model", and everything that the next step needs. It is written every
+    `save_every` steps, before the figures of the step are yielded, and when the generator is closed.
 
     Args:
         optimizer: its groups have the rates that `factor` multiplies.
         recipe: a dataclass with steps, clip, average, save_every and seed; it is saved in the checkpoint.
-        about: what else a run must have in common with its checkpoint, such as the network.
+        about: what else a run must have in common with its checkpoint, such as the network; "names", the classes' as
+            JSON.
         batch_of: the batch of a step, which is drawn while the step before is computed.
         losses_of: of a batch, by name; "loss" is their sum.
         factor: on the learning rates, of a step.
@@ -83,11 +85,27 @@ def run(
             optimizer.step()
             step += 1
             blend(average, model.state_dict(), min(recipe.average, (1 + step) / (10 + step)))
-            if step % recipe.save_every == 0 or step == recipe.steps:
-                state = {"model": average, "live": model.state_dict(), "optimizer": optimizer.state_dict()}
-                checkpoint.write(file, {**about, **state, "step": step})
+            if saved := step % recipe.save_every == 0 or step == recipe.steps:
+                _save(file, about, average, model, optimizer, step)
             figures = {key: float(value.detach()) for key, value in losses.items()}
-            yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+            try:
+                yield {"step": step, **figures, "seconds": time.perf_counter() - started}
+            except GeneratorExit:
+                if not saved:
+                    _save(file, about, average, model, optimizer, step)
+                raise
+
+
+def _save(
+    file: Path,
+    about: dict[str, str],
+    average: dict[str, Tensor],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+) -> None:
+    state = {"model": average, "live": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    checkpoint.write(file, {**about, **state})
 
 
 def _resume(
@@ -95,7 +113,9 @@ def _resume(
 ) -> tuple[int, dict[str, Tensor]]:
     """Load a checkpoint. Returns its step and the averaged weights."""
     saved = checkpoint.read(file)
-    for key in about.keys() - {"recipe"}:
+    if "names" in about:
+        checkpoint.check_names(file, saved, about["names"])
+    for key in about.keys() - {"recipe", "names"}:
         if saved.get(key) != about[key]:
             raise CheckpointError(
                 f"{file} was started with another {key}, {saved.get(key)}: use it instead of {about[key]}, "

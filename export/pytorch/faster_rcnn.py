@@ -51,7 +51,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         ExportRefused: a size or labels that do not fit.
     """
     model = load(path)
-    labels = labels_for(model.classes, request.labels, {}, str(path))
+    labels = labels_for(model.classes, request.labels, state_dict.read(path).words, str(path))
     multiple = model.trunk.multiple
     size = request.size_of(path, _own_size(model), multiple)
     free = {0: "batch"}

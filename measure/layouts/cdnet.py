@@ -45,7 +45,7 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
     def read() -> Iterator[Labelled]:
         return (_labelled(photos[number], planes[number]) for number in frames)
 
-    return DataSet(data.resolve().name, "CDnet", split, "voc2010", len(frames), read)
+    return DataSet(data.resolve().name, "CDnet", split, "voc2010", len(frames), read, is_video=True)
 
 
 def _number(file: Path) -> int:
@@ -68,10 +68,10 @@ def _period(file: Path, first: int, last: int) -> tuple[int, int]:
 
 def _labelled(photo: Path, file: Path) -> Labelled:
     image = read_photo(photo).pixels
-    plane = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
-    if plane is None or plane.shape != image.shape[:2]:
-        raise DataRefused(f"{file}: expected a picture of one channel, of the size of {photo.name}")
-    moving = np.equal(plane, WHITE).astype(np.uint8)
+    mask = read_photo(file).pixels
+    if mask.shape != image.shape:
+        raise DataRefused(f"{file}: {mask.shape[1]} x {mask.shape[0]} pixels; expected the size of {photo.name}")
+    moving = np.equal(mask[..., 0], WHITE).astype(np.uint8)
     _, numbers, about, _ = cv2.connectedComponentsWithStats(moving, connectivity=8)
     kept = [n for n in range(1, len(about)) if about[n, cv2.CC_STAT_AREA] >= LEAST_PIXELS]
     corner, size = about[kept, :2], about[kept, 2:4]

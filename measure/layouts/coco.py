@@ -23,6 +23,7 @@ from watchline.streams.photo import read_photo
 EXPECTED = "COCO's (annotations/instances_SPLIT.json, SPLIT)"
 INSTANCES = "instances_"
 FARTHEST = 1e6  # pixels of a coordinate
+MOST_BYTES = 1 << 31  # of a JSON; COCO's largest has half a GiB
 
 Entry = Mapping[str, Any]
 
@@ -64,6 +65,8 @@ def _photos(folder: Path, split: str) -> tuple[Path, ...]:
 def _parsed(file: Path) -> tuple[dict[Any, str], list[tuple[str, list[Entry]]]]:
     """Class names by id, and of each picture its file and objects. Raises DataRefused: it is no such list."""
     try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
         listed = json.loads(file.read_bytes())
         classes = {one["id"]: str(one["name"]) for one in listed["categories"]}
         of_picture: dict[Any, list[Entry]] = {one["id"]: [] for one in listed["images"]}
@@ -73,9 +76,15 @@ def _parsed(file: Path) -> tuple[dict[Any, str], list[tuple[str, list[Entry]]]]:
         pictures = [(str(one["file_name"]), of_picture[one["id"]]) for one in images]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataRefused(f"{file}: it is not COCO's list of instances ({error!r})") from error
-    if wrong := next((name for name, _ in pictures if Path(name).name != name), None):
-        raise DataRefused(f"{file} names {wrong!r}, which leads out of the folder: expected plain names")
+    if wrong := [name for name, _ in pictures if not _is_inside(name)]:
+        raise DataRefused(f"{file} names {wrong[0]!r}, which leads out of the folder: expected names of photos in it")
     return classes, pictures
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a photo's name, maybe with folders, stays in the folder of the photos."""
+    path = Path(name)
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], name: str, objects: Sequence[Entry]) -> Labelled:
@@ -92,7 +101,7 @@ def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], name: str, o
     boxes = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1).astype(np.float32)
     has_masks = all("segmentation" in one for one in objects)
     masks = partial(_masks, file, name, objects, (image.shape[0], image.shape[1])) if has_masks else None
-    return Labelled(Path(name).stem, ArrayPicture(image), boxes, names, crowd, areas, masks)
+    return Labelled(Path(name).with_suffix("").as_posix(), ArrayPicture(image), boxes, names, crowd, areas, masks)
 
 
 def _box(sides: Any) -> tuple[float, float, float, float]:

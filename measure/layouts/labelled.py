@@ -57,6 +57,7 @@ class DataSet:
         rule: by which figures on data in this layout are usually given.
         count: how many pictures there are; of a video, as its header says, for progress only.
         read: reads them one by one, in the same order each time.
+        is_video: they are frames of a video, so neighbours are alike.
     """
 
     name: str
@@ -65,6 +66,7 @@ class DataSet:
     rule: Rule
     count: int
     read: Callable[[], Iterator[Labelled]]
+    is_video: bool = False
 
 
 def chosen(data: Path, split: str | None, there: Sequence[str], usual: Sequence[str] = ("val", "test")) -> str:

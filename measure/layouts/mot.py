@@ -48,7 +48,7 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
             boxes = np.concatenate([mine[:, 2:4], mine[:, 2:4] + mine[:, 4:6]], axis=1).astype(np.float32)
             yield Labelled(name, picture, boxes, (PERSON,) * len(mine), ~_counts(mine))
 
-    return DataSet(data.resolve().name, "MOT", split, "voc2010", -(-count // every), read)
+    return DataSet(data.resolve().name, "MOT", split, "voc2010", -(-count // every), read, is_video=True)
 
 
 def _frames(video: FileSource) -> Iterator[tuple[str, Picture]]:

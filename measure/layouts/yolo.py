@@ -117,7 +117,8 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 def _photos_at(file: Path, where: str, roots: Sequence[Path]) -> list[Path]:
     """The photos of a folder, or of a list of photos."""
-    found = next((path for root in roots if (path := root / where).exists()), None)
+    names = (where, where.removeprefix("../"))  # Roboflow writes ../valid/images for a folder next to the file
+    found = next((path for root in roots for name in names if (path := root / name).exists()), None)
     if found is None:
         raise DataNotFound(f"{file} names {where!r}, which is not there: expected a folder or a list of photos")
     if found.is_dir():

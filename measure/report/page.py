@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.files import write_complete
-from watchline.measure.benchmark import Benchmark, Figures
-from watchline.measure.bootstrap import Interval
+from watchline.measure.benchmark import Benchmark
+from watchline.measure.bootstrap import Figures, Interval
 from watchline.measure.errors import ReportNotWritten
 from watchline.measure.mistakes import SHOWN, Mistakes, curves_of, threshold_of
 from watchline.measure.report import svg, worst
@@ -104,12 +104,19 @@ def _means(result: Benchmark, every: Sequence[Figures]) -> str:
 def _per_class(result: Benchmark, every: Sequence[Figures]) -> str:
     figure = next(iter(every[0].table[MEAN]))
     head = f"<tr><th>{_text(figure)}</th>"
-    head += "".join(f"<th>{_name(n, o.name)}</th>" for n, o in enumerate(result.outcomes)) + "<th>objects</th></tr>"
+    head += (
+        "".join(f"<th>{_name(n, o.name)}</th>" for n, o in enumerate(result.outcomes))
+        + f"<th>{_counted(result)}</th></tr>"
+    )
     rows = ""
     for name in result.names:
         cells = "".join(_cell(figures, every[0], name, figure, n) for n, figures in enumerate(every))
         rows += f"<tr><th>{_text(name)}</th>{cells}<td>{result.objects[name]}</td></tr>"
     return f"<h3>By class</h3><div class=scroll><table>{head}{rows}</table></div>"
+
+
+def _counted(result: Benchmark) -> str:
+    return "pictures" if result.counting.rule == "ilsvrc" else "objects"
 
 
 def _cell(figures: Figures, first: Figures, row: str, name: str, n: int) -> str:
@@ -196,8 +203,8 @@ def _worst(result: Benchmark, mistakes: Sequence[Mistakes]) -> str:
     every = worst.drawn(result, mistakes)
     parts = [
         f"<h2>The worst pictures</h2><p>Those with the most mistakes from a score of {SHOWN:g} on. "
-        "<span class=there>Green</span> is an object, <span class=seen>blue</span> a right box, "
-        "<span class=wrong>red</span> a wrong one with its kind of error.</p>"
+        "<span class=there>Green</span> is an object, <span class=lost>yellow</span> one that was not found, "
+        "<span class=seen>blue</span> a right box, <span class=wrong>red</span> a wrong one with its kind of error.</p>"
     ]
     for n, (outcome, shown) in enumerate(zip(result.outcomes, every, strict=True)):
         figures = "".join(

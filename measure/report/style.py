@@ -32,5 +32,5 @@ svg .grid { stroke: var(--line); } svg .line { fill: none; stroke: var(--c, var(
 .confusion td { background: color-mix(in srgb, var(--m0) calc(var(--h) * 65%), transparent); padding: 3px 7px; }
 .confusion .up { min-width: 0; writing-mode: vertical-rl; transform: rotate(180deg); padding: 7px 3px;
   text-align: left; }
-.there { color: #2f9a24; } .seen { color: #2a8fe0; } .wrong { color: #e5433a; }
+.there { color: #2f9a24; } .seen { color: #2a8fe0; } .lost { color: #c98a00; } .wrong { color: #e5433a; }
 """

@@ -17,7 +17,8 @@ from watchline.streams.frame import Image
 MOST = 12  # pictures of a model
 WIDTH = 560  # pixels at most; smaller pictures are enlarged, so that labels can be read
 QUALITY = 85  # of JPEG
-THERE, SEEN, WRONG = (90, 200, 60), (230, 150, 40), (50, 60, 235)  # BGR: an object, a right box, a wrong one
+THERE, LOST = (90, 200, 60), (40, 190, 250)  # BGR, an object that was found, and one that was not
+SEEN, WRONG = (230, 150, 40), (50, 60, 235)  # a right box and a wrong one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def drawn(result: Benchmark, every: Sequence[Mistakes]) -> list[list[Shown]]:
 
 
 def draw(picture: Labelled, n: int, result: Benchmark, mistakes: Mistakes) -> Image:
-    """Objects that are measured, right boxes and wrong ones with their kind of error, (H, W, 3) uint8 BGR.
+    """The objects, those that were not found, right boxes and wrong ones with their kind: (H, W, 3) uint8 BGR.
 
     Args:
         n: number of the picture.
@@ -57,13 +58,14 @@ def draw(picture: Labelled, n: int, result: Benchmark, mistakes: Mistakes) -> Im
     scale = WIDTH / picture.picture.width
     size = (WIDTH, max(round(picture.picture.height * scale), 1))
     canvas = Canvas(np.asarray(cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA), np.uint8))
-    truth = result.truth[n]
-    for box, c, is_difficult in zip(truth.boxes, truth.classes, truth.difficult, strict=True):
-        canvas.box(box * scale, "", text=f"{result.names[c]}{' (need not)' if is_difficult else ''}", colour=THERE)
-    errors = mistakes.errors
-    for row in np.flatnonzero((errors.pictures == n) & (errors.scores >= SHOWN) & (errors.kinds != NEITHER))[
-        ::-1
-    ].tolist():
+    errors, truth = mistakes.errors, result.truth[n]
+    shown = np.flatnonzero((errors.pictures == n) & (errors.scores >= SHOWN) & (errors.kinds != NEITHER))
+    objects = np.flatnonzero(errors.object_pictures == n)
+    is_lost = ~truth.difficult & ~np.isin(objects, errors.about[shown[errors.kinds[shown] == RIGHT]])
+    for row, (box, c) in enumerate(zip(truth.boxes, truth.classes, strict=True)):
+        what = " (difficult)" if truth.difficult[row] else " not found" if is_lost[row] else ""
+        canvas.box(box * scale, "", text=f"{result.names[c]}{what}", colour=LOST if is_lost[row] else THERE)
+    for row in shown[::-1].tolist():  # the best is on top
         kind = errors.kinds[row]
         text = f"{result.names[errors.classes[row]]} {errors.scores[row]:.2f}"
         canvas.box(

@@ -14,10 +14,26 @@ def test_it_prints_a_row_a_class(tmp_path: Path) -> None:
     data, model = coloured(tmp_path / "streets"), save(tiny_segmenter(), tmp_path)
     done = within(tmp_path, "bench", "map", "--data", data, "--model", model, "--imgsz", "64x32", "--json", "f.json")
     assert done.code == 0, done.err
+    assert done.out[1].split() == ["IoU", "95", "%", "of", "IoU", "pixels"]
     assert [line.split()[0] for line in done.out[2:6]] == ["blue", "green", "red", "mean"]
     assert "one confusion matrix over 2 pictures of streets val" in done.out[-1]
-    figures = json.loads((tmp_path / "f.json").read_text())
-    assert figures["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in figures["classes"].values()]))
+    [model] = json.loads((tmp_path / "f.json").read_text())["models"]
+    assert model["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in model["classes"].values()]))
+    low, high = model["figures"]["mean"]["IoU"]["interval"]
+    assert low <= model["mean_iou"] <= high
+
+
+def test_two_stand_side_by_side(tmp_path: Path) -> None:
+    data, model = coloured(tmp_path / "streets"), save(tiny_segmenter(), tmp_path)
+    words = ("bench", "map", "--data", data, "--model", model, "--model", model, "--imgsz", "64x32")
+    done = within(tmp_path, *words)
+    assert done.code == 0, done.err
+    assert done.out[-2].split()[3:] == ["+0.0000", "+0.000", "to", "+0.000", "100%"]
+    refused = within(tmp_path, *words, "--predictions", "p.jsonl")
+    assert (refused.code, refused.out) == (2, [])
+    assert "holds class maps, of which models alone are judged" in refused.err[-1]
+    refused = within(tmp_path, *words, "--rule", "coco")
+    assert "--rule: it has no meaning for class maps" in refused.err[-1]
 
 
 def test_a_detector_is_refused_in_a_line(tmp_path: Path) -> None:

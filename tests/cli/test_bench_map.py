@@ -101,6 +101,7 @@ def test_a_report_and_plots_say_more(folder: Path) -> None:
     [model] = json.loads((folder / "figures.json").read_text())["models"]
     assert model["mistakes"]["errors"]["missed"]["count"] == 1
     assert model["mistakes"]["confusion"]["matrix"][1] == [0, 2, 1]  # of three persons
+    assert model["curves"]["person"] == {"recall": [pytest.approx(1 / 3), pytest.approx(2 / 3)], "precision": [1, 1]}
 
 
 def test_what_annotate_wrote_can_be_judged(folder: Path) -> None:
@@ -177,6 +178,7 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
         (["--save-predictions", "nowhere/p.jsonl"], "in a folder that can be written to"),
         (["--report", "nowhere/r.html"], "in a folder that can be written to"),
         (["--plots", "tiny.onnx"], "it is not a folder; name one for the plots"),
+        (["--rule", "coco"], "--iou-threshold: it has no meaning for COCO's rule, which has ten"),
         (["--conf", "7"], "expected a number in 0..1"),
     ],
 )

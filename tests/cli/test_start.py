@@ -15,7 +15,9 @@ from watchline.cli.options import OPTIONS
 HEAVY = {"av", "cv2", "numpy", "onnx", "onnxruntime", "openvino", "pydantic", "torch", "tqdm", "zmq"}
 
 
-@pytest.mark.parametrize("words", [["--help"], ["annotate", "--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["annotate", "--help"], ["train", "--help"], ["bench", "map", "--help"], ["--version"]]
+)
 def test_a_word_of_help_loads_nothing_heavy(words: list[str]) -> None:
     code = f"import sys\nfrom watchline.cli import main\ntry: main({words})\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import own_sets
 import pytest
+import voc_set
 from cli.shell import within
+from clips import write_photo
+from models_onnx import tiny_detector
 
 from watchline.cli import train_report
 from watchline.engines import metadata, zoo
@@ -99,6 +103,26 @@ def test_own_data_to_a_detector_in_the_pipeline(tmp_path: Path) -> None:
     assert len(lines) == 4 + 2  # a header, and a footer
     found = {one["label"] for line in lines[1:-1] for one in json.loads(line)["detections"]}
     assert found <= {"cup", "person"}
+
+
+def test_a_recipe_s_file_on_its_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from watchline.train import yolov2
+
+    monkeypatch.setattr(yolov2, "learn_priors", lambda store, recipe: torch.rand(recipe.priors, 2) + 1)  # takes long
+    onnx.save(tiny_detector(labels=("person", "cat", "dog")), tmp_path / "teacher.onnx")
+    for number in range(4):
+        write_photo(tmp_path / "photos" / f"{number}.png", voc_set.picture([("person", number, 1 + number)]))
+    (tmp_path / "mine.toml").write_text(
+        "[teachers]\nmodels = ['teacher.onnx']\n[train]\nsteps = 2\nbatch = 1\n"
+        "[[groups]]\nname = 'all'\nshare = 1\n[[groups.data]]\npath = 'photos'\nlayout = 'photos'\n"
+    )
+    words = ("train", "yolov2", "--recipe", "mine.toml", "--data", ".", "--out", "out")
+    done = within(tmp_path, *words, "--from", "yolov2-slim", "--threads", "1", "--device", "cpu")
+    assert (done.code, done.err) == (0, [])
+    assert done.out[:2] == ["reading .", "4 pictures of all"]
+    assert done.out[-2].startswith("out/best.pt: not measured, as there is nothing to measure on")
+    assert within(tmp_path, *words, "--imgsz", "64").code == 2
 
 
 def test_a_run_that_is_interrupted_is_resumed_without_its_settings(tmp_path: Path) -> None:

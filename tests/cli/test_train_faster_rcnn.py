@@ -2,36 +2,44 @@
 
 from pathlib import Path
 
+import own_sets
 import pytest
 import torch
-import voc_set
 from cli.shell import within
+
+from watchline.engines import metadata
 
 LITE = ("--backbone", "efficientnet-lite0", "--threads", "1")
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "voc"
-    for name in ("a", "b"):
-        voc_set.add(folder, name, [("person", 1, 2), ("car", 5, 5)])
-    voc_set.split(folder, "train", ["a", "b"])
-    return folder
+    return own_sets.voc(tmp_path / "voc", {"train": own_sets.pictures(4), "val": {"05": own_sets.boxes(5)}})
 
 
-def test_it_trains_and_goes_on(tmp_path: Path, data: Path) -> None:
-    words = ("train", "faster-rcnn", "--data", data, "--out", "out", *LITE, "--batch", "1", "--imgsz", "64")
-    done = within(tmp_path, *words, "--steps", "2")
-    assert done.code == 0, done.err
-    assert done.out[1] == "2 pictures, 4 boxes"
-    assert done.out[2].startswith("step 2/2  loss ")
-    assert "  rpn class 0." in done.out[2]
-    assert done.out[3].startswith("out/checkpoint.pt: done, 2 steps; watchline export out/checkpoint.pt")
-    saved = torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)
-    assert (saved["network"], saved["trunk"], saved["step"]) == ("faster-rcnn", "efficientnet-lite0", 2)
-    again = within(tmp_path, *words, "--steps", "3")
+def test_it_trains_on_own_data_and_goes_on(tmp_path: Path, data: Path) -> None:
+    words = ("train", "faster-rcnn", "--data", data, "--out", "out", *LITE, "--batch", "2", "--imgsz", "64")
+    done = within(tmp_path, *words, "--epochs", "2")
+    assert (done.code, done.err) == (0, [])
+    assert done.out[1] == "2 classes: cup, person; 4 pictures to train on, 1 to measure on"
+    assert [line.split("  mAP")[0] for line in done.out if line.startswith("epoch")] == ["epoch 1/2", "epoch 2/2"]
+    [steps] = [line for line in done.out if line.startswith("step 4/4  loss ")]
+    assert "  rpn class 0." in steps
+    saved, best = (torch.load(tmp_path / "out" / name, weights_only=True) for name in ("checkpoint.pt", "best.pt"))
+    assert (saved["network"], saved["trunk"], saved["step"]) == ("faster-rcnn", "efficientnet-lite0", 4)
+    assert "optimizer" not in best
+    again = within(tmp_path, *words, "--epochs", "3")
     assert again.code == 2
-    assert again.err[0].startswith("watchline: out/checkpoint.pt was started with another recipe")
+    assert again.err[0].startswith("watchline: out/checkpoint.pt was started with another recipe: steps 4 (now 6)")
+    assert done.out[-1] == "next: watchline export out/best.pt -o faster-rcnn.onnx"
+    assert within(tmp_path, *done.out[-1].split()[2:]).code == 0
+    about = metadata.read(tmp_path / "faster-rcnn.onnx")
+    assert (about.labels, about.imgsz) == (("cup", "person"), 64)
+    resumed = within(tmp_path, "train", "faster-rcnn", "--out", "out", "--resume")
+    assert (resumed.code, resumed.out[-1]) == (
+        0,
+        done.out[-1],
+    )  # nothing was left to do, and the refused run left no settings
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path, words: tupl
         (("--pretrained", "none.pth"), "none.pth: there is no such file"),
         (("--pretrained", "page.pth"), "page.pth: it is an HTML page; expected a PyTorch state dict"),
         (("--pretrained", "other.pth"), "other.pth is not VGG-16: features.0.weight is missing"),
-        (LITE, ": not a data set; expected VOC's layout"),
+        (LITE, ": not a data set that is known; expected a folder in VOC's layout"),
     ],
 )
 def test_wrong_files_are_named(tmp_path: Path, words: tuple[str, ...], says: str) -> None:

@@ -41,3 +41,15 @@ def test_data_without_masks_and_options_of_others_are_refused(tmp_path: Path) ->
     assert "not a data set with masks" in done.err[-1]
     done = within(tmp_path, "train", "mask-rcnn", "--data", ".", "--out", "out", "--backbone", "vgg16")
     assert "--backbone goes with faster-rcnn, not with mask-rcnn" in done.err[-1]
+
+
+def test_it_goes_on_from_what_ships(tmp_path: Path) -> None:
+    street(tmp_path / "street")
+    words = ("train", "mask-rcnn", "--data", "street", "--threads", "1", "--batch", "1", "--steps", "1", "--from")
+    done = within(tmp_path, *words, "mask-rcnn-lite0", "--out", "on")
+    assert done.code == 0, done.err
+    weights = torch.load(tmp_path / "on" / "checkpoint.pt", weights_only=True)["model"]
+    assert weights["rpn.objectness.bias"].abs().max() > 0.005  # a new network's begins with zeros
+    done = within(tmp_path, *words, "yolov2-slim", "--out", "other")
+    assert done.code != 0
+    assert "yolov2-slim.onnx: it is no LiteMaskRCNN that `watchline export` wrote" in done.err[-1]

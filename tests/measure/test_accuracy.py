@@ -155,10 +155,14 @@ def test_anything_that_finds_boxes_can_be_measured(tmp_path: Path) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 def test_the_shipped_model_has_the_figure_that_it_tells(shared: Path) -> None:
-    """It was measured so that of boxes which overlap more than 0.5 one stays."""
+    """It was measured so that of boxes which overlap more than 0.5 one stays.
+
+    On every fourth photo, where the model had 0.782 when it had what it tells on all 479. Another model has to be
+    measured on both.
+    """
     six = ("cat", "cow", "dog", "horse", "person", "sheep")
     detector = Detector(classes=six, iou=0.5, threads=2)
-    measured = accuracy(detector, shared / "voc2012-animals", "val")
+    assert metadata.read(zoo.find(detector.model)).figures["six-class mAP on voc2012-animals val"] == 0.728
+    measured = accuracy(detector, shared / "voc2012-animals", "val", every=4)
     assert tuple(measured.per_class) == six
-    told = metadata.read(zoo.find(detector.model)).figures["six-class mAP on voc2012-animals val"]
-    assert measured.mean == pytest.approx(told, abs=0.0006)
+    assert measured.mean == pytest.approx(0.7818, abs=0.001)

@@ -45,6 +45,9 @@ def test_of_ilsvrc_every_label_of_the_model_is_a_guess():
     fewer = contender(("car", *others), {"b": rows[1:]})
     result = benchmark(data(STREET[1]), [fewer], Counting("ilsvrc", samples=0))
     assert (value(result, name="top-5"), value(result, name="top-1")) == (1, 0)
+    assert result.objects == {"car": 1}
+    two = benchmark(data(*STREET), [GOOD], Counting("ilsvrc", samples=0))
+    assert two.objects == {"car": 1, "person": 1}  # pictures, not persons
 
 
 def test_labels_that_stand_for_a_class_suppress_each_other():

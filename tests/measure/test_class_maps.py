@@ -36,6 +36,16 @@ def test_it_is_the_slow_loops_figure(data: Path, tmp_path: Path) -> None:
     assert measured.counts.sum() == 2 * 28 * 64  # without the void
 
 
+def test_weights_of_its_table_are_repetitions(data: Path, tmp_path: Path) -> None:
+    """A class that is in no picture of a sample has no figure there, and counts in the mean with that of all."""
+    measured = class_maps(segmenter(tmp_path), data)
+    once, twice, none = measured.table(np.array([[1, 1], [0, 2], [0, 0]]))["mean"]["IoU"]
+    assert once == pytest.approx(measured.mean)
+    assert twice == pytest.approx(replace(measured, each=measured.each[1:]).mean)
+    assert none == pytest.approx(measured.mean)
+    assert np.isnan(measured.table(np.array([[0, 0]]))["red"]["IoU"]).all()
+
+
 def test_the_letterbox_is_undone(data: Path, tmp_path: Path) -> None:
     """A higher input has padding below the picture, which counts nowhere."""
     expected = class_maps(segmenter(tmp_path), data)

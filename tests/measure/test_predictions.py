@@ -62,9 +62,9 @@ def write(tmp_path, *lines):
 
 
 def test_photos_go_by_their_file_and_frames_by_their_number(tmp_path):
-    events = [line("a.b.JPG", 0, [thing()]), line(None, 12), {"event": "caption", "text": "x"}, {"footer": {}}]
+    events = [line("day/a.b.JPG", 0, [thing()]), line(None, 12), {"event": "caption", "text": "x"}, {"footer": {}}]
     read = predictions.read(write(tmp_path, *events))
-    assert list(read) == ["a.b", "12"]
+    assert list(read) == ["day/a.b", "12"]
     assert read["12"].labels == ("dog",)  # no header says more
 
 

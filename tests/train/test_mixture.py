@@ -1,11 +1,24 @@
+"""The pictures of a recipe's file: whose labels count, and what is named before anything is looked at."""
+
+import math
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
+import voc_set
+from clips import write_photo
+from models_onnx import tiny_detector
 
 from watchline.models.errors import DatasetError
-from watchline.train import mixture
+from watchline.ops.voc import VOC
+from watchline.train import mixture, recipe_file, yolov2
 from watchline.train.datasets import Sample
-from watchline.train.teachers import Labels, Looks, Teachers
+from watchline.train.recipe_file import Group, Labelling, RecipeFile, Source
+from watchline.train.teachers import Labels, Teachers
 
+SHIPPED = Path(__file__).parents[2] / "recipes" / "yolov2-slim.toml"
+LIMITS = Labelling(models=("teacher.onnx",))
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 REAL = Sample(IMAGE, np.array([[1, 1, 11, 11]], np.float32), np.array([14]), np.array([False]))
 SEEN = Labels(
@@ -16,51 +29,61 @@ SEEN = Labels(
 
 
 def test_sure_teachers_label_unsure_ones_ignore_and_real_boxes_win():
-    sample, sure = mixture._added(REAL, SEEN)
+    sample, sure = mixture._added(REAL, SEEN, LIMITS)
     assert sample.boxes.tolist() == [[1, 1, 11, 11], [20, 20, 30, 30], [40, 0, 50, 10], [0, 30, 10, 40]]
     assert sample.ignore.tolist() == [False, False, True, False]
     assert sure.tolist() == pytest.approx([1, 0.75, 1 / 3, 1])
 
 
 def test_where_people_labelled_a_certain_teacher_is_heeded_but_not_believed():
-    sample, _ = mixture._overlooked(REAL, SEEN)
+    sample, _ = mixture._overlooked(REAL, SEEN, LIMITS)
     assert sample.boxes.tolist() == [[1, 1, 11, 11], [0, 30, 10, 40]]
     assert sample.ignore.tolist() == [False, True]
 
 
 def test_large_pictures_are_kept_smaller_with_their_boxes():
     large = Sample(np.zeros((600, 1152, 3), np.uint8), REAL.boxes * 10, REAL.classes, REAL.ignore)
-    kept = mixture._picture((large, np.ones(1, np.float32)), 1)
+    source = Source(path="a", layout="photos", squashed=1.5, often=2)
+    kept = mixture._picture((large, np.ones(1, np.float32)), mixture.NONE_OPEN, source, 1, 0.3)
     assert kept.boxes.tolist() == [[5, 5, 55, 55]]
-    assert kept.group == 1
+    assert (kept.group, kept.share, kept.often, kept.squashed) == (1, 0.3, 2, math.log(1.5))
     assert not kept.open.any()
 
 
-class Teacher:
-    """Sees nothing, and counts how often it looked."""
-
-    count = 0
-
-    def look(self, image, closely):
-        self.count += 1
-        none = np.zeros(0, np.int64)
-        return Looks(np.zeros((1, 4), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32), none, none)
+def recipe(*sources):
+    return RecipeFile(groups=(Group(name="all", share=1, data=sources),), teachers=LIMITS, train={})
 
 
-def test_a_missing_set_is_named_before_any_is_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(Teachers, "load", lambda folder: Teacher())
-    for name in mixture.SETS[:-1]:
-        (tmp_path / name).mkdir(parents=True)
+PHOTOS = Source(path="photos", layout="photos", closely=True)
+
+
+@pytest.fixture
+def data(tmp_path):
+    onnx.save(tiny_detector(labels=("person", "cat", "dog")), tmp_path / "teacher.onnx")
+    voc_set.add(tmp_path / "voc", "a", [("person", 2, 3)])
+    voc_set.split(tmp_path / "voc", "train", ["a"])
+    write_photo(tmp_path / "photos" / "b.png", voc_set.picture([("person", 5, 1), ("bicycle", 2, 6)]))
+    return tmp_path
+
+
+def test_people_and_teachers_label_together(data):
+    voc = Source(path="voc", layout="voc", labelled=True)
+    first, second = mixture.gather(recipe(voc, PHOTOS), data, data / "cache")
+    assert [VOC[c] for c in first.classes] == ["person"]  # the teacher sees it too, and adds nothing
+    assert first.sure.tolist() == [1]
+    assert {VOC[c] for c in second.classes[~second.ignore]} == {"person", "cat"}  # what is green is a cat to it
+
+
+def test_a_missing_set_is_named_before_any_is_looked_at(data, monkeypatch):
+    monkeypatch.setattr(Teachers, "look", lambda self, image, closely: pytest.fail("it looks"))
     with pytest.raises(DatasetError, match=r"flickr8k is missing: expected a complete data set"):
-        next(mixture.gather(tmp_path, tmp_path / "cache"))
-    assert Teacher.count == 0
+        next(mixture.gather(recipe(PHOTOS, Source(path="flickr8k", layout="flickr8k")), data, data / "cache"))
 
 
-def test_a_stop_while_a_label_is_written_leaves_no_half_of_it(tmp_path, monkeypatch):
-    teacher = Teacher()
-    monkeypatch.setattr(Teachers, "load", lambda folder: teacher)
-    monkeypatch.setattr(mixture, "SETS", ())
-    monkeypatch.setattr(mixture.datasets, "voc", lambda folder, split: iter([REAL]))
+def test_a_stop_while_a_label_is_written_leaves_no_half_of_it(data, monkeypatch):
+    looked = []
+    look = Teachers.look
+    monkeypatch.setattr(Teachers, "look", lambda self, *words: looked.append(1) or look(self, *words))
     save = np.savez
 
     def stopped(file, **arrays):
@@ -69,8 +92,51 @@ def test_a_stop_while_a_label_is_written_leaves_no_half_of_it(tmp_path, monkeypa
 
     monkeypatch.setattr(np, "savez", stopped)
     with pytest.raises(KeyboardInterrupt):
-        next(mixture.gather(tmp_path, tmp_path / "cache"))
+        next(mixture.gather(recipe(PHOTOS), data, data / "cache"))
     monkeypatch.setattr(np, "savez", save)
-    for _ in range(2):
-        assert next(mixture.gather(tmp_path, tmp_path / "cache")).boxes.tolist() == [[1, 1, 11, 11]]
-    assert teacher.count == 2  # once in vain, once for good
+    boxes = [next(mixture.gather(recipe(PHOTOS), data, data / "cache")).boxes.tolist() for _ in range(2)]
+    assert boxes[0] == boxes[1] != []
+    assert len(looked) == 2  # once in vain, once for good
+
+
+def test_the_recipe_that_ships_is_read():
+    found = recipe_file.read(SHIPPED)
+    assert [(group.name, group.share, len(group.data)) for group in found.groups] == [
+        ("photos", 0.40, 2),
+        ("street", 0.28, 5),
+        ("everyday", 0.32, 1),
+    ]
+    assert {source.layout for group in found.groups for source in group.data} == set(mixture.LAYOUTS)
+    assert recipe_file.applied(found, yolov2.RECIPES["cuda"], SHIPPED).steps == 60_000
+
+
+GROUP = "[[groups]]\nname = 'a'\nshare = 1\n"
+TEACHERS = "[teachers]\nmodels = []\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("groups = [", "it is not a recipe in TOML"),
+        ("groups = 3", "it is not a recipe in TOML"),
+        (GROUP, "Labelling: models"),
+        (TEACHERS + GROUP.replace("share", "chance"), "Group: unknown setting 'chance'"),
+        (TEACHERS + GROUP.replace("1", "2"), "Group: share is 2: expected less than or equal to 1"),
+        (TEACHERS + GROUP + "[[groups.data]]\npath = 'b'\nlayout = 'vco'\n", "Source: layout is 'vco': expected 'voc'"),
+        (TEACHERS + "keep = 2\n", "Labelling: keep is 2"),
+        (TEACHERS + "[training]\nsteps = 3\n", "RecipeFile: unknown setting 'training': did you mean 'train'?"),
+        (TEACHERS + "[train]\nstep = 3\n", "[train]: unknown setting 'step': did you mean 'steps'?"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_named(tmp_path, text, says):
+    file = tmp_path / "recipe.toml"
+    file.write_text(text)
+    with pytest.raises(DatasetError) as caught:
+        recipe_file.applied(recipe_file.read(file), yolov2.Recipe(), file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert says in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"none\.toml: it cannot be read"):
+        recipe_file.read(tmp_path / "none.toml")

@@ -119,6 +119,21 @@ def test_roboflows_form_of_coco(tmp_path):
     assert [data.names[c] for file in data.train for c in file.classes] == ["cup", "person"] * 2
 
 
+def test_penn_fudans_masks_give_boxes_and_its_last_photos_are_for_tests(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for number in range(55):
+        own_sets.photo(tmp_path / f"images/{number:02}.jpg", f"{number % 9}")
+        mask = np.zeros((60, 80), np.uint8)
+        mask[10:30, 20 + number % 9 : 40] = 1
+        mask[40:50, 5:9] = 2
+        cv2.imwrite(str(tmp_path / f"masks/{number:02}.png"), mask)
+    data = read(tmp_path)
+    assert data.names == ("person",)
+    every = {one.path.stem: one for one in (*data.train, *data.val)}
+    assert sorted(every) == ["00", "01", "02", "03", "04"]
+    assert every["03"].boxes.tolist() == [[23, 10, 40, 30], [5, 40, 9, 50]]
+
+
 def test_crowds_and_difficult_objects_are_ignored(tmp_path):
     own_sets.coco(tmp_path / "coco", {"train": TRAIN, "val": VAL})
     file = tmp_path / "coco/annotations/instances_train.json"

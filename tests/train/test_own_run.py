@@ -35,6 +35,10 @@ def sees(share):
     return detect
 
 
+def share_in(file):
+    return torch.load(file, weights_only=True)["share"]
+
+
 class Scripted:
     """A recipe of two steps per epoch whose network gets better and worse as the shares say."""
 
@@ -46,13 +50,13 @@ class Scripted:
             try:
                 for step in range(first, 2 * len(self.shares) + 1):
                     if step % 2 == 0:
-                        self.newest.write_text(str(self.shares[step // 2 - 1]))
+                        torch.save({"share": self.shares[step // 2 - 1], "optimizer": {}}, self.newest)
                     yield {"step": step, "loss": 1 / step, "size": 160, "seconds": 0.1}
             finally:
                 self.closed += 1
 
         last = 2 * len(self.shares)
-        return Loop(steps(), self.newest, lambda file: sees(float(file.read_text())), 2, last, 2, 160, CPU)
+        return Loop(steps(), self.newest, lambda file: sees(share_in(file)), 2, last, 2, 160, CPU)
 
 
 def run(script, out, patience=0, first=1):
@@ -73,7 +77,8 @@ def test_each_epoch_is_a_row_and_the_best_weights_are_kept(tmp_path):
     ]
     assert float(rows[1]["loss"]) == pytest.approx((1 / 3 + 1 / 4) / 2, abs=1e-5)
     assert "size" not in rows[0]
-    assert (tmp_path / "best.pt").read_text() == "0.75"
+    assert share_in(tmp_path / "best.pt") == 0.75
+    assert "optimizer" not in torch.load(tmp_path / "best.pt", weights_only=True)
     assert said[1] == "epoch 2/3  mAP 0.750 (the best so far)  cup 0.750"
     assert said[2] == "epoch 3/3  mAP 0.500 (best 0.750)  cup 0.500"
     assert outcome(tmp_path) == "mAP 0.750 at IoU 0.5, epoch 2 of 3"
@@ -99,7 +104,7 @@ def test_a_run_that_goes_on_knows_what_was_best(tmp_path):
     assert script.closed == 1
     _, said = run(script, tmp_path, first=5)
     assert said == ["epoch 3/3  mAP 0.250 (best 0.750)  cup 0.250"]
-    assert (tmp_path / "best.pt").read_text() == "0.75"
+    assert share_in(tmp_path / "best.pt") == 0.75
     assert [row["step"] for row in journal.read(tmp_path / "results.csv", 99)] == [2, 4, 6]
 
 
@@ -113,7 +118,7 @@ def test_without_pictures_to_measure_on_the_last_weights_are_the_best(tmp_path):
     said: list[str] = []
     list(fit(Scripted(tmp_path, [0.25, 0.5]).loop(), [], ["cup"], tmp_path, 1, said.append))
     assert said == ["epoch 1/2  nothing to measure on", "epoch 2/2  nothing to measure on"]
-    assert (tmp_path / "best.pt").read_text() == "0.5"
+    assert share_in(tmp_path / "best.pt") == 0.5
     assert outcome(tmp_path) == "not measured, as there is nothing to measure on"
 
 

@@ -19,7 +19,7 @@ from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.photo import photo_size
-from watchline.train.own_data import coco, voc, yolo
+from watchline.train.own_data import coco, penn_fudan, voc, yolo
 from watchline.train.own_data.boxes import checked
 from watchline.train.own_data.labels import Labels, Layout
 
@@ -132,6 +132,8 @@ def _layout(path: Path) -> Layout:
             return voc.read(path)
         if coco.files(path):
             return coco.read(path)
+        if penn_fudan.is_penn_fudan(path):
+            return penn_fudan.read(path)
         if file := yolo.yaml_of(path):
             return yolo.read(file)
         raise DatasetError(f"{path}: not a data set that is known; expected {LAYOUTS}")

@@ -3,7 +3,8 @@
 The YAML has `names` (a list, or a mapping from numbers), and `train` and `val`: folders, lists of pictures, or several
 of them, relative to `path`. Without `train`, the pictures are in `images`. A label file has the picture's name, in a
 folder `labels` instead of `images`; without one, the picture has no object. A line is `class x y width height`, the
-middle and the sides in shares of the picture; of a polygon, `class x y x y …`, the extent is taken.
+middle and the sides in shares of the picture; of a polygon, `class x y x y …`, the extent is taken. Boxes in a folder
+`unsure`, as `watchline label` writes it, count neither as objects nor as background.
 """
 
 import math
@@ -19,6 +20,7 @@ from watchline.export.errors import ExportRefused
 from watchline.streams.photo import SUFFIXES
 from watchline.train.own_data.labels import Labels, Layout, read_text, table
 
+IMAGES, LABELS, UNSURE = "images", "labels", "unsure"  # folders
 SLACK = 0.02  # share of a side by which a number may be outside 0..1; `dataset` clips such boxes
 NOT_LABELS = ("classes.txt", "notes.txt", "readme.txt")  # files that labelling tools put next to labels
 
@@ -47,14 +49,14 @@ def read(file: Path) -> Layout:
     root = file.parent / _word(loaded.get("path"))
     train = _pictures(file, root, loaded, ("train",), layout)
     if train is None:
-        usual = next((p for p in (root / "images" / "train", root / "images") if p.is_dir()), None)
+        usual = next((p for p in (root / IMAGES / "train", root / IMAGES) if p.is_dir()), None)
         if usual is None:
             layout.problems.append(f"{file}: it has no `train`, and {root} has no folder images; name the pictures")
             return layout
         train = _of_folder(usual, layout)
     val = _pictures(file, root, loaded, ("val", "valid", "validation"), layout)
-    if val is None and "train" not in loaded and (root / "images" / "val").is_dir():
-        val = _of_folder(root / "images" / "val", layout)
+    if val is None and "train" not in loaded and (root / IMAGES / "val").is_dir():
+        val = _of_folder(root / IMAGES / "val", layout)
     layout.train = [_labels(picture, layout) for picture in train]
     layout.val = None if val is None else [_labels(picture, layout) for picture in val]
     return layout
@@ -107,33 +109,37 @@ def _of_list(file: Path, layout: Layout) -> list[Path]:
     return [file.parent / line.strip() for line in lines if line.strip()]
 
 
-def label_file(picture: Path) -> Path:
-    """The file of a picture's boxes: in `labels` instead of the last `images` of its path."""
+def label_file(picture: Path, folder: str = LABELS) -> Path:
+    """The file of a picture's boxes: in `folder` instead of the last `images` of its path."""
     parts = list(picture.parts)
     for number in range(len(parts) - 2, -1, -1):
-        if parts[number] == "images":
-            parts[number] = "labels"
+        if parts[number] == IMAGES:
+            parts[number] = folder
             break
     return Path(*parts).with_suffix(".txt")
 
 
 def _labels(picture: Path, layout: Layout) -> Labels:
-    file = label_file(picture)
-    text = read_text(file, layout.problems) if file.is_file() else ""
-    rows, boxes, classes = [], [], []
-    for number, line in enumerate((text or "").splitlines(), 1):
-        if not line.strip():
-            continue
-        row = f"{file} line {number}"
-        try:
-            index, box = _row(line, len(layout.names))
-        except ValueError as error:
-            layout.problems.append(f"{row}: {error}")
-            continue
-        rows.append(row)
-        boxes.append(box)
-        classes.append(index)
-    return Labels(picture, tuple(rows), table(boxes), True, np.array(classes, np.int64), np.zeros(len(rows), np.bool_))
+    found: list[tuple[str, int, list[float], bool]] = []
+    sure, unsure = (label_file(picture, folder) for folder in (LABELS, UNSURE))
+    for file in dict.fromkeys((sure, unsure)):  # one file if no folder is called images
+        text = read_text(file, layout.problems) if file.is_file() else ""
+        for number, line in enumerate((text or "").splitlines(), 1):
+            if not line.strip():
+                continue
+            row = f"{file} line {number}"
+            try:
+                found.append((row, *_row(line, len(layout.names)), file != sure))
+            except ValueError as error:
+                layout.problems.append(f"{row}: {error}")
+    return Labels(
+        picture,
+        tuple(row for row, *_ in found),
+        table([box for _, _, box, _ in found]),
+        True,
+        np.array([index for _, index, _, _ in found], np.int64),
+        np.array([ignored for *_, ignored in found], np.bool_),
+    )
 
 
 def _row(line: str, names: int) -> tuple[int, list[float]]:

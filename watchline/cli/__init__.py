@@ -25,6 +25,7 @@ from watchline.cli import (
     export,
     fetch,
     keys,
+    label,
     models,
     parity,
     run,
@@ -41,7 +42,23 @@ from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
 from watchline.errors import WatchlineError
 
-COMMANDS = (annotate, bench, caption, check, doctor, export, fetch, keys, models, parity, run, schema, stage, train)
+COMMANDS = (
+    annotate,
+    bench,
+    caption,
+    check,
+    doctor,
+    export,
+    fetch,
+    keys,
+    label,
+    models,
+    parity,
+    run,
+    schema,
+    stage,
+    train,
+)
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
 FEWEST = 32  # descriptors that a job of one file needs, with some to spare
 log = logging.getLogger(__name__)

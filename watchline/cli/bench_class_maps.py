@@ -1,46 +1,62 @@
-"""`watchline bench map` on pictures in CamVid's layout: the mean IoU of a segmenter, class by class."""
+"""`watchline bench map` on pictures in CamVid's layout: the mean IoU of segmenters, class by class."""
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from watchline.cli.bench_report import report, what_runs
+from watchline.cli.bench_report import what_runs, write_json
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE
+from watchline.cli.figures_table import MEAN, figures_table
 
 if TYPE_CHECKING:
+    from watchline.measure.bootstrap import Figures
     from watchline.measure.class_maps import ClassMaps
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure, and print a row a class and the mean."""
+def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
+    """Measure each model, and print a row a class and the mean. Args: models, None for the one that ships."""
+    from watchline.measure import bootstrap
+    from watchline.measure.benchmark_json import figures_dict
     from watchline.measure.class_maps import class_maps
+    from watchline.measure.errors import DataRefused
     from watchline.pipeline.stages.segmenter import Segmenter
 
-    given = {key: value for key in ("model", "runtime", "imgsz") if (value := getattr(options, key)) is not None}
-    threads = options.threads or os.cpu_count() or 1  # one picture after another: all for each
-    segmenter = Segmenter(workers=1, threads=threads, **given)
-    about = what_runs(segmenter)
-    with counting("pictures") as progress:
-        measured = class_maps(segmenter, options.data, options.split, options.every, progress)
-    report(options, about, as_text(measured), measured.as_dict())
+    given: dict[str, Any] = {k: value for k in ("runtime", "imgsz") if (value := getattr(options, k)) is not None}
+    given["threads"] = options.threads or os.cpu_count() or 1  # one picture after another: all for each
+    of_each = [given | ({"model": model} if model else {}) for model in models]
+    segmenters = [Segmenter(workers=1, **own) for own in of_each]
+    abouts = [what_runs(segmenter) for segmenter in segmenters]
+    every: list[ClassMaps] = []
+    for segmenter in segmenters:
+        with counting("pictures") as progress:
+            every.append(class_maps(segmenter, options.data, options.split, options.every, progress))
+        if every[-1].labels != every[0].labels:
+            raise DataRefused(f"{segmenter.model} has other labels than {segmenters[0].model}: expected the same")
+    figures = bootstrap.figures([one.table for one in every], every[0].pictures, options.bootstrap, options.seed)
+    for about in abouts:
+        print("{model} at {width} x {height}, {runtime} on {cpu}".format(**about))
+    print(as_text([str(about["model"]) for about in abouts], every, figures))
+    if options.json:
+        rows = [
+            about | one.as_dict() | {"figures": figures_dict(two, n > 0)}
+            for n, (about, one, two) in enumerate(zip(abouts, every, figures, strict=True))
+        ]
+        write_json(options.json, {"every": options.every, "models": rows})
     return DONE
 
 
-def as_text(measured: "ClassMaps") -> str:
+def as_text(models: Sequence[str], every: "Sequence[ClassMaps]", figures: "Sequence[Figures]") -> str:
     """A table, and under it what the figures are."""
+    measured = every[0]
     shares = measured.counts.sum(1) / max(measured.counts.sum(), 1)
-    names = max(map(len, [*measured.labels, "mean"]))
-    rows = [f"{'':{names}}{'IoU':>8}{'pixels':>9}"]
-    for (name, value), share in zip(measured.per_class.items(), shares, strict=True):
-        rows.append(f"{name:{names}}{_shown(value):>8}{share:>9.2%}")
-    rows.append(f"{'mean':{names}}{_shown(measured.mean):>8}{1:>9.0%}")
-    rows.append(
-        f"mean IoU, one confusion matrix over {measured.pictures} pictures of {measured.data} {measured.split}; "
-        f"{measured.seconds:.1f} s"
+    pixels = {name: f"{share:.2%}" for name, share in zip(measured.labels, shares, strict=True)} | {MEAN: "100%"}
+    seconds = sum(one.seconds for one in every)
+    return "\n".join(
+        [
+            *figures_table(models, figures, ("IoU",), ("pixels", pixels)),
+            f"mean IoU, one confusion matrix over {measured.pictures} pictures of {measured.data} {measured.split}; "
+            f"{seconds:.1f} s",
+        ]
     )
-    return "\n".join(rows)
-
-
-def _shown(value: float) -> str:
-    return "-" if value != value else f"{value:.4f}"  # NaN: the class is neither there nor predicted

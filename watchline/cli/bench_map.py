@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 CONF = 0.01  # average precision wants the complete curve, down to what nobody would show
 SAMPLES = 1000
 OF_BOXES = (  # options without a meaning where class maps are compared
-    "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "bootstrap", "seed", "save_predictions",
-    "report", "plots",
+    "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "save_predictions", "report", "plots",
 )  # fmt: skip
 
 
@@ -42,7 +41,33 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         allow_abbrev=False,
     )
     add_labelled(parser, True, list(SUMS))
-    judged = parser.add_argument_group("what is judged (default: the model that ships)")
+    _add_judged(parser.add_argument_group("what is judged (default: the model that ships)"))
+    parser.add_argument("--classes", type=words, default=[], metavar="person,car", help="measure these classes only")
+    parser.add_argument(
+        "--same", type=_same, action="append", default=[], metavar="CLASS=LABEL,LABEL",
+        help="labels that stand for a class of the data, e.g. moving=car,bus for CDnet",
+    )  # fmt: skip
+    parser.add_argument(
+        "--bootstrap", type=at_least(0, 100_000), default=SAMPLES, metavar="N",
+        help="samples of the pictures for the 95 %% intervals, 0 for none (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="of the samples (default: %(default)s)"
+    )
+    parser.add_argument("--save-predictions", type=Path, metavar="FILE.jsonl", help="for --predictions, of one model")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="write a page with curves, kinds of error and the worst pictures",
+    )
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="write precision over recall there, a PNG a class")
+    add_json(parser)
+    return parser
+
+
+def _add_judged(judged: argparse._ArgumentGroup) -> None:
+    """The contenders, in the order in which they are named, and how their models run."""
     for option, metavar, help in (
         ("model", "FILE|NAME", "a model file, or one that `watchline models` lists"),
         ("config", "FILE.toml", "the stages of a pipeline, with its settings"),
@@ -67,28 +92,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--per-box", choices=["all", "best"], help="classes of a box that count: all that score, as in papers, or its "
         "best, which is what videos show (default: all; of a config its own)"
     )  # fmt: skip
-    parser.add_argument("--classes", type=words, default=[], metavar="person,car", help="measure these classes only")
-    parser.add_argument(
-        "--same", type=_same, action="append", default=[], metavar="CLASS=LABEL,LABEL",
-        help="labels that stand for a class of the data, e.g. moving=car,bus for CDnet",
-    )  # fmt: skip
-    parser.add_argument(
-        "--bootstrap", type=at_least(0, 100_000), default=SAMPLES, metavar="N",
-        help="samples of the pictures for the 95 %% intervals, 0 for none (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="N", help="of the samples (default: %(default)s)"
-    )
-    parser.add_argument("--save-predictions", type=Path, metavar="FILE.jsonl", help="for --predictions, of one model")
-    parser.add_argument(
-        "--report",
-        type=Path,
-        metavar="FILE.html",
-        help="write a page with curves, kinds of error and the worst pictures",
-    )
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="write precision over recall there, a PNG a class")
-    add_json(parser)
-    return parser
 
 
 def add_labelled(parser: argparse.ArgumentParser, required: bool, rules: Sequence[str]) -> None:
@@ -118,13 +121,12 @@ def run(options: argparse.Namespace) -> int:
 
     for option in ("json", "report", "save_predictions"):
         check_file(options, option)
+    options.judged = options.judged or [("model", None)]
     if class_maps.in_layout(options.data):
         _refuse(options, "class maps", OF_BOXES)
-        [(kind, options.model)] = options.judged if len(options.judged or ()) == 1 else [("model", None)]
-        if kind != "model" or len(options.judged or ()) > 1:
-            options.parser.error(f"{options.data} holds class maps: expected one --model")
-        return bench_class_maps.run(options)
-    options.judged = options.judged or [("model", None)]
+        if wrong := next((kind for kind, _ in options.judged if kind != "model"), None):
+            options.parser.error(f"--{wrong}: {options.data} holds class maps, of which models alone are judged")
+        return bench_class_maps.run(options, [name for _, name in options.judged])
     if options.plots and options.plots.exists() and not options.plots.is_dir():
         options.parser.error(f"--plots {options.plots}: it is not a folder; name one for the plots")
     if options.save_predictions and len(options.judged) > 1:
@@ -140,20 +142,24 @@ def _run(options: argparse.Namespace) -> int:
     from watchline.measure.benchmark import benchmark
     from watchline.measure.benchmark_json import as_dict
     from watchline.measure.layouts.known import open_data
-    from watchline.measure.mistakes import curves_of, mistakes_of
+    from watchline.measure.mistakes import curves_dict, curves_of, mistakes_of
     from watchline.measure.report import page, plots
 
     data = open_data(options.data, options.split, options.every)
+    rule = options.rule or data.rule
+    if rule == "coco":
+        _refuse(options, "COCO's rule, which has ten", ("iou_threshold",))
     contenders = _contenders(options)
     with counting("pictures") as progress:
-        result = benchmark(data, contenders, _how(options, options.rule or data.rule), progress)
+        result = benchmark(data, contenders, _how(options, rule), progress)
     ran = _what_ran(result, contenders)
     print("\n".join([*ran, as_text(result)]))
     mistakes = [mistakes_of(result, one) for one in result.outcomes] if options.json or options.report else []
     if options.json:
         made = as_dict(result)
         made["models"] = [
-            model | {"mistakes": one.as_dict()} for model, one in zip(made["models"], mistakes, strict=True)
+            model | {"mistakes": one.as_dict(), "curves": curves_dict(curves_of(result, outcome))}
+            for model, one, outcome in zip(made["models"], mistakes, result.outcomes, strict=True)
         ]
         write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **made})
     if options.report:
@@ -209,7 +215,9 @@ def _of_stages(options: argparse.Namespace, kind: str, name: str | None) -> "Con
     if kind == "model":
         flags.append(Flag("--conf", "detector", "conf", CONF if options.conf is None else options.conf))
         flags += [Flag("--model", "detector", "model", name)] if name else []
-    stages = config.load(Path(name) if kind == "config" and name else None, flags).stages
+    settings = config.load(Path(name) if kind == "config" and name else None, flags)
+    hide, stages = options.conceal, settings.stages
+    options.conceal = lambda text: settings.conceal(hide(text))  # what several configs keep secret
     several = {"all": True, "best": False, None: True if kind == "model" else None}[options.per_box]
     if several is not None:
         stages = [replace(stage, several=several) if isinstance(stage, Detector) else stage for stage in stages]

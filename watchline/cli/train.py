@@ -1,7 +1,7 @@
 """`watchline train MODEL --data DIR --out DIR`: train a model. Needs torch.
 
 watchline train yolov2 --data data.yaml --out DIR  # on your own data, from a detector that ships
-watchline train faster-rcnn --data VOCDIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
+watchline train faster-rcnn --data DIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
@@ -18,13 +18,14 @@ from watchline.cli.train_report import asked, report, say
 from watchline.extras import command
 
 CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
+IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a head
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
-    "yolov2": ("from", *DETECTORS),
-    "faster-rcnn": ("backbone", "pretrained", "split", "imgsz"),
-    "mask-rcnn": (),
-    "segmenter": ("minutes",),
+    "yolov2": ("from", "recipe", "cache", *DETECTORS),
+    "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
+    "mask-rcnn": ("from",),
+    "segmenter": ("from", "minutes"),
     "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
@@ -43,9 +44,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--data",
         type=Path,
         nargs="+",
-        help="what to train on: for yolov2 a folder in VOC's or COCO's layout, or YOLO's data.yaml; for "
-        "faster-rcnn folders in VOC's or Penn-Fudan's layout, for mask-rcnn in "
-        "Penn-Fudan's or that of COCO's polygons, for segmenter one in CamVid's, for captioner in Flickr8k's",
+        help="what to train on: for yolov2 and faster-rcnn folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's "
+        "data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, "
+        "for captioner in Flickr8k's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -57,16 +58,27 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
-    captioner.add_argument("--cache", type=Path, help="folder for its feature maps (default: OUT)")
+    captioner.add_argument(
+        "--cache",
+        type=Path,
+        help="folder for its feature maps (default: OUT), or for labels of --recipe's teachers (default: OUT/labels)",
+    )
     return parser
 
 
 def _detector_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="of yolov2: how a shipped model was trained, recipes/yolov2-slim.toml; --data is the folder of its data",
+    )
+    group.add_argument(
         "--from",
         metavar="NAME|FILE",
-        help="of yolov2: the network to go on from, the name of a shipped model, a .onnx that was exported from one, a "
-        ".pt of a training, or `imagenet` for a backbone that knows no objects yet (default: yolov2-lite0)",
+        help="of yolov2, mask-rcnn and segmenter: the network to go on from, the name of a shipped model, a .onnx that "
+        "was exported from one, of yolov2 also a .pt of a training; or `imagenet` for a backbone that knows no objects "
+        "yet (default: imagenet; of yolov2, yolov2-lite0)",
     )
     group.add_argument(
         "--epochs", type=at_least(1), help="how often to see the data (default: 100; captioner: its own)"
@@ -75,7 +87,7 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
         "--patience", type=at_least(0), help="epochs without a better mAP after which it ends; 0: never (default: 30)"
     )
     group.add_argument(
-        "--imgsz", type=at_least(64), help="side of the input in pixels (default: 416; faster-rcnn: 320)"
+        "--imgsz", type=at_least(64), help="side of the input in pixels (default: 416; faster-rcnn: 320, vgg16: 608)"
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: auto, cuda where there is one)")
     group.add_argument("--workers", type=at_least(1), help="threads that read pictures (default: all cores)")
@@ -84,7 +96,6 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
     )
     group.add_argument("--backbone", choices=BACKBONES, help="of faster-rcnn (default: vgg16, as in the paper)")
     group.add_argument("--pretrained", type=Path, metavar="FILE", help="ImageNet weights of torchvision's vgg16, .pth")
-    group.add_argument("--split", help="of VOC folders for faster-rcnn: a list in ImageSets/Main (default: train)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -117,6 +128,14 @@ def run(options: argparse.Namespace) -> int:
         parser.error(f"{NEEDED} ({error.name} is not installed)")
 
 
+def start_of(options: argparse.Namespace, default: str = IMAGENET) -> Path | None:
+    """The file of the network to go on from; None for ImageNet's backbone. Raises ModelNotFound: there is none."""
+    from watchline.engines import zoo
+
+    name = vars(options)["from"] or default
+    return None if name == IMAGENET else zoo.find(name)
+
+
 def _mask_rcnn(options: argparse.Namespace) -> int:
     from watchline.train import mask_rcnn
 
@@ -124,7 +143,7 @@ def _mask_rcnn(options: argparse.Namespace) -> int:
     print(f"reading {', '.join(map(str, options.data))}", flush=True)
     sets = mask_rcnn.read(options.data)
     print(f"{sum(map(len, sets))} pictures, {sum(len(one.numbers) for s in sets for one in s)} people", flush=True)
-    report(mask_rcnn.train(sets, options.out, recipe, options.threads), recipe.steps)
+    report(mask_rcnn.train(sets, options.out, recipe, options.threads, start_of(options)), recipe.steps)
     checkpoint = options.out / mask_rcnn.CHECKPOINT
     print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o mask-rcnn.onnx")
     return DONE
@@ -140,7 +159,8 @@ def _segmenter(options: argparse.Namespace) -> int:
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
     print(f"{len(scenes)} pictures", flush=True)
-    report(segment.train(scenes, options.out, recipe, options.threads), None if recipe.minutes else recipe.steps)
+    steps = segment.train(scenes, options.out, recipe, options.threads, start_of(options))
+    report(steps, None if recipe.minutes else recipe.steps)
     average = options.out / segment.AVERAGE
     print(f"{average}: done; watchline export {average} -o segmenter.onnx")
     return DONE

@@ -2,24 +2,25 @@
 
 import argparse
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED
 from watchline.cli.interrupt import first_stops
-from watchline.cli.train import BACKBONES
+from watchline.cli.train import BACKBONES, IMAGENET, start_of
 from watchline.cli.train_report import asked, report, say
 from watchline.cli.train_settings import recall, remember
 
 if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.models.faster_rcnn import Trunk
-    from watchline.train.own_data.dataset import DataSet
+    from watchline.train.own_data.dataset import DataSet, PictureFile
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
 
-IMAGENET = "imagenet"  # the name of no model: a backbone without a head
 PATIENCE = 30  # epochs
 
 
@@ -34,8 +35,10 @@ def yolov2(options: argparse.Namespace) -> int:
     device = _device(options)
     if options.imgsz and options.imgsz % own_yolov2.MULTIPLE:
         options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_yolov2.MULTIPLE}")
-    name = vars(options)["from"] or zoo.DEFAULT
-    start = None if name == IMAGENET else zoo.find(name)
+    name = vars(options)["from"] or (IMAGENET if options.recipe else zoo.DEFAULT)
+    network = start_of(options, name)
+    if options.recipe:
+        return _with_recipe(options, device, network)
     data = _read(options)
     recipe = own_yolov2.recipe_for(
         recipes.RECIPES[device],
@@ -44,11 +47,62 @@ def yolov2(options: argparse.Namespace) -> int:
         **asked(options, "epochs", "batch", "imgsz", "seed"),
     )
     recipe = replace(recipe, **asked(options, "steps"))
-    kept = [label for label, source in zip(data.names, sources(start, data.names), strict=True) if source is not None]
+    kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
     train, val = _load(options, data, own_yolov2.longest(recipe), device)
     remember(options)
-    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, start)
+    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, network)
+    return _run(options, loop, val, data.names)
+
+
+def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -> int:
+    """Train on the data sets of a recipe's file, with labels of its teachers; nothing is measured."""
+    from watchline.ops.voc import VOC
+    from watchline.train import mixture, own_run, own_yolov2, recipe_file
+    from watchline.train import yolov2 as recipes
+
+    for name in ("imgsz", "epochs", "patience"):
+        if vars(options)[name] is not None:
+            options.parser.error(f"--{name} does not go with --recipe, which has sizes and steps of its own")
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; a recipe takes one, that holds all its data sets")
+    found = recipe_file.read(options.recipe)
+    base = recipe_file.applied(found, recipes.RECIPES[device], options.recipe)
+    recipe = replace(base, **asked(options, "steps", "batch", "seed"))
+    say(f"reading {options.data[0]}")
+    pictures = list(mixture.gather(found, options.data[0], options.cache or options.out / "labels"))
+    counts = Counter(found.groups[picture.group].name for picture in pictures)
+    say(", ".join(f"{counts[group.name]} pictures of {group.name}" for group in found.groups))
+    recipe = replace(recipe, save_every=own_run.periods(len(pictures), 0, recipe.batch)[1])
+    remember(options)
+    loop = own_yolov2.loop(pictures, 0, VOC, options.out, recipe, options.threads, device, start)
+    return _run(options, loop, [], VOC)
+
+
+def faster_rcnn(options: argparse.Namespace) -> int:
+    """Train Faster R-CNN, measured each epoch."""
+    from watchline.models.faster_rcnn import TRUNKS
+    from watchline.train import faster_rcnn as recipes
+    from watchline.train import own_faster_rcnn
+
+    recall(options)
+    device = _device(options)
+    backbone = options.backbone or BACKBONES[0]
+    if (options.imgsz or 0) % (multiple := TRUNKS[backbone].multiple):
+        options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {multiple} for {backbone}")
+    trunk = _trunk(options, backbone)
+    data = _read(options)
+    recipe = own_faster_rcnn.recipe_for(
+        recipes.RECIPES[backbone],
+        (len(data.train), len(data.val)),
+        **asked(options, "epochs", "batch", "imgsz", "seed"),
+    )
+    recipe = replace(recipe, **asked(options, "steps"))
+    train, val = (_decode(options, files, len(data.names), recipe.size) for files in (data.train, data.val))
+    remember(options)
+    loop = own_faster_rcnn.loop(
+        train, len(val), data.names, options.out, recipe, options.threads, device, (backbone, trunk)
+    )
     return _run(options, loop, val, data.names)
 
 
@@ -85,11 +139,16 @@ def _load(
     needed = pictures.memory_of(data.train, longest)
     say(f"they take {needed / 2**30:.2f} GiB of memory")
     pictures.check_memory(needed, pictures.free_memory(device))
-    train, val = (
-        pictures.load(files, len(data.names), longest, options.workers or options.threads)
-        for files in (data.train, data.val)
-    )
+    train, val = (_decode(options, files, len(data.names), longest) for files in (data.train, data.val))
     return train, val
+
+
+def _decode(
+    options: argparse.Namespace, files: Sequence["PictureFile"], classes: int, longest: int
+) -> list["LabelledPicture"]:
+    from watchline.train.own_data import pictures
+
+    return pictures.load(files, classes, longest, options.workers or options.threads)
 
 
 def _run(options: argparse.Namespace, loop: "Loop", val: Sequence["LabelledPicture"], names: Sequence[str]) -> int:
@@ -116,29 +175,6 @@ def _until(steps: Iterator[dict[str, float]], signals: Sequence[int]) -> Iterato
             yield figures
             if signals:
                 return
-
-
-def faster_rcnn(options: argparse.Namespace) -> int:
-    """Train Faster R-CNN."""
-    from watchline.models.faster_rcnn import TRUNKS
-    from watchline.train import faster_rcnn
-
-    backbone = options.backbone or BACKBONES[0]
-    recipe = replace(
-        faster_rcnn.RECIPES[backbone],
-        **asked(options, "steps", "batch", "seed"),
-        **({"size": options.imgsz} if options.imgsz else {}),
-    )
-    if recipe.size % (multiple := TRUNKS[backbone].multiple):
-        options.parser.error(f"--imgsz {recipe.size}: expected a multiple of {multiple} for {backbone}")
-    trunk = _trunk(options, backbone)
-    print(f"reading {', '.join(map(str, options.data))}", flush=True)
-    samples = faster_rcnn.read(options.data, options.split or "train")
-    print(f"{len(samples)} pictures, {sum(len(s.boxes) for s in samples)} boxes", flush=True)
-    report(faster_rcnn.train(samples, options.out, trunk, backbone, recipe, options.threads), recipe.steps)
-    checkpoint = options.out / faster_rcnn.CHECKPOINT
-    print(f"{checkpoint}: done, {recipe.steps} steps; watchline export {checkpoint} -o faster-rcnn.onnx")
-    return DONE
 
 
 def _trunk(options: argparse.Namespace, backbone: str) -> "Trunk":

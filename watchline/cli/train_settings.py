@@ -7,17 +7,22 @@ from pathlib import Path
 from watchline.files import write_complete
 
 FILE = "settings.json"
-PATHS = ("data", "pretrained")  # kept as absolute paths: a run may be resumed from another folder
+PATHS = ("data", "pretrained", "recipe", "cache")  # kept as absolute paths: a run may be resumed from another folder
 KEPT = ("from", "backbone", "epochs", "steps", "batch", "imgsz", "device", "seed", "workers", "patience")
 
 
 def remember(options: argparse.Namespace) -> None:
-    """Write the settings of a run that begins or goes on. Raises CheckpointError: they cannot be written."""
+    """Write the settings of a run that begins. Raises CheckpointError: they cannot be written."""
     from watchline.models.errors import CheckpointError
+    from watchline.train.own_run import CHECKPOINT
 
+    if (options.out / CHECKPOINT).exists() and (options.out / FILE).exists():
+        return  # it goes on with the settings it was begun with, or is refused
     values = {"model": options.model} | {name: vars(options)[name] for name in KEPT}
     values["data"] = [str(path.absolute()) for path in options.data]
-    values["pretrained"] = str(options.pretrained.absolute()) if options.pretrained else None
+    for name in PATHS[1:]:
+        path = vars(options)[name]
+        values[name] = str(path.absolute()) if path else None
     if values["from"] and Path(values["from"]).is_file():
         values["from"] = str(Path(values["from"]).absolute())
     try:
@@ -59,7 +64,7 @@ def _checked(name: str, value: object) -> object:
     """The value as the command line would have it. Raises ValueError: it cannot be."""
     if name == "data" and isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return [Path(one) for one in value]
-    words = name in ("from", "backbone", "device", "pretrained")
+    words = name in ("from", "backbone", "device", *PATHS)
     if value is not None and (name == "data" or not isinstance(value, str if words else int)):
         raise ValueError(f"{name} is {str(value)[:40]!r}")
-    return Path(str(value)) if name == "pretrained" and value is not None else value
+    return Path(str(value)) if name in PATHS and value is not None else value

@@ -58,6 +58,13 @@ def test_pictures_come_with_their_objects_in_the_order_of_their_ids(folder):
     assert [picture.name for picture in open_data(folder, every=2).read()] == ["x"]
 
 
+def test_photos_may_be_in_folders(folder):
+    (folder / "val2017" / "day").mkdir()
+    (folder / "val2017" / "x.png").rename(folder / "val2017" / "day" / "x.png")
+    write(folder, [{"id": 7, "file_name": "day/x.png"}], [])
+    assert [picture.name for picture in open_data(folder).read()] == ["day/x"]
+
+
 def test_the_json_itself_may_be_named_and_photos_may_be_in_images(folder):
     (folder / "images").mkdir()
     (folder / "val2017").rename(folder / "images" / "val2017")
@@ -93,9 +100,10 @@ def test_what_is_missing_is_named(folder):
     write(folder, [{"id": 7, "file_name": "gone.png"}], [])
     with pytest.raises(DataNotFound, match=r"gone.png is missing: .*instances_val2017.json names it"):
         list(open_data(folder).read())
-    write(folder, [{"id": 7, "file_name": "../x.png"}], [])
-    with pytest.raises(DataRefused, match="which leads out of the folder"):
-        open_data(folder)
+    for name in ("../x.png", "/etc/x.png", "", "a\0b"):
+        write(folder, [{"id": 7, "file_name": name}], [])
+        with pytest.raises(DataRefused, match="which leads out of the folder"):
+            open_data(folder)
     write(folder, [], [])
     with pytest.raises(DataRefused, match="lists no pictures"):
         open_data(folder)

@@ -93,7 +93,7 @@ def test_a_broken_sequence_is_refused(road):
         open_data(road)
     (road / "temporalROI.txt").write_text("2 3")
     cv2.imwrite(str(road / "groundtruth" / "gt000002.png"), np.zeros((9, 9), np.uint8))
-    with pytest.raises(DataRefused, match=r"gt000002.png: expected a picture of one channel, of the size of in000002"):
+    with pytest.raises(DataRefused, match=r"gt000002.png: 9 x 9 pixels; expected the size of in000002"):
         list(open_data(road).read())
     (road / "input" / "in000003.jpg").unlink()
     with pytest.raises(DataNotFound, match=r"gt000003.png has no frame"):

@@ -50,6 +50,11 @@ def test_a_yaml_names_the_photos(listed):
     assert [picture.name for picture in open_data(listed, every=2).read()] == ["a"]
 
 
+def test_paths_of_roboflow_lead_to_folders_next_to_the_file(listed):
+    text(listed / "data.yaml", "val: ../images/val\nnames: [dog, cat]\n")
+    check(open_data(listed))
+
+
 def test_folders_with_names(listed):
     (listed / "data.yaml").unlink()
     text(listed / "names.txt", "dog\ncat\n")

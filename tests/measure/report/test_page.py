@@ -10,7 +10,7 @@ from labelled_street import BESIDE, BOX, GOOD, HALF, STREET, contender, data, pi
 from watchline.measure.benchmark import Counting, benchmark
 from watchline.measure.errors import ReportNotWritten
 from watchline.measure.mistakes import curves_of, mistakes_of
-from watchline.measure.report import page, plots
+from watchline.measure.report import page, plots, worst
 from watchline.measure.report.svg import steps
 
 EVIL = "<script>alert('x')</script>&\"\udcff"
@@ -59,6 +59,16 @@ def test_the_worst_picture_is_the_first_and_a_good_one_is_not_shown():
     low = contender(("person", "car"), {"a": [], "b": [(BESIDE, "car", 0.2), (BOX, "car", 0.3)]})
     result = benchmark(data(*STREET), [low], Counting("voc2010", samples=0))
     assert mistakes_of(result, result.outcomes[0]).per_picture.tolist() == [2, 0]  # what nobody sees is no mistake
+
+
+def test_an_object_that_was_not_found_is_drawn_as_such():
+    result = benchmark(data(*STREET), [HALF], Counting("voc2010", samples=0))
+    drawn = worst.draw(STREET[0], 0, result, mistakes_of(result, result.outcomes[0]))
+    scale = worst.WIDTH / 60
+    colours = [
+        tuple(drawn[round((y + y2) / 2 * scale), round(x * scale) + 1].tolist()) for x, y, _, y2 in (BOX, BESIDE)
+    ]
+    assert colours == [worst.SEEN, worst.LOST]  # the right box is on top of its object
 
 
 def test_the_area_below_a_curve_is_average_precision():

@@ -306,6 +306,10 @@ def test_ten_thousand_mutated_answers_harm_no_client(caplog):
     real = [[encode(Welcome(1, {}))], [encode(Signal("pong"))], [encode(Done(10**6, (ResultEntry(),)))]]
     stop = threading.Event()
 
+    def send(header, parts, peer):
+        while not port.send(header, [np.frombuffer(part, np.uint8) for part in parts], peer):
+            time.sleep(0.001)  # the queue is full
+
     def serve():
         noise = mutations(real, 10_000, seed=8)
         while not stop.is_set():
@@ -313,6 +317,7 @@ def test_ten_thousand_mutated_answers_harm_no_client(caplog):
                 message = decode(arrival.header)
                 match message:
                     case Hello():
+                        port.know(arrival.descriptor)  # else it is cut off after some seconds
                         port.send(encode(Welcome(1, {})), peer=arrival.peer)
                     case Signal("ping"):
                         port.send(encode(Signal("pong")), peer=arrival.peer)
@@ -320,18 +325,19 @@ def test_ten_thousand_mutated_answers_harm_no_client(caplog):
                         pass
                     case work:
                         for header, *parts in (m for m, _ in zip(noise, range(200), strict=False)):  # pings wait for it
-                            while not port.send(header, [np.frombuffer(p, np.uint8) for p in parts], arrival.peer):
-                                time.sleep(0.001)
-                        port.send(encode(Done(work.id, (ResultEntry(),) * len(work.items))), peer=arrival.peer)
+                            send(header, parts, arrival.peer)
+                        send(encode(Done(work.id, (ResultEntry(),) * len(work.items))), [], arrival.peer)
 
     thread = threading.Thread(target=serve)
     thread.start()
     stage = placed(Echo(), Place("tcp", address))
-    with stage.open() as process:
-        for _ in range(50):
-            assert len(process(items)) == 2
-        assert stage._connection.client.connection.malformed > 3000
-    stop.set()
-    thread.join()
-    port.close()
+    try:
+        with stage.open() as process:
+            for _ in range(50):
+                assert len(process(items)) == 2
+            assert stage._connection.client.connection.malformed > 3000
+    finally:
+        stop.set()
+        thread.join()
+        port.close()
     assert len(caplog.records) < 100

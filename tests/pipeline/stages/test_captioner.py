@@ -259,7 +259,8 @@ def test_the_end_of_a_caption_is_told_though_its_frame_is_dropped(tmp_path, mode
     [file] = (tmp_path / "o").glob("gate*.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["text"] for line in lines if line.get("event") == "caption"] == TEXTS
-    assert sum(line["frames"] for line in lines if line.get("event") == "dropped") == 2
+    lost = [line["frames"] for line in lines if line.get("cause") == "failed"]  # a slow machine may drop others
+    assert sum(lost) == 2
 
 
 def test_a_failure_beside_the_chain_costs_no_frame(model, monkeypatch, caplog):
