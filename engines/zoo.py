@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from watchline.engines import cpu, runtimes
-from watchline.engines.errors import ModelNotFound
+from watchline.engines.errors import ModelNotFound, RequestRefused
 
 FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
 DEFAULT = "yolov2-lite0"
@@ -21,31 +21,58 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.onnx") if not path.stem.endswith(INT8))
 
 
-def find(model: str, precision: Precision = "fp32", runtime: str | None = None) -> Path:
-    """The file of a model: a path as it is, or the name of a shipped one.
-
-    Args:
-        precision: of a shipped model. "auto" takes INT8 where there is such a file and this machine gains from it.
-        runtime: that is to run it; None for the default one.
+def find(model: str) -> Path:
+    """The file of a model: a path as it is, or the name of a shipped one, in FP32.
 
     Raises:
-        ModelNotFound: neither a file nor a shipped name; or the model does not ship in INT8.
+        ModelNotFound: neither a file nor a shipped name.
     """
     path = Path(model)
     if path.is_file():
         return path
-    if model not in names():
-        raise ModelNotFound(f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}")
-    full, small = FOLDER / f"{model}.onnx", in_int8(model)
+    if model in names():
+        return FOLDER / f"{model}.onnx"
+    raise ModelNotFound(f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}")
+
+
+def chosen(model: str, precision: Precision = "auto", runtime: str | None = None) -> Path:
+    """The file of a model in a precision.
+
+    Args:
+        precision: "auto" takes INT8 where a shipped model has such a file and this machine gains from it.
+        runtime: that is to run it; None for the default one.
+
+    Raises:
+        ModelNotFound: neither a file nor a shipped name; or the model does not ship in INT8.
+        RequestRefused: a file in another precision than was asked for.
+    """
+    full, small = find(model), in_int8(model)
+    if Path(model).is_file():
+        _check(full, precision)
+        return full
     if precision == "int8" and small is None:
         raise ModelNotFound(f"{model} does not ship in INT8: `watchline export` with --precision int8 makes such files")
     return small if small and (precision == "int8" or (precision == "auto" and _gains(runtime))) else full
 
 
+def _check(path: Path, precision: Precision) -> None:
+    """Raises RequestRefused: an ONNX file in another precision than was asked for."""
+    if precision == "auto" or path.suffix.lower() != runtimes.ONNX.suffix:
+        return
+    from watchline.engines import metadata  # loads onnx, which no name of a model needs
+
+    has = "int8" if any("QuantizeLinear" in node.op_type for node in metadata.parse(path).graph.node) else "fp32"
+    if has != precision:
+        raise RequestRefused(
+            f"{path}: its layers are {has.upper()}, {precision} was asked for: a file runs in the precision that it "
+            "was exported with; export it again with --precision, or leave --precision out"
+        )
+
+
 def in_int8(model: str) -> Path | None:
     """The INT8 file of a shipped model; None if it has none."""
     path = FOLDER / f"{model}{INT8}.onnx"
-    return path if path.is_file() else None
+    return path if model in names() and path.is_file() else None
 
 
 def _gains(runtime: str | None) -> bool:

@@ -63,7 +63,6 @@ from watchline.streams.names import A_NAME, is_name
 from watchline.streams.write.mp4 import Mp4Sink
 
 FIXED = ("streams", "stages", "sinks", "video", "place")  # tables that are not a stage's
-OF_ALL_MODELS = ("runtime", "precision")  # options of the detector that hold for the other stages' models too
 
 
 @settings
@@ -275,7 +274,7 @@ class _Reading:
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
         flags = self._of(name)
         if issubclass(kind, Modelled) and kind is not Detector:
-            flags += [flag for flag in self._flags if flag.table == Detector.name and flag.key in OF_ALL_MODELS]
+            flags += [flag for flag in self._flags if flag.table == Detector.name and _is_for_all_models(flag)]
         stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
         where = self._tables.where(name)
         streams = self._for_streams(name, kind)
@@ -337,6 +336,11 @@ class _Reading:
             f"{self._file}: [streams.{shown(stream)}]: outputs are called after their stream: expected {A_NAME}"
         )
         return False
+
+
+def _is_for_all_models(flag: Flag) -> bool:
+    """Whether an option of the detector holds for the other stages' models too. Few of these ship in INT8."""
+    return flag.key == "runtime" or (flag.key, flag.value) == ("precision", "fp32")
 
 
 def _has(table: Any, key: str) -> bool:

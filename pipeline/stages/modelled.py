@@ -79,8 +79,8 @@ class Modelled(Stage):
 
     @property
     def file(self) -> Path:
-        """Of the model. Raises ModelNotFound: there is none."""
-        return zoo.find(self.model, self.precision, self.runtime)
+        """Of the model. Raises what `zoo.chosen` raises."""
+        return zoo.chosen(self.model, self.precision, self.runtime)
 
     @property
     def is_on_gpu(self) -> bool:

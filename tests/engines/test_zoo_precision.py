@@ -1,9 +1,11 @@
 """A model that ships in INT8 too is run in INT8 where the CPU gains from it, unless the user says otherwise."""
 
+import onnx
 import pytest
+from onnx import helper
 
 from watchline.engines import cpu, zoo
-from watchline.engines.errors import ModelNotFound
+from watchline.engines.errors import ModelNotFound, RequestRefused
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +31,25 @@ def shipped(tmp_path, monkeypatch):
     ],
 )
 def test_which_file_runs(shipped, model, precision, runtime, file):
-    assert zoo.find(model, precision, runtime) == shipped / file
+    assert zoo.chosen(model, precision, runtime) == shipped / file
 
 
 @pytest.mark.parametrize("features", [[], ["asimd", "asimddp"]])
 def test_where_the_gain_was_not_measured_fp32_runs(shipped, monkeypatch, features):
     monkeypatch.setattr(cpu, "features", lambda: features)
-    assert zoo.find("net", "auto") == shipped / "net.onnx"
-    assert zoo.find("net", "int8") == shipped / "net.int8.onnx"
+    assert zoo.chosen("net", "auto") == shipped / "net.onnx"
+    assert zoo.chosen("net", "int8") == shipped / "net.int8.onnx"
 
 
-def test_a_file_runs_as_it_is(shipped):
+@pytest.mark.parametrize(("layer", "precision"), [("Conv", "fp32"), ("QuantizeLinear", "int8")])
+def test_a_file_runs_in_the_precision_that_it_has(shipped, layer, precision):
     own = shipped / "own.onnx"
-    own.touch()
-    (shipped / "own.int8.onnx").touch()
-    for precision in ("auto", "fp32", "int8"):
-        assert zoo.find(str(own), precision) == own
+    graph = helper.make_graph([helper.make_node(layer, ["x", "y"], ["z"])], "own", [], [])
+    onnx.save(helper.make_model(graph), own)
+    assert zoo.chosen(str(own)) == zoo.chosen(str(own), precision) == own
+    other = {"fp32": "int8", "int8": "fp32"}[precision]
+    with pytest.raises(RequestRefused, match=rf"its layers are {precision.upper()}, {other} was asked for"):
+        zoo.chosen(str(own), other)
 
 
 def test_the_int8_files_are_no_models_of_their_own():
@@ -55,4 +60,4 @@ def test_the_int8_files_are_no_models_of_their_own():
 
 def test_int8_that_does_not_ship_is_not_replaced_in_silence():
     with pytest.raises(ModelNotFound, match=r"words does not ship in INT8: .* --precision int8"):
-        zoo.find("words", "int8")
+        zoo.chosen("words", "int8")
