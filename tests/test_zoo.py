@@ -64,6 +64,19 @@ def test_every_shipped_model_is_small_and_has_a_card():
 
 
 @pytest.mark.parametrize("model", REACHED)
+def test_in_int8_it_is_half_as_large_and_loses_at_most_a_hundredth(model):
+    full, small = zoo.find(model), zoo.in_int8(model)
+    assert small.stat().st_size < 0.6 * full.stat().st_size
+    about, in_int8 = metadata.read(full), metadata.read(small)
+    assert in_int8.name == f"{model}.int8"
+    assert (in_int8.labels, in_int8.size, in_int8.checkpoint) == (about.labels, about.size, about.checkpoint)
+    card = full.with_suffix(".md").read_text()
+    for figure, value in about.figures.items():
+        assert in_int8.figures[figure] >= value - 0.01
+        assert f"| {figure} in INT8 | {in_int8.figures[figure]:.3f} |" in card
+
+
+@pytest.mark.parametrize("model", REACHED)
 def test_it_knows_voc_s_classes_and_reaches_its_figures(model):
     about = metadata.read(zoo.find(model))
     assert about.labels == tuple(VOC)
@@ -129,10 +142,10 @@ def test_the_segmenter_s_figure_can_be_measured_again(shared):
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("model", REACHED)
-def test_its_figures_can_be_measured_again(model, shared):
+@pytest.mark.parametrize(("model", "precision"), [("yolov2-lite0", "int8"), ("yolov2-slim", "fp32")])
+def test_its_figures_can_be_measured_again(model, precision, shared):
     bench = runpy.run_path(str(ROOT / "bench" / "detector_map.py"))
-    detector = watchline.Detector(model=model, conf=0.01, iou=0.5)
+    detector = watchline.Detector(model=model, precision=precision, conf=0.01, iou=0.5)
     measured = bench["figures"](detector, shared, every=24)
     if any("KITTI" in name for name in REACHED[model]):
         measured |= bench["cyclists"](detector, shared, every=4)

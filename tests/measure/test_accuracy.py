@@ -161,7 +161,7 @@ def test_the_shipped_model_has_the_figure_that_it_tells(shared: Path) -> None:
     measured on both.
     """
     six = ("cat", "cow", "dog", "horse", "person", "sheep")
-    detector = Detector(classes=six, iou=0.5, threads=2)
+    detector = Detector(precision="fp32", classes=six, iou=0.5, threads=2)
     assert metadata.read(zoo.find(detector.model)).figures["six-class mAP on voc2012-animals val"] == 0.728
     measured = accuracy(detector, shared / "voc2012-animals", "val", every=4)
     assert tuple(measured.per_class) == six

@@ -131,7 +131,7 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ("[detecter]", "unknown table or setting 'detecter': did you mean 'detector'?"),
         (
             "[detector]\nconfidence = 1",
-            "[detector]: unknown key 'confidence': expected one of model, runtime, imgsz, threads,",
+            "[detector]: unknown key 'confidence': expected one of model, runtime, precision, imgsz, threads,",
         ),
         ("[detector]\nname = 'x'", "[detector]: unknown key 'name': expected one of model, "),
         ("[streams.a]\nsource = 'a'\nsorce = 'b'", "[streams.a]: unknown key 'sorce': did you mean 'source'?"),
