@@ -166,6 +166,19 @@ def test_a_split_depends_on_the_seed_alone_and_leaves_every_class_most_of_its_pi
     assert not any("07" in split for split in splits)
 
 
+def test_pictures_that_only_begin_alike_are_not_copies(tmp_path):
+    file = own_sets.yolo(tmp_path, {"train": TRAIN, "val": {}})
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    image = np.tile(image, (8, 4, 1))  # 450 KiB as a BMP, whose rows begin at the bottom
+    for split, row, name in (("train", 0, "90"), ("val", 7, "91"), ("val", 0, "92")):
+        image[row] ^= 255
+        (tmp_path / f"images/{split}").mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"images/{split}/{name}.bmp"), image)
+        image[row] ^= 255
+    file.write_text("train: images/train\nval: images/val\nnames: [cup, person]\n")
+    assert only(file).startswith(f"{tmp_path}/images/val/92.bmp: it is a copy of {tmp_path}/images/train/90.bmp, ")
+
+
 def test_copies_of_a_picture_stay_on_one_side_of_a_split(tmp_path):
     file = own_sets.yolo(tmp_path, {"train": own_sets.pictures(10)})
     for name in own_sets.pictures(10):
