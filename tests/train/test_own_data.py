@@ -245,7 +245,10 @@ def test_a_line_that_cannot_be_is_named_with_its_file(line, says, tmp_path):
         ({"image_id": 5}, "image_id 5 is not one of its images; remove it"),
         ({"bbox": [1, 2, 3]}, "bbox is [1, 2, 3]: expected x, y, width, height"),
         ({"bbox": [1, 2, -3, 4]}, "has no area"),
-        ({"bbox": [1, 2, float("nan"), 4]}, "expected finite numbers"),
+        ({"bbox": [1, 2, float("nan"), 4]}, "bbox is [1, 2, nan, 4]: expected x, y, width, height"),
+        ({"bbox": [1, 2, float("inf"), 4]}, "bbox is [1, 2, inf, 4]: expected x, y, width, height"),
+        ({"bbox": [10**400, 2, 3, 4]}, "bbox is [1000000000000"),
+        ({"bbox": [1, 2, 3, -(10**400)]}, "in pixels, none beyond 1e+06; correct it"),
         ({"bbox": [70, 2, 30, 4]}, "is outside of its picture, 80 x 60"),
     ],
 )
