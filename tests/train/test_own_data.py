@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -297,6 +298,24 @@ def test_wrong_names_in_a_yaml(names, says, tmp_path):
     file = own_sets.yolo(tmp_path, {"train": TRAIN})
     file.write_text(f"train: images/train\nnames: {names}\n")
     assert says in "\n".join(lines(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path: *c\ntrain: images/train", "path is a list: expected text, the folder of the data; correct it"),
+        ("train: *c", "train has a list: expected a folder, or a list of pictures; correct it"),
+        ("train: {a: *c}", "train is a mapping: expected a folder, or a list of pictures; correct it"),
+        ("train: images/train\nval: *c", "val has a list: expected a folder, or a list of pictures; correct it"),
+        ("train: images/train\nnc: *c", "nc is a list: expected the number of the names; correct it"),
+    ],
+)
+def test_a_yaml_that_grows_without_end_is_a_line_at_once(text, says, tmp_path):
+    file = own_sets.yolo(tmp_path, {"train": TRAIN})
+    levels = "abcdefghijklmnopqrstuvwxyz"  # each ten times as large as the one before: 10**26 words, 10**9 of them at i
+    laughs = "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in pairwise(reversed(levels)))
+    file.write_text(f"z: &z [lol]\n{laughs}{text}\nnames: [cup, person]\n")
+    assert lines(file)[0] == f"{file}: {says}"
 
 
 def test_two_categories_of_one_name(tmp_path):
