@@ -52,7 +52,7 @@ def weights_of(graph: onnx.GraphProto) -> dict[str, Tensor]:
 
 
 def _set(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Raises KeyError, StopIteration, ValueError, RuntimeError: weights that are missing, too many, or of other shapes."""
+    """Raises KeyError, StopIteration, ValueError, RuntimeError: weights are missing, too many, or of other shapes."""
     unnamed = (weight for name, weight in weights.items() if name.startswith(UNNAMED))
     used = set()
     for name, module in model.named_modules():
