@@ -51,7 +51,7 @@ def names_of(engines: Sequence[Engine], wanted: Sequence[str] | None = None) -> 
     for name in wanted or ():
         if name not in names and SAME.get(name) not in names:
             raise DatasetError(f"--classes: {unknown('class', name, known)}")
-    return tuple(wanted or known)
+    return tuple(dict.fromkeys(wanted or known))
 
 
 def teachers_of(engines: Sequence[Engine], names: Sequence[str]) -> Teachers:

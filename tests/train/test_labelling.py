@@ -50,6 +50,7 @@ def test_a_box_is_found_where_it_is_by_all_looks(engine):
 def test_names_are_joined_with_one_word_for_a_thing(coco, voc):
     assert names_of([coco, voc]) == ("truck", "airplane", "motorbike", "bicycle", "car")
     assert names_of([coco], ["airplane"]) == ("airplane",)
+    assert names_of([coco], ["airplane", "truck", "airplane"]) == ("airplane", "truck")  # no data set has a class twice
     assert names_of([voc], ["motorcycle"]) == ("motorcycle",)  # the user's word counts
     with pytest.raises(DatasetError, match="--classes: unknown class 'bicyle': did you mean 'bicycle'"):
         names_of([coco, voc], ["bicyle"])

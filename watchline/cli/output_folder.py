@@ -1,7 +1,6 @@
 """Checks the folder that a command will write, before the command works."""
 
 import argparse
-import tempfile
 from pathlib import Path
 
 
@@ -10,6 +9,8 @@ def check_folder(parser: argparse.ArgumentParser, option: str, folder: Path) -> 
 
     It is tried, as rights do not say everything (a disk that is mounted to be read only, a quota), and leaves nothing.
     """
+    import tempfile  # it takes a while, and the help of a command must not
+
     try:
         if folder.exists() and not folder.is_dir():
             parser.error(f"{option} {folder}: it is not a folder; name another")
