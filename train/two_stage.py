@@ -111,7 +111,7 @@ def _save(
 def _resume(
     file: Path, about: dict[str, str], model: nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[int, dict[str, Tensor]]:
-    """Load a checkpoint. Returns its step and the averaged weights."""
+    """Load a checkpoint. Returns its step and the averaged weights, on the devices of the model's."""
     saved = checkpoint.read(file)
     if "names" in about:
         checkpoint.check_names(file, saved, about["names"])
@@ -124,4 +124,5 @@ def _resume(
     checkpoint.check_recipe(file, saved, about["recipe"])
     model.load_state_dict(saved["live"])
     optimizer.load_state_dict(saved["optimizer"])
-    return int(saved["step"]), saved["model"]
+    average = {name: saved["model"][name].to(value.device) for name, value in model.state_dict().items()}
+    return int(saved["step"]), average

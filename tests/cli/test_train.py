@@ -5,6 +5,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import onnx
@@ -45,6 +47,31 @@ def test_settings_are_refused_before_any_work(tmp_path: Path, words: tuple[str, 
     assert done.code == 2
     assert says in done.err[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("model", ["yolov2", "faster-rcnn", "mask-rcnn", "segmenter", "captioner"])
+def test_a_folder_that_cannot_be_written_is_refused_before_pictures_are_read(
+    public: Path, as_nobody: Callable[[], AbstractContextManager[None]], model: str
+) -> None:
+    for out in ("out", "new/out", "."):
+        with as_nobody():
+            done = within(public, "train", model, "--data", "nowhere", "--out", out)
+        assert (done.code, done.out) == (2, [])
+        assert done.err[-1].endswith(
+            f"--out {out}: nothing can be written there (Permission denied); name another folder"
+        )
+    assert not list(public.iterdir())
+
+
+def test_a_folder_for_features_that_cannot_be_written_is_refused(
+    public: Path, tmp_path: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    (public / "mine").mkdir()
+    (public / "mine").chmod(0o777)
+    with as_nobody():
+        done = within(public, "train", "captioner", "--data", "nowhere", "--out", "mine", "--cache", "features")
+    assert (done.code, done.out) == (2, [])
+    assert "--cache features: nothing can be written there (Permission denied)" in done.err[-1]
 
 
 def test_every_mistake_in_the_data_is_a_line(tmp_path: Path) -> None:

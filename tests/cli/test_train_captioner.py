@@ -40,14 +40,14 @@ def test_it_trains_and_says_how_to_go_on(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "says"),
     [
         (("captioner", "--steps", "5"), "--steps: a captioner is trained for whole epochs; name --epochs"),
         (("captioner", "--backbone", "vgg16"), "--backbone goes with faster-rcnn, not with captioner"),
         (("yolov2", "--system", "show-and-tell"), "--system goes with captioner, not with yolov2"),
     ],
 )
-def test_options_of_other_models_are_refused(folder: Path, words: tuple[str, ...], told: str) -> None:
+def test_options_of_other_models_are_refused(folder: Path, words: tuple[str, ...], says: str) -> None:
     done = within(folder, "train", *words, "--data", "photos", "--out", "run")
     assert done.code == 2
-    assert told in done.err[-1]
+    assert says in done.err[-1]

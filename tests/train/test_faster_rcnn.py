@@ -108,7 +108,7 @@ def test_another_recipe_or_trunk_does_not_go_on(samples, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut short"])
-def test_a_broken_checkpoint_is_told(samples, tmp_path, content):
+def test_a_broken_checkpoint_is_named(samples, tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt is broken or not a checkpoint: .* another --out"):
         next(run(samples, tmp_path))

@@ -10,7 +10,7 @@ from models_onnx import LABELS, tiny_detector, tiny_masker
 from watchline.engines.errors import ModelRefused
 from watchline.export import labels
 from watchline.models.errors import DatasetError
-from watchline.train.labelling import Thresholds, label, names_of, teachers_of, text_of, write
+from watchline.train.labelling import Thresholds, label, names_of, photos_in, teachers_of, text_of, write
 from watchline.train.own_data import dataset
 from watchline.train.teachers import Labels, open_detector
 
@@ -50,6 +50,7 @@ def test_a_box_is_found_where_it_is_by_all_looks(engine):
 def test_names_are_joined_with_one_word_for_a_thing(coco, voc):
     assert names_of([coco, voc]) == ("truck", "airplane", "motorbike", "bicycle", "car")
     assert names_of([coco], ["airplane"]) == ("airplane",)
+    assert names_of([coco], ["airplane", "truck", "airplane"]) == ("airplane", "truck")  # no data set has a class twice
     assert names_of([voc], ["motorcycle"]) == ("motorcycle",)  # the user's word counts
     with pytest.raises(DatasetError, match="--classes: unknown class 'bicyle': did you mean 'bicycle'"):
         names_of([coco, voc], ["bicyle"])
@@ -99,6 +100,66 @@ def test_photos_are_labelled_once_and_can_be_trained_on(engine, tmp_path):
     of_first = next(one for one in (*data.train, *data.val) if one.path.stem == "0")
     assert of_first.path.resolve() == (photos / "0.png").resolve()
     assert of_first.ignore.tolist() == [False] * first[0][0] + [True] * first[0][1]
+
+
+def test_labels_keep_their_classes_when_others_are_asked_for(engine, tmp_path):
+    write_photo(tmp_path / "photos" / "a.png", photo("person", 3, 4))
+    out = tmp_path / "out"
+
+    def labelled(*names):
+        return list(write(tmp_path / "photos", out, teachers_of([engine], names), names, Thresholds(0.3, 0.1)))
+
+    labelled("car", "person")
+    with (out / "data.yaml").open("a") as file:
+        file.write("val: ../checked\n")
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    for names in (("person", "car"), ("car",), ("car", "person", "bicycle")):
+        with pytest.raises(
+            DatasetError, match=r"data\.yaml: it has the classes car, person, not .* or name another --out"
+        ):
+            labelled(*names)
+    assert labelled("car", "person") == [[]]
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+    (out / "data.yaml").unlink()
+    with pytest.raises(
+        DatasetError, match=r"data\.yaml is missing: .* the classes of the labels .* name another --out"
+    ):
+        labelled("car", "person")
+
+
+def test_photos_whose_labels_would_be_one_file_are_refused(tmp_path):
+    for name in ("a/p0.jpg", "a/p0.png", "b/p0.jpg", "p1.png", "p1.jpg"):
+        write_photo(tmp_path / name, voc_set.picture([]))
+    with pytest.raises(DatasetError) as caught:
+        photos_in(tmp_path, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path}/a/p0.jpg and {tmp_path}/a/p0.png: both would have the labels a/p0.txt (1 other pair as well): "
+        "expected one photo of a name; rename one of them"
+    )
+    (tmp_path / "a" / "p0.png").unlink()
+    (tmp_path / "p1.jpg").unlink()
+    assert [file.name for file in photos_in(tmp_path, tmp_path / "out")] == ["p0.jpg", "p0.jpg", "p1.png"]
+
+
+def test_a_folder_that_is_a_link_does_not_bring_its_own_links_back(engine, tmp_path):
+    write_photo(tmp_path / "disk" / "a.png", photo("person", 3, 4))
+    (tmp_path / "photos").symlink_to("disk")
+    for out in (tmp_path / "photos" / "out", tmp_path / "disk" / "out"):
+        list(write(tmp_path / "photos", out, teachers_of([engine], LABELS), LABELS, Thresholds()))
+        assert photos_in(tmp_path / "photos", out) == [tmp_path / "photos" / "a.png"]
+        assert photos_in(tmp_path / "disk", out) == [tmp_path / "disk" / "a.png"]
+
+
+def test_a_full_disk_is_a_line_and_what_was_labelled_stays(engine, tmp_path, small_disk):
+    disk = small_disk("64k")
+    for number in range(40):
+        write_photo(tmp_path / "photos" / f"{number:02}.png", photo("person", 3, 4))
+    steps = write(tmp_path / "photos", disk / "out", teachers_of([engine], LABELS), LABELS, Thresholds())
+    with pytest.raises(DatasetError, match=r"out: it cannot be written \(No space left on device\); make room"):
+        list(steps)
+    files = list((disk / "out" / "labels").iterdir())
+    assert files
+    assert all(file.suffix == ".txt" and file.read_text() for file in files)
 
 
 def test_a_photo_that_cannot_be_read_does_not_stop_the_others(engine, tmp_path):

@@ -225,6 +225,27 @@ def test_more_pictures_than_memory_are_refused_before_they_are_read():
     assert pictures.free_memory() is None or pictures.free_memory() > 1 << 20
 
 
+@pytest.mark.parametrize(
+    ("most", "free"),
+    [
+        (str(3 << 30), (3 << 30) - (1 << 30) + (256 << 20)),  # what the kernel can drop at once is free
+        ("max", 8 << 30),
+        (str(64 << 30), 8 << 30),
+        (str(1 << 29), 0),
+    ],
+)
+def test_a_container_has_no_more_memory_than_its_share(most, free, tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text(f"MemTotal: {16 << 20} kB\nMemAvailable: {8 << 20} kB\n")
+    (tmp_path / "memory.max").write_text(f"{most}\n")
+    (tmp_path / "memory.current").write_text(f"{1 << 30}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {256 << 20}\nactive_file 7\n")
+    monkeypatch.setattr(pictures, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(pictures, "CGROUP", tmp_path)
+    assert pictures.free_memory() == free
+    monkeypatch.setattr(pictures, "CGROUP", tmp_path / "none")
+    assert pictures.free_memory() == 8 << 30
+
+
 def test_what_is_measured_is_a_mean():
     assert Measured((), np.array([0.5, np.nan, 1.0])).mean == 0.75
     assert own_run.BEST == "best.pt"

@@ -33,7 +33,7 @@ def test_a_look_counts_once_for_an_object():
     assert found.scores.tolist() == pytest.approx([0.4])
 
 
-def test_classes_and_places_are_apart_and_faint_ones_are_not_told():
+def test_classes_and_places_are_apart_and_faint_ones_are_left_out():
     found = fuse(
         looks([WHOLE], (0, 10, 10, 30, 50, 0.9, 14), (0, 10, 10, 30, 50, 0.8, 1), (0, 60, 10, 80, 50, 0.04, 14)),
         least=0.05,

@@ -93,7 +93,7 @@ def test_a_box_goes_with_its_picture_and_is_cut_at_its_window(store):
     assert len(seen) > 20
 
 
-def test_open_classes_are_told_with_their_windows(store):
+def test_open_classes_come_with_their_windows(store):
     layout = lay_out(store, 8, SIZE, ViewSettings(shares=(0, 1, 0)), generator())
     found = targets(store, layout)
     assert len(found.open_image) == int((layout.picture == 3).sum()) > 0

@@ -13,6 +13,7 @@ import numpy as np
 from watchline.train.own_data.labels import JSON, Labels, Layout, read_bytes, table
 
 INSTANCES, ROBOFLOW = "instances_", "_annotations.coco.json"
+FARTHEST = 1e6  # pixels of a coordinate
 EXPECTED = "expected COCO's list of instances (images, annotations, categories)"
 
 
@@ -97,8 +98,11 @@ def _split(
             layout.problems.append(
                 f"{row}: category_id {one.get('category_id')!r} is unknown: expected one of {_some(numbers)}"
             )
-        elif not (isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box)):
-            layout.problems.append(f"{row}: bbox is {str(box)[:40]}: expected x, y, width, height; correct it")
+        elif not (isinstance(box, list) and len(box) == 4 and all(map(_is_side, box))):
+            layout.problems.append(
+                f"{row}: bbox is {str(box)[:40]}: expected x, y, width, height in pixels, none beyond {FARTHEST:g}; "
+                "correct it"
+            )
         else:
             x, y, w, h = box
             number = numbers[one["category_id"]]
@@ -124,6 +128,11 @@ def _split(
             )
         )
     return read
+
+
+def _is_side(side: object) -> bool:
+    """Whether it is a finite number of pixels; JSON has whole numbers that no float holds."""
+    return type(side) in (int, float) and -FARTHEST <= side <= FARTHEST  # type: ignore[operator]  # NaN is not
 
 
 def _key(identity: object) -> object:

@@ -25,7 +25,7 @@ from watchline.train.own_data.labels import Labels, Layout
 
 SHOWN = 20  # problems that are shown; the others are counted
 VAL_SHARE = 0.2  # of the pictures, if the data has no split to measure on
-HEAD = 1 << 16  # bytes of a picture by which copies are recognised
+HEAD = 1 << 16  # bytes of a picture by which most that are not copies are distinguished
 LAYOUTS = (
     "a folder in VOC's layout (JPEGImages, Annotations), in COCO's (annotations/instances_*.json, or "
     "train/_annotations.coco.json), or a data.yaml with its pictures and labels"
@@ -164,16 +164,22 @@ def _file(labels: Labels, problems: list[str], clipped: Counter[str]) -> Picture
 
 
 def _keys(files: Sequence[PictureFile]) -> dict[Path, object]:
-    """What copies of a picture have in common: the size of the file and the beginning of its content."""
-    sizes = {file.path: file.path.stat().st_size for file in files}
-    several = Counter(sizes.values())
-    keys: dict[Path, object] = {}
-    for path, size in sizes.items():
-        keys[path] = size
-        if several[size] > 1:
-            with path.open("rb") as opened:
-                keys[path] = size, hashlib.blake2b(opened.read(HEAD)).digest()
+    """What copies of a picture have in common: the size of the file, and its content, of which no more is read than
+    distinguishes it from others of its size.
+    """
+    keys: dict[Path, object] = {file.path: file.path.stat().st_size for file in files}
+    for most in (HEAD, -1):
+        several = Counter(keys.values())
+        for path, key in keys.items():
+            if several[key] > 1:
+                keys[path] = key, _digest(path, most)
     return keys
+
+
+def _digest(path: Path, most: int) -> bytes:
+    """Of the first `most` bytes of a file, or of all if that is negative."""
+    with path.open("rb") as opened:
+        return hashlib.blake2b(opened.read(most)).digest()
 
 
 def _shared(train: Sequence[PictureFile], val: Sequence[PictureFile], keys: dict[Path, object]) -> list[str]:

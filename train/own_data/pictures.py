@@ -19,6 +19,7 @@ from watchline.train.pictures import LabelledPicture
 QUALITY = 92  # of the JPEGs in memory
 PIXEL = 5  # bytes in memory: four at full size, and those of a quarter as many pixels at half size
 MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")  # in a container, its own
 
 
 def scale_of(file: PictureFile, longest: int) -> float:
@@ -32,15 +33,32 @@ def memory_of(files: Sequence[PictureFile], longest: int) -> int:
 
 
 def free_memory(device: str = "cpu") -> int | None:
-    """Bytes that a "cuda" device or this machine can give to a program; None if it does not say."""
+    """Bytes that a "cuda" device, or this machine, can give to a program; None if it does not say.
+
+    A container's share of the machine counts, where it is less.
+    """
     if device == "cuda":
         import torch
 
         return int(torch.cuda.mem_get_info()[0])
+    known = [size for size in (_of_machine(), _of_container()) if size is not None]
+    return min(known, default=None)
+
+
+def _of_machine() -> int | None:
     if not MEMINFO.exists():
         return None
     known = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
     return int(known["MemAvailable"].split()[0]) << 10 if "MemAvailable" in known else None
+
+
+def _of_container() -> int | None:
+    """What is left of the limit of a control group, version 2; None if there is no limit."""
+    if not (CGROUP / "memory.max").is_file() or (most := (CGROUP / "memory.max").read_text().strip()) == "max":
+        return None
+    used = int((CGROUP / "memory.current").read_text())
+    known = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    return max(0, int(most) - used + int(known["inactive_file"]))  # cached files that nobody reads are dropped first
 
 
 def check_memory(needed: int, free: int | None) -> None:

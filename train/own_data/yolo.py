@@ -41,12 +41,12 @@ def read(file: Path) -> Layout:
     except ExportRefused as error:
         layout.problems.append(str(error))
         return layout
-    count = str(loaded.get("nc", len(layout.names)))
-    if count != str(len(layout.names)):
+    count = _text(file, loaded, "nc", "the number of the names", layout)
+    if count not in (None, str(len(layout.names))):
         layout.problems.append(
             f"{file}: nc is {count[:20]}, and {len(layout.names)} names are there; correct one of them"
         )
-    root = file.parent / _word(loaded.get("path"))
+    root = file.parent / (_text(file, loaded, "path", "text, the folder of the data", layout) or "")
     train = _pictures(file, root, loaded, ("train",), layout)
     if train is None:
         usual = next((p for p in (root / IMAGES / "train", root / IMAGES) if p.is_dir()), None)
@@ -62,8 +62,18 @@ def read(file: Path) -> Layout:
     return layout
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _text(file: Path, loaded: Mapping[str, Any], key: str, expected: str, layout: Layout) -> str | None:
+    """The text under a key. None if there is none, with a line in the problems if there is something else."""
+    value = loaded.get(key)
+    if value is None or isinstance(value, str):
+        return value
+    layout.problems.append(f"{file}: {key} is {_kind(value)}: expected {expected}; correct it")
+    return None
+
+
+def _kind(value: object) -> str:
+    """What stands instead of text. Never its content: aliases make a few lines of YAML larger than any memory."""
+    return "a list" if isinstance(value, list) else "a mapping"
 
 
 def _pictures(
@@ -76,7 +86,10 @@ def _pictures(
     found: list[Path] = []
     for name in value if isinstance(value, list) else [value]:
         if not isinstance(name, str):
-            layout.problems.append(f"{file}: {keys[0]} is {str(name)[:40]}: expected a folder, or a list of pictures")
+            within = "has" if isinstance(value, list) else "is"
+            layout.problems.append(
+                f"{file}: {keys[0]} {within} {_kind(name)}: expected a folder, or a list of pictures; correct it"
+            )
             continue
         path = root / name
         if not path.exists() and name.startswith("../"):

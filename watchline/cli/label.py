@@ -7,6 +7,7 @@ from pathlib import Path
 
 from watchline.cli.arguments import share, words
 from watchline.cli.exit_codes import DONE, SOME_FAILED
+from watchline.cli.output_folder import check_folder
 from watchline.cli.train_report import say
 
 PAUSE = 10.0  # seconds between lines
@@ -50,18 +51,18 @@ def run(options: argparse.Namespace) -> int:
 
     if options.unsure > options.sure:
         options.parser.error(f"--unsure {options.unsure} is above --sure {options.sure}: expected at most that")
-    if options.out.exists() and not options.out.is_dir():
-        options.parser.error(f"--out {options.out}: it is not a folder; name another")
+    check_folder(options.parser, "--out", options.out)
     total = len(labelling.photos_in(options.folder, options.out))
     engines = [open_detector(zoo.find(model), options.runtime) for model in options.model or [zoo.DEFAULT]]
     names = labelling.names_of(engines, options.classes)
     teachers = labelling.teachers_of(engines, names)
     limits = labelling.Thresholds(options.sure, options.unsure)
+    photos = labelling.write(options.folder, options.out, teachers, names, limits)
     say(f"{total} photos, {len(engines)} detector{'s' * (len(engines) > 1)}, {len(names)} classes")
     began = shown = time.monotonic()
     done = sure = unsure = kept = 0
     failed: list[str] = []
-    for counts in labelling.write(options.folder, options.out, teachers, names, limits):
+    for counts in photos:
         done += 1
         if isinstance(counts, str):
             failed.append(counts)

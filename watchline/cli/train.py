@@ -14,6 +14,7 @@ from pathlib import Path
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
+from watchline.cli.output_folder import check_folder
 from watchline.cli.train_report import asked, report, say
 from watchline.extras import command
 
@@ -110,8 +111,9 @@ def run(options: argparse.Namespace) -> int:
                 parser.error(f"--{name} goes with {model}, not with {options.model}")
     if not options.data and not options.resume:
         parser.error("--data is missing: name what to train on")
-    if options.out.exists() and not options.out.is_dir():
-        parser.error(f"--out {options.out}: it is not a folder; name one for the checkpoint")
+    check_folder(parser, "--out", options.out)
+    if options.cache:
+        check_folder(parser, "--cache", options.cache)
     try:
         from watchline.cli import train_detector
 
@@ -188,7 +190,3 @@ def _captioner(options: argparse.Namespace) -> int:
     file = options.out / captions.CHECKPOINT
     print(f"{file}: done, {steps} steps; watchline export {file} -o captioner.onnx")
     return DONE
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -22,7 +22,7 @@ def report(steps: Iterable[dict[str, float]], last: int | None) -> None:
     """A line each 20 steps: the mean of the loss and its parts, seconds a step, time to go.
 
     Args:
-        last: number of the last step; None if the run has a length in time, and `done` tells its share.
+        last: number of the last step; None if the run has a length in time, and `done` says its share.
     """
     since: list[dict[str, float]] = []
     started, first = 0.0, -1
