@@ -1,6 +1,7 @@
 """`watchline bench map`: the table, the JSON, and what is refused."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,8 +160,33 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("--conf", "0.3"),
+        ("--imgsz", "64"),
+        ("--runtime", "onnxruntime"),
+        ("--precision", "fp32"),
+        ("--threads", "1"),
+        ("--per-box", "best"),
+        ("--iou", "0.3"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(folder: Path, words: tuple[str, str]) -> None:
+    judged = ("bench", "map", "--data", "cells", "--predictions", "saved.jsonl")
+    done = within(folder, *judged, *words)
+    assert done.code == 2
+    assert f"{words[0]}: it has no meaning for predictions, as no model runs" in done.err[-1]
+
+
+def test_more_cores_than_settings_may_ask_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    assert bench(folder, "--bootstrap", "0").code == 0
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--precision", "int9"], "--precision int9: must be one of auto, fp32, int8"),
         (["--split", "tset"], "has no split 'tset': expected one of train, val, all"),
         (["--data", "nowhere"], "nowhere: there is no such folder"),
         (["--model", "nothing.onnx"], "nothing.onnx"),
