@@ -159,6 +159,30 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
     assert "figures.json: it cannot be written (No space left on device); name another place" in done.err[-1]
 
 
+def test_what_fails_last_loses_nothing_before_it(folder: Path, small_disk: Callable[[str], Path]) -> None:
+    full = small_disk("4k")
+    (full / "rest").write_bytes(b"0" * 4096)
+    done = bench(folder, "--report", str(full / "r.html"), "--plots", "plots", "--save-predictions", "p.jsonl")
+    assert done.code == 2
+    assert "--report" in done.err[-1]
+    assert (folder / "p.jsonl").is_file()
+    assert [file.name for file in (folder / "plots").iterdir()] == ["00-person.png"]
+
+
+def test_predictions_of_two_pictures_of_one_name_are_told_apart(folder: Path) -> None:
+    for part in ("day", "night"):
+        (folder / "streets" / "images" / part).mkdir(parents=True)
+        cv2.imwrite(str(folder / "streets" / "images" / part / "a.png"), voc_set.picture([("person", 1, 1)]))
+        (folder / "streets" / "labels" / part).mkdir(parents=True)
+        (folder / "streets" / "labels" / part / "a.txt").write_text("0 0.1875 0.1875 0.125 0.125\n")
+    (folder / "streets" / "data.yaml").write_text("val: images\nnames: [person]\n")
+    words = ("bench", "map", "--data", "streets", "--bootstrap", "0")
+    done = within(folder, *words, "--model", "tiny.onnx", "--save-predictions", "p.jsonl")
+    again = within(folder, *words, "--predictions", "p.jsonl")
+    assert (done.code, again.code) == (0, 0), again.err
+    assert again.out[1:] == done.out[1:]
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -157,6 +157,10 @@ def _run(options: argparse.Namespace) -> int:
         result = benchmark(data, contenders, _how(options, rule), progress)
     ran = _what_ran(result, contenders)
     print("\n".join([*ran, as_text(result)]))
+    if options.save_predictions:  # first, as they took the time: whatever fails below, they are there
+        [outcome] = result.outcomes
+        found = zip(result.pictures, outcome.detections, strict=True)
+        predictions.write(options.save_predictions, data.name, outcome.about, found)
     mistakes = [mistakes_of(result, one) for one in result.outcomes] if options.json or options.report else []
     if options.json:
         made = as_dict(result)
@@ -165,15 +169,11 @@ def _run(options: argparse.Namespace) -> int:
             for model, one, outcome in zip(made["models"], mistakes, result.outcomes, strict=True)
         ]
         write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **made})
-    if options.report:
-        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
     if options.plots:
         curves = [curves_of(result, outcome) for outcome in result.outcomes]
         plots.write(options.plots, [outcome.name for outcome in result.outcomes], curves)
-    if options.save_predictions:
-        [outcome] = result.outcomes
-        found = zip(result.pictures, outcome.detections, strict=True)
-        predictions.write(options.save_predictions, data.name, outcome.about, found)
+    if options.report:
+        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
     return DONE
 
 
