@@ -117,6 +117,8 @@ def _of_yaml(file: Path, split: str | None) -> tuple[str, tuple[str, ...], Tripl
         here = photos_of(found) if found.is_dir() else _listed(found, roots)
         photos += here
         folders += [found] if found.is_dir() else [photo.parent for photo in here]
+    if not photos:
+        raise DataRefused(f"{file}: the list of {split} is empty: expected a photo in each line")
     return split, names, [(name, photo, _text_of(photo)) for name, photo in _named(photos, folders)]
 
 

@@ -53,6 +53,12 @@ def test_a_yaml_names_the_photos(listed):
     assert [picture.name for picture in open_data(listed, every=2).read()] == ["a"]
 
 
+def test_a_list_without_photos_is_refused(listed):
+    text(listed / "some.txt", "\n")
+    with pytest.raises(DataRefused, match="the list of test is empty: expected a photo in each line"):
+        open_data(listed, "test")
+
+
 def test_paths_of_roboflow_lead_to_folders_next_to_the_file(listed):
     text(listed / "data.yaml", "val: ../images/val\nnames: [dog, cat]\n")
     check(open_data(listed))
