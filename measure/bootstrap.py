@@ -8,7 +8,7 @@ frames as there are blocks.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from watchline.measure.scores import Scorer, Table
 SAMPLES = 1000
 SEED = 0
 SHARE = 0.95  # of the samples that lie in an interval
+MOST_WEIGHTS = 1 << 24  # that are held at once, 128 MiB
 
 Interval = tuple[float, float]
 Intervals = Mapping[str, Mapping[str, Interval]]
@@ -52,18 +53,37 @@ def figures(
     tables = [score() for score in scorers]
     if not samples or not scorers:
         return [Figures(table) for table in tables]
-    drawn = weights(pictures, samples, seed, math.isqrt(pictures) if are_frames else 1)
-    sampled = [score(drawn) for score in scorers]
+    parts = [
+        [score(drawn) for score in scorers]
+        for drawn in _drawn(pictures, samples, seed, math.isqrt(pictures) if are_frames else 1)
+    ]
+    sampled = [_joined(tables) for tables in zip(*parts, strict=True)]
     return [
         Figures(table, _intervals(one), _intervals(_less(one, sampled[0])))
         for table, one in zip(tables, sampled, strict=True)
     ]
 
 
-def weights(pictures: int, samples: int, seed: int, block: int = 1) -> NDArray[np.int64]:
+def _drawn(pictures: int, samples: int, seed: int, block: int) -> Iterator[NDArray[np.int64]]:
+    """The weights of all samples, in parts; the parts change nothing, as samples are drawn one after another."""
+    rng, step = np.random.default_rng(seed), max(MOST_WEIGHTS // pictures, 1)
+    for first in range(0, samples, step):
+        yield weights(pictures, min(step, samples - first), rng, block)
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    """The figures of all samples, of tables of some each."""
+    return {
+        row: {name: np.concatenate([table[row][name] for table in tables]) for name in figures}
+        for row, figures in tables[0].items()
+    }
+
+
+def weights(pictures: int, samples: int, seed: int | np.random.Generator, block: int = 1) -> NDArray[np.int64]:
     """How often each picture is drawn in each sample: (samples, pictures).
 
     Args:
+        seed: or what draws, which goes on from where it is.
         block: so many pictures in a row are drawn together; the first one follows the last one.
     """
     rng = np.random.default_rng(seed)

@@ -23,5 +23,9 @@ class ComparisonRefused(MeasureError, ValueError):
     """Two things were to be compared that cannot be."""
 
 
+class NoFrames(MeasureError, TimeoutError):
+    """A chain wrote too few frames in its time for a figure."""
+
+
 class LibraryNotInstalled(MeasureError, ImportError):
     """A library that only this measurement needs is not installed."""

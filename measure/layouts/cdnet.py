@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.measure.errors import DataNotFound, DataRefused
-from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, photos_of
+from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, photos_of, read_text
 from watchline.ops.masks import Masks
 from watchline.streams.frame import ArrayPicture
 from watchline.streams.photo import read_photo
@@ -60,7 +60,7 @@ def _period(file: Path, first: int, last: int) -> tuple[int, int]:
     """Numbers of the first and the last frame that have sound masks."""
     if not file.is_file():
         return first, last
-    words = file.read_text(errors="replace").split()
+    words = read_text(file).split()
     if len(words) != 2 or not all(word.isascii() and word.isdigit() for word in words):
         raise DataRefused(f"{file}: {' '.join(words)[:40]!r}; expected the first and the last frame, e.g. 470 1700")
     return int(words[0]), int(words[1])

@@ -1,11 +1,14 @@
 """COCO's layout: `annotations/instances_SPLIT.json` and the photos in `SPLIT` or `images/SPLIT`; or one such JSON.
 
+Or Roboflow's: `SPLIT/_annotations.coco.json`, and the photos next to it.
+
 The pictures are in the order of their ids, as COCO's own code has them. Crowds are difficult: they need not be found.
 """
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,23 @@ from watchline.ops.masks import Masks
 from watchline.streams.frame import ArrayPicture
 from watchline.streams.photo import read_photo
 
-EXPECTED = "COCO's (annotations/instances_SPLIT.json, SPLIT)"
-INSTANCES = "instances_"
+EXPECTED = "COCO's (annotations/instances_SPLIT.json, SPLIT; or SPLIT/_annotations.coco.json)"
+INSTANCES, ROBOFLOW = "instances_", "_annotations.coco.json"
 FARTHEST = 1e6  # pixels of a coordinate
 MOST_BYTES = 1 << 31  # of a JSON; COCO's largest has half a GiB
 
 Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """Attributes:
+    file: of the photo. size: (width, height) as the JSON has it; None if it does not say. objects: in it.
+    """
+
+    file: str
+    size: tuple[int, int] | None
+    objects: list[Entry]
 
 
 def is_here(data: Path) -> bool:
@@ -36,34 +50,44 @@ def is_here(data: Path) -> bool:
 def open_set(data: Path, split: str | None, every: int) -> DataSet:
     """As `open_data`."""
     if data.is_file():
-        file, folder = data, data.parent.parent if data.parent.name == "annotations" else data.parent
-        split = chosen(data, split, [data.stem.removeprefix(INSTANCES)])
+        has_folder = data.parent.name == "annotations" or data.name == ROBOFLOW
+        file, folder = data, data.parent.parent if has_folder else data.parent
+        split = chosen(data, split, [_split_of(data)])
     else:
-        split = chosen(data, split, _splits(data))
-        file, folder = data / "annotations" / f"{INSTANCES}{split}.json", data
+        there = _splits(data)
+        split = chosen(data, split, list(there))
+        file, folder = there[split], data
     classes, pictures = _parsed(file)
-    photos = next((found for found in _photos(folder, split) if found.is_dir()), folder)
+    photos = next((found for found in _photos(file, folder, split) if found.is_dir()), folder)
     some = pictures[::every]
     if not some:
         raise DataRefused(f"{file} lists no pictures: expected some under `images`")
 
     def read() -> Iterator[Labelled]:
-        return (_labelled(file, photos, classes, name, objects) for name, objects in some)
+        return (_labelled(file, photos, classes, picture) for picture in some)
 
     return DataSet(folder.resolve().name, "COCO", split, "coco", len(some), read)
 
 
-def _splits(folder: Path) -> list[str]:
-    return sorted(file.stem.removeprefix(INSTANCES) for file in (folder / "annotations").glob(f"{INSTANCES}*.json"))
+def _splits(folder: Path) -> dict[str, Path]:
+    """The JSON of each split, by the split's name."""
+    files = sorted((folder / "annotations").glob(f"{INSTANCES}*.json")) or sorted(folder.glob(f"*/{ROBOFLOW}"))
+    return {_split_of(file): file for file in files}
 
 
-def _photos(folder: Path, split: str) -> tuple[Path, ...]:
+def _split_of(file: Path) -> str:
+    return file.absolute().parent.name if file.name == ROBOFLOW else file.stem.removeprefix(INSTANCES)
+
+
+def _photos(file: Path, folder: Path, split: str) -> tuple[Path, ...]:
     """Where the photos may be."""
+    if file.name == ROBOFLOW:
+        return (file.parent,)
     return folder / split, folder / "images" / split, folder / "images"
 
 
-def _parsed(file: Path) -> tuple[dict[Any, str], list[tuple[str, list[Entry]]]]:
-    """Class names by id, and of each picture its file and objects. Raises DataRefused: it is no such list."""
+def _parsed(file: Path) -> tuple[dict[Any, str], list[_Picture]]:
+    """Class names by id, and the pictures. Raises DataRefused: it is no such list."""
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB")
@@ -73,12 +97,17 @@ def _parsed(file: Path) -> tuple[dict[Any, str], list[tuple[str, list[Entry]]]]:
         for one in listed["annotations"]:
             of_picture[one["image_id"]].append(one)
         images = sorted(listed["images"], key=lambda one: one["id"])
-        pictures = [(str(one["file_name"]), of_picture[one["id"]]) for one in images]
+        pictures = [_Picture(str(one["file_name"]), _size(one), of_picture[one["id"]]) for one in images]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataRefused(f"{file}: it is not COCO's list of instances ({error!r})") from error
-    if wrong := [name for name, _ in pictures if not _is_inside(name)]:
+    if wrong := [one.file for one in pictures if not _is_inside(one.file)]:
         raise DataRefused(f"{file} names {wrong[0]!r}, which leads out of the folder: expected names of photos in it")
     return classes, pictures
+
+
+def _size(image: Entry) -> tuple[int, int] | None:
+    size = image.get("width"), image.get("height")
+    return (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
 
 
 def _is_inside(name: str) -> bool:
@@ -87,10 +116,17 @@ def _is_inside(name: str) -> bool:
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
-def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], name: str, objects: Sequence[Entry]) -> Labelled:
+def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], picture: _Picture) -> Labelled:
+    name, objects = picture.file, picture.objects
     if not (photos / name).is_file():
         raise DataNotFound(f"{photos / name} is missing: {file} names it; expected the photos in {photos}")
     image = read_photo(photos / name).pixels
+    size = (image.shape[1], image.shape[0])
+    if picture.size not in (None, size):
+        raise DataRefused(
+            "{}: it has {} with {} x {} pixels, the photo has {} x {} upright; is its EXIF orientation missing in "
+            "the labels? Rotate the photo's pixels, or label it again".format(file, name, *picture.size, *size)
+        )
     try:
         sides = np.array([_box(one["bbox"]) for one in objects], np.float64).reshape(-1, 4)
         names = tuple(classes[one["category_id"]] for one in objects)

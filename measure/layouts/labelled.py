@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.measure.errors import DataNotFound
+from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.ops.boxes import Boxes
 from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import Rule
 from watchline.streams.frame import ArrayPicture, Image, Picture
+from watchline.streams.photo import SUFFIXES
 
+MOST_TEXT = 1 << 24  # bytes of a file of labels
 ALL = "all"  # the split of a layout that has none
-SUFFIXES = (".jpg", ".jpeg", ".png")  # of photos, in any case
 NO_PIXELS = ArrayPicture(np.empty((1, 1, 3), np.uint8))  # instead of those of a picture that was looked at
 
 
@@ -23,7 +24,8 @@ class Labelled:
     """One picture and what is in it.
 
     Attributes:
-        name: of its file, without suffix; of a video's frame, its number from 0.
+        name: of its file, without suffix, with the folders below that of the photos; of a video's frame, its number
+            from 0.
         picture: its pixels.
         boxes: (M, 4) float32 xyxy in pixels, half-open.
         names: M class names, as the data set spells them.
@@ -85,9 +87,21 @@ def chosen(data: Path, split: str | None, there: Sequence[str], usual: Sequence[
     return split
 
 
+def read_text(file: Path, most: int = MOST_TEXT) -> str:
+    """A file of labels as text. Raises DataRefused: it cannot be read, is not UTF-8, or has more than `most` bytes."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(most + 1)
+        if len(content) > most:
+            raise ValueError(f"it has more than {most >> 20} MiB")
+        return content.decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataRefused(f"{file}: it cannot be read as text ({error}); expected labels in UTF-8") from error
+
+
 def photos_of(folder: Path) -> list[Path]:
-    """The photos of a folder, by name. Raises DataNotFound: it has none."""
-    found = sorted(file for file in folder.glob("*") if file.suffix.lower() in SUFFIXES)
+    """The photos in a folder and below it, by name: those that training reads. Raises DataNotFound: there are none."""
+    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not found:
-        raise DataNotFound(f"{folder} holds no pictures: expected {', '.join(SUFFIXES)}")
+        raise DataNotFound(f"{folder} holds no pictures: expected {', '.join(sorted(SUFFIXES))}")
     return found

@@ -10,15 +10,16 @@ from third parties: no entity of an XML is expanded, and no name in a list leads
 from pathlib import Path
 
 from watchline.measure.errors import DataNotFound, DataRefused
-from watchline.measure.layouts.labelled import ALL, DataSet, Labelled
+from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, read_text
 from watchline.ops.errors import AnnotationRefused
 from watchline.ops.voc_annotation import parse
 from watchline.streams.frame import ArrayPicture
-from watchline.streams.photo import read_photo
+from watchline.streams.photo import SUFFIXES, read_photo
 
 EXPECTED = "VOC's (JPEGImages, Annotations, ImageSets/Main)"
 USUAL = ("val", "test")  # splits that are measured on, the first that is there
-SUFFIXES = (".jpg", ".jpeg", ".JPG", ".png")
+USUAL_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".png")  # tried first
+MOST_BYTES = 1 << 24  # of an XML
 
 
 def is_here(data: Path) -> bool:
@@ -67,10 +68,7 @@ def names(folder: Path, split: str) -> list[str]:
         listing = folder / "Annotations"
     else:
         listing = folder / "ImageSets" / "Main" / f"{split}.txt"
-        try:
-            lines = listing.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise DataRefused(f"{listing} is no text: expected the name of a picture in each line") from error
+        lines = read_text(listing).splitlines()
         found = [line.split()[0] for line in lines if line.strip()]  # lists of a class have a second word, 1 or -1
     if not found:
         raise DataRefused(f"{listing} names no picture: expected one in each line, or an XML for each photo")
@@ -82,12 +80,15 @@ def names(folder: Path, split: str) -> list[str]:
 def _labelled(folder: Path, name: str) -> Labelled:
     file = folder / "Annotations" / f"{name}.xml"
     try:
-        xml = file.read_bytes()
+        with file.open("rb") as opened:
+            xml = opened.read(MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise DataNotFound(f"{file} is missing: expected an annotation for each picture of the split") from error
     except OSError as error:
         raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
-    photos = (folder / "JPEGImages" / f"{name}{suffix}" for suffix in SUFFIXES)
+    if len(xml) > MOST_BYTES:
+        raise DataRefused(f"{file} has more than {MOST_BYTES >> 20} MiB: expected the annotation of one picture")
+    photos = (folder / "JPEGImages" / f"{name}{suffix}" for suffix in (*USUAL_SUFFIXES, *sorted(SUFFIXES)))
     photo = next((path for path in photos if path.is_file()), None)
     if photo is None:
         raise DataNotFound(f"{file} has no photo: expected {folder / 'JPEGImages' / name}.jpg")

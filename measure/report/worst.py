@@ -15,7 +15,7 @@ from watchline.ops.detection_errors import FALSE, NEITHER, RIGHT
 from watchline.streams.frame import Image
 
 MOST = 12  # pictures of a model
-WIDTH = 560  # pixels at most; smaller pictures are enlarged, so that labels can be read
+WIDTH, HEIGHT = 560, 1120  # pixels at most; smaller pictures are enlarged, so that labels can be read
 QUALITY = 85  # of JPEG
 THERE, LOST = (90, 200, 60), (40, 190, 250)  # BGR, an object that was found, and one that was not
 SEEN, WRONG = (230, 150, 40), (50, 60, 235)  # a right box and a wrong one
@@ -55,8 +55,9 @@ def draw(picture: Labelled, n: int, result: Benchmark, mistakes: Mistakes) -> Im
     Args:
         n: number of the picture.
     """
-    scale = WIDTH / picture.picture.width
-    size = (WIDTH, max(round(picture.picture.height * scale), 1))
+    sides = picture.picture.width, picture.picture.height
+    scale = min(WIDTH / sides[0], HEIGHT / sides[1])
+    size = max(round(sides[0] * scale), 1), max(round(sides[1] * scale), 1)
     canvas = Canvas(np.asarray(cv2.resize(picture.image, size, interpolation=cv2.INTER_AREA), np.uint8))
     errors, truth = mistakes.errors, result.truth[n]
     shown = np.flatnonzero((errors.pictures == n) & (errors.scores >= SHOWN) & (errors.kinds != NEITHER))

@@ -9,6 +9,7 @@ from watchline.measure.errors import ComparisonRefused
 
 SAME = ("source", "frame_width", "frame_height", "streams", "rate", "video", "stages")  # of a run
 OF_MODEL = ("model", "file", "runtime", "width", "height", "batch")
+OF_MACHINE = ("cpu", "cores")  # may differ, which is said
 LARGEST = 16 << 20  # bytes
 
 
@@ -29,21 +30,47 @@ def read(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def slower(now: Mapping[str, Any], before: Mapping[str, Any], margin: float) -> tuple[list[str], list[str]]:
-    """Two lists of lines: every model against the earlier run, and those that are slower than the margin allows.
+def check(now: Mapping[str, Any], files: Sequence[str], before: Mapping[str, Any]) -> None:
+    """Refuse a baseline before anything is measured.
 
     Args:
-        now, before: figures as `read` gives them.
-        margin: share of the frames per second that may be lost, 0..1.
+        now: figures as `read` gives them, without `models`. files: names of the files of the models.
 
     Raises:
-        ComparisonRefused: the runs were of different things, or have no model in common.
+        ComparisonRefused: the runs are of different things, or have no file of a model in common.
     """
     wrong = [f"{key} is {now.get(key)!r}, was {before.get(key)!r}" for key in SAME if now.get(key) != before.get(key)]
     if wrong:
         raise ComparisonRefused(
             f"the baseline is of another run: {'; '.join(wrong)}; measure the same, or make it anew"
         )
+    there = [str(row.get("file")) for row in before["models"]]
+    if not set(files) & set(there):
+        raise ComparisonRefused(
+            f"the baseline has {', '.join(there)}: expected one of {', '.join(files)}; make it anew"
+        )
+
+
+def unlike(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """A line for each thing that may explain a difference: another machine, or other numbers of engines."""
+    old = {_key(row): row.get("workers") for row in before["models"]}
+    pairs = [(key, now.get(key), before.get(key)) for key in OF_MACHINE]
+    pairs += [
+        (f"workers of {row['model']}", row.get("workers"), old[_key(row)]) for row in now["models"] if _key(row) in old
+    ]
+    return [f"unlike the baseline: {what} is {one!r}, was {other!r}" for what, one, other in pairs if one != other]
+
+
+def slower(now: Mapping[str, Any], before: Mapping[str, Any], margin: float) -> tuple[list[str], list[str]]:
+    """Two lists of lines: every model against the earlier run, and those that are slower than the margin allows.
+
+    Args:
+        now, before: figures as `read` gives them, which `check` has let pass.
+        margin: share of the frames per second that may be lost, 0..1.
+
+    Raises:
+        ComparisonRefused: they have no model in common.
+    """
     old = {_key(row): row["fps"] for row in before["models"]}
     pairs = [(row, old[_key(row)]) for row in now["models"] if _key(row) in old]
     if not pairs:

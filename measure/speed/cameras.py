@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from watchline.measure.errors import NoFrames
 from watchline.measure.speed.chain import Chain, chain
 from watchline.pipeline.stages.stage import Stage
 from watchline.streams.write.mp4 import Mp4Sink
@@ -14,10 +15,14 @@ KEPT_UP = 0.95  # share of the rate that the decoders must reach
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """So many cameras at once, and whether the machine holds them; if not, why, in a few words."""
+    """So many cameras at once, and whether the machine holds them; if not, why, in a few words.
+
+    Attributes:
+        ran: how they ran; None where too few frames were written for a figure.
+    """
 
     streams: int
-    ran: Chain
+    ran: Chain | None
     why_not: str = ""
 
     @property
@@ -44,8 +49,11 @@ def cameras(
     trials: list[Trial] = []
 
     def holds(streams: int) -> bool:
-        ran = chain(clip, stages, out, video, streams, rate, budget, seconds, most)
-        trials.append(Trial(streams, ran, why_not(ran, streams * rate, budget)))
+        try:
+            ran = chain(clip, stages, out, video, streams, rate, budget, seconds, most)
+            trials.append(Trial(streams, ran, why_not(ran, streams * rate, budget)))
+        except NoFrames:
+            trials.append(Trial(streams, None, f"hardly a frame was written within {most:g} s"))
         tell(trials[-1])
         return trials[-1].holds
 

@@ -6,11 +6,12 @@ at a rate, as from cameras, and what is too slow loses some; the figures are age
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchline.measure.errors import DataRefused, MeasureError
+from watchline.measure.errors import DataRefused, MeasureError, NoFrames
 from watchline.measure.speed.parts import Times, milliseconds
 from watchline.measure.speed.source import Repeated
 from watchline.measure.speed.tally import Tallied, Tally
@@ -75,10 +76,11 @@ def chain(
         rate: frames per second of each stream: open loop. None: closed loop.
         budget: seconds until a frame of an open loop is late.
         seconds: of a window, at least.
-        most: seconds after which it ends, whether windows agree or not.
+        most: seconds after which it ends, whether windows agree or not; from when the models are loaded.
 
     Raises:
         DataRefused: more streams than are read at once in a closed loop.
+        NoFrames: fewer than two frames were written until then.
         MeasureError: a stream failed.
     """
     if rate is None and streams > FILES_AT_ONCE:
@@ -93,11 +95,12 @@ def chain(
     spent = _steady(work, tally, windows, most)
     if wrong := [outcome.error for outcome in work.outcomes if outcome.error]:
         raise MeasureError(wrong[0])
-    (since, before), (until, frames) = windows.last
-    if frames == before:
-        raise MeasureError(
-            f"{clip}: no frame was written within {most:g} s; see `watchline annotate` for what is wrong"
+    if len(windows.edges) < 2:
+        raise NoFrames(
+            f"{clip}: {len(tally.written) or 'no'} frame was written within {most:g} s; allow more with --most, or see "
+            "`watchline annotate` for what is wrong"
         )
+    (since, before), (until, frames) = windows.last
     dropped = tally.drops(since, until)
     cpu = spent[-1] - spent[-AGREE - 1 :][0]
     return Chain(
@@ -116,10 +119,8 @@ def chain(
 def _steady(work: Watch, tally: Tally, windows: Windows, most: float) -> list[float]:
     """Let it work until the windows agree. Returns the process's processor time at each of their edges, in seconds."""
     spent: list[float] = []
-    limit = threading.Timer(most, work.stop)  # progress may not come
-    limit.start()
     is_over = False
-    try:
+    with _stopped_after(most, work, tally):  # progress may not come
         for progress in work.run():
             if is_over or progress.ended or not progress.frames:
                 continue
@@ -128,9 +129,27 @@ def _steady(work: Watch, tally: Tally, windows: Windows, most: float) -> list[fl
             is_over = windows.are_settled
             if is_over:
                 work.stop()
-    finally:
-        limit.cancel()
     if len(windows.edges) == 1 and len(tally.written) > windows.edges[0][1]:  # too slow for one window
         windows.edges.append((tally.written[-1][0], len(tally.written)))
         spent.append(time.process_time())
     return spent
+
+
+@contextmanager
+def _stopped_after(seconds: float, work: Watch, tally: Tally) -> Iterator[None]:
+    """Stop the work so long after its models are loaded, if it is not over."""
+    is_over = threading.Event()
+
+    def wait() -> None:
+        tally.has_begun.wait()
+        if not is_over.wait(seconds):
+            work.stop()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        tally.has_begun.set()
+        thread.join()

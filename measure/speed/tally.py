@@ -1,5 +1,6 @@
 """A sink that notes when each frame had been written, how old it was, and which frames were dropped, and why."""
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,12 @@ class Tally:
     Attributes:
         written: time.monotonic() and age in seconds of each frame, in the order in which they were written.
         dropped: time.monotonic(), cause and number of frames of each loss.
+        has_begun: set once the first stream has come through all stages, so their models are loaded.
     """
 
     written: list[tuple[float, float]] = field(default_factory=list)
     dropped: list[tuple[float, str, int]] = field(default_factory=list)
+    has_begun: threading.Event = field(default_factory=threading.Event)
 
     def take(self, message: Message, lines: Sequence[bytes]) -> None:
         now = time.monotonic()
@@ -54,4 +57,5 @@ class Tallied(Sink):
 
     @contextmanager
     def open(self, opening: Opening) -> Iterator[Writer]:
+        self.tally.has_begun.set()
         yield self.tally

@@ -1,6 +1,7 @@
 """`watchline bench captions`: the figures, the JSON, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -39,6 +40,17 @@ def test_a_row_of_figures_and_the_same_as_json(folder: Path) -> None:
     figures = json.loads((folder / "figures.json").read_text())
     assert figures["captions"] == {"blue.png": "a blue picture", "red.png": "a red picture"}
     assert (figures["model"], figures["bleu_1"], figures["every"]) == ("tiny", 1.0, 1)
+
+
+def test_more_cores_than_settings_may_ask_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    assert bench(folder).code == 0
+
+
+def test_a_precision_that_the_captioner_does_not_ship_in_is_refused(folder: Path) -> None:
+    done = within(folder, "bench", "captions", "--data", "photos", "--precision", "int8")
+    assert (done.code, done.out) == (2, [])
+    assert "INT8" in done.err[-1]
 
 
 def test_what_cannot_be_measured_is_one_line(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """`watchline bench map` on pictures in CamVid's layout."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,18 @@ def test_two_stand_side_by_side(tmp_path: Path) -> None:
     assert "holds class maps, of which models alone are judged" in refused.err[-1]
     refused = within(tmp_path, *words, "--rule", "coco")
     assert "--rule: it has no meaning for class maps" in refused.err[-1]
+
+
+def test_more_cores_than_settings_may_ask_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    data, model = coloured(tmp_path / "streets"), save(tiny_segmenter(), tmp_path)
+    assert within(tmp_path, "bench", "map", "--data", data, "--model", model, "--imgsz", "64x32").code == 0
+
+
+def test_a_precision_that_the_model_does_not_ship_in_is_refused(tmp_path: Path) -> None:
+    done = within(tmp_path, "bench", "map", "--data", coloured(tmp_path / "s"), "--precision", "int8")
+    assert (done.code, done.out) == (2, [])
+    assert "INT8" in done.err[-1]
 
 
 def test_a_detector_is_refused_in_a_line(tmp_path: Path) -> None:

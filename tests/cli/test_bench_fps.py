@@ -55,6 +55,22 @@ def test_a_baseline_that_is_not_reached_fails(folder: Path) -> None:
         assert done.out[-1].startswith("slower than the margin of 0.5 allows: tiny: ") is bool(code)
 
 
+def test_a_baseline_of_another_run_is_refused_before_any_work(folder: Path) -> None:
+    assert fps(folder, "--no-video", "--json", "f.json").code == 0
+    for words, says in (
+        (("--no-video", "--streams", "2"), "the baseline is of another run: streams is 2, was 1"),
+        ((), "video is True, was False"),
+    ):
+        done = fps(folder, *words, "--baseline", "f.json")
+        assert (done.code, done.out) == (2, [])
+        assert says in done.err[-1]
+    figures = json.loads((folder / "f.json").read_text()) | {"cpu": "an older one"}
+    (folder / "f.json").write_text(json.dumps(figures))
+    done = fps(folder, "--no-video", "--baseline", "f.json", "--margin", "1")
+    assert done.code == 0
+    assert any(line.endswith("was 'an older one'") for line in done.out)
+
+
 def test_an_open_loop_says_what_came_and_what_was_lost(folder: Path) -> None:
     done = fps(folder, "--rate", "30", "--streams", "2", "--no-video")
     assert done.code == 0
@@ -68,13 +84,23 @@ def test_without_a_clip_one_is_made_and_said(folder: Path) -> None:
     assert done.out[0].startswith("no clip was given: a test pattern of 1280 x 720 was made")
 
 
-def test_the_most_cameras_are_found(folder: Path) -> None:
-    words = ("--rate", "50", "--limit", "2", "--no-video", "--json", "s.json")
+@pytest.mark.parametrize(
+    ("rate", "most", "says"),
+    [
+        ("5", 2, "2 cameras at 5 frames per second within 10000 ms: --limit stopped the search"),
+        ("100000", 0, "not one camera at 100000 frames per second within 10000 ms"),
+    ],
+    ids=["all", "none"],
+)
+def test_the_most_cameras_are_found(folder: Path, rate: str, most: int, says: str) -> None:
+    words = ("--rate", rate, "--limit", "2", "--latency-budget", "10s", "--no-video", "--json", "s.json")
     done = within(folder, "bench", "streams", "walk.mp4", "--model", "tiny.onnx", *QUICK, *words)
     assert (done.code, done.err) == (0, [])
     figures = json.loads((folder / "s.json").read_text())
-    assert figures["cameras"] == max((t["cameras"] for t in figures["trials"] if not t["why_not"]), default=0)
-    assert f"{figures['cameras'] or 'not one'} camera" in done.out[-1]
+    assert figures["cameras"] == most, figures["trials"]
+    assert [trial["cameras"] for trial in figures["trials"]] == ([1, 2] if most else [1])
+    assert all(bool(trial["why_not"]) is not bool(most) for trial in figures["trials"])
+    assert says in done.out[-1]
 
 
 @pytest.mark.parametrize(

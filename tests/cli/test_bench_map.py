@@ -1,6 +1,7 @@
 """`watchline bench map`: the table, the JSON, and what is refused."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,9 +159,58 @@ def test_a_report_that_cannot_be_written_is_one_line(folder: Path, small_disk: C
     assert "figures.json: it cannot be written (No space left on device); name another place" in done.err[-1]
 
 
+def test_what_fails_last_loses_nothing_before_it(folder: Path, small_disk: Callable[[str], Path]) -> None:
+    full = small_disk("4k")
+    (full / "rest").write_bytes(b"0" * 4096)
+    done = bench(folder, "--report", str(full / "r.html"), "--plots", "plots", "--save-predictions", "p.jsonl")
+    assert done.code == 2
+    assert "--report" in done.err[-1]
+    assert (folder / "p.jsonl").is_file()
+    assert [file.name for file in (folder / "plots").iterdir()] == ["00-person.png"]
+
+
+def test_predictions_of_two_pictures_of_one_name_are_told_apart(folder: Path) -> None:
+    for part in ("day", "night"):
+        (folder / "streets" / "images" / part).mkdir(parents=True)
+        cv2.imwrite(str(folder / "streets" / "images" / part / "a.png"), voc_set.picture([("person", 1, 1)]))
+        (folder / "streets" / "labels" / part).mkdir(parents=True)
+        (folder / "streets" / "labels" / part / "a.txt").write_text("0 0.1875 0.1875 0.125 0.125\n")
+    (folder / "streets" / "data.yaml").write_text("val: images\nnames: [person]\n")
+    words = ("bench", "map", "--data", "streets", "--bootstrap", "0")
+    done = within(folder, *words, "--model", "tiny.onnx", "--save-predictions", "p.jsonl")
+    again = within(folder, *words, "--predictions", "p.jsonl")
+    assert (done.code, again.code) == (0, 0), again.err
+    assert again.out[1:] == done.out[1:]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--conf", "0.3"),
+        ("--imgsz", "64"),
+        ("--runtime", "onnxruntime"),
+        ("--precision", "fp32"),
+        ("--threads", "1"),
+        ("--per-box", "best"),
+        ("--iou", "0.3"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(folder: Path, words: tuple[str, str]) -> None:
+    judged = ("bench", "map", "--data", "cells", "--predictions", "saved.jsonl")
+    done = within(folder, *judged, *words)
+    assert done.code == 2
+    assert f"{words[0]}: it has no meaning for predictions, as no model runs" in done.err[-1]
+
+
+def test_more_cores_than_settings_may_ask_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 128)
+    assert bench(folder, "--bootstrap", "0").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--precision", "int9"], "--precision int9: must be one of auto, fp32, int8"),
         (["--split", "tset"], "has no split 'tset': expected one of train, val, all"),
         (["--data", "nowhere"], "nowhere: there is no such folder"),
         (["--model", "nothing.onnx"], "nothing.onnx"),

@@ -46,6 +46,24 @@ def test_the_interval_of_a_video_holds_the_figure_of_most_others(are_frames, lea
     assert least <= held <= most
 
 
+@pytest.mark.parametrize("are_frames", [True, False])
+def test_many_samples_are_drawn_in_parts_which_change_nothing(monkeypatch, are_frames):
+    found = np.random.default_rng(1).random(50)
+    seen = []
+
+    def score(weights=None):
+        seen.append(0 if weights is None else weights.size)
+        return share(found, weights)
+
+    [at_once] = bootstrap.figures([score], 50, 1000, 0, are_frames)
+    assert max(seen) == 50_000
+    monkeypatch.setattr(bootstrap, "MOST_WEIGHTS", 3333)
+    seen.clear()
+    [in_parts] = bootstrap.figures([score], 50, 1000, 0, are_frames)
+    assert max(seen) <= 3333
+    assert in_parts.intervals == at_once.intervals
+
+
 def test_without_samples_there_are_no_intervals():
     [figures] = bootstrap.figures([partial(share, np.ones(4, np.int64))], 4, samples=0)
     assert (figures.table["mean"]["AP"], figures.intervals, figures.differences) == (1, None, None)

@@ -1,7 +1,6 @@
 """`watchline bench captions --data FLICKR8K`: how near captions are to what people wrote."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from watchline.cli.settings import add_options
 
 if TYPE_CHECKING:
     from watchline.measure.captions import CaptionFigures
+
+SETTINGS = ("runtime", "precision", "imgsz")
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -28,7 +29,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--model", metavar="FILE|NAME", help="a captioner (default: the one that ships, see `watchline models`)"
     )
-    add_options(parser, ("runtime", "imgsz", "threads"))
+    add_options(parser, (*SETTINGS, "threads"))
     add_json(parser)
     return parser
 
@@ -37,15 +38,12 @@ def run(options: argparse.Namespace) -> int:
     """Measure, and print a row of figures."""
     from watchline.engines import zoo
     from watchline.measure.captions import SPLIT, captions
+    from watchline.pipeline.cores import cores
     from watchline.pipeline.stages.captioner import Captioner
 
     check_json(options)
-    settings = {"runtime": options.runtime, "imgsz": options.imgsz}
-    captioner = Captioner(
-        model=options.model or zoo.CAPTIONER,
-        threads=options.threads or os.cpu_count() or 1,
-        **{name: value for name, value in settings.items() if value is not None},
-    )
+    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    captioner = Captioner(model=options.model or zoo.CAPTIONER, threads=options.threads or cores(), **given)
     about = what_runs(captioner)
     with counting("photos") as progress:
         measured = captions(captioner, Path(options.data), options.split or SPLIT, options.every, progress)

@@ -1,7 +1,6 @@
 """`watchline bench map` on pictures in CamVid's layout: the mean IoU of segmenters, class by class."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ if TYPE_CHECKING:
     from watchline.measure.bootstrap import Figures
     from watchline.measure.class_maps import ClassMaps
 
+SETTINGS = ("runtime", "precision", "imgsz")  # of the command line
+
 
 def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
     """Measure each model, and print a row a class and the mean. Args: models, None for the one that ships."""
@@ -21,10 +22,11 @@ def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
     from watchline.measure.benchmark_json import figures_dict
     from watchline.measure.class_maps import class_maps
     from watchline.measure.errors import DataRefused
+    from watchline.pipeline.cores import cores
     from watchline.pipeline.stages.segmenter import Segmenter
 
-    given: dict[str, Any] = {k: value for k in ("runtime", "imgsz") if (value := getattr(options, k)) is not None}
-    given["threads"] = options.threads or os.cpu_count() or 1  # one picture after another: all for each
+    given: dict[str, Any] = {k: value for k in SETTINGS if (value := getattr(options, k)) is not None}
+    given["threads"] = options.threads or cores()  # one picture after another: all for each
     of_each = [given | ({"model": model} if model else {}) for model in models]
     segmenters = [Segmenter(workers=1, **own) for own in of_each]
     abouts = [what_runs(segmenter) for segmenter in segmenters]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from watchline.cli.arguments import at_least, share
 from watchline.cli.bench_options import check_file, check_json
 from watchline.cli.bench_report import write_json
-from watchline.cli.bench_speed import add_chain, clip_of, config_of, described, positive, stages_of
+from watchline.cli.bench_speed import add_chain, clip_of, config_of, described, file_of, positive, stages_of
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def run(options: argparse.Namespace) -> int:
         clip, about = clip_of(options, Path(folder))
         figures = described(options, about, stages_of(options, chains[0]))
         figures |= {"streams": options.streams, "rate": options.rate}
+        if before is not None:
+            baseline.check(figures, [file_of(stages_of(options, settings)) for settings in chains], before)
         speeds = []
         for settings in chains:
             video = None if options.no_video else settings.video
@@ -78,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if before is None:
         return DONE
     lines, wrong = baseline.slower(figures, before, options.margin)
-    print("\n".join(lines))
+    print("\n".join([*baseline.unlike(figures, before), *lines]))
     for line in wrong:
         print(f"slower than the margin of {options.margin:g} allows: {line}")
     return SOME_FAILED if wrong else DONE

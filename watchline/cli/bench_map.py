@@ -6,7 +6,6 @@ watchline bench map --data PETS09-S2L1 --config watchline.toml --rule voc2007
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 CONF = 0.01  # average precision wants the complete curve, down to what nobody would show
 SAMPLES = 1000
+OF_MODELS = ("conf", "runtime", "precision", "imgsz", "threads", "per_box")  # without a meaning where no model runs
 OF_BOXES = (  # options without a meaning where class maps are compared
     "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "save_predictions", "report", "plots",
 )  # fmt: skip
@@ -87,7 +87,7 @@ def _add_judged(judged: argparse._ArgumentGroup) -> None:
         metavar="CONF",
         help=f"leave out what has a lower score (default: {CONF}; of a config its own)",
     )
-    add_options(judged, ("runtime", "imgsz", "iou", "threads"))
+    add_options(judged, ("runtime", "precision", "imgsz", "iou", "threads"))
     judged.add_argument(
         "--per-box", choices=["all", "best"], help="classes of a box that count: all that score, as in papers, or its "
         "best, which is what videos show (default: all; of a config its own)"
@@ -127,6 +127,9 @@ def run(options: argparse.Namespace) -> int:
         if wrong := next((kind for kind, _ in options.judged if kind != "model"), None):
             options.parser.error(f"--{wrong}: {options.data} holds class maps, of which models alone are judged")
         return bench_class_maps.run(options, [name for _, name in options.judged])
+    if all(kind == "predictions" for kind, _ in options.judged):
+        # of labels that stand for one class, --iou suppresses boxes here as well
+        _refuse(options, "predictions, as no model runs", OF_MODELS if options.same else (*OF_MODELS, "iou"))
     if options.plots and options.plots.exists() and not options.plots.is_dir():
         options.parser.error(f"--plots {options.plots}: it is not a folder; name one for the plots")
     if options.save_predictions and len(options.judged) > 1:
@@ -154,6 +157,10 @@ def _run(options: argparse.Namespace) -> int:
         result = benchmark(data, contenders, _how(options, rule), progress)
     ran = _what_ran(result, contenders)
     print("\n".join([*ran, as_text(result)]))
+    if options.save_predictions:  # first, as they took the time: whatever fails below, they are there
+        [outcome] = result.outcomes
+        found = zip(result.pictures, outcome.detections, strict=True)
+        predictions.write(options.save_predictions, data.name, outcome.about, found)
     mistakes = [mistakes_of(result, one) for one in result.outcomes] if options.json or options.report else []
     if options.json:
         made = as_dict(result)
@@ -162,15 +169,11 @@ def _run(options: argparse.Namespace) -> int:
             for model, one, outcome in zip(made["models"], mistakes, result.outcomes, strict=True)
         ]
         write_json(options.json, {"cpu": cpu.kind(), "every": options.every, **made})
-    if options.report:
-        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
     if options.plots:
         curves = [curves_of(result, outcome) for outcome in result.outcomes]
         plots.write(options.plots, [outcome.name for outcome in result.outcomes], curves)
-    if options.save_predictions:
-        [outcome] = result.outcomes
-        found = zip(result.pictures, outcome.detections, strict=True)
-        predictions.write(options.save_predictions, data.name, outcome.about, found)
+    if options.report:
+        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
     return DONE
 
 
@@ -207,10 +210,11 @@ def _of_stages(options: argparse.Namespace, kind: str, name: str | None) -> "Con
 
     from watchline.measure.contenders import of_stages
     from watchline.pipeline import config
+    from watchline.pipeline.cores import cores
     from watchline.pipeline.settings.tables import Flag
     from watchline.pipeline.stages.detector import Detector
 
-    flags = [Flag("--threads", "detector", "threads", os.cpu_count())]  # one picture after another: all for each
+    flags = [Flag("--threads", "detector", "threads", cores())]  # one picture after another: all for each
     flags += [flag for flag in flags_of(options) if flag.table == "detector" and flag.key not in ("classes", "every")]
     if kind == "model":
         flags.append(Flag("--conf", "detector", "conf", CONF if options.conf is None else options.conf))

@@ -61,6 +61,13 @@ def stages_of(options: argparse.Namespace, settings: "Config") -> "list[Stage]":
     return [stage for stage in settings.stages if not (options.no_video and isinstance(stage, Annotator))]
 
 
+def file_of(stages: "list[Stage]") -> str:
+    """The name of the detector's file."""
+    from watchline.pipeline.stages.detector import Detector
+
+    return next(stage.file.name for stage in stages if isinstance(stage, Detector))
+
+
 def clip_of(options: argparse.Namespace, folder: Path) -> "tuple[Path, About]":
     """The file to measure with, and what it is; made in the folder, which the output says, if none was given.
 

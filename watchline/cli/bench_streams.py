@@ -60,7 +60,10 @@ def run(options: argparse.Namespace) -> int:
     figures |= {
         "model": next(str(stage.model) for stage in stages if stage.name == "detector"),  # type: ignore[attr-defined]
         "cameras": most,
-        "trials": [{"cameras": one.streams, "why_not": one.why_not, **chain_dict(one.ran)} for one in trials],
+        "trials": [
+            {"cameras": one.streams, "why_not": one.why_not, **(chain_dict(one.ran) if one.ran else {})}
+            for one in trials
+        ],
     }
     if options.json:
         write_json(options.json, figures)
@@ -69,7 +72,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(trial: "Trial") -> None:
     ran = trial.ran
-    numbers = (f"{ran.offered:.1f}", f"{ran.fps:.1f}", *(f"{ms:.0f}" for ms in ran.age_ms))
+    numbers = ["-"] * 5
+    if ran:
+        numbers = [f"{ran.offered:.1f}", f"{ran.fps:.1f}", *(f"{ms:.0f}" for ms in ran.age_ms)]
     print(ROW.format(trial.streams, *numbers, trial.why_not or "holds"), flush=True)
 
 

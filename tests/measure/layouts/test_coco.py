@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.measure.layouts.known import open_data
@@ -87,6 +88,28 @@ def test_objects_that_cannot_be_are_refused(folder, objects, says):
     write(folder, [{"id": 7, "file_name": "x.png"}], objects)
     with pytest.raises(DataRefused, match=says):
         list(open_data(folder).read())
+
+
+def test_a_photo_that_its_exif_rotates_is_not_measured_against_boxes_that_are_not(folder):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "val2017" / "x.jpg", exif=exif)
+    image = {"id": 7, "file_name": "x.jpg", "width": WIDTH, "height": HEIGHT}
+    write(folder, [image], [])
+    with pytest.raises(DataRefused, match=r"x\.jpg with 60 x 40 pixels, the photo has 40 x 60 upright; is its EXIF"):
+        list(open_data(folder).read())
+    write(folder, [image | {"width": HEIGHT, "height": WIDTH}], [])
+    assert [picture.image.shape for picture in open_data(folder).read()] == [(WIDTH, HEIGHT, 3)]
+
+
+def test_folders_of_roboflow_are_known(folder):
+    (folder / "valid").mkdir()
+    (folder / "annotations" / "instances_val2017.json").rename(folder / "valid" / "_annotations.coco.json")
+    for name in ("x.png", "y.png"):
+        (folder / "val2017" / name).rename(folder / "valid" / name)
+    for data in (open_data(folder), open_data(folder / "valid" / "_annotations.coco.json")):
+        assert (data.split, data.name) == ("valid", folder.name)
+        assert [picture.name for picture in data.read()] == ["x", "y"]
 
 
 def test_polygons_that_cannot_be_are_refused(folder):

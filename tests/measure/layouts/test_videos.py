@@ -91,6 +91,10 @@ def test_a_broken_sequence_is_refused(road):
     (road / "temporalROI.txt").write_text("from 2 to 3")
     with pytest.raises(DataRefused, match="expected the first and the last frame"):
         open_data(road)
+    with (road / "temporalROI.txt").open("r+b") as file:
+        file.truncate(1 << 33)  # a hole
+    with pytest.raises(DataRefused, match="more than 16 MiB"):
+        open_data(road)
     (road / "temporalROI.txt").write_text("2 3")
     cv2.imwrite(str(road / "groundtruth" / "gt000002.png"), np.zeros((9, 9), np.uint8))
     with pytest.raises(DataRefused, match=r"gt000002.png: 9 x 9 pixels; expected the size of in000002"):

@@ -156,7 +156,7 @@ def test_a_photo_that_is_none_is_named(data: Path) -> None:
         (b"", "names no picture"),
         (b"../../etc/passwd\n", "leads out"),
         (b"/etc/passwd\n", "leads out"),
-        (b"\xff\xd8", "no text"),
+        (b"\xff\xd8", "cannot be read as text"),
     ],
 )
 def test_a_broken_list_is_named(data: Path, content: bytes, says: str) -> None:
@@ -165,6 +165,20 @@ def test_a_broken_list_is_named(data: Path, content: bytes, says: str) -> None:
     with pytest.raises(DataRefused, match=says) as caught:
         list(read(data))
     assert str(listing) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Annotations/b.xml", "ImageSets/Main/val.txt"])
+def test_a_file_that_is_too_large_does_not_fill_the_memory(data: Path, name: str) -> None:
+    with (data / name).open("r+b") as file:
+        file.truncate(1 << 33)  # a hole: nothing is on the disk
+    with pytest.raises(DataRefused, match="more than 16 MiB"):
+        list(read(data))
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp"])
+def test_a_photo_may_be_of_any_kind_that_training_reads(data: Path, suffix: str) -> None:
+    (data / "JPEGImages" / "b.jpg").rename(data / "JPEGImages" / f"b{suffix}")
+    assert [picture.name for picture in read(data)] == ["c", "b"]
 
 
 def test_a_split_may_not_lead_out_of_the_folder(data: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
 from watchline.measure.layouts.known import open_data
+from watchline.train.own_data import yolo
 
 ROWS = "1 0.5 0.25 0.2 0.5\n0 0.1 0.1 0.2 0.2 0.3 0.5\n\n"  # a box, and a polygon of three corners
 BOXES = [[40, 0, 60, 20], [10, 4, 30, 20]]  # of 100 x 40 pixels
@@ -52,6 +53,12 @@ def test_a_yaml_names_the_photos(listed):
     assert [picture.name for picture in open_data(listed, every=2).read()] == ["a"]
 
 
+def test_a_list_without_photos_is_refused(listed):
+    text(listed / "some.txt", "\n")
+    with pytest.raises(DataRefused, match="the list of test is empty: expected a photo in each line"):
+        open_data(listed, "test")
+
+
 def test_paths_of_roboflow_lead_to_folders_next_to_the_file(listed):
     text(listed / "data.yaml", "val: ../images/val\nnames: [dog, cat]\n")
     check(open_data(listed))
@@ -59,7 +66,7 @@ def test_paths_of_roboflow_lead_to_folders_next_to_the_file(listed):
 
 def test_without_its_library_a_yaml_is_refused_in_a_line(listed, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(LibraryNotInstalled, match=r"YAML needs PyYAML .*: pip install pyyaml"):
+    with pytest.raises(LibraryNotInstalled, match=r"YAML needs PyYAML: pip install pyyaml"):
         open_data(listed)
 
 
@@ -90,6 +97,57 @@ def test_coco128_has_cocos_names(tmp_path):
     assert picture.names == ("toothbrush",)
 
 
+def test_the_photos_are_those_that_training_reads(listed):
+    for name in ("day/a.webp", "night/c.bmp"):
+        photo(listed / "images" / "val" / name)
+    text(listed / "data.yaml", "train: images/val\nval: images/val\nnames: [dog, cat]\n")
+    text(listed / "labels" / "val" / "day" / "a.txt", "0 0.5 0.5 1 1\n")
+    measured = {picture.name: picture.boxes.tolist() for picture in open_data(listed).read()}
+    assert list(measured) == ["a", "b", "day/a", "night/c"], "two of one stem have two names"
+    assert measured["day/a"] == [[0, 0, 100, 40]]
+    trained = yolo.read(listed / "data.yaml").val
+    assert len(trained) == len(measured), "the same data.yaml, measured and trained on"
+
+
+def test_several_folders_are_read_as_one_with_their_names(listed):
+    photo(listed / "more" / "images" / "a.png")
+    text(listed / "data.yaml", "val: [images/val, more/images, images/val]\nnames: [dog, cat]\n")
+    assert [picture.name for picture in open_data(listed).read()] == ["images/val/a", "images/val/b", "more/images/a"]
+
+
+def test_a_list_may_name_photos_with_their_folders(tmp_path):
+    for name in ("x/a.jpg", "y/a.jpg", "y/b.jpg"):
+        photo(tmp_path / "images" / name)
+    text(tmp_path / "labels" / "x" / "a.txt", ROWS)
+    text(tmp_path / "classes.txt", "dog\ncat\n")
+    (tmp_path / "labels" / "x").rename(tmp_path / "labels" / "z")  # so the folders are not splits
+    text(tmp_path / "test.txt", "y/a.jpg\nb\n")
+    assert [picture.name for picture in open_data(tmp_path).read()] == ["y/a", "y/b"]
+
+
+def test_boxes_that_are_not_sure_need_not_be_found(listed):
+    text(listed / "unsure" / "val" / "a.txt", "0 0.5 0.5 1 1\n")
+    full, _ = open_data(listed).read()
+    assert full.difficult.tolist() == [False, False, True]
+    assert full.boxes[2].tolist() == [0, 0, 100, 40]
+
+
+def test_aliases_of_a_yaml_are_never_written_out(listed):
+    """Nine lists of nine lists of …: as text some gigabytes."""
+    levels = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    text(listed / "data.yaml", f"a0: &a0 [x]\n{levels}path: *a11\nval: images/val\nnames: [dog, cat]\n")
+    check(open_data(listed))
+    text(listed / "data.yaml", f"a0: &a0 [x]\n{levels}val: *a11\nnames: [dog, cat]\n")
+    with pytest.raises(DataRefused, match="val is not a text"):
+        open_data(listed)
+
+
+def test_a_yaml_that_is_too_large_is_refused_before_it_is_read(listed):
+    text(listed / "data.yaml", "val: images/val\nnames: [dog, cat]\n" + "#" * (1 << 20))
+    with pytest.raises(DataRefused, match="it has more than 1048576 bytes"):
+        open_data(listed)
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -100,6 +158,8 @@ def test_coco128_has_cocos_names(tmp_path):
         "0 nan 0 0 0",
         "0 50 50 9 9",
         "-1 0 0 0 0",
+        "0 0.5 0.5",
+        "0",
     ],
 )
 def test_rows_that_cannot_be_are_refused(listed, row):
@@ -112,10 +172,12 @@ def test_rows_that_cannot_be_are_refused(listed, row):
     ("content", "error", "says"),
     [
         ("val: nowhere\nnames: [a]\n", DataNotFound, "names 'nowhere', which is not there"),
-        ("names: [a]\n", DataRefused, "lists no photos: expected val, test, train"),
+        ("names: [a]\n", DataRefused, "lists no photos: expected val, valid, validation, test, train"),
         ("val: images/val\n", DataRefused, "expected a class name"),
         ("val: [\n", DataRefused, "it is no YAML"),
-        ("- a\n", DataRefused, "expected `path`, `names` and"),
+        ("- a\n", DataRefused, "it has no keys"),
+        ("val: {a: b}\nnames: [a]\n", DataRefused, "val is not a text: expected a folder"),
+        ("val: [images/val, [a]]\nnames: [a]\n", DataRefused, "val is not a text: expected a folder"),
     ],
 )
 def test_a_yaml_that_cannot_be_is_refused(listed, content, error, says):

@@ -1,6 +1,7 @@
 """The report: it holds what it shows, no name becomes markup, and the worst pictures are those with most mistakes."""
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ from watchline.measure.errors import ReportNotWritten
 from watchline.measure.mistakes import curves_of, mistakes_of
 from watchline.measure.report import page, plots, worst
 from watchline.measure.report.svg import steps
+from watchline.streams.frame import ArrayPicture
 
 EVIL = "<script>alert('x')</script>&\"\udcff"
 
@@ -69,6 +71,16 @@ def test_an_object_that_was_not_found_is_drawn_as_such():
         tuple(drawn[round((y + y2) / 2 * scale), round(x * scale) + 1].tolist()) for x, y, _, y2 in (BOX, BESIDE)
     ]
     assert colours == [worst.SEEN, worst.LOST]  # the right box is on top of its object
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 12000), (12000, 60), (1, 9000), (9000, 1)])
+def test_a_long_picture_is_not_enlarged_beyond_a_page(width, height):
+    result = benchmark(data(*STREET), [HALF], Counting("voc2010", samples=0))
+    long = replace(STREET[0], picture=ArrayPicture(np.zeros((height, width, 3), np.uint8)))
+    drawn = worst.draw(long, 0, result, mistakes_of(result, result.outcomes[0]))
+    assert drawn.shape[0] <= worst.HEIGHT
+    assert drawn.shape[1] <= worst.WIDTH
+    assert worst.HEIGHT in drawn.shape or worst.WIDTH in drawn.shape
 
 
 def test_the_area_below_a_curve_is_average_precision():

@@ -1,6 +1,8 @@
 """The chain and its parts, measured on a real clip with a real engine."""
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from clips import write_clip
 from models_onnx import save, tiny_detector
 
-from watchline.measure.errors import DataRefused, MeasureError
+from watchline.measure.errors import DataRefused, MeasureError, NoFrames
+from watchline.measure.speed.cameras import cameras
 from watchline.measure.speed.chain import Chain, chain
 from watchline.measure.speed.clip import MADE, made
 from watchline.measure.speed.engine import bare_engine
@@ -17,8 +20,11 @@ from watchline.measure.speed.figures import Speed
 from watchline.measure.speed.parts import Part, parts
 from watchline.measure.speed.plot import plot
 from watchline.measure.speed.source import Repeated
+from watchline.pipeline.message import Item
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.stage import Process, Stage
+from watchline.settings import settings
 from watchline.streams.file import FileSource
 from watchline.streams.write.mp4 import Mp4Sink
 
@@ -83,6 +89,42 @@ def test_more_files_than_are_read_at_once_are_refused(clip: Path, detector: Dete
 def test_what_fails_says_why(detector: Detector, tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match="there is no such file"):
         chain(tmp_path / "none.mp4", [detector], tmp_path / "out", None, seconds=0.1, most=1)
+
+
+@settings
+class Trouble(Stage):
+    """Takes its time to open, or loses every frame."""
+
+    name = "trouble"
+
+    seconds: float = 0.0
+    fails: bool = False
+
+    @contextmanager
+    def open(self) -> Iterator[Process]:
+        time.sleep(self.seconds)
+        yield self._work
+
+    def _work(self, items: Sequence[Item]) -> list[Item]:
+        if self.fails:
+            raise RuntimeError("no")
+        return list(items)
+
+
+def test_the_time_begins_when_the_models_are_loaded(clip: Path, detector: Detector, tmp_path: Path) -> None:
+    ran = chain(clip, [detector, Trouble(seconds=1.5)], tmp_path / "out", None, seconds=0.1, most=1)
+    assert ran.fps > 0
+
+
+def test_a_chain_that_writes_nothing_says_so(clip: Path, detector: Detector, tmp_path: Path) -> None:
+    stages, out = [detector, Trouble(fails=True)], tmp_path / "out"
+    with pytest.raises(NoFrames, match=r"walk\.mp4: no frame was written within 0\.5 s; allow more with --most"):
+        chain(clip, stages, out, None, rate=20, most=0.5)
+    most, trials = cameras(clip, stages, out, None, rate=20, budget=0.5, limit=4, seconds=0.1, most=0.5)
+    assert most == 0
+    assert [(one.streams, one.ran, one.why_not) for one in trials] == [
+        (1, None, "hardly a frame was written within 0.5 s")
+    ]
 
 
 def test_a_bare_engine_has_a_speed(detector: Detector) -> None:
