@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from watchline.engines import load
+from watchline.engines import load, zoo
 from watchline.engines.engine import Engine
 from watchline.engines.errors import EngineError, RuntimeUnavailable
 
@@ -42,15 +42,16 @@ def main() -> None:
     for model in options.models:
         with ExitStack() as stack:
             try:
-                rows = [row for name in options.runtimes for row in _rows(model, name, options, stack)]
+                file = zoo.find(model)
+                rows = [row for name in options.runtimes for row in _rows(file, name, options, stack)]
             except EngineError as error:
                 raise SystemExit(str(error)) from None
-            _print_table(model, rows, _measure(rows, options.rounds, options.pictures), options.pictures)
+            _print_table(file, rows, _measure(rows, options.rounds, options.pictures), options.pictures)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("models", nargs="+", type=Path, help="ONNX files with Watchline's metadata")
+    parser.add_argument("models", nargs="+", help="ONNX files with Watchline's metadata, or names of shipped ones")
     parser.add_argument("--imgsz", type=int, help="side of the square input (default: the model's own)")
     parser.add_argument("--rounds", type=int, default=15, help="rounds in which every row runs once (default 15)")
     parser.add_argument("--pictures", type=int, default=8, help="pictures for each worker in a round (default 8)")

@@ -51,7 +51,9 @@ def chosen(model: str, precision: Precision = "auto", runtime: str | None = None
         _check(full, precision)
         return full
     if precision == "int8" and small is None:
-        raise ModelNotFound(f"{model} does not ship in INT8: `watchline export` with --precision int8 makes such files")
+        raise ModelNotFound(
+            f"{model} does not ship in INT8: run it in FP32, or export its checkpoint with --precision int8"
+        )
     return small if small and (precision == "int8" or (precision == "auto" and _gains(runtime))) else full
 
 

@@ -190,6 +190,15 @@ def test_a_run_that_is_interrupted_is_resumed_without_its_settings(tmp_path: Pat
     assert first.startswith(f"epoch {stopped // 4 + 1}/40")
 
 
+@pytest.mark.parametrize("model", ["yolov2", "faster-rcnn"])
+def test_a_folder_with_a_run_is_not_trained_into_in_silence(tmp_path: Path, model: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "checkpoint.pt").write_bytes(b"a run of other labels")
+    done = within(tmp_path, "train", model, "--data", "none", "--out", "out")
+    assert done.code != 0
+    assert done.err[-1] == "watchline: out has a run: --resume goes on with it; name another --out for a new one"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

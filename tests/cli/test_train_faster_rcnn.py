@@ -30,7 +30,7 @@ def test_it_trains_on_own_data_and_goes_on(tmp_path: Path, data: Path) -> None:
     assert "optimizer" not in best
     again = within(tmp_path, *words, "--epochs", "3")
     assert again.code == 2
-    assert again.err[0].startswith("watchline: out/checkpoint.pt was started with another recipe: steps 4 (now 6)")
+    assert again.err[0] == "watchline: out has a run: --resume goes on with it; name another --out for a new one"
     assert done.out[-1] == "next: watchline export out/best.pt -o faster-rcnn.onnx"
     assert within(tmp_path, *done.out[-1].split()[2:]).code == 0
     about = metadata.read(tmp_path / "faster-rcnn.onnx")

@@ -16,7 +16,7 @@ def remember(options: argparse.Namespace) -> None:
     from watchline.models.errors import CheckpointError
     from watchline.train.own_run import CHECKPOINT
 
-    if (options.out / CHECKPOINT).exists() and (options.out / FILE).exists():
+    if (options.out / CHECKPOINT).exists():
         return  # it goes on with the settings it was begun with, or is refused
     values = {"model": options.model} | {name: vars(options)[name] for name in KEPT}
     values["data"] = [str(path.absolute()) for path in options.data]
@@ -36,11 +36,16 @@ def recall(options: argparse.Namespace) -> None:
     """With --resume, take the settings that were not given from the run's folder.
 
     Raises:
-        CheckpointError: there is no run in it, or one of another model.
+        CheckpointError: there is no run in it, or one of another model; without --resume, there is a run.
     """
     from watchline.models.errors import CheckpointError
+    from watchline.train.own_run import CHECKPOINT
 
     if not options.resume:
+        if (options.out / CHECKPOINT).exists():
+            raise CheckpointError(
+                f"{options.out} has a run: --resume goes on with it; name another --out for a new one"
+            )
         return
     file = options.out / FILE
     try:
