@@ -39,7 +39,7 @@ def test_with_nothing_to_draw_the_pixels_are_given_back():
 
 
 def test_in_place_the_pixels_themselves_are_drawn_on():
-    pixels = noise(64, 48)
+    pixels = noise(64, 48).copy()
     copied = on(Canvas(pixels), ("line", (0, 5), (63, 5), RED))
     assert (copied != pixels).any()
     assert on(Canvas(pixels, in_place=True), ("line", (0, 5), (63, 5), RED)) is pixels
