@@ -27,7 +27,8 @@ from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.exported import calibrate
 from watchline.train.initial import ONNX, network, views
 from watchline.train.pictures import LabelledPicture
-from watchline.train.views import Store, ViewSettings, draw
+from watchline.train.views import Store, ViewSettings, draw, lay_out
+from watchline.train.views import targets as targets_of
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
@@ -100,7 +101,7 @@ def learn_priors(store: Store, recipe: Recipe) -> Tensor:
     generator = torch.Generator(store.device).manual_seed(recipe.seed)
     sizes = []
     for _ in range(50):
-        truth = draw(store, 16, size, recipe.views, generator)[1]
+        truth = targets_of(store, lay_out(store, 16, size, recipe.views, generator))  # their pixels are not needed
         boxes = truth.boxes[~truth.ignore].cpu().numpy()
         sizes.append(boxes[:, 2:] - boxes[:, :2])
     if (count := sum(map(len, sizes))) < recipe.priors:
