@@ -49,11 +49,12 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--imgsz", type=int)
     parser.add_argument("--runtime")
+    parser.add_argument("--precision", default="fp32", help="of the detector that ships (default: %(default)s)")
     whole_chain.add_options(parser)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "watchline-bench")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    detector = Detector(imgsz=args.imgsz, runtime=args.runtime)
+    detector = Detector(imgsz=args.imgsz, runtime=args.runtime, precision=args.precision)
     for name in ("720p", "1080p"):
         clip = scaled(args.clip, name, args.frames, args.work)
         rounds = [

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines import metadata, zoo
+from watchline.engines import metadata
 from watchline.measure.accuracy import CONF, finder
 from watchline.measure.benchmark import Counting, benchmark
 from watchline.measure.contenders import of_stages
@@ -41,17 +41,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", default=Detector().model)
     parser.add_argument("--runtime")
+    parser.add_argument("--precision", default="fp32", help="of a model that ships (default: %(default)s)")
     parser.add_argument("--imgsz", type=int, nargs="+", default=[None])
     parser.add_argument("--every", type=int, default=1, help="only every n-th picture, to be quick")
     parser.add_argument("--record", action="store_true", help="write the figures into the model's metadata")
     args = parser.parse_args()
     for imgsz in args.imgsz:
-        detector = Detector(model=args.model, runtime=args.runtime, imgsz=imgsz, conf=CONF, iou=0.5)
+        asked = {"model": args.model, "runtime": args.runtime, "precision": args.precision}
+        detector = Detector(**asked, imgsz=imgsz, conf=CONF, iou=0.5)
         measured = figures(detector, args.data, args.every) | cyclists(detector, args.data, args.every)
         for name, value in measured.items():
             print(f"{imgsz or 'own size':>8}  {name:<45} {value:.3f}", flush=True)
     if args.record:
-        _record(zoo.find(args.model), imgsz, measured)
+        _record(detector.file, imgsz, measured)
 
 
 def _record(path: Path, imgsz: int | None, measured: dict[str, float]) -> None:

@@ -78,5 +78,5 @@ def in_int8(model: str) -> Path | None:
 
 
 def _gains(runtime: str | None) -> bool:
-    """Whether INT8 is faster here: on the kinds of CPUs on which that was measured (docs/engines.md)."""
+    """Whether INT8 is faster here: on the kinds of CPUs on which exports like these were (docs/engines.md)."""
     return (runtime is None or not runtimes.find(runtime).gpu) and "avx2" in cpu.features()

@@ -37,7 +37,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser = commands.add_parser(
         "train",
         help="train a model on your own data; goes on where it stopped",
-        description="Train a model. A run that was stopped goes on from its checkpoint in the output folder.",
+        description="Train a model. A run that was stopped goes on from its checkpoint in the output folder: of a "
+        "detector with --resume, of the others by the same command.",
         allow_abbrev=False,
     )
     parser.add_argument("model", choices=list(OWN))
