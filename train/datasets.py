@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from watchline.errors import unknown
 from watchline.models.errors import DatasetError
-from watchline.ops.coco import coco_to_voc
+from watchline.ops.coco import COCO, coco_to_voc
 from watchline.ops.errors import AnnotationRefused
+from watchline.ops.penn_fudan import masks_of
 from watchline.ops.voc import VOC
 from watchline.ops.voc_annotation import parse
+from watchline.streams.layouts.penn_fudan import mask_file
+from watchline.streams.layouts.voc import annotation_file, names_in, photo_of
+from watchline.streams.layouts.yolo import row
 
+SLACK = 1.0  # sides of its picture that a coordinate may be outside
 Image = NDArray[np.uint8]
 
 
@@ -41,8 +46,8 @@ class Sample:
 def voc(folder: Path, split: str) -> Iterator[Sample]:
     """A folder in VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/{split}.txt`."""
     listing = existing(folder / "ImageSets" / "Main" / f"{split}.txt")
-    for name in listing.read_text().split():
-        file = existing(folder / "Annotations" / f"{name}.xml")
+    for name in names_in(listing.read_text()):
+        file = existing(annotation_file(folder, name))
         try:
             found = parse(file.read_bytes())
         except AnnotationRefused as error:
@@ -50,7 +55,7 @@ def voc(folder: Path, split: str) -> Iterator[Sample]:
         if wrong := [unknown("class", name, VOC) for name in found.names if name not in VOC]:
             raise DatasetError(f"{file}: {wrong[0]}; expected VOC's twenty classes")
         classes = np.array([VOC.index(name) for name in found.names], np.int64)
-        yield Sample(read_picture(folder / "JPEGImages" / f"{name}.jpg"), found.boxes, classes, found.difficult)
+        yield Sample(read_picture(photo_of(folder, name)), found.boxes, classes, found.difficult)
 
 
 def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
@@ -58,26 +63,21 @@ def coco_yolo(folder: Path, split: str) -> Iterator[Sample]:
     ours = coco_to_voc()
     for path in pictures(folder / "images" / split):
         image = read_picture(path)
-        height, width = image.shape[:2]
+        size = np.array(image.shape[1::-1] * 2)
         labels = folder / "object_detection" / "labels" / split / f"{path.stem}.txt"
-        rows = []
-        for line in labels.read_text().splitlines() if labels.is_file() else []:
-            c, x, y, w, h = (float(v) for v in line.split())
-            if int(c) in ours:
-                box = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-                rows.append([*box, ours[int(c)]])
-        yield _sample(image, rows)
+        lines = labels.read_text().splitlines() if labels.is_file() else []
+        try:
+            found = [row(line, len(COCO), SLACK) for line in lines]
+        except ValueError as error:
+            raise DatasetError(f"{labels}: {error}") from error
+        yield _sample(image, [[*(box * size), ours[number]] for number, box in found if number in ours])
 
 
 def pennfudan(folder: Path) -> Iterator[Sample]:
     """Street photos with pedestrian masks (pixel = number of the pedestrian). A box is the extent of a mask."""
     for path in pictures(folder / "images"):
-        mask = read_picture(folder / "masks" / f"{path.stem}.png", cv2.IMREAD_UNCHANGED)
-        rows: list[list[float]] = []
-        for number in range(1, int(mask.max()) + 1):
-            x, y, w, h = cv2.boundingRect(np.equal(mask, number).astype(np.uint8))
-            rows.append([x, y, x + w, y + h, VOC.index("person")])
-        yield _sample(read_picture(path), rows)
+        boxes = masks_of(read_picture(mask_file(path), cv2.IMREAD_UNCHANGED)).extent
+        yield _sample(read_picture(path), [[*box, VOC.index("person")] for box in boxes.tolist()])
 
 
 def photos(paths: Iterable[Path]) -> Iterator[Sample]:

@@ -20,8 +20,8 @@ from watchline.files import write_complete
 from watchline.models.errors import DatasetError
 from watchline.ops.coco import RENAMED
 from watchline.streams.errors import SourceUnreadable
+from watchline.streams.layouts.yolo import IMAGES, LABELS, UNSURE
 from watchline.streams.photo import SUFFIXES, read_photo
-from watchline.train.own_data.yolo import IMAGES, LABELS, UNSURE
 from watchline.train.teachers import Image, Labels, Teacher, Teachers, fuse
 
 YAML = "data.yaml"

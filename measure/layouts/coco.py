@@ -1,12 +1,9 @@
-"""COCO's layout: `annotations/instances_SPLIT.json` and the photos in `SPLIT` or `images/SPLIT`; or one such JSON.
-
-Or Roboflow's: `SPLIT/_annotations.coco.json`, and the photos next to it.
+"""COCO's layout, Roboflow's too (streams/layouts/coco.py), or one such JSON.
 
 The pictures are in the order of their ids, as COCO's own code has them. Crowds are difficult: they need not be found.
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,11 +18,10 @@ from watchline.measure.layouts.labelled import DataSet, Labelled, chosen
 from watchline.ops.errors import DetectionsError
 from watchline.ops.masks import Masks
 from watchline.streams.frame import ArrayPicture
+from watchline.streams.layouts.coco import ROBOFLOW, is_box, is_inside, photos_of, split_of, splits
 from watchline.streams.photo import read_photo
 
 EXPECTED = "COCO's (annotations/instances_SPLIT.json, SPLIT; or SPLIT/_annotations.coco.json)"
-INSTANCES, ROBOFLOW = "instances_", "_annotations.coco.json"
-FARTHEST = 1e6  # pixels of a coordinate
 MOST_BYTES = 1 << 31  # of a JSON; COCO's largest has half a GiB
 
 Entry = Mapping[str, Any]
@@ -44,7 +40,7 @@ class _Picture:
 
 def is_here(data: Path) -> bool:
     """Whether a folder is in this layout, or a file is a JSON."""
-    return data.suffix.lower() == ".json" if data.is_file() else bool(_splits(data))
+    return data.suffix.lower() == ".json" if data.is_file() else bool(splits(data))
 
 
 def open_set(data: Path, split: str | None, every: int) -> DataSet:
@@ -52,13 +48,13 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
     if data.is_file():
         has_folder = data.parent.name == "annotations" or data.name == ROBOFLOW
         file, folder = data, data.parent.parent if has_folder else data.parent
-        split = chosen(data, split, [_split_of(data)])
+        split = chosen(data, split, [split_of(data)])
     else:
-        there = _splits(data)
+        there = splits(data)
         split = chosen(data, split, list(there))
         file, folder = there[split], data
     classes, pictures = _parsed(file)
-    photos = next((found for found in _photos(file, folder, split) if found.is_dir()), folder)
+    photos = photos_of(file, folder, split)
     some = pictures[::every]
     if not some:
         raise DataRefused(f"{file} lists no pictures: expected some under `images`")
@@ -67,23 +63,6 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
         return (_labelled(file, photos, classes, picture) for picture in some)
 
     return DataSet(folder.resolve().name, "COCO", split, "coco", len(some), read)
-
-
-def _splits(folder: Path) -> dict[str, Path]:
-    """The JSON of each split, by the split's name."""
-    files = sorted((folder / "annotations").glob(f"{INSTANCES}*.json")) or sorted(folder.glob(f"*/{ROBOFLOW}"))
-    return {_split_of(file): file for file in files}
-
-
-def _split_of(file: Path) -> str:
-    return file.absolute().parent.name if file.name == ROBOFLOW else file.stem.removeprefix(INSTANCES)
-
-
-def _photos(file: Path, folder: Path, split: str) -> tuple[Path, ...]:
-    """Where the photos may be."""
-    if file.name == ROBOFLOW:
-        return (file.parent,)
-    return folder / split, folder / "images" / split, folder / "images"
 
 
 def _parsed(file: Path) -> tuple[dict[Any, str], list[_Picture]]:
@@ -100,7 +79,7 @@ def _parsed(file: Path) -> tuple[dict[Any, str], list[_Picture]]:
         pictures = [_Picture(str(one["file_name"]), _size(one), of_picture[one["id"]]) for one in images]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataRefused(f"{file}: it is not COCO's list of instances ({error!r})") from error
-    if wrong := [one.file for one in pictures if not _is_inside(one.file)]:
+    if wrong := [one.file for one in pictures if not is_inside(one.file)]:
         raise DataRefused(f"{file} names {wrong[0]!r}, which leads out of the folder: expected names of photos in it")
     return classes, pictures
 
@@ -108,12 +87,6 @@ def _parsed(file: Path) -> tuple[dict[Any, str], list[_Picture]]:
 def _size(image: Entry) -> tuple[int, int] | None:
     size = image.get("width"), image.get("height")
     return (size[0], size[1]) if isinstance(size[0], int) and isinstance(size[1], int) else None
-
-
-def _is_inside(name: str) -> bool:
-    """Whether a photo's name, maybe with folders, stays in the folder of the photos."""
-    path = Path(name)
-    return bool(path.name) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], picture: _Picture) -> Labelled:
@@ -142,9 +115,9 @@ def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], picture: _Pi
 
 def _box(sides: Any) -> tuple[float, float, float, float]:
     """Left, top, width and height. Raises ValueError, TypeError: they are none."""
+    if not is_box(sides) or min(sides[2:]) < 0:
+        raise ValueError(f"bbox {str(sides)[:40]}: expected x, y, width and height in pixels")
     x, y, w, h = map(float, sides)
-    if not all(math.isfinite(v) and abs(v) <= FARTHEST for v in (x, y, w, h)) or min(w, h) < 0:
-        raise ValueError(f"bbox {sides}: expected x, y, width and height in pixels")
     return x, y, w, h
 
 

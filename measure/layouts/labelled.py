@@ -12,6 +12,7 @@ from watchline.ops.boxes import Boxes
 from watchline.ops.masks import Masks
 from watchline.ops.precision_recall import Rule
 from watchline.streams.frame import ArrayPicture, Image, Picture
+from watchline.streams.layouts.yolo import photos_in
 from watchline.streams.photo import SUFFIXES
 
 MOST_TEXT = 1 << 24  # bytes of a file of labels
@@ -101,7 +102,7 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
 
 def photos_of(folder: Path) -> list[Path]:
     """The photos in a folder and below it, by name: those that training reads. Raises DataNotFound: there are none."""
-    found = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    found = photos_in(folder)
     if not found:
         raise DataNotFound(f"{folder} holds no pictures: expected {', '.join(sorted(SUFFIXES))}")
     return found

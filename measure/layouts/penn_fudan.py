@@ -13,6 +13,7 @@ from watchline.measure.errors import DataRefused
 from watchline.measure.layouts.labelled import DataSet, Labelled, chosen, photos_of
 from watchline.ops import penn_fudan
 from watchline.streams.frame import ArrayPicture
+from watchline.streams.layouts.penn_fudan import PHOTOS, has_masks, mask_file
 from watchline.streams.photo import read_photo
 
 EXPECTED = "Penn-Fudan's (images, masks)"
@@ -21,16 +22,16 @@ PERSON = "person"
 
 def is_here(data: Path) -> bool:
     """Whether a folder is in this layout."""
-    return (data / "images").is_dir() and (data / "masks").is_dir()
+    return has_masks(data)
 
 
 def open_set(data: Path, split: str | None, every: int) -> DataSet:
     """As `open_data`; the test is the last fifty photos."""
     split = chosen(data, split, penn_fudan.SPLITS)
-    photos = penn_fudan.of_split(photos_of(data / "images"), split)[::every]
+    photos = penn_fudan.of_split(photos_of(data / PHOTOS), split)[::every]
 
     def read() -> Iterator[Labelled]:
-        return (_labelled(photo, data / "masks" / f"{photo.stem}.png") for photo in photos)
+        return (_labelled(photo, mask_file(photo)) for photo in photos)
 
     return DataSet(data.resolve().name, "Penn-Fudan", split, "coco", len(photos), read)
 

@@ -1,4 +1,4 @@
-"""Labelled pictures in PASCAL VOC's layout: `JPEGImages`, `Annotations`, `ImageSets/Main/SPLIT.txt`.
+"""Labelled pictures in PASCAL VOC's layout (streams/layouts/voc.py).
 
     for picture in voc.open_set(Path("VOC2012"), "val", every=1).read():
         picture.image, picture.boxes, picture.names, picture.difficult
@@ -14,17 +14,26 @@ from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, read_text
 from watchline.ops.errors import AnnotationRefused
 from watchline.ops.voc_annotation import parse
 from watchline.streams.frame import ArrayPicture
-from watchline.streams.photo import SUFFIXES, read_photo
+from watchline.streams.layouts.voc import (
+    ANNOTATIONS,
+    PHOTOS,
+    annotated,
+    annotation_file,
+    is_plain,
+    lists,
+    names_in,
+    photo_of,
+)
+from watchline.streams.photo import read_photo
 
 EXPECTED = "VOC's (JPEGImages, Annotations, ImageSets/Main)"
 USUAL = ("val", "test")  # splits that are measured on, the first that is there
-USUAL_SUFFIXES = (".jpg", ".jpeg", ".JPG", ".png")  # tried first
 MOST_BYTES = 1 << 24  # of an XML
 
 
 def is_here(data: Path) -> bool:
     """Whether a folder is in this layout."""
-    return (data / "Annotations").is_dir() or (data / "JPEGImages").is_dir()
+    return (data / ANNOTATIONS).is_dir() or (data / PHOTOS).is_dir()
 
 
 def open_set(data: Path, split: str | None, every: int) -> DataSet:
@@ -44,12 +53,12 @@ def find_split(folder: Path, split: str | None = None) -> str:
     """
     if not folder.is_dir():
         raise DataNotFound(f"{folder}: there is no such folder; expected labelled pictures in VOC's layout")
-    for part in ("Annotations", "JPEGImages"):
+    for part in (ANNOTATIONS, PHOTOS):
         if not (folder / part).is_dir():
             raise DataNotFound(
                 f"{folder} has no folder {part}: expected VOC's layout, JPEGImages, Annotations and ImageSets/Main"
             )
-    there = sorted(file.stem for file in (folder / "ImageSets" / "Main").glob("*.txt"))
+    there = list(lists(folder))
     if split is None:
         return next((usual for usual in USUAL if usual in there), ALL)
     if split != ALL and split not in there:
@@ -64,21 +73,19 @@ def names(folder: Path, split: str) -> list[str]:
         DataRefused: the list is empty or no text, or a name in it leads out of the folder.
     """
     if split == ALL:
-        found = sorted(file.stem for file in (folder / "Annotations").glob("*.xml"))
-        listing = folder / "Annotations"
+        listing, found = folder / ANNOTATIONS, annotated(folder)
     else:
-        listing = folder / "ImageSets" / "Main" / f"{split}.txt"
-        lines = read_text(listing).splitlines()
-        found = [line.split()[0] for line in lines if line.strip()]  # lists of a class have a second word, 1 or -1
+        listing = lists(folder)[split]
+        found = names_in(read_text(listing))
     if not found:
         raise DataRefused(f"{listing} names no picture: expected one in each line, or an XML for each photo")
-    if wrong := next((name for name in found if Path(name).name != name), None):
+    if wrong := next((name for name in found if not is_plain(name)), None):
         raise DataRefused(f"{listing} names {wrong!r}, which leads out of the folder: expected plain names")
     return found
 
 
 def _labelled(folder: Path, name: str) -> Labelled:
-    file = folder / "Annotations" / f"{name}.xml"
+    file = annotation_file(folder, name)
     try:
         with file.open("rb") as opened:
             xml = opened.read(MOST_BYTES + 1)
@@ -88,10 +95,9 @@ def _labelled(folder: Path, name: str) -> Labelled:
         raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
     if len(xml) > MOST_BYTES:
         raise DataRefused(f"{file} has more than {MOST_BYTES >> 20} MiB: expected the annotation of one picture")
-    photos = (folder / "JPEGImages" / f"{name}{suffix}" for suffix in (*USUAL_SUFFIXES, *sorted(SUFFIXES)))
-    photo = next((path for path in photos if path.is_file()), None)
-    if photo is None:
-        raise DataNotFound(f"{file} has no photo: expected {folder / 'JPEGImages' / name}.jpg")
+    photo = photo_of(folder, name)
+    if not photo.is_file():
+        raise DataNotFound(f"{file} has no photo: expected {photo}")
     image = read_photo(photo).pixels
     try:
         found = parse(xml, (image.shape[1], image.shape[0]))

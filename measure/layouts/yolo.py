@@ -1,12 +1,11 @@
-"""YOLO's layout: photos, and for each a text of rows `class x y width height`, the centre and sides in 0..1.
+"""YOLO's layout: photos, and for each a text of its boxes (streams/layouts/yolo.py).
 
 - A `data.yaml` (or another .yaml) with `names`, `path`, and for each split its photos: a folder, several, or a list in
-  a text file. Labels are where `images` in a photo's path is `labels`.
+  a text file.
 - `images` and `labels` with `names.txt` or `classes.txt`; splits are folders in `images`, or lists `SPLIT.txt`.
 - coco128's: `images/SPLIT`, `object_detection/labels/SPLIT`, and COCO's names.
 
-A photo without a text, or with an empty one, has no objects. A row of more numbers is a polygon: its extent is the box.
-Boxes in a folder `unsure`, as `watchline label` writes it, are difficult.
+A photo without a text, or with an empty one, has no objects. Boxes in a folder `unsure` are difficult.
 """
 
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from watchline.export import labels
 from watchline.export.errors import ExportError
@@ -23,14 +21,13 @@ from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstal
 from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, photos_of, read_text
 from watchline.ops.coco import COCO
 from watchline.streams.frame import ArrayPicture
+from watchline.streams.layouts import yolo
+from watchline.streams.layouts.yolo import LABELS, SPLITS, UNSURE, YAML, label_file
 from watchline.streams.photo import read_photo
 
 EXPECTED = "YOLO's (data.yaml; or images, labels and names.txt)"
-YAML = (".yaml", ".yml")
-SPLITS = ("val", "valid", "validation", "test", "train")
 NAMES = ("names.txt", "classes.txt")
-LABELS, UNSURE = "labels", "unsure"  # folders
-FARTHEST = 10  # sides of its picture that a coordinate may be away
+SLACK = 10.0  # sides of its picture that a coordinate may be outside
 
 
 Triples = list[tuple[str, Path, Path]]
@@ -41,12 +38,12 @@ def is_here(data: Path) -> bool:
     """Whether a folder is in this layout, or a file is a YAML."""
     if data.is_file():
         return data.suffix.lower() in YAML
-    return _yaml_of(data) is not None or _coco128(data).is_dir() or _names_of(data) is not None
+    return yolo.yaml_of(data) is not None or _coco128(data).is_dir() or _names_of(data) is not None
 
 
 def open_set(data: Path, split: str | None, every: int) -> DataSet:
     """As `open_data`."""
-    listing = data if data.is_file() else _yaml_of(data)
+    listing = data if data.is_file() else yolo.yaml_of(data)
     if listing is not None:
         split, names, photos = _of_yaml(listing, split)
     elif _coco128(data).is_dir():
@@ -62,12 +59,6 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
         return (_labelled(name, photo, text, names) for name, photo, text in some)
 
     return DataSet(folder.resolve().name, "YOLO", split, "coco", len(some), read)
-
-
-def _yaml_of(folder: Path) -> Path | None:
-    """The file that lists the data: `data.yaml`, or the only YAML."""
-    found = sorted(file for file in folder.glob("*") if file.suffix.lower() in YAML)
-    return next((file for file in found if file.stem == "data"), found[0] if len(found) == 1 else None)
 
 
 def _coco128(folder: Path) -> Path:
@@ -101,50 +92,29 @@ def _said(file: Path) -> tuple[tuple[str, ...], Mapping[str, Any]]:
 def _of_yaml(file: Path, split: str | None) -> tuple[str, tuple[str, ...], Triples]:
     """The split, the class names and the photos. Paths are relative to `path`, which is relative to the file."""
     names, said = _said(file)
-    there = [name for name in SPLITS if said.get(name)]
-    if not there:
-        raise DataRefused(f"{file} lists no photos: expected {', '.join(SPLITS)}, each a folder or a list of photos")
-    split = chosen(file, split, there)
-    given = said[split] if isinstance(said[split], list) else [said[split]]
+    roots = yolo.roots_of(file, said)
+    splits = yolo.splits_of(said, roots)
+    if not splits:
+        raise DataRefused(
+            f"{file} lists no photos: expected {', '.join(SPLITS)}, each a folder or a list of photos, or a folder "
+            f"images in {roots[0]}"
+        )
+    split = chosen(file, split, list(splits))
+    given = splits[split] if isinstance(splits[split], list) else [splits[split]]
     if not all(isinstance(one, str) for one in given):
         raise DataRefused(f"{file}: {split} is not a text: expected a folder, a list of photos, or several of them")
-    path = said.get("path")
-    roots = [file.parent / (path if isinstance(path, str) else ""), file.parent]  # `path` may be of where it was made
     photos: list[Path] = []
     folders: list[Path] = []
     for one in given:
-        found = _found(file, one, roots)
-        here = photos_of(found) if found.is_dir() else _listed(found, roots)
+        found = yolo.found(one, roots)
+        if found is None:
+            raise DataNotFound(f"{file} names {one!r}, which is not there: expected a folder or a list of photos")
+        here = photos_of(found) if found.is_dir() else yolo.photos_listed(read_text(found), found, roots)
         photos += here
         folders += [found] if found.is_dir() else [photo.parent for photo in here]
     if not photos:
         raise DataRefused(f"{file}: the list of {split} is empty: expected a photo in each line")
-    return split, names, [(name, photo, _text_of(photo)) for name, photo in _named(photos, folders)]
-
-
-def _found(file: Path, where: str, roots: Sequence[Path]) -> Path:
-    """A folder, or a list of photos. Raises DataNotFound."""
-    names = (where, where.removeprefix("../"))  # Roboflow writes ../valid/images for a folder next to the file
-    found = next((path for root in roots for name in names if (path := root / name).exists()), None)
-    if found is None:
-        raise DataNotFound(f"{file} names {where!r}, which is not there: expected a folder or a list of photos")
-    return found
-
-
-def _listed(file: Path, roots: Sequence[Path]) -> list[Path]:
-    """The photos of a list, which are relative to it or to a root."""
-    return [next((p for p in (file.parent / line, *(r / line for r in roots)) if p.is_file()), file.parent / line)
-            for line in _lines(file)]  # fmt: skip
-
-
-def _text_of(photo: Path, folder: str = LABELS) -> Path:
-    """`…/images/val/a.jpg` -> `…/labels/val/a.txt`; without `images` in the path, next to the photo."""
-    parts = list(photo.parts)
-    for at in range(len(parts) - 2, -1, -1):
-        if parts[at] == "images":
-            parts[at] = folder
-            break
-    return Path(*parts).with_suffix(".txt")
+    return split, names, [(name, photo, label_file(photo)) for name, photo in _named(photos, folders)]
 
 
 def _of_folders(data: Path, split: str | None) -> tuple[str, tuple[str, ...], Triples]:
@@ -158,7 +128,7 @@ def _of_folders(data: Path, split: str | None) -> tuple[str, tuple[str, ...], Tr
     photos = _named(photos_of(folder), [folder])
     if not folders and lists:
         photos = _chosen_by(data / f"{split}.txt", photos)
-    return split, _said(file)[0], [(name, photo, _text_of(photo)) for name, photo in photos]
+    return split, _said(file)[0], [(name, photo, label_file(photo)) for name, photo in photos]
 
 
 def _chosen_by(listing: Path, photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
@@ -183,34 +153,23 @@ def _labelled(name: str, photo: Path, text: Path, names: tuple[str, ...]) -> Lab
     if not photo.is_file():
         raise DataNotFound(f"{photo} is missing: expected each photo that the list names")
     image = read_photo(photo).pixels
-    sure, unsure = _rows(text, len(names)), np.empty((0, 5))
-    if (other := _text_of(photo, UNSURE)) != _text_of(photo):
+    sure, unsure = _rows(text, len(names)), []
+    if (other := label_file(photo, UNSURE)) != label_file(photo):
         unsure = _rows(other, len(names))
-    rows, difficult = np.concatenate([sure, unsure]), np.repeat([False, True], [len(sure), len(unsure)])
-    size = np.array(image.shape[1::-1])
-    centre, half = rows[:, 1:3], rows[:, 3:5] / 2
-    boxes = np.concatenate([(centre - half) * size, (centre + half) * size], axis=1).astype(np.float32)
-    known = tuple(names[int(number)] for number in rows[:, 0])
-    return Labelled(name, ArrayPicture(image), boxes, known, difficult)
+    rows, difficult = [*sure, *unsure], np.repeat([False, True], [len(sure), len(unsure)])
+    shares = np.array([box for _, box in rows], np.float64).reshape(-1, 4)
+    boxes = (shares * (image.shape[1::-1] * 2)).astype(np.float32)
+    return Labelled(name, ArrayPicture(image), boxes, tuple(names[number] for number, _ in rows), difficult)
 
 
-def _rows(text: Path, classes: int) -> NDArray[np.float64]:
-    """(M, 5): class, centre and sides; of a polygon, its extent."""
-    lines = _lines(text) if text.is_file() else []
-    rows = np.empty((len(lines), 5))
-    for row, line in zip(rows, lines, strict=True):
+def _rows(text: Path, classes: int) -> list[tuple[int, list[float]]]:
+    """Class and box of each line."""
+    rows = []
+    for number, line in enumerate(read_text(text).splitlines() if text.is_file() else [], 1):
+        if not line.strip():
+            continue
         try:
-            number, *sides = map(float, line.split())
-            if len(sides) == 2:
-                raise ValueError("one corner is not a polygon")
-            corners = np.reshape(sides, (-1, 2))
-            low, high = corners.min(axis=0), corners.max(axis=0)
-            row[:] = (number, *sides) if len(sides) == 4 else (number, *(low + high) / 2, *(high - low))
-        except ValueError:
-            row[:] = np.nan
-        if not (np.isfinite(row).all() and row[0] in range(classes) and np.abs(row[1:]).max() < FARTHEST):
-            raise DataRefused(
-                f"{text}: {line[:40]!r}; expected a class from 0 to {classes - 1}, and centre, width and height in "
-                "0..1, or a polygon of three corners or more"
-            )
+            rows.append(yolo.row(line, classes, SLACK))
+        except ValueError as error:
+            raise DataRefused(f"{text} line {number}: {error}") from error
     return rows

@@ -1,7 +1,4 @@
-"""Reads labels in COCO's JSON: `annotations/instances_*.json`, or Roboflow's `train/_annotations.coco.json`.
-
-Pictures are next to the JSON, in a folder with the split's name, or in `images`. Masks are not read.
-"""
+"""Reads labels in COCO's JSON, or Roboflow's (streams/layouts/coco.py). Masks are not read."""
 
 import json
 from collections.abc import Mapping
@@ -10,23 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from watchline.streams.layouts.coco import FARTHEST, is_box, is_inside, photos_of, splits
 from watchline.train.own_data.labels import JSON, Labels, Layout, read_bytes, table
 
-INSTANCES, ROBOFLOW = "instances_", "_annotations.coco.json"
-FARTHEST = 1e6  # pixels of a coordinate
 EXPECTED = "expected COCO's list of instances (images, annotations, categories)"
-
-
-def files(folder: Path) -> dict[str, Path]:
-    """The JSON of each split of a folder, by the split's name; empty if the folder is in another layout."""
-    official = {f.stem.removeprefix(INSTANCES): f for f in sorted(folder.glob(f"annotations/{INSTANCES}*.json"))}
-    return official or {file.parent.name: file for file in sorted(folder.glob(f"*/{ROBOFLOW}"))}
 
 
 def read(folder: Path) -> Layout:
     """The labels of a folder. The split for training has "train" in its name, or is the only one."""
     layout = Layout()
-    there = files(folder)
+    there = splits(folder)
     train = next((name for name in there if "train" in name), next(iter(there)) if len(there) == 1 else None)
     val = next((name for name in there if name != train and "val" in name), None)
     if train is None:
@@ -98,7 +88,7 @@ def _split(
             layout.problems.append(
                 f"{row}: category_id {one.get('category_id')!r} is unknown: expected one of {_some(numbers)}"
             )
-        elif not (isinstance(box, list) and len(box) == 4 and all(map(_is_side, box))):
+        elif not is_box(box):
             layout.problems.append(
                 f"{row}: bbox is {str(box)[:40]}: expected x, y, width, height in pixels, none beyond {FARTHEST:g}; "
                 "correct it"
@@ -107,11 +97,11 @@ def _split(
             x, y, w, h = box
             number = numbers[one["category_id"]]
             of_picture[picture].append((row, [x, y, x + w, y + h], number, bool(one.get("iscrowd"))))
-    root = _pictures(folder, file, split)
+    root = photos_of(file, folder, split)
     read = []
     for one in loaded["images"]:
         name = one.get("file_name")
-        if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+        if not isinstance(name, str) or not is_inside(name):
             layout.problems.append(f"{file} names the picture {name!r}: expected a file in {root}; correct it")
             continue
         rows = of_picture[_key(one.get("id"))]
@@ -130,11 +120,6 @@ def _split(
     return read
 
 
-def _is_side(side: object) -> bool:
-    """Whether it is a finite number of pixels; JSON has whole numbers that no float holds."""
-    return type(side) in (int, float) and -FARTHEST <= side <= FARTHEST  # type: ignore[operator]  # NaN is not
-
-
 def _key(identity: object) -> object:
     """An id as a key: a list in its place is not one, and would not hash."""
     return identity if isinstance(identity, int | str) else None
@@ -143,11 +128,3 @@ def _key(identity: object) -> object:
 def _some(numbers: Mapping[int, int]) -> str:
     known = [str(number) for number in numbers]
     return ", ".join([*known[:8], "…"] if len(known) > 8 else known) or "its categories, which are missing"
-
-
-def _pictures(folder: Path, file: Path, split: str) -> Path:
-    """The folder of a split's pictures: the first that is there."""
-    if file.name == ROBOFLOW:
-        return file.parent
-    usual = [folder / "images" / split, folder / split, folder / "images"]
-    return next((path for path in usual if path.is_dir()), folder)

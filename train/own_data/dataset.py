@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from watchline.models.errors import DatasetError
 from watchline.ops.boxes import Boxes
 from watchline.streams.errors import SourceUnreadable
+from watchline.streams.layouts.coco import splits
+from watchline.streams.layouts.penn_fudan import has_masks
+from watchline.streams.layouts.yolo import YAML, label_file, yaml_of
 from watchline.streams.photo import photo_size
 from watchline.train.own_data import coco, penn_fudan, voc, yolo
 from watchline.train.own_data.boxes import checked
@@ -125,16 +128,16 @@ def joined(layouts: Sequence[Layout]) -> Layout:
 
 
 def _layout(path: Path) -> Layout:
-    if path.is_file() and path.suffix.lower() in (".yaml", ".yml"):
+    if path.is_file() and path.suffix.lower() in YAML:
         return yolo.read(path)
     if path.is_dir():
-        if voc.is_voc(path):
+        if voc.is_here(path):
             return voc.read(path)
-        if coco.files(path):
+        if splits(path):
             return coco.read(path)
-        if penn_fudan.is_penn_fudan(path):
+        if has_masks(path):
             return penn_fudan.read(path)
-        if file := yolo.yaml_of(path):
+        if file := yaml_of(path):
             return yolo.read(file)
         raise DatasetError(f"{path}: not a data set that is known; expected {LAYOUTS}")
     raise DatasetError(f"{path}: {'not a folder' if path.exists() else 'it is missing'}; expected {LAYOUTS}")
@@ -250,7 +253,7 @@ def _with_boxes(
 def _nothing(path: str, layout: Layout) -> str:
     looked = ""
     if layout.train and layout.train[0].shares:
-        looked = f"; no box is in {yolo.label_file(layout.train[0].picture)}, for example"
+        looked = f"; no box is in {label_file(layout.train[0].picture)}, for example"
     return f"{path}: its {len(layout.train)} training pictures have no boxes at all{looked}; label them first"
 
 
