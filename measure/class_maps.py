@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.measure.scores import MEAN, Table
+from watchline.ops.class_map import ClassMap
 from watchline.ops.coco_precision import mean_of_counted
 from watchline.ops.mean_iou import Counts, confusion, iou_per_class, mean_iou, pixel_accuracy
 from watchline.pipeline.stages.segmenter import Segmenter
@@ -30,10 +31,27 @@ USUAL = ("val", "test")  # splits that are measured on, the first that is there
 SUFFIXES = (".jpg", ".jpeg", ".png")
 ANNOTATIONS = "annot"  # what the folder of a split's annotations has behind the split's name
 VOID = 255
+MOST_WORST = 12  # pictures whose class maps are kept
 AS_THEY_ARE = np.arange(256, dtype=np.uint8)  # each number of the network stands for its own class
 
 Progress = Callable[[int, int], object]
 """Called after each picture: how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistaken:
+    """A picture with pixels of the wrong class.
+
+    Attributes:
+        picture, annotation: their files.
+        found: what the model made of it.
+        wrong: share of the pixels that have a class, in 0..1.
+    """
+
+    picture: Path
+    annotation: Path
+    found: ClassMap
+    wrong: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +64,7 @@ class ClassMaps:
         pictures: how many.
         labels: of the model, in the order of the data set's numbers.
         each: (P, C, C), the confusion matrix of each picture: [truth, predicted].
+        worst: the pictures with the largest shares of wrong pixels, MOST_WORST at most, the worst first.
         seconds: that reading and segmenting took.
     """
 
@@ -54,6 +73,7 @@ class ClassMaps:
     pictures: int
     labels: tuple[str, ...]
     each: NDArray[np.int64]
+    worst: tuple[Mistaken, ...]
     seconds: float
 
     @property
@@ -95,6 +115,8 @@ class ClassMaps:
                 name: {"iou": _number(value), "pixels": count}
                 for (name, value), count in zip(self.per_class.items(), pixels, strict=True)
             },
+            "confusion": {"labels": list(self.labels), "matrix": self.counts.tolist()},
+            "worst": [{"picture": one.picture.name, "wrong": one.wrong} for one in self.worst],
             "seconds": round(self.seconds, 3),
         }
 
@@ -126,16 +148,21 @@ def class_maps(
             )
         labels = engines.labels
         each = np.zeros((len(files), len(labels), len(labels)), np.int64)
+        worst: list[Mistaken] = []
         started = time.monotonic()
         for number, file in enumerate(files, 1):
             image = read_photo(file).pixels
             height, width = image.shape[:2]
-            truth = annotation(data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png", (height, width), len(labels))
+            beside = data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png"
+            truth = annotation(beside, (height, width), len(labels))
             [outputs] = engines.infer([ArrayPicture(image)])
-            each[number - 1] = confusion(outputs.class_map(AS_THEY_ARE).scaled(width, height), truth, len(labels))
+            found = outputs.class_map(AS_THEY_ARE)
+            counts = each[number - 1] = confusion(found.scaled(width, height), truth, len(labels))
+            worst.append(Mistaken(file, beside, found, 1 - pixel_accuracy(counts)))
+            worst = sorted((one for one in worst if one.wrong > 0), key=lambda one: -one.wrong)[:MOST_WORST]
             if progress:
                 progress(number, len(files))
-    return ClassMaps(data.resolve().name, split, len(files), labels, each, time.monotonic() - started)
+    return ClassMaps(data.resolve().name, split, len(files), labels, each, tuple(worst), time.monotonic() - started)
 
 
 def in_layout(data: Path) -> bool:

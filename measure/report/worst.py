@@ -1,6 +1,5 @@
 """The pictures in which a model makes the most mistakes, with what is there and what it found."""
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ from watchline.streams.frame import Image
 
 MOST = 12  # pictures of a model
 WIDTH, HEIGHT = 560, 1120  # pixels at most; smaller pictures are enlarged, so that labels can be read
-QUALITY = 85  # of JPEG
 THERE, LOST = (90, 200, 60), (40, 190, 250)  # BGR, an object that was found, and one that was not
 SEEN, WRONG = (230, 150, 40), (50, 60, 235)  # a right box and a wrong one
 
@@ -28,12 +26,12 @@ class Shown:
     Attributes:
         name: of the picture.
         mistakes: how many.
-        address: data:image/jpeg, the picture itself.
+        image: (H, W, 3) uint8 BGR, with what is there and what was found.
     """
 
     name: str
     mistakes: int
-    address: str
+    image: Image
 
 
 def drawn(result: Benchmark, every: Sequence[Mistakes]) -> list[list[Shown]]:
@@ -42,7 +40,7 @@ def drawn(result: Benchmark, every: Sequence[Mistakes]) -> list[list[Shown]]:
     pictures = dict(_some(result.data.read(), wanted))
     return [
         [
-            Shown(result.pictures[n], int(mistakes.per_picture[n]), _address(draw(pictures[n], n, result, mistakes)))
+            Shown(result.pictures[n], int(mistakes.per_picture[n]), draw(pictures[n], n, result, mistakes))
             for n in mistakes.worst(MOST)
         ]
         for mistakes in every
@@ -88,8 +86,3 @@ def _some(pictures: Iterable[Labelled], wanted: set[int]) -> Iterable[tuple[int,
             yield n, picture
         if n == last:
             return
-
-
-def _address(image: Image) -> str:
-    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"

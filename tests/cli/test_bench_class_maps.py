@@ -17,11 +17,28 @@ def test_it_prints_a_row_a_class(tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert done.out[1].split() == ["IoU", "95", "%", "of", "IoU", "pixels"]
     assert [line.split()[0] for line in done.out[2:6]] == ["blue", "green", "red", "mean"]
-    assert "one confusion matrix over 2 pictures of streets val" in done.out[-1]
+    assert "one confusion matrix over 2 pictures of streets val" in done.out[-2]
     [model] = json.loads((tmp_path / "f.json").read_text())["models"]
     assert model["mean_iou"] == pytest.approx(np.mean([c["iou"] for c in model["classes"].values()]))
     low, high = model["figures"]["mean"]["IoU"]["interval"]
     assert low <= model["mean_iou"] <= high
+
+
+def test_a_report_says_more(tmp_path: Path) -> None:
+    data, model = coloured(tmp_path / "streets"), save(tiny_segmenter(), tmp_path)
+    words = ("--data", data, "--model", model, "--imgsz", "64x32", "--report", "r.html", "--json", "f.json")
+    done = within(tmp_path, "bench", "map", *words)
+    assert done.code == 0, done.err
+    assert done.out[-1] == "intervals: 1000 samples of the pictures, seed 0"
+    html = (tmp_path / "r.html").read_text()
+    assert "one confusion matrix over 2 pictures of streets val" in html
+    assert "tiny at 64 x 32" in html
+    [figures] = json.loads((tmp_path / "f.json").read_text())["models"]
+    assert figures["confusion"]["labels"] == ["blue", "green", "red"]
+    assert [one["picture"] for one in figures["worst"]] in (["a.png", "b.png"], ["b.png", "a.png"])
+    refused = within(tmp_path, "bench", "map", *words, "--report", "nowhere/r.html")
+    assert (refused.code, refused.out) == (2, [])
+    assert "in a folder that can be written to" in refused.err[-1]
 
 
 def test_two_stand_side_by_side(tmp_path: Path) -> None:
@@ -29,7 +46,7 @@ def test_two_stand_side_by_side(tmp_path: Path) -> None:
     words = ("bench", "map", "--data", data, "--model", model, "--model", model, "--imgsz", "64x32")
     done = within(tmp_path, *words)
     assert done.code == 0, done.err
-    assert done.out[-2].split()[3:] == ["+0.0000", "+0.000", "to", "+0.000", "100%"]
+    assert done.out[-3].split()[3:] == ["+0.0000", "+0.000", "to", "+0.000", "100%"]
     refused = within(tmp_path, *words, "--predictions", "p.jsonl")
     assert (refused.code, refused.out) == (2, [])
     assert "holds class maps, of which models alone are judged" in refused.err[-1]

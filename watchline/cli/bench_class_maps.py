@@ -22,6 +22,8 @@ def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
     from watchline.measure.benchmark_json import figures_dict
     from watchline.measure.class_maps import class_maps
     from watchline.measure.errors import DataRefused
+    from watchline.measure.report import parts
+    from watchline.measure.report.class_maps import page
     from watchline.pipeline.cores import cores
     from watchline.pipeline.stages.segmenter import Segmenter
 
@@ -37,28 +39,35 @@ def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
         if every[-1].labels != every[0].labels:
             raise DataRefused(f"{segmenter.model} has other labels than {segmenters[0].model}: expected the same")
     figures = bootstrap.figures([one.table for one in every], every[0].pictures, options.bootstrap, options.seed)
-    for about in abouts:
-        print("{model} at {width} x {height}, {runtime} on {cpu}".format(**about))
-    print(as_text([str(about["model"]) for about in abouts], every, figures))
+    names = [str(about["model"]) for about in abouts]
+    ran = ["{model} at {width} x {height}, {runtime} on {cpu}".format(**about) for about in abouts]
+    print("\n".join([*ran, *_table(names, every, figures), *_about(options, every)]))
     if options.json:
         rows = [
             about | one.as_dict() | {"figures": figures_dict(two, n > 0)}
             for n, (about, one, two) in enumerate(zip(abouts, every, figures, strict=True))
         ]
         write_json(options.json, {"every": options.every, "models": rows})
+    if options.report:
+        parts.write(options.report, page(names, every, figures, [*ran, *_about(options, every)]))
     return DONE
 
 
-def as_text(models: Sequence[str], every: "Sequence[ClassMaps]", figures: "Sequence[Figures]") -> str:
-    """A table, and under it what the figures are."""
+def _table(models: Sequence[str], every: "Sequence[ClassMaps]", figures: "Sequence[Figures]") -> list[str]:
     measured = every[0]
     shares = measured.counts.sum(1) / max(measured.counts.sum(), 1)
     pixels = {name: f"{share:.2%}" for name, share in zip(measured.labels, shares, strict=True)} | {MEAN: "100%"}
+    return figures_table(models, figures, ("IoU",), ("pixels", pixels))
+
+
+def _about(options: argparse.Namespace, every: "Sequence[ClassMaps]") -> list[str]:
+    """What the figures are, of how many pictures."""
+    measured = every[0]
     seconds = sum(one.seconds for one in every)
-    return "\n".join(
-        [
-            *figures_table(models, figures, ("IoU",), ("pixels", pixels)),
-            f"mean IoU, one confusion matrix over {measured.pictures} pictures of {measured.data} {measured.split}; "
-            f"{seconds:.1f} s",
-        ]
-    )
+    rows = [
+        f"mean IoU, one confusion matrix over {measured.pictures} pictures of {measured.data} {measured.split}; "
+        f"{seconds:.1f} s"
+    ]
+    if options.bootstrap:
+        rows.append(f"intervals: {options.bootstrap} samples of the pictures, seed {options.seed}")
+    return rows

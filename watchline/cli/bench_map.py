@@ -26,7 +26,7 @@ CONF = 0.01  # average precision wants the complete curve, down to what nobody w
 SAMPLES = 1000
 OF_MODELS = ("conf", "runtime", "precision", "imgsz", "threads", "per_box")  # without a meaning where no model runs
 OF_BOXES = (  # options without a meaning where class maps are compared
-    "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "save_predictions", "report", "plots",
+    "conf", "iou", "classes", "same", "per_box", "rule", "iou_threshold", "save_predictions", "plots",
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--report",
         type=Path,
         metavar="FILE.html",
-        help="write a page with curves, kinds of error and the worst pictures",
+        help="write a page with the figures, what is taken for what, and the worst pictures",
     )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write precision over recall there, a PNG a class")
     add_json(parser)
@@ -146,7 +146,8 @@ def _run(options: argparse.Namespace) -> int:
     from watchline.measure.benchmark_json import as_dict
     from watchline.measure.layouts.known import open_data
     from watchline.measure.mistakes import curves_dict, curves_of, mistakes_of
-    from watchline.measure.report import page, plots
+    from watchline.measure.report import parts, plots
+    from watchline.measure.report.page import page
 
     data = open_data(options.data, options.split, options.every)
     rule = options.rule or data.rule
@@ -173,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
         curves = [curves_of(result, outcome) for outcome in result.outcomes]
         plots.write(options.plots, [outcome.name for outcome in result.outcomes], curves)
     if options.report:
-        page.write(options.report, result, mistakes, [*ran, *about_lines(result)])
+        parts.write(options.report, page(result, mistakes, [*ran, *about_lines(result)]))
     return DONE
 
 

@@ -11,7 +11,7 @@ from labelled_street import BESIDE, BOX, GOOD, HALF, STREET, contender, data, pi
 from watchline.measure.benchmark import Counting, benchmark
 from watchline.measure.errors import ReportNotWritten
 from watchline.measure.mistakes import curves_of, mistakes_of
-from watchline.measure.report import page, plots, worst
+from watchline.measure.report import page, parts, plots, worst
 from watchline.measure.report.svg import steps
 from watchline.streams.frame import ArrayPicture
 
@@ -104,6 +104,5 @@ def test_plots_are_pictures_whose_files_stay_in_the_folder(tmp_path):
 
 
 def test_a_report_that_cannot_be_written_is_one_line(tmp_path):
-    result = benchmark(data(*STREET), [GOOD], Counting("voc2010", samples=0))
     with pytest.raises(ReportNotWritten, match=r"--report .*: it cannot be written"):
-        page.write(tmp_path / "no" / "r.html", result, [mistakes_of(result, result.outcomes[0])], [])
+        parts.write(tmp_path / "no" / "r.html", "<!doctype html>")
