@@ -22,7 +22,7 @@ from statistics import median
 from clips import scaled
 
 from watchline.engines import zoo
-from watchline.pipeline.cores import cores
+from watchline.engines.cores import cores
 from watchline.pipeline.kinds.caption import CAPTION
 from watchline.pipeline.message import Dropped, Item
 from watchline.pipeline.runner import Runner

@@ -26,10 +26,10 @@ import whole_chain
 from clips import scaled
 from rate import rate_of
 
+from watchline.engines.cores import cores
 from watchline.measure.speed.engine import bare_engine
 from watchline.measure.speed.parts import parts
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.cores import cores
 from watchline.pipeline.job import Job
 from watchline.pipeline.message import Item
 from watchline.pipeline.sinks.files import Files

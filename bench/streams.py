@@ -20,8 +20,8 @@ from statistics import median
 
 from clips import scaled
 
+from watchline.engines.cores import cores
 from watchline.measure.speed.engine import bare_engine
-from watchline.pipeline.cores import cores
 from watchline.pipeline.message import Item
 from watchline.pipeline.runner import Runner
 from watchline.pipeline.stages.detector import Detector

@@ -36,8 +36,8 @@ from versus_sides import OURS, SIDES, Result
 
 from watchline import engines
 from watchline.engines import cpu, metadata, zoo
+from watchline.engines.cores import cores
 from watchline.files import write_complete
-from watchline.pipeline.cores import cores
 
 NEEDS = {"OpenVINO, asynchronous": "openvino", "ultralytics predict": "ultralytics"}
 # Ultralytics must ask no server, install nothing, and keep its settings in the work folder.

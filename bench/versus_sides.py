@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from watchline.engines.cores import cores
 from watchline.pipeline.annotate import Annotate
-from watchline.pipeline.cores import cores
 from watchline.pipeline.job import Job
 from watchline.pipeline.message import Item
 from watchline.pipeline.sinks.files import Files

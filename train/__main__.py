@@ -10,13 +10,13 @@ of the last step. On a machine with the data sets, `watchline train yolov2 --rec
 """
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from watchline.engines.cores import cores
 from watchline.train import initial, pack, yolov2
 from watchline.train.views import Store
 
@@ -64,7 +64,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         "--sizes", type=int, nargs="+", help="of the views; each costs a GPU some 20 s for cuDNN's search"
     )
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the recipe's learning rates")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(default: all cores)")
+    parser.add_argument("--threads", type=int, default=cores(), help="(default: all cores that it may use)")
     parser.add_argument("--every", type=int, default=50, help="steps between lines")
 
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from watchline.engines.cores import cores
 from watchline.measure.errors import DataRefused, MeasureError, NoFrames
 from watchline.measure.speed.parts import Times, milliseconds
 from watchline.measure.speed.source import Repeated
 from watchline.measure.speed.tally import Tallied, Tally
 from watchline.measure.speed.windows import AGREE, SECONDS, Windows
-from watchline.pipeline.cores import cores
 from watchline.pipeline.intake import FILES_AT_ONCE
 from watchline.pipeline.job import Job
 from watchline.pipeline.runner import LATENCY_BUDGET

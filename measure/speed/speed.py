@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from watchline.engines.cores import cores
 from watchline.measure.speed.chain import MOST, chain
 from watchline.measure.speed.engine import bare_engine
 from watchline.measure.speed.figures import Speed
 from watchline.measure.speed.parts import parts
 from watchline.measure.speed.windows import SECONDS
-from watchline.pipeline.cores import cores
 from watchline.pipeline.runner import LATENCY_BUDGET
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.stage import Stage

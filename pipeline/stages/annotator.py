@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from watchline.engines.cores import cores
 from watchline.ops.canvas import Canvas
 from watchline.ops.colours import parse
-from watchline.pipeline.cores import cores
 from watchline.pipeline.kinds.drawn import DRAWN
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item

@@ -13,13 +13,13 @@ from pydantic import AfterValidator, Field
 
 from watchline import engines
 from watchline.engines import runtimes, zoo
+from watchline.engines.cores import cores
 from watchline.engines.engine import Engine
 from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.masks import Masks
 from watchline.ops.select import select
-from watchline.pipeline.cores import cores
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.stages.stage import Stage
 from watchline.settings import Threads, flag, settings

@@ -1,6 +1,7 @@
 """`watchline train`: its settings, its lines, and what it says without torch or without data."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from cli.shell import within
 from clips import write_photo
 from models_onnx import tiny_detector
 
-from watchline.cli import train_report
+from watchline.cli import train, train_report
 from watchline.engines import metadata, zoo
 
 
@@ -213,6 +214,16 @@ def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path, text: str | None,
     done = within(tmp_path, "train", "yolov2", "--out", "out", "--resume")
     assert (done.code, len(done.err)) == (2, 1)
     assert done.err[0].startswith(f"watchline: {says}")
+
+
+def test_it_takes_the_cores_that_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    seen: list[int] = []
+    monkeypatch.setattr(os, "cpu_count", lambda: 48)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
+    monkeypatch.setattr(train, "_captioner", lambda options: seen.append(options.threads))
+    within(tmp_path, "train", "captioner", "--data", ".", "--out", "out")
+    assert seen == [1]
 
 
 def test_a_network_to_start_from_that_is_none(tmp_path: Path) -> None:

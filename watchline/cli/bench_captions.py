@@ -37,8 +37,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def run(options: argparse.Namespace) -> int:
     """Measure, and print a row of figures."""
     from watchline.engines import zoo
+    from watchline.engines.cores import cores
     from watchline.measure.captions import SPLIT, captions
-    from watchline.pipeline.cores import cores
     from watchline.pipeline.stages.captioner import Captioner
 
     check_json(options)

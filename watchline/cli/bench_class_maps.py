@@ -18,13 +18,13 @@ SETTINGS = ("runtime", "precision", "imgsz")  # of the command line
 
 def run(options: argparse.Namespace, models: Sequence[str | None]) -> int:
     """Measure each model, and print a row a class and the mean. Args: models, None for the one that ships."""
+    from watchline.engines.cores import cores
     from watchline.measure import bootstrap
     from watchline.measure.benchmark_json import figures_dict
     from watchline.measure.class_maps import class_maps
     from watchline.measure.errors import DataRefused
     from watchline.measure.report import parts
     from watchline.measure.report.class_maps import page
-    from watchline.pipeline.cores import cores
     from watchline.pipeline.stages.segmenter import Segmenter
 
     given: dict[str, Any] = {k: value for k in SETTINGS if (value := getattr(options, k)) is not None}

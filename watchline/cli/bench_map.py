@@ -209,9 +209,9 @@ def _of_stages(options: argparse.Namespace, kind: str, name: str | None) -> "Con
     """A model with the options of the command line, or a config's stages with them."""
     from dataclasses import replace
 
+    from watchline.engines.cores import cores
     from watchline.measure.contenders import of_stages
     from watchline.pipeline import config
-    from watchline.pipeline.cores import cores
     from watchline.pipeline.settings.tables import Flag
     from watchline.pipeline.stages.detector import Detector
 

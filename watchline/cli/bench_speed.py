@@ -92,7 +92,7 @@ def clip_of(options: argparse.Namespace, folder: Path) -> "tuple[Path, About]":
 def described(options: argparse.Namespace, about: "About", stages: "list[Stage]") -> dict[str, object]:
     """Of what the figures are, for JSON."""
     from watchline.engines import cpu
-    from watchline.pipeline.cores import cores
+    from watchline.engines.cores import cores
 
     return {
         "cpu": cpu.kind(),

@@ -50,17 +50,17 @@ def _asked(section: Callable[[], Rows]) -> Rows:
 
 def _machine() -> Rows:
     from watchline.engines import cpu
+    from watchline.engines.cores import cores
 
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         system = platform.system()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
         ("watchline", watchline.__version__),
         ("python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("system", f"{system}, {platform.system()} {platform.release()}, {platform.machine()}"),
-        ("cores", f"{usable} to use of {os.cpu_count()}: {cpu.kind()}"),
+        ("cores", f"{cores()} to use of {os.cpu_count()}: {cpu.kind()}"),
         ("memory", _memory()),
     ]
 

@@ -54,7 +54,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
     parser.add_argument("--batch", type=at_least(1), help="pictures a step (default: the recipe's own)")
     parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
-    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count(), help="(default: all cores)")
+    parser.add_argument("--threads", type=at_least(1), help="(default: all cores that it may use)")
     _detector_options(parser.add_argument_group("yolov2, faster-rcnn"))
     segmenter = parser.add_argument_group("segmenter")
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
@@ -105,6 +105,9 @@ def run(options: argparse.Namespace) -> int:
     # A waiting OpenMP thread that spins takes the cores from whatever else runs: six times slower on a busy machine.
     # OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from watchline.engines.cores import cores
+
+    options.threads = options.threads or cores()
     parser: argparse.ArgumentParser = options.parser
     for model, names in OWN.items():
         for name in set(names).difference(OWN[options.model]):
