@@ -1,13 +1,10 @@
 """How many cameras a machine holds within the latency budget, found by search."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from watchline.measure.errors import NoFrames
-from watchline.measure.speed.chain import Chain, chain
-from watchline.pipeline.stages.stage import Stage
-from watchline.streams.write.mp4 import Mp4Sink
+from watchline.measure.speed.chain import Chain, Workload, chain
 
 LOST = 0.01  # share of the frames that may be dropped
 KEPT_UP = 0.95  # share of the rate that the decoders must reach
@@ -31,29 +28,23 @@ class Trial:
 
 
 def cameras(
-    clip: Path,
-    stages: Sequence[Stage],
-    out: Path,
-    video: Mp4Sink | None,
-    rate: float,
-    budget: float,
-    limit: int,
-    seconds: float,
-    most: float,
-    tell: Callable[[Trial], None] = lambda trial: None,
+    load: Workload, rate: float, limit: int, tell: Callable[[Trial], None] = lambda trial: None
 ) -> tuple[int, list[Trial]]:
     """The most cameras that the machine holds, 0 to `limit`, and what was tried, in order.
 
-    Args: as of `chain`; tell, called after each trial.
+    Args:
+        load: of one camera.
+        rate: frames per second of each.
+        tell: called after each trial.
     """
     trials: list[Trial] = []
 
     def holds(streams: int) -> bool:
         try:
-            ran = chain(clip, stages, out, video, streams, rate, budget, seconds, most)
-            trials.append(Trial(streams, ran, why_not(ran, streams * rate, budget)))
+            ran = chain(replace(load, streams=streams, rate=rate))
+            trials.append(Trial(streams, ran, why_not(ran, streams * rate, load.budget)))
         except NoFrames:
-            trials.append(Trial(streams, None, f"hardly a frame was written within {most:g} s"))
+            trials.append(Trial(streams, None, f"hardly a frame was written within {load.most:g} s"))
         tell(trials[-1])
         return trials[-1].holds
 

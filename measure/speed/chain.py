@@ -30,6 +30,32 @@ FILE_THREADS = 2  # of the decoder of a file; of a camera one
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """What a chain is given to do, and for how long.
+
+    Attributes:
+        clip: a video file.
+        stages, video: of the chain; no video for events only.
+        out: folder for what is written.
+        streams: how many play the clip at once.
+        rate: frames per second of each stream: open loop. None: closed loop.
+        budget: seconds until a frame of an open loop is late.
+        seconds: of a window, at least.
+        most: seconds after which it ends, whether windows agree or not; from when the models are loaded.
+    """
+
+    clip: Path
+    stages: Sequence[Stage]
+    out: Path
+    video: Mp4Sink | None
+    streams: int = 1
+    rate: float | None = None
+    budget: float = LATENCY_BUDGET
+    seconds: float = SECONDS
+    most: float = MOST
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
     """How the chain ran, over the last windows.
 
@@ -56,49 +82,32 @@ class Chain:
     verdict: str
 
 
-def chain(
-    clip: Path,
-    stages: Sequence[Stage],
-    out: Path,
-    video: Mp4Sink | None,
-    streams: int = 1,
-    rate: float | None = None,
-    budget: float = LATENCY_BUDGET,
-    seconds: float = SECONDS,
-    most: float = MOST,
-) -> Chain:
+def chain(load: Workload) -> Chain:
     """Run the chain until its last windows agree.
-
-    Args:
-        stages, video: of the chain; None for events only.
-        out: folder for what is written.
-        streams: how many play the clip at once.
-        rate: frames per second of each stream: open loop. None: closed loop.
-        budget: seconds until a frame of an open loop is late.
-        seconds: of a window, at least.
-        most: seconds after which it ends, whether windows agree or not; from when the models are loaded.
 
     Raises:
         DataRefused: more streams than are read at once in a closed loop.
         NoFrames: fewer than two frames were written until then.
         MeasureError: a stream failed.
     """
-    if rate is None and streams > FILES_AT_ONCE:
+    if load.rate is None and load.streams > FILES_AT_ONCE:
         raise DataRefused(
-            f"{streams} streams in a closed loop: files are read {FILES_AT_ONCE} at once; name a rate, as of cameras"
+            f"{load.streams} streams in a closed loop: files are read {FILES_AT_ONCE} at once; name a rate, as of "
+            "cameras"
         )
-    threads = 1 if rate else FILE_THREADS
-    sources = [Repeated(clip, f"stream{n}", rate, threads) for n in range(streams)]
+    threads = 1 if load.rate else FILE_THREADS
+    sources = [Repeated(load.clip, f"stream{n}", load.rate, threads) for n in range(load.streams)]
     tally = Tally()
-    work = Watch(Job(sources, stages, [Files(out, video, overwrite=True), Tallied(tally)], budget))
-    windows = Windows(seconds)
-    spent = _steady(work, tally, windows, most)
+    sinks = [Files(load.out, load.video, overwrite=True), Tallied(tally)]
+    work = Watch(Job(sources, load.stages, sinks, load.budget))
+    windows = Windows(load.seconds)
+    spent = _steady(work, tally, windows, load.most)
     if wrong := [outcome.error for outcome in work.outcomes if outcome.error]:
         raise MeasureError(wrong[0])
     if len(windows.edges) < 2:
         raise NoFrames(
-            f"{clip}: {len(tally.written) or 'no'} frame was written within {most:g} s; allow more with --most, or see "
-            "`watchline annotate` for what is wrong"
+            f"{load.clip}: {len(tally.written) or 'no'} frame was written within {load.most:g} s; allow more with "
+            "--most, or see `watchline annotate` for what is wrong"
         )
     (since, before), (until, frames) = windows.last
     dropped = tally.drops(since, until)

@@ -51,6 +51,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def run(options: argparse.Namespace) -> int:
     """Measure every model, and print its table."""
     from watchline.measure.speed import baseline
+    from watchline.measure.speed.chain import Workload
     from watchline.measure.speed.speed import speed
 
     check_json(options)
@@ -66,10 +67,18 @@ def run(options: argparse.Namespace) -> int:
         speeds = []
         for settings in chains:
             video = None if options.no_video else settings.video
-            stages, budget = stages_of(options, settings), settings.latency_budget
-            measured = speed(
-                clip, stages, Path(folder), video, options.streams, options.rate, budget, options.seconds, options.most
+            load = Workload(
+                clip,
+                stages_of(options, settings),
+                Path(folder),
+                video,
+                options.streams,
+                options.rate,
+                settings.latency_budget,
+                options.seconds,
+                options.most,
             )
+            measured = speed(load)
             _show(measured, options, figures)
             speeds.append(measured)
     figures["models"] = [each.as_dict() for each in speeds]

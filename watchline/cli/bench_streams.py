@@ -40,6 +40,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 def run(options: argparse.Namespace) -> int:
     """Search, print a row for each trial, and the number."""
     from watchline.measure.speed.cameras import cameras
+    from watchline.measure.speed.chain import Workload
     from watchline.measure.speed.figures import chain_dict
     from watchline.streams.file import GUESSED_RATE
 
@@ -53,9 +54,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{about.name} ({about.width} x {about.height}) at {rate:g} frames per second, {figures['cpu']}")
         print(ROW.format("cameras", "came/s", "done/s", "p50", "p95", "p99", ""), flush=True)
         video = None if options.no_video else settings.video
-        most, trials = cameras(
-            clip, stages, Path(folder), video, rate, budget, options.limit, options.seconds, options.most, _show
-        )
+        load = Workload(clip, stages, Path(folder), video, budget=budget, seconds=options.seconds, most=options.most)
+        most, trials = cameras(load, rate, options.limit, _show)
     print(_sentence(most, options.limit, rate, budget))
     figures |= {
         "model": next(str(stage.model) for stage in stages if stage.name == "detector"),  # type: ignore[attr-defined]

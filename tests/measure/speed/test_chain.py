@@ -13,7 +13,7 @@ from models_onnx import save, tiny_detector
 
 from watchline.measure.errors import DataRefused, MeasureError, NoFrames
 from watchline.measure.speed.cameras import cameras
-from watchline.measure.speed.chain import Chain, chain
+from watchline.measure.speed.chain import Chain, Workload, chain
 from watchline.measure.speed.clip import MADE, made
 from watchline.measure.speed.engine import bare_engine
 from watchline.measure.speed.figures import Speed
@@ -60,7 +60,7 @@ def test_a_clip_of_a_few_frames_is_refused(detector: Detector, tmp_path: Path) -
 
 
 def test_a_closed_loop_loses_nothing(clip: Path, detector: Detector, tmp_path: Path) -> None:
-    ran = chain(clip, [detector, Annotator()], tmp_path / "out", Mp4Sink(), streams=2, seconds=0.2, most=2)
+    ran = chain(Workload(clip, [detector, Annotator()], tmp_path / "out", Mp4Sink(), streams=2, seconds=0.2, most=2))
     assert ran.dropped == {}
     assert ran.fps == pytest.approx(ran.offered) != 0
     assert ran.cpu_ms > 0
@@ -70,12 +70,12 @@ def test_a_closed_loop_loses_nothing(clip: Path, detector: Detector, tmp_path: P
 
 
 def test_an_open_loop_has_the_rate_that_was_asked_for(clip: Path, detector: Detector, tmp_path: Path) -> None:
-    ran = chain(clip, [detector], tmp_path / "out", None, streams=6, rate=10, seconds=1, most=3.5)
+    ran = chain(Workload(clip, [detector], tmp_path / "out", None, streams=6, rate=10, seconds=1, most=3.5))
     assert 0 < ran.offered < 200  # fewer on a busy machine, or, after a pause, more; without the rate hundreds
 
 
 def test_what_is_too_slow_for_a_window_has_a_figure(clip: Path, detector: Detector, tmp_path: Path) -> None:
-    ran = chain(clip, [detector], tmp_path / "out", None, rate=5, seconds=60, most=2)
+    ran = chain(Workload(clip, [detector], tmp_path / "out", None, rate=5, seconds=60, most=2))
     assert len(ran.windows) == 1
     assert 0 < ran.fps < 25
     assert not ran.is_settled
@@ -83,12 +83,12 @@ def test_what_is_too_slow_for_a_window_has_a_figure(clip: Path, detector: Detect
 
 def test_more_files_than_are_read_at_once_are_refused(clip: Path, detector: Detector, tmp_path: Path) -> None:
     with pytest.raises(DataRefused, match="5 streams in a closed loop: files are read 4 at once"):
-        chain(clip, [detector], tmp_path, None, streams=5)
+        chain(Workload(clip, [detector], tmp_path, None, streams=5))
 
 
 def test_what_fails_says_why(detector: Detector, tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match="there is no such file"):
-        chain(tmp_path / "none.mp4", [detector], tmp_path / "out", None, seconds=0.1, most=1)
+        chain(Workload(tmp_path / "none.mp4", [detector], tmp_path / "out", None, seconds=0.1, most=1))
 
 
 @settings
@@ -112,15 +112,15 @@ class Trouble(Stage):
 
 
 def test_the_time_begins_when_the_models_are_loaded(clip: Path, detector: Detector, tmp_path: Path) -> None:
-    ran = chain(clip, [detector, Trouble(seconds=1.5)], tmp_path / "out", None, seconds=0.1, most=1)
+    ran = chain(Workload(clip, [detector, Trouble(seconds=1.5)], tmp_path / "out", None, seconds=0.1, most=1))
     assert ran.fps > 0
 
 
 def test_a_chain_that_writes_nothing_says_so(clip: Path, detector: Detector, tmp_path: Path) -> None:
     stages, out = [detector, Trouble(fails=True)], tmp_path / "out"
     with pytest.raises(NoFrames, match=r"walk\.mp4: no frame was written within 0\.5 s; allow more with --most"):
-        chain(clip, stages, out, None, rate=20, most=0.5)
-    most, trials = cameras(clip, stages, out, None, rate=20, budget=0.5, limit=4, seconds=0.1, most=0.5)
+        chain(Workload(clip, stages, out, None, rate=20, most=0.5))
+    most, trials = cameras(Workload(clip, stages, out, None, budget=0.5, seconds=0.1, most=0.5), rate=20, limit=4)
     assert most == 0
     assert [(one.streams, one.ran, one.why_not) for one in trials] == [
         (1, None, "hardly a frame was written within 0.5 s")
