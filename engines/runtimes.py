@@ -5,12 +5,12 @@ A new runtime is a file that has what Module lists, and an entry in RUNTIMES.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from watchline.engines.errors import RequestRefused, RuntimeUnavailable
+from watchline.errors import one_of
 from watchline.extras import command
 
 if TYPE_CHECKING:
@@ -164,8 +164,7 @@ def find(name: str) -> Runtime:
 
 def expected(name: str) -> str:
     """What is expected instead of an unknown name: "one of onnxruntime, …; did you mean 'openvino'?"."""
-    near = get_close_matches(name.lower(), NAMES, 1, 0.4)
-    return f"one of {', '.join(NAMES)}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return one_of(name.lower(), NAMES, 0.4)
 
 
 def running(suffix: str) -> list[Runtime]:

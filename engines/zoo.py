@@ -6,6 +6,7 @@ from typing import Literal
 
 from watchline.engines import cpu, runtimes
 from watchline.engines.errors import ModelNotFound, RequestRefused
+from watchline.errors import meant
 
 FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
 DEFAULT = "yolov2-lite0"
@@ -32,7 +33,8 @@ def find(model: str) -> Path:
         return path
     if model in names():
         return FOLDER / f"{model}.onnx"
-    raise ModelNotFound(f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}")
+    expected = f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}"
+    raise ModelNotFound("; ".join(filter(None, [expected, meant(model, names())])))
 
 
 def chosen(model: str, precision: Precision = "auto", runtime: str | None = None) -> Path:

@@ -42,6 +42,7 @@ from typing import Any
 
 from pydantic import Field
 
+from watchline.errors import one_of
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.remote.places import KEYS, WHERE, Places
 from watchline.pipeline.settings.duration import Milliseconds, Seconds
@@ -325,7 +326,7 @@ class _Reading:
             given.setdefault(key, replaced.value)
         words = {key: value for key, value in given.items() if key not in KEYS}
         wrong = [name for name in words if name not in kinds]
-        self.mistakes.extend(f"--place {name}=…: expected one of {', '.join(kinds)}" for name in wrong)
+        self.mistakes.extend(f"--place {name}=…: expected {one_of(name, kinds)}" for name in wrong)
         return Places(words, *(Path(given[key]) if isinstance(given.get(key), str) else None for key in KEYS))
 
     def _fit_for_a_file(self, stream: str) -> bool:

@@ -32,6 +32,17 @@ class SettingsError(WatchlineError, ValueError):
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """One line for an unknown name, e.g. `unknown class 'persn': did you mean 'person'?`"""
     options = list(known)
-    near = get_close_matches(name, options, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(options)}"
+    hint = meant(name, options) or f"expected one of {', '.join(options)}"
     return f"unknown {what} {name!r}: {hint}"
+
+
+def meant(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """`did you mean 'person'?` where a name is nearly one that is known, else nothing. Args: likeness, in 0..1."""
+    near = get_close_matches(name, list(known), 1, likeness)
+    return f"did you mean {near[0]!r}?" if near else ""
+
+
+def one_of(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """What is expected instead of a name: `one of person, car; did you mean 'person'?`"""
+    options = list(known)
+    return "; ".join(filter(None, [f"one of {', '.join(options)}", meant(name, options, likeness)]))

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticUndefined
 
+from watchline.errors import one_of
 from watchline.pipeline.settings.environment import Interpolated
 
 REQUIRED = object()
@@ -103,8 +103,7 @@ def _phrase(error: ErrorDetails, given: Interpolated) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
-        near = get_close_matches(str(given.value), options, n=1)
-        return f"one of {', '.join(options)}" + (f"; did you mean {near[0]!r}?" if near else "")
+        return one_of(str(given.value), options)
     place = next((part + 1 for part in error["loc"] if isinstance(part, int)), None)
     if kind == "missing":
         return f"a list of at least {place} values"

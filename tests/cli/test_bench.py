@@ -18,7 +18,7 @@ def test_alone_it_names_the_benchmarks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["mapp"], "invalid choice: 'mapp'"),
+        (["mapp"], "unknown command 'mapp': did you mean 'map'?"),
         (["map"], "the following arguments are required: --data"),
         (["map", "--data", "d", "--jsn", "x"], "unknown option '--jsn': did you mean '--json'?"),
         (["captions", "--data", "d", "--rule", "coco"], "unknown option '--rule'"),

@@ -42,7 +42,7 @@ def test_version() -> None:
     ("words", "says"),
     [
         (["--verson"], "unknown option '--verson': did you mean '--version'?"),
-        (["anotate"], "invalid choice: 'anotate'"),
+        (["anotate"], "unknown command 'anotate': did you mean 'annotate'?"),
         (["annotate", "--confg", "x", "--out", "o"], "unknown option '--confg': did you mean '--config'?"),
         (["annotate", "--prest=fast"], "unknown option '--prest': did you mean '--preset'?"),
         (["annotate", "a.mp4", "--conf", "high"], "argument --conf: invalid float value: 'high'"),
@@ -52,7 +52,7 @@ def test_version() -> None:
         (["annotate", "a.mp4", "--classes", ","], "argument --classes: ',': expected names with commas between"),
         (["models", "everything"], "there is one word too many: 'everything'"),
         (["check"], "the following arguments are required: FILE.toml"),
-        (["train", "yolov9", "--data", "d", "--out", "o"], "invalid choice: 'yolov9'"),
+        (["train", "yolov9", "--data", "d", "--out", "o"], "unknown name 'yolov9': did you mean 'yolov2'?"),
         (["train", "yolov2", "--data", "d", "--out", "o", "--steps", "-3"], "argument --steps: '-3': expected a whole"),
     ],
 )

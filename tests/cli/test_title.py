@@ -58,7 +58,7 @@ def test_a_command_line_without_secrets_stays_as_it_is() -> None:
     ("typed", "text", "shown"),
     [
         ("rtsp://me:s3cret@gate/x?key=1", "no file 'rtsp://me:s3cret@gate/x?key=1'", "no file 'rtsp://***@gate/x?***'"),
-        ("rtsp:/me:s3cret@gate", "invalid choice: 'rtsp:/me:s3cret@gate'", "invalid choice: '***@gate'"),
+        ("rtsp:/me:s3cret@gate", "unknown command 'rtsp:/me:s3cret@gate'", "unknown command '***@gate'"),
         ("me:s3cret@gate/x", "no file me:s3cret@gate/x", "no file ***@gate/x"),
         ("rtsp://me:s3 c@ret@gate/x", "no file rtsp://me:s3 c@ret@gate/x?", "no file rtsp://***@gate/x?"),
         ("--split=rtsp://me:s3cret@gate", "split = rtsp://me:s3cret@gate", "split = rtsp://***@gate"),

@@ -231,7 +231,8 @@ def test_a_network_to_start_from_that_is_none(tmp_path: Path) -> None:
     done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out", "--from", "yolov2-thin")
     assert done.code == 2
     shipped = ", ".join(zoo.names())
-    assert done.err == [f"watchline: no model 'yolov2-thin': expected a file, or one of the shipped: {shipped}"]
+    expected = f"expected a file, or one of the shipped: {shipped}; did you mean 'yolov2-slim'?"
+    assert done.err == [f"watchline: no model 'yolov2-thin': {expected}"]
 
 
 def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_the_int8_files_are_no_models_of_their_own():
     assert zoo.names() == ["net", "words"]
     with pytest.raises(ModelNotFound, match="expected a file, or one of the shipped: net, words"):
         zoo.find("net.int8")
+    with pytest.raises(ModelNotFound, match=r"the shipped: net, words; did you mean 'words'\?"):
+        zoo.find("wrods")
 
 
 def test_int8_that_does_not_ship_is_not_replaced_in_silence():

@@ -374,6 +374,8 @@ def test_a_mistake_in_the_places_is_one_line(write, text, line) -> None:
 def test_a_place_for_a_stage_that_there_is_not(write) -> None:
     [found] = mistakes(write(""), Flag("--place tracker=", "place", "tracker", "process"))
     assert found == "--place tracker=…: expected one of detector, annotator"
+    [found] = mistakes(write(""), Flag("--place detectr=", "place", "detectr", "process"))
+    assert found.endswith("; did you mean 'detector'?")
 
 
 # --- stages and sinks of one's own

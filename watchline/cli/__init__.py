@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import watchline
 from watchline.cli import (
@@ -40,7 +40,7 @@ from watchline.cli.printed import print_printable
 from watchline.cli.settings import with_models
 from watchline.cli.standard_streams import failure, make_lasting
 from watchline.cli.title import conceal_command_line, concealed_text
-from watchline.errors import WatchlineError
+from watchline.errors import WatchlineError, unknown
 
 COMMANDS = (
     annotate,
@@ -142,7 +142,12 @@ def _named(word: str) -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors quote what was typed, which may be an address with a password."""
+    """Its errors quote what was typed, which may be an address with a password, and name what was meant."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = "command" if isinstance(action, argparse._SubParsersAction) else "name"
+            raise argparse.ArgumentError(action, unknown(what, str(value), map(str, action.choices)))
 
     def error(self, message: str) -> NoReturn:
         super().error(concealed_text(message))
