@@ -54,6 +54,23 @@ class Files(Sink):
     def needs_picture(self) -> bool:
         return self.video is not None
 
+    def paths_of(self, stream: str, album: str | None = None) -> tuple[Path, Path]:
+        """Where the events and the video of a file go. Args: album, folder of photos, where there are several."""
+        folder = self.out.parent if self.is_single else self.out
+        if album is not None and self.video:
+            folder = folder / album
+        return folder / f"{stream}.jsonl", self.out if self.is_single else folder / f"{stream}.mp4"
+
+    @property
+    def is_single(self) -> bool:
+        """Whether `out` is a video, not a folder."""
+        return self.out.suffix == ".mp4"
+
+    def refuse_if_there(self, path: Path) -> None:
+        """Raises SinkError: a file is there, and is not to be replaced."""
+        if path.exists() and not self.overwrite:
+            raise SinkError(f"{path} is there already: --overwrite replaces it, --out names another folder")
+
     @contextmanager
     def open(self, opening: Opening) -> Iterator[Writer]:
         if opening.is_live:
@@ -81,7 +98,6 @@ class FileWriter:
         self._settings = settings
         self._opening = opening
         self._files = files
-        self._folder = settings.out
         self._is_whole = False
         self._events: EventsFile | None = None
         self._pictures: Mp4Writer | PhotoFilesWriter | None = None
@@ -108,23 +124,17 @@ class FileWriter:
                 self._pictures.end()
 
     def _begin(self, about: About) -> None:
-        out, video, opening = self._settings.out, self._settings.video, self._opening
-        is_single = out.suffix == ".mp4"
-        folder = out.parent if is_single else out
-        if opening.album is not None and video:
-            folder = folder / opening.album
-        self._folder = folder
-        events = folder / f"{opening.stream}.jsonl"
+        video, opening = self._settings.video, self._opening
+        events, path = self._settings.paths_of(opening.stream, opening.album)
         self._prepare(events)
         self._events = self._files.enter_context(self._recorded(events))
         if video and opening.are_photos:
-            self._pictures = self._files.enter_context(PhotoFilesSink().open(folder, opening.inputs))
+            self._pictures = self._files.enter_context(PhotoFilesSink().open(events.parent, opening.inputs))
         elif video:
-            path = out if is_single else folder / f"{opening.stream}.mp4"
             self._prepare(path)
             subtitles = path.with_suffix(SUFFIX)
             if opening.subtitles:
-                self._refuse_if_there(subtitles)
+                self._settings.refuse_if_there(subtitles)
             elif path.exists() and subtitles.exists():  # players would show them with the new video
                 raise SinkError(f"{subtitles} has the subtitles of the video that would be replaced: remove it first")
             self._pictures = self._files.enter_context(video.open(path, about, opening.inputs, opening.subtitles))
@@ -134,11 +144,7 @@ class FileWriter:
     def _prepare(self, path: Path) -> None:
         prepare(path, self._opening.inputs)
         prepare(part_of(path), self._opening.inputs)
-        self._refuse_if_there(path)
-
-    def _refuse_if_there(self, path: Path) -> None:
-        if path.exists() and not self._settings.overwrite:
-            raise SinkError(f"{path} is there already: --overwrite replaces it, --out names another folder")
+        self._settings.refuse_if_there(path)
 
     @contextmanager
     def _recorded(self, path: Path) -> Iterator[EventsFile]:
@@ -158,7 +164,7 @@ class FileWriter:
             self._pictures.write(drawn(item), frame.pts, frame.time_base, item.subtitle)
         elif isinstance(self._pictures, PhotoFilesWriter):
             assert frame.file, "a photo has a file name"
-            self._refuse_if_there(self._pictures.path_of(frame.file))
+            self._settings.refuse_if_there(self._pictures.path_of(frame.file))
             self.paths.append(self._pictures.write(frame.file, drawn(item), frame.profile))
 
 

@@ -25,12 +25,16 @@ def prepare(path: Path, inputs: Iterable[Path]) -> None:
     Raises:
         SinkError: it is an input or a folder, or its folder does not exist and cannot be created.
     """
-    for source in inputs:
-        if is_same_file(path, source):
-            raise SinkError(f"{path} is an input: the output would destroy it; choose another folder with --out")
+    refuse_input(path, inputs)
     if path.is_dir():
         raise SinkError(f"{path} is a folder: expected the name of a file to write")
     make_folder(path.parent)
+
+
+def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raises SinkError: `path` is one of the inputs, by any name."""
+    if any(is_same_file(path, source) for source in inputs):
+        raise SinkError(f"{path} is an input: the output would destroy it; choose another folder with --out")
 
 
 def opened(path: Path) -> PartialFile:

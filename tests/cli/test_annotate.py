@@ -150,6 +150,23 @@ def test_outputs_that_are_there_stay_unless_they_are_to_be_replaced(folder: Path
     assert before != after
 
 
+@pytest.mark.parametrize("there", ["walk.jsonl", "walk.mp4"])
+def test_what_is_there_is_refused_before_a_model_is_loaded(folder: Path, there: str) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / there).write_text("precious")
+    done = within(folder, "annotate", "walk.mp4", "--out", "out", "--model", "gone.onnx")
+    assert (done.code, done.out) == (1, [])
+    [failed] = done.err
+    assert failed.startswith(f"watchline: failed: walk.mp4: out/{there} is there already: --overwrite replaces it")
+
+
+@pytest.mark.parametrize("option", ["--model", "--segment"])
+def test_a_model_that_is_named_twice_is_refused(folder: Path, option: str) -> None:
+    done = annotate(folder, "walk.mp4", option, "yolov2-slim", option, "fcn-lite0")
+    assert done.code == 2
+    assert f"argument {option}: it is there twice, 'yolov2-slim' and 'fcn-lite0': expected one" in done.err[-1]
+
+
 def test_a_video_of_the_same_name_stays_too(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "walk.mp4").write_text("precious")
@@ -285,7 +302,8 @@ def test_flags_are_stronger_than_the_config(folder: Path) -> None:
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_writes_nothing(folder: Path, words: list[str], says: str) -> None:
-    done = within(folder, "annotate", "--model", "tiny.onnx", *words)
+    model = [] if "--model" in words else ["--model", "tiny.onnx"]
+    done = within(folder, "annotate", *model, *words)
     assert done.code == 2
     assert says in done.err[-1]
     assert not (folder / "out").exists()

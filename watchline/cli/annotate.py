@@ -13,6 +13,7 @@ from watchline.cli.title import concealed_text
 if TYPE_CHECKING:
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.config import Config
+    from watchline.pipeline.sinks.files import Files
     from watchline.streams.source import Source
 
 
@@ -49,12 +50,12 @@ def run(options: argparse.Namespace) -> int:
     sources, failed = _gather(options, names, settings)
     _check_single(options, out, sources)
     check_report(options, sources)
+    files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)
+    sources, there = _without_those_that_are_there(files, sources)
+    failed += there
     stopped = False
     if sources:
-        sinks = [
-            Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite),
-            *settings.sinks,
-        ]
+        sinks = [files, *settings.sinks]
         job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
         stopped = _work(job, plain=options.verbose)
         tell(job, settings.conceal, sys.stdout)
@@ -114,6 +115,34 @@ def _check_single(options: argparse.Namespace, out: Path, sources: "list[Source]
     if len(sources) > 1 or photos:
         what = "photos" if photos else f"{len(sources)} videos"
         options.parser.error(f"--out {out} is one video, but the input is {what}; name a folder")
+
+
+def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "tuple[list[Source], list[str]]":
+    """Sources whose outputs can be written, and a line for each other one, before a model is loaded for it.
+
+    Several folders of photos are written to folders of their own, however many are left; their writers refuse.
+    """
+    from watchline.pipeline.job import inputs_of
+    from watchline.streams.errors import SinkError
+    from watchline.streams.photos import PhotosSource
+    from watchline.streams.write.paths import refuse_input
+
+    inputs = [path for source in sources for path in inputs_of(source)]
+    several = sum(isinstance(source, PhotosSource) for source in sources) > 1
+    free, there = [], []
+    for source in sources:
+        are_photos = isinstance(source, PhotosSource)
+        events, video = files.paths_of(source.stream)
+        paths = [] if are_photos and several else [events]
+        paths += [video] if files.video and not are_photos else []
+        try:
+            for path in filter(Path.exists, paths):
+                refuse_input(path, inputs)
+                files.refuse_if_there(path)
+            free.append(source)
+        except SinkError as error:
+            there.append(f"{next((path.name for path in inputs_of(source)), source.stream)}: {error}")
+    return free, there
 
 
 def _work(job: "Annotate", plain: bool) -> bool:

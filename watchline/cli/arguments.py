@@ -5,6 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
+class Once(argparse.Action):
+    """An option that stands for one thing: given twice, it is refused, as nobody can say which one was meant."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        if (before := getattr(namespace, self.dest)) is not None:
+            raise argparse.ArgumentError(self, f"it is there twice, {before!r} and {values!r}: expected one")
+        setattr(namespace, self.dest, values)
+
+
 def at_least(lowest: int, most: int | None = None) -> Callable[[str], int]:
     """A whole number from `lowest` up, or from `lowest` to `most`."""
     expected = f"a whole number of at least {lowest}" if most is None else f"a whole number from {lowest} to {most}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from watchline.cli.arguments import at_least, size, words
+from watchline.cli.arguments import Once, at_least, size, words
 from watchline.cli.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -135,4 +135,5 @@ def _add(parser: argparse._ActionsContainer, option: Option) -> None:
         return
     metavar = f"[{option.metavar}]" if option.default else option.metavar
     reader = at_least(option.least, option.most) if option.kind == "whole" else READERS[option.kind]
-    parser.add_argument(f"--{option.name}", type=reader, metavar=metavar, help=option.help)
+    action = Once if option.key == "model" else "store"  # where several models are compared, it may be given again
+    parser.add_argument(f"--{option.name}", type=reader, metavar=metavar, help=option.help, action=action)
