@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines import load, metadata
+from watchline.engines import load, metadata, zoo
 from watchline.engines.engine import Engine
 from watchline.engines.errors import ModelRefused
 from watchline.export.detectors import export as third_party
@@ -184,8 +184,11 @@ def _touches_a_cut(looks: Looks, size: NDArray[np.float32]) -> NDArray[np.bool_]
     return np.asarray((near_start | near_end).any(axis=1), np.bool_)
 
 
-def open_detector(file: Path, runtime: str | None = None) -> Engine:
+def open_detector(file: Path, runtime: str | None = None, name: str = "") -> Engine:
     """Open a model of Watchline, or an ONNX detector of a family that the export knows.
+
+    Args:
+        name: of the model as its user knows it, for errors; without it the file's.
 
     Raises:
         ModelNotFound, ModelRefused: there is no such file, or it finds no boxes.
@@ -199,7 +202,10 @@ def open_detector(file: Path, runtime: str | None = None) -> Engine:
     else:
         engine = load(file, runtime)
     if engine.metadata.task != "detect":
-        raise ModelRefused(f"{file}: its task is {engine.metadata.task}: expected a detector, whose task is detect")
+        raise ModelRefused(
+            f"{name or file}: its task is {engine.metadata.task}: expected a detector, whose task is detect; name "
+            f"another, e.g. {zoo.DEFAULT}"
+        )
     return engine
 
 

@@ -77,7 +77,11 @@ def test_a_photo_that_is_none_is_named_at_the_end(folder: Path) -> None:
         (("photos", "--out", "tiny.onnx/x/y"), "--out tiny.onnx/x/y: nothing can be written there (Not a directory)"),
         (("photos", "--sure", "0.2", "--unsure", "0.3"), "--unsure 0.3 is above --sure 0.2: expected at most that"),
         (("photos", "--model", "none.onnx"), "no model 'none.onnx': expected a file, or one of the shipped"),
-        (("photos", "--model", "fcn-lite0"), "its task is segment: expected a detector"),
+        (
+            ("photos", "--model", "fcn-lite0"),
+            "watchline: fcn-lite0: its task is segment: expected a detector, whose task is detect; name another, e.g. "
+            "yolov2-lite0",
+        ),
         (("photos", "--model", "tiny.onnx", "--classes", "cra"), "unknown class 'cra': did you mean 'car'?"),
     ],
 )

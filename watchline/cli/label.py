@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error(f"--unsure {options.unsure} is above --sure {options.sure}: expected at most that")
     check_folder(options.parser, "--out", options.out)
     total = len(labelling.photos_in(options.folder, options.out))
-    engines = [open_detector(zoo.find(model), options.runtime) for model in options.model or [zoo.DEFAULT]]
+    engines = [open_detector(zoo.find(name), options.runtime, name) for name in options.model or [zoo.DEFAULT]]
     names = labelling.names_of(engines, options.classes)
     teachers = labelling.teachers_of(engines, names)
     limits = labelling.Thresholds(options.sure, options.unsure)
