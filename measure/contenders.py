@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from watchline.errors import WatchlineError
 from watchline.measure import predictions
 from watchline.measure.errors import DataRefused
-from watchline.measure.layouts.labelled import Labelled
+from watchline.measure.layouts.labelled import Labelled, names_of
 from watchline.ops.detections import Detections
 from watchline.pipeline.errors import StageError, one_line
 from watchline.pipeline.kinds.detections import DETECTIONS
@@ -71,12 +71,13 @@ def of_predictions(name: str, file: Path, suppression: float) -> Contender:
     labels = next(iter(found.values())).labels
 
     def find(picture: Labelled) -> Detections:
-        if picture.name not in found:
+        mine = found.get(picture.name, found.get(names_of([PurePath(picture.name)])[0]))  # alone, it has no suffix
+        if mine is None:
             raise DataRefused(
                 f"{file} has no line for {picture.name}: expected one for each picture that is measured; choose those "
                 "with --split and --every"
             )
-        return found[picture.name]
+        return mine
 
     return Contender(
         name, lambda: nullcontext(Finder(find, {"model": {"name": file.name, "labels": list(labels)}})), suppression

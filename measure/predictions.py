@@ -6,17 +6,17 @@ labels of the model are those that it could have found.
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from watchline.files import write_complete
 from watchline.measure.errors import DataNotFound, DataRefused, ReportNotWritten
+from watchline.measure.layouts.labelled import names_of
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DetectionsError
 from watchline.ops.masks import Masks
-from watchline.streams.photo import SUFFIXES
 from watchline.streams.write.jsonl import SCHEMA
 from watchline.text import json_text
 from watchline.version import VERSION
@@ -27,7 +27,7 @@ FARTHEST = 1e6  # pixels of a coordinate
 
 
 def read(file: Path) -> dict[str, Detections]:
-    """Detections by the name of their picture: of a photo without its suffix, of a video's frame its number.
+    """Detections by the name of their picture: of a photo as `names_of` has it, of a video's frame its number.
 
     Raises:
         DataNotFound: there is no such file.
@@ -44,7 +44,7 @@ def read(file: Path) -> dict[str, Detections]:
                 labels = labels or _labels(line)
                 if "detections" not in line:
                     continue
-                name = _name(line)
+                name = str(line["file"] if "file" in line else line.get("frame"))
                 if name in lines:
                     raise DataRefused(f"{file}: line {number} is the second of {name}: expected one for each picture")
                 lines[name] = _checked(file, number, line["detections"])
@@ -60,7 +60,10 @@ def read(file: Path) -> dict[str, Detections]:
     labels = (*labels, *sorted(seen - set(labels)))
     numbers = {label: number for number, label in enumerate(labels)}
     masked = any("segmentation" in row for rows in lines.values() for row in rows)
-    return {name: _detections(file, name, rows, numbers, masked) for name, rows in lines.items()}
+    names = names_of([*map(PurePath, lines)])
+    return {
+        name: _detections(file, name, rows, numbers, masked) for name, rows in zip(names, lines.values(), strict=True)
+    }
 
 
 def write(file: Path, source: str, about: Mapping[str, Any], found: Iterable[tuple[str, Detections]]) -> None:
@@ -105,12 +108,6 @@ def _labels(line: Mapping[str, Any]) -> tuple[str, ...]:
         case {"model": {"labels": list(labels)}}:
             return tuple(map(str, labels))
     return ()
-
-
-def _name(line: Mapping[str, Any]) -> str:
-    name = str(line["file"]) if "file" in line else str(line.get("frame"))
-    path = Path(name)
-    return (path.with_suffix("") if path.suffix.lower() in SUFFIXES else path).as_posix()
 
 
 def _checked(file: Path, number: int, rows: Any) -> list[Mapping[str, Any]]:

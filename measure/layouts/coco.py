@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
 from watchline.extras import command
 from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
-from watchline.measure.layouts.labelled import DataSet, Labelled, chosen
+from watchline.measure.layouts.labelled import DataSet, Labelled, chosen, names_of
 from watchline.ops.errors import DetectionsError
 from watchline.ops.masks import Masks
 from watchline.streams.frame import ArrayPicture
@@ -30,10 +30,12 @@ Entry = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class _Picture:
     """Attributes:
-    file: of the photo. size: (width, height) as the JSON has it; None if it does not say. objects: in it.
+    file: of the photo. name: as a Labelled has it. objects: in it.
+    size: (width, height) as the JSON has it; None if it does not say.
     """
 
     file: str
+    name: str
     size: tuple[int, int] | None
     objects: list[Entry]
 
@@ -76,7 +78,11 @@ def _parsed(file: Path) -> tuple[dict[Any, str], list[_Picture]]:
         for one in listed["annotations"]:
             of_picture[one["image_id"]].append(one)
         images = sorted(listed["images"], key=lambda one: one["id"])
-        pictures = [_Picture(str(one["file_name"]), _size(one), of_picture[one["id"]]) for one in images]
+        files = [str(one["file_name"]) for one in images]
+        pictures = [
+            _Picture(file_name, name, _size(one), of_picture[one["id"]])
+            for file_name, name, one in zip(files, names_of([*map(PurePath, files)]), images, strict=True)
+        ]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataRefused(f"{file}: it is not COCO's list of instances ({error!r})") from error
     if wrong := [one.file for one in pictures if not is_inside(one.file)]:
@@ -110,7 +116,7 @@ def _labelled(file: Path, photos: Path, classes: Mapping[Any, str], picture: _Pi
     boxes = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1).astype(np.float32)
     has_masks = all("segmentation" in one for one in objects)
     masks = partial(_masks, file, name, objects, (image.shape[0], image.shape[1])) if has_masks else None
-    return Labelled(Path(name).with_suffix("").as_posix(), ArrayPicture(image), boxes, names, crowd, areas, masks)
+    return Labelled(picture.name, ArrayPicture(image), boxes, names, crowd, areas, masks)
 
 
 def _box(sides: Any) -> tuple[float, float, float, float]:

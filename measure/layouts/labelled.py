@@ -1,8 +1,9 @@
 """Labelled pictures, whatever their layout: what every reader in this folder gives."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,8 @@ class Labelled:
     """One picture and what is in it.
 
     Attributes:
-        name: of its file, without suffix, with the folders below that of the photos; of a video's frame, its number
-            from 0.
+        name: of its file, with the folders below that of the photos, and without suffix unless another photo has this
+            name; of a video's frame, its number from 0.
         picture: its pixels.
         boxes: (M, 4) float32 xyxy in pixels, half-open.
         names: M class names, as the data set spells them.
@@ -98,6 +99,13 @@ def read_text(file: Path, most: int = MOST_TEXT) -> str:
         return content.decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise DataRefused(f"{file}: it cannot be read as text ({error}); expected labels in UTF-8") from error
+
+
+def names_of(photos: Sequence[PurePath]) -> list[str]:
+    """The names of photos, with their folders: without suffix, but of those that would have one name with it."""
+    bare = [(photo.with_suffix("") if photo.suffix.lower() in SUFFIXES else photo).as_posix() for photo in photos]
+    several = Counter(bare)
+    return [photo.as_posix() if several[name] > 1 else name for name, photo in zip(bare, photos, strict=True)]
 
 
 def photos_of(folder: Path) -> list[Path]:

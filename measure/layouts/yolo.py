@@ -18,7 +18,7 @@ import numpy as np
 from watchline.export import labels
 from watchline.export.errors import ExportError
 from watchline.measure.errors import DataNotFound, DataRefused, LibraryNotInstalled
-from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, photos_of, read_text
+from watchline.measure.layouts.labelled import ALL, DataSet, Labelled, chosen, names_of, photos_of, read_text
 from watchline.ops.coco import COCO
 from watchline.streams.frame import ArrayPicture
 from watchline.streams.layouts import yolo
@@ -49,7 +49,10 @@ def open_set(data: Path, split: str | None, every: int) -> DataSet:
     elif _coco128(data).is_dir():
         split, names = chosen(data, split, _folders(data / "images")), tuple(COCO)
         folder, texts = data / "images" / split, _coco128(data) / split
-        photos = [(name, photo, texts / f"{name}.txt") for name, photo in _named(photos_of(folder), [folder])]
+        photos = [
+            (name, photo, (texts / photo.relative_to(folder)).with_suffix(".txt"))
+            for name, photo in _named(photos_of(folder), [folder])
+        ]
     else:
         split, names, photos = _of_folders(data, split)
     some = photos[::every]
@@ -75,9 +78,10 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _named(photos: Sequence[Path], folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Photos, each once, with its name below what all folders have in common: two of one stem have different names."""
+    """Photos, each once, with its name below what all folders have in common."""
     root = os.path.commonpath([os.path.abspath(folder) for folder in folders])  # noqa: PTH100  links stay as they are
-    return [(Path(os.path.relpath(photo, root)).with_suffix("").as_posix(), photo) for photo in dict.fromkeys(photos)]
+    once = list(dict.fromkeys(photos))
+    return list(zip(names_of([Path(os.path.relpath(photo, root)) for photo in once]), once, strict=True))
 
 
 def _said(file: Path) -> tuple[tuple[str, ...], Mapping[str, Any]]:
@@ -137,7 +141,7 @@ def _chosen_by(listing: Path, photos: Sequence[tuple[str, Path]]) -> list[tuple[
     found = []
     for line in _lines(listing):
         name = Path(line).with_suffix("").as_posix()
-        photo = by_name.get(name) or by_name.get(Path(line).stem)
+        photo = by_name.get(line) or by_name.get(name) or by_name.get(Path(line).stem)
         if photo is None:
             raise DataNotFound(f"{listing} names {name!r}: there is no such photo in {listing.parent / 'images'}")
         found.append(photo)

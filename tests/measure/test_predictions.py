@@ -68,13 +68,18 @@ def test_photos_go_by_their_file_and_frames_by_their_number(tmp_path):
     assert read["12"].labels == ("dog",)  # no header says more
 
 
+def test_photos_that_differ_in_their_suffix_alone_keep_it(tmp_path):
+    read = predictions.read(write(tmp_path, line("a.jpg"), line("a.png"), line("b.png")))
+    assert list(read) == ["a.jpg", "a.png", "b"]
+
+
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
         (["{"], "line 1 is no JSON"),
         (["[]"], "line 1 is no event"),
         ([{"header": {}}], "has no detections: expected events"),
-        ([line("a.jpg"), line("a.png")], "line 2 is the second of a"),
+        ([line("a.jpg"), line("a.jpg")], r"line 2 is the second of a\.jpg"),
         ([line(detections=[thing(score=2)])], "expected a label, a score in 0..1 and a box"),
         ([line(detections=[thing(box=[0, 0, 1])])], "expected a label, a score in 0..1 and a box"),
         ([line(detections=[thing(box=[0, 0, 1, 1e9])])], "expected a label, a score in 0..1 and a box"),

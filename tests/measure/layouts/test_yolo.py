@@ -95,6 +95,22 @@ def test_coco128_has_cocos_names(tmp_path):
     text(tmp_path / "object_detection" / "labels" / "val2017" / "a.txt", "79 0.5 0.5 0.5 0.5\n")
     [picture] = open_data(tmp_path).read()
     assert picture.names == ("toothbrush",)
+    photo(tmp_path / "images" / "val2017" / "a.png")
+    two = list(open_data(tmp_path).read())
+    assert [(picture.name, picture.names) for picture in two] == [
+        ("a.jpg", ("toothbrush",)),
+        ("a.png", ("toothbrush",)),
+    ]
+
+
+def test_a_list_may_name_one_of_two_photos_that_differ_in_their_suffix(tmp_path):
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        photo(tmp_path / "images" / name)
+    (tmp_path / "labels").mkdir()
+    text(tmp_path / "classes.txt", "dog\n")
+    for line in ("a.jpg", "a.png"):
+        text(tmp_path / "test.txt", f"{line}\nb\n")
+        assert [picture.name for picture in open_data(tmp_path).read()] == [line, "b"]
 
 
 def test_the_photos_are_those_that_training_reads(listed):
