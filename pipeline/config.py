@@ -273,9 +273,7 @@ class _Reading:
     def _stage(self, name: str, kind: type[Stage]) -> Stage | None:
         own = self._table("stages").get(name)
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
-        flags = self._of(name)
-        if issubclass(kind, Modelled) and kind is not Detector:
-            flags += [flag for flag in self._flags if flag.table == Detector.name and _is_for_all_models(flag)]
+        flags = self._for_stage(name, kind)
         stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
         where = self._tables.where(name)
         streams = self._for_streams(name, kind)
@@ -284,10 +282,15 @@ class _Reading:
         made: Stage | None = self._tables.construct(partial(replace, stage), {"streams": streams}, where)
         return made
 
+    def _for_stage(self, name: str, kind: type[Stage]) -> list[Flag]:
+        """The options of a stage, and those of the detector that hold for it too."""
+        shared = self._of(Detector.name) if issubclass(kind, Modelled) and kind is not Detector else []
+        return self._of(name) + [flag for flag in shared if flag.key in fields_of(kind) and _is_for_all(flag)]
+
     def _for_streams(self, name: str, kind: type[Stage]) -> dict[str, dict[str, Any]]:
         """What is different for some streams: `[streams.gate.detector]`; a flag is stronger for all of them."""
         tables = {stream: table[name] for stream, table in self._table("streams").items() if _has(table, name)}
-        flags = {flag.key for flag in self._of(name)}
+        flags = {flag.key for flag in self._for_stage(name, kind)}
         values = {
             stream: self._tables.values(kind, f"streams.{stream}.{name}", table, kind.per_stream)
             for stream, table in tables.items()
@@ -339,9 +342,9 @@ class _Reading:
         return False
 
 
-def _is_for_all_models(flag: Flag) -> bool:
+def _is_for_all(flag: Flag) -> bool:
     """Whether an option of the detector holds for the other stages' models too. Few of these ship in INT8."""
-    return flag.key == "runtime" or (flag.key, flag.value) == ("precision", "fp32")
+    return flag.key in ("runtime", "every") or (flag.key, flag.value) == ("precision", "fp32")
 
 
 def _has(table: Any, key: str) -> bool:

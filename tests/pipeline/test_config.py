@@ -336,6 +336,14 @@ def test_a_flag_is_stronger_than_what_a_stream_has_for_itself(write) -> None:
     assert (gate.every, gate.conf) == (3, 0.5)
 
 
+def test_every_nth_frame_is_meant_for_all_stages_that_can_leave_some_out(write) -> None:
+    text = '[segmenter]\nevery = 5\n[captioner]\n[streams.gate]\nsource = "g.mp4"\n[streams.gate.segmenter]\nevery = 2'
+    config = load(write(text), [Flag("--every", "detector", "every", 3)])
+    segmenter = stage(config, "segmenter")
+    assert (stage(config, "detector").every, segmenter.every, segmenter.of("gate").every) == (3, 3, 3)
+    assert stage(load(write(text)), "segmenter").every == 5
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
