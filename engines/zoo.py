@@ -54,7 +54,8 @@ def chosen(model: str, precision: Precision = "auto", runtime: str | None = None
         return full
     if precision == "int8" and small is None:
         raise ModelNotFound(
-            f"{model} does not ship in INT8: run it in FP32, or export its checkpoint with --precision int8"
+            f"{model} does not ship in INT8: run it in FP32, or make it: watchline export {model} -o FILE.onnx "
+            "--precision int8 --calibrate PATH…"
         )
     return small if small and (precision == "int8" or (precision == "auto" and _gains(runtime))) else full
 

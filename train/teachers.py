@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from watchline.engines import load, metadata, zoo
+from watchline.engines import load, zoo
 from watchline.engines.engine import Engine
 from watchline.engines.errors import ModelRefused
+from watchline.export.again import is_ours
 from watchline.export.detectors import export as third_party
 from watchline.export.errors import ExportRefused
 from watchline.export.request import Request
@@ -194,7 +195,7 @@ def open_detector(file: Path, runtime: str | None = None, name: str = "") -> Eng
         ModelNotFound, ModelRefused: there is no such file, or it finds no boxes.
         ExportError: it is an ONNX of no known family.
     """
-    if file.suffix.lower() == ".onnx" and not _is_ours(file):
+    if file.suffix.lower() == ".onnx" and not is_ours(file):
         family = third_party.recognise(file)
         if family is None:
             raise ExportRefused(f"{file}: its outputs are of no detector that is known; export it with --family first")
@@ -207,10 +208,6 @@ def open_detector(file: Path, runtime: str | None = None, name: str = "") -> Eng
             f"another, e.g. {zoo.DEFAULT}"
         )
     return engine
-
-
-def _is_ours(file: Path) -> bool:
-    return any(prop.key.startswith(metadata.PREFIX) for prop in metadata.parse(file).metadata_props)
 
 
 def _exported(file: Path, family: str, runtime: str | None = None) -> Engine:

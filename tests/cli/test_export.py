@@ -144,6 +144,31 @@ def test_precisions_give_nearly_the_same_boxes(yolov2: Path, precision: str, tar
     assert np.abs(a["scores"] - b["scores"]).max() < {"fp16": 0.01, "int8": 0.1}[precision]
 
 
+@pytest.mark.parametrize("target", ["small.onnx", "small.xml"])
+def test_a_model_of_ours_is_made_again_in_int8(yolov2: Path, target: str) -> None:
+    assert export(yolov2, "checkpoint.pt -o full.onnx --imgsz 64").code == 0
+    done = export(yolov2, f"full.onnx -o {target} --precision int8 --calibrate clip.mp4")
+    assert done.code == 0, done.err
+    with load(yolov2 / "full.onnx") as full, load(yolov2 / target) as small:
+        assert (small.metadata.labels, small.metadata.name) == (full.metadata.labels, "small")
+    if target.endswith(".onnx"):
+        assert any("QuantizeLinear" in node.op_type for node in onnx.load(yolov2 / target).graph.node)
+        again = export(yolov2, f"{target} -o more.onnx --precision int8 --calibrate clip.mp4")
+        assert "small.onnx: its layers are in INT8 already; name the model in FP32" in again.err[-1]
+
+
+def test_a_model_that_ships_is_named_as_everywhere(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", 2, (64, 64))
+    done = export(tmp_path, "yolov2-slim --precision int8 --calibrate clip.mp4 --imgsz 64")
+    assert "yolov2-slim: it is a Watchline model, in which --imgsz is settled: leave it out" in done.err[-1]
+    done = export(tmp_path, "yolov2-slim --to openvino")
+    assert done.code == 0, done.err
+    assert done.out[0] == "yolov2-slim: detects 20 classes at 416 pixels"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "yolov2-slim.bin", "yolov2-slim.xml"]
+    done = export(tmp_path, "yolov2-slim")
+    assert "yolov2-slim: it is a Watchline model, and runs as it is" in done.err[-1]
+
+
 def test_the_suffix_says_what_it_is_for(yolov2: Path) -> None:
     assert export(yolov2, "checkpoint.pt -o by_suffix.xml --imgsz 64").code == 0
     assert sorted(path.name for path in yolov2.glob("by_suffix*")) == ["by_suffix.bin", "by_suffix.xml"]

@@ -61,5 +61,5 @@ def test_the_int8_files_are_no_models_of_their_own():
 
 
 def test_int8_that_does_not_ship_is_not_replaced_in_silence():
-    with pytest.raises(ModelNotFound, match=r"words does not ship in INT8: run it in FP32, or export"):
+    with pytest.raises(ModelNotFound, match=r"words does not ship in INT8: .*make it: watchline export words"):
         zoo.chosen("words", "int8")

@@ -34,10 +34,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "export",
         help="make a model of a trained checkpoint: Darknet, PyTorch or ONNX",
         description="Make a model that the pipeline runs of a trained checkpoint: Darknet's .cfg and .weights, "
-        "a PyTorch state dict, or an ONNX detector. What kind it is, the file says.",
+        "a PyTorch state dict, or an ONNX detector; what kind it is, the file says. Or make a model in another "
+        "precision or for another runtime: of a file of ours, or of one that ships, by its name.",
         allow_abbrev=False,
     )
-    parser.add_argument("inputs", nargs="*", metavar="CHECKPOINT", help="net.cfg net.weights, net.pth or net.onnx")
+    parser.add_argument(
+        "inputs", nargs="*", metavar="CHECKPOINT", help="net.cfg net.weights, net.pth or net.onnx; or e.g. yolov2-slim"
+    )
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="the model to write (default: CHECKPOINT.onnx)")
     parser.add_argument(
         "--to",
@@ -81,7 +84,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Export, measure what the precision costs, write; a line for each step on stdout."""
-    paths = [Path(word) for word in options.inputs]
+    paths = [_file_of(word) for word in options.inputs]
     out = _checked(options, paths)
     write = _writer(options, out)  # before anything is computed in vain
     if options.data:
@@ -106,6 +109,13 @@ def run(options: argparse.Namespace) -> int:
     print(f"{names}: {options.precision}, {megabytes:.1f} MB, {time.monotonic() - started:.0f} s")
     print(_next(options, model, out))
     return DONE
+
+
+def _file_of(word: str) -> Path:
+    """A checkpoint, or the model that ships under this name."""
+    from watchline.engines import zoo
+
+    return zoo.find(word) if word in zoo.names() else Path(word)
 
 
 def _next(options: argparse.Namespace, model: "onnx.ModelProto", out: Path) -> str:
@@ -172,6 +182,7 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
     from watchline.engines import metadata
     from watchline.engines.tasks import TASKS
     from watchline.export import labels
+    from watchline.export.again import again, is_ours
     from watchline.export.checkpoint import to_onnx
     from watchline.export.errors import ExportRefused
     from watchline.export.request import Request
@@ -185,15 +196,23 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         input=options.input,
         epsilon=options.epsilon,
     )
-    model = to_onnx(paths, request, options.arch, options.family)
+    if len(paths) == 1 and is_ours(paths[0]):
+        called = options.inputs[0]
+        if options.precision == "fp32" and TARGETS[options.to] is USUAL:
+            raise ExportRefused(
+                f"{called}: it is a Watchline model, and runs as it is; --precision or --to makes another of it"
+            )
+        model = again(paths[0], called, request, options.arch, options.family)
+    else:
+        model = to_onnx(paths, request, options.arch, options.family)
     about = metadata.of(model, str(out))
     task = TASKS[about.task]
     if options.data and not task.finds_boxes:
-        raise ExportRefused(f"{paths[0]}: its task is to {about.task}, and --data measures detectors; leave that out")
+        raise ExportRefused(
+            f"{options.inputs[0]}: its task is to {about.task}, and --data measures detectors; leave that out"
+        )
     pixels = " x ".join(str(side) for side in dict.fromkeys(request.size or about.size))
-    print(
-        f"{' + '.join(map(str, paths))}: {task.does} {len(about.labels)} {task.labels} at {pixels} pixels", flush=True
-    )
+    print(f"{' + '.join(options.inputs)}: {task.does} {len(about.labels)} {task.labels} at {pixels} pixels", flush=True)
     if model.doc_string:
         print(model.doc_string, flush=True)
     return model
