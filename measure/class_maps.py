@@ -153,12 +153,12 @@ def class_maps(
         for number, file in enumerate(files, 1):
             image = read_photo(file).pixels
             height, width = image.shape[:2]
-            beside = data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png"
-            truth = annotation(beside, (height, width), len(labels))
+            labelled = data / f"{split}{ANNOTATIONS}" / f"{file.stem}.png"
+            truth = annotation(labelled, (height, width), len(labels))
             [outputs] = engines.infer([ArrayPicture(image)])
             found = outputs.class_map(AS_THEY_ARE)
             counts = each[number - 1] = confusion(found.scaled(width, height), truth, len(labels))
-            worst.append(Mistaken(file, beside, found, 1 - pixel_accuracy(counts)))
+            worst.append(Mistaken(file, labelled, found, 1 - pixel_accuracy(counts)))
             worst = sorted((one for one in worst if one.wrong > 0), key=lambda one: -one.wrong)[:MOST_WORST]
             if progress:
                 progress(number, len(files))

@@ -70,11 +70,11 @@ def names(models: Sequence[str], attributes: str = "") -> str:
 def cell(figures: Figures, first: Figures, row: str, name: str, n: int) -> str:
     """A figure of model n with its interval, and its difference to the first model."""
     number = float(figures.table[row][name])
-    beside = between(figures.intervals[row][name]) if figures.intervals else ""
+    interval = between(figures.intervals[row][name]) if figures.intervals else ""
     if n and figures.differences:
         more = number - float(first.table[row][name])
-        beside += f"<br>{value(more, '+')}{between(figures.differences[row][name], '+')}"
-    return f"<td>{value(number)}{beside}</td>"
+        interval += f"<br>{value(more, '+')}{between(figures.differences[row][name], '+')}"
+    return f"<td>{value(number)}{interval}</td>"
 
 
 def value(value: float, sign: str = "") -> str:
