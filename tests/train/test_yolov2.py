@@ -109,3 +109,12 @@ def test_a_gradient_that_is_no_number_is_dropped(data, start):
     before = model.region.weight.clone()
     yolov2.step(run, store, RECIPE, 0.0)
     assert torch.equal(before, model.region.weight)
+
+
+def test_the_first_layers_keep_what_they_start_from(data, start, tmp_path):
+    before = torch.load(start, weights_only=True)["model"]
+    list(yolov2.train(data, tmp_path, replace(RECIPE, frozen=2), 1, start=start))
+    live = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["live"]
+    kept = {name for name, value in before.items() if torch.equal(value, live[name]) and "num_batches" not in name}
+    front = ("backbone.stem.", "backbone.blocks.0.", "backbone.blocks.1.")
+    assert kept == {name for name in before if name.startswith(front) and "num_batches" not in name}
