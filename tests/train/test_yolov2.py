@@ -6,8 +6,7 @@ import pytest
 import torch
 from pictures import picture
 
-from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
+from watchline.models.yolov2 import SHAPES, YOLOv2
 from watchline.train import yolov2
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.initial import network
@@ -29,7 +28,7 @@ def start(tmp_path_factory):
     """A slim network, whose steps are fast."""
     torch.manual_seed(0)
     file = tmp_path_factory.mktemp("start") / "start.pt"
-    model = YOLOv2(torch.rand(3, 2) + 1, 20, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN)
+    model = YOLOv2(torch.rand(3, 2) + 1, 20, SHAPES["slim"].backbone(), SHAPES["slim"].hidden)
     torch.save({"model": model.state_dict()}, file)
     return file
 
