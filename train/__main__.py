@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from watchline.engines.cores import cores
+from watchline.models.yolov2 import SHAPES
 from watchline.train import initial, pack, yolov2
 from watchline.train.views import Store
 
@@ -41,6 +42,7 @@ def main() -> None:
             one.add_argument(
                 "--model", type=Path, required=True, help="complete network, an .onnx of `watchline export`"
             )
+            one.add_argument("--shape", choices=list(SHAPES), default="slim", help="(default: slim)")
         if name != "try":
             one.add_argument("--out", type=Path, required=True)
         if name in ("try", "run"):
@@ -80,7 +82,8 @@ def _pack(options: argparse.Namespace) -> None:
 def _slim(options: argparse.Namespace) -> None:
     from watchline.train import slim
 
-    model = slim.slim(initial.read(options.model), slim.views(pack.read(options.parts)))
+    views = slim.views(pack.read(options.parts))
+    model = slim.slim(initial.read(options.model), SHAPES[options.shape], views)
     torch.save({"model": model.state_dict()}, options.out)
 
 

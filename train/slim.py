@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0, InvertedBottleneck
+from watchline.models.efficientnet_lite import WHOLE, InvertedBottleneck
 from watchline.models.errors import CheckpointError
-from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
+from watchline.models.yolov2 import Shape, YOLOv2
 from watchline.train import initial
 from watchline.train.exported import calibrate, norm_of, set_conv
 from watchline.train.pictures import LabelledPicture
@@ -34,23 +34,25 @@ def views(pictures: Sequence[LabelledPicture]) -> Tensor:
 
 
 @torch.no_grad()
-def slim(full: YOLOv2, x: Tensor) -> YOLOv2:
-    """The slim network whose outputs are like those of `full` on the normalised views `x`, with their batch statistics.
+def slim(full: YOLOv2, shape: Shape, x: Tensor) -> YOLOv2:
+    """The network of a shape whose outputs are like those of `full` on the normalised views `x`, with their batch
+    statistics.
 
     Raises CheckpointError: `full` is not a complete network.
     """
     if full.backbone.widths != WHOLE:
         raise CheckpointError(f"blocks of {full.backbone.widths} channels: expected a complete EfficientNet-Lite0")
-    small = YOLOv2(full.priors, full.classes, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN).eval()
+    small = YOLOv2(full.priors, full.classes, shape.backbone(), shape.hidden).eval()
     wanted = _stages(full, x)
     y = _stem(full, small, x, wanted[0])
     old, new = 1, 1
     maps = []
-    for stage in range(1, len(SLIM)):
-        for i in range(len(SLIM[stage])):
-            last = i == len(SLIM[stage]) - 1
+    for stage in range(1, len(shape.widths)):
+        count = len(shape.widths[stage])
+        for i in range(count):
+            last = i == count - 1
             y = _block(full, small, old + i, new + i, y, wanted[stage][-1 if last else i])
-        old, new = old + len(WHOLE[stage]), new + len(SLIM[stage])
+        old, new = old + len(WHOLE[stage]), new + count
         maps.append(y)
     _head(full, small, maps[1], maps[3], y)
     calibrate(small, x)
@@ -71,7 +73,7 @@ def _stages(full: YOLOv2, x: Tensor) -> list[list[Tensor]]:
 def _stem(full: YOLOv2, small: YOLOv2, x: Tensor, wanted: list[Tensor]) -> Tensor:
     """The stem and the first block, which has no expansion: its channels are the stem's."""
     block = cast(InvertedBottleneck, full.backbone.blocks[0])
-    keep, weight, bias = rebuild(block.depthwise(full.backbone.stem(x)), wanted[0], SLIM[0][0])
+    keep, weight, bias = rebuild(block.depthwise(full.backbone.stem(x)), wanted[0], small.backbone.widths[0][0])
     _copy(full, small, "backbone.stem.0", "backbone.stem.0", keep)
     _copy(full, small, "backbone.blocks.0.depthwise.0", "backbone.blocks.0.depthwise.0", keep)
     set_conv(small, "backbone.blocks.0.project.0", weight[..., None, None], bias)
@@ -98,16 +100,17 @@ def _head(full: YOLOv2, small: YOLOv2, shallow: Tensor, fine: Tensor, coarse: Te
             ("passthrough.", "fine.", "coarse.3", "coarse.6", "head.0")
         ):
             _copy(full, small, name, name, None)
-    set_conv(small, "coarse.0", torch.eye(SLIM_LAST)[..., None, None], torch.zeros(SLIM_LAST))
+    set_conv(small, "coarse.0", torch.eye(small.backbone.last)[..., None, None], torch.zeros(small.backbone.last))
     up = F.interpolate(small.coarse(coarse), scale_factor=2.0, mode="nearest")
     x = torch.cat([small.passthrough(shallow), small.fine(fine), up], dim=1)
+    hidden = small.region.in_channels
     middle = full.head[:6](x)  # 384 -> 192, rectified
     wide = full.head[6:9](middle)
-    keep, weight, bias = rebuild(wide, full.head[9:11](wide), SLIM_HIDDEN)
+    keep, weight, bias = rebuild(wide, full.head[9:11](wide), hidden)
     _copy(full, small, "head.3", "head.3", keep)
     _copy(full, small, "head.6", "head.6", keep)
     last = F.conv2d(wide[:, keep], weight[..., None, None], bias).clamp(0, 6)
-    kept, region, region_bias = rebuild(last, full.region(full.head[9:](wide)), SLIM_HIDDEN)
+    kept, region, region_bias = rebuild(last, full.region(full.head[9:](wide)), hidden)
     set_conv(small, "head.9", weight[kept][..., None, None], bias[kept])
     small.region.weight.data, small.region.bias.data = region[..., None, None], region_bias  # type: ignore[union-attr]
 

@@ -22,7 +22,7 @@ from watchline.models.errors import DatasetError
 from watchline.models.yolov2 import STRIDE, YOLOv2, like, normalise, region_loss
 from watchline.ops.priors import dimension_priors
 from watchline.ops.voc import VOC
-from watchline.train import checkpoint
+from watchline.train import checkpoint, mixed
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.exported import calibrate
 from watchline.train.initial import ONNX, network, views
@@ -48,6 +48,8 @@ class Recipe:
         batch: views per step.
         sizes: input sizes, drawn at random; multiples of 32.
         priors: number of priors.
+        frozen: blocks of the backbone that keep the weights they start from, and the stem with them. The first three
+            are half of a step's time.
         lr_backbone, lr_head, decay: of AdamW.
         warmup: steps in which the rates rise linearly.
         average: decay of the weights' average.
@@ -62,6 +64,7 @@ class Recipe:
     batch: int = 16
     sizes: tuple[int, ...] = (320, 352, 416, 480)
     priors: int = 6
+    frozen: int = 3
     lr_backbone: float = 4e-4
     lr_head: float = 8e-4
     decay: float = 0.03
@@ -77,7 +80,9 @@ class Recipe:
 
 RECIPES = {
     "cpu": Recipe(),
-    "cuda": Recipe(batch=128, sizes=(320, 416, 512), calm_sizes=(416, 416, 512), lr_backbone=1.5e-3, lr_head=2.5e-3),
+    "cuda": Recipe(
+        batch=128, sizes=(320, 416, 512), calm_sizes=(416, 416, 512), frozen=0, lr_backbone=1.5e-3, lr_head=2.5e-3
+    ),
 }
 
 
@@ -175,7 +180,7 @@ def train(
 def step(run: Run[YOLOv2], store: Store, recipe: Recipe, done: float) -> tuple[int, dict[str, Tensor]]:
     """One step of the optimizer. A gradient that is not finite is dropped. Returns the size and the losses."""
     size, images, targets = batch_of(store, recipe, run.step, done)
-    with torch.autocast(store.device.type, torch.bfloat16, enabled=store.device.type == "cuda"):
+    with mixed.autocast(store.device):
         raw = run.model(normalise(images))
     parts = region_loss(raw.float(), run.model.priors, targets)
     run.optimizer.zero_grad(set_to_none=True)
@@ -209,7 +214,7 @@ def _begin(store: Store, file: Path, recipe: Recipe, start: Path | None, about: 
     model.to(store.device)
     if not saved and start and start.suffix == ONNX:
         calibrate(model, views(store))
-    _laid_out(model, _fastest(store, recipe, model)).train()
+    _learning(_laid_out(model, _fastest(store, recipe, model)), recipe)
     optimizer = optimizer_of(model, BACKBONE, recipe)
     if not saved:
         return Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
@@ -231,6 +236,15 @@ def _fastest(store: Store, recipe: Recipe, model: YOLOv2) -> torch.memory_format
 
 def _laid_out(model: YOLOv2, layout: torch.memory_format) -> YOLOv2:
     return cast(YOLOv2, cast(Any, model).to(memory_format=layout))  # some versions of torch lack the type
+
+
+def _learning(model: YOLOv2, recipe: Recipe) -> YOLOv2:
+    """The mode of training: the first layers keep their weights and batch statistics."""
+    model.train()
+    for part in (model.backbone.stem, *model.backbone.blocks[: recipe.frozen]):
+        part.requires_grad_(False).eval()
+    mixed.quick(model, model.priors.device)
+    return model
 
 
 def _save(run: Run[YOLOv2], out: Path, about: dict[str, str]) -> None:
@@ -261,7 +275,7 @@ def time_steps(
 ) -> tuple[float, float]:
     """Seconds of the first step, and the median of the others, with a copy of the network."""
     asked = replace(recipe, sizes=(size,))
-    model = _laid_out(copy.deepcopy(model).to(store.device), layout).train()
+    model = _learning(_laid_out(copy.deepcopy(model).to(store.device), layout), asked)
     run = Run(model, optimizer_of(model, BACKBONE, asked), {})
     seconds = []
     for _ in range(count):

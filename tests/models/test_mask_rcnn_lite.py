@@ -13,7 +13,7 @@ from watchline.models.mask_rcnn_lite import (
     mask_loss,
     mask_targets,
 )
-from watchline.models.yolov2 import SLIM
+from watchline.models.yolov2 import SHAPES
 from watchline.ops.masks import Masks
 
 SMALL = MaskSettings(
@@ -156,7 +156,7 @@ def test_it_learns_six_pictures_by_heart():
         truths.append(truth(box))
         planes.append(plane)
     images = torch.stack(images)
-    model = LiteMaskRCNN(1, SMALL, EfficientNetLite0(SLIM))
+    model = LiteMaskRCNN(1, SMALL, EfficientNetLite0(SHAPES["slim"].widths))
     for part in model.modules():
         if isinstance(part, torch.nn.BatchNorm2d):
             part.momentum = 0.3

@@ -16,7 +16,7 @@ from watchline.export.pytorch import yolov2 as exporter
 from watchline.export.request import Request
 from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0
 from watchline.models.errors import CheckpointError
-from watchline.models.yolov2 import HIDDEN, SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2, decode, normalise
+from watchline.models.yolov2 import HIDDEN, SHAPES, YOLOv2, decode, normalise
 from watchline.ops.voc import VOC
 from watchline.train import yolov2
 from watchline.train.exported import calibrate
@@ -24,7 +24,7 @@ from watchline.train.initial import network, read, sources
 
 KINDS = {
     "whole": (EfficientNetLite0, WHOLE, HIDDEN),
-    "slim": (lambda: EfficientNetLite0(SLIM, SLIM_LAST), SLIM, SLIM_HIDDEN),
+    "slim": (SHAPES["slim"].backbone, SHAPES["slim"].widths, SHAPES["slim"].hidden),
 }
 PRIORS = torch.tensor([[1.0, 2.0], [4.0, 3.0], [2.0, 2.0]])
 

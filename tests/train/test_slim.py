@@ -6,7 +6,7 @@ import torch
 from watchline.export.pytorch import yolov2 as exporter
 from watchline.export.request import Request
 from watchline.models.errors import CheckpointError
-from watchline.models.yolov2 import SLIM, YOLOv2
+from watchline.models.yolov2 import SHAPES, YOLOv2
 from watchline.train import slim
 from watchline.train.initial import read
 
@@ -35,17 +35,18 @@ def test_channels_that_say_the_same_are_not_both_kept():
     assert torch.allclose(rebuilt, wanted, atol=0.1)
 
 
-def test_a_slim_network_is_trained_and_exported_as_the_whole_one(trained):
-    small = slim.slim(read(trained[1] / "whole.onnx"), torch.randn(4, 3, 96, 96))
-    assert small.backbone.widths == SLIM
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_a_slim_network_is_trained_and_exported_as_the_whole_one(trained, shape):
+    small = slim.slim(read(trained[1] / "whole.onnx"), shape, torch.randn(4, 3, 96, 96))
+    assert small.backbone.widths == shape.widths
     torch.save({"model": small.state_dict()}, trained[1] / "slim.pt")
     again = exporter.load(trained[1] / "slim.pt")
-    assert again.backbone.widths == SLIM
+    assert again.backbone.widths == shape.widths
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(again(x), small.eval()(x))
     count = [sum(p.numel() for p in m.parameters()) for m in (small, trained[0])]
-    assert count[0] < count[1] / 2
+    assert count[0] < count[1] * 0.75
     assert np.isfinite(list(small.state_dict()["region.weight"].flatten())).all()
     with pytest.raises(CheckpointError, match="expected a complete EfficientNet-Lite0"):
-        slim.slim(again, x)
+        slim.slim(again, shape, x)

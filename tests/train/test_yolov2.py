@@ -6,8 +6,7 @@ import pytest
 import torch
 from pictures import picture
 
-from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.yolov2 import SLIM, SLIM_HIDDEN, SLIM_LAST, YOLOv2
+from watchline.models.yolov2 import SHAPES, YOLOv2
 from watchline.train import yolov2
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.initial import network
@@ -29,7 +28,7 @@ def start(tmp_path_factory):
     """A slim network, whose steps are fast."""
     torch.manual_seed(0)
     file = tmp_path_factory.mktemp("start") / "start.pt"
-    model = YOLOv2(torch.rand(3, 2) + 1, 20, EfficientNetLite0(SLIM, SLIM_LAST), SLIM_HIDDEN)
+    model = YOLOv2(torch.rand(3, 2) + 1, 20, SHAPES["slim"].backbone(), SHAPES["slim"].hidden)
     torch.save({"model": model.state_dict()}, file)
     return file
 
@@ -109,3 +108,12 @@ def test_a_gradient_that_is_no_number_is_dropped(data, start):
     before = model.region.weight.clone()
     yolov2.step(run, store, RECIPE, 0.0)
     assert torch.equal(before, model.region.weight)
+
+
+def test_the_first_layers_keep_what_they_start_from(data, start, tmp_path):
+    before = torch.load(start, weights_only=True)["model"]
+    list(yolov2.train(data, tmp_path, replace(RECIPE, frozen=2), 1, start=start))
+    live = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["live"]
+    kept = {name for name, value in before.items() if torch.equal(value, live[name]) and "num_batches" not in name}
+    front = ("backbone.stem.", "backbone.blocks.0.", "backbone.blocks.1.")
+    assert kept == {name for name in before if name.startswith(front) and "num_batches" not in name}
