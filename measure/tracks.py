@@ -20,7 +20,7 @@ from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.measure.layouts import mot
 from watchline.ops.detections import Detections
 from watchline.ops.track_scores import Tracked, TrackScores, track_scores
-from watchline.ops.tracker import NONE, UNSURE, Tracker
+from watchline.ops.tracks import NONE, UNSURE, Tracks
 from watchline.pipeline.stages.detector import Detector
 
 COLUMNS = 7  # of given boxes: frame from 1, whatever, left, top, width, height, score
@@ -64,14 +64,14 @@ def measure_tracks(sequence: mot.Sequence, found: Iterable[Detections]) -> Track
         raise DataRefused(
             f"{sequence.name} has {len(every)} frames: expected {len(sequence.truth)}, as seqinfo.ini says"
         )
-    tracker, tracks, spent = Tracker(), [], 0.0
+    tracks, tracked, spent = Tracks(), [], 0.0
     for index, one in enumerate(every):
         began = time.thread_time()
-        numbers = tracker.update(one, index / sequence.rate, sequence.size)
+        numbers = tracks.update(one, index / sequence.rate, sequence.size)
         spent += time.thread_time() - began
         kept = numbers != NONE
-        tracks.append(Tracked(numbers[kept], one.xyxy[kept]))
-    return TrackFigures(sequence.name, len(tracks), track_scores(sequence.truth, tracks), 1000 * spent / len(tracks))
+        tracked.append(Tracked(numbers[kept], one.xyxy[kept]))
+    return TrackFigures(sequence.name, len(tracked), track_scores(sequence.truth, tracked), 1000 * spent / len(tracked))
 
 
 def boxes_in(file: Path, frames: int) -> list[Detections]:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.detector import Detector
     from watchline.pipeline.stages.segmenter import Segmenter
     from watchline.pipeline.stages.stage import Process, Stage, Work
+    from watchline.pipeline.stages.tracker import Tracker
+    from watchline.pipeline.track import track
     from watchline.pipeline.watch import Watch
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
@@ -94,6 +96,7 @@ __all__ = [
     "Sink",
     "Stage",
     "State",
+    "Tracker",
     "Unwritten",
     "Watch",
     "WatchlineError",
@@ -105,6 +108,7 @@ __all__ = [
     "draw",
     "find_sources",
     "segment",
+    "track",
 ]
 
 _HOMES = {
@@ -134,6 +138,8 @@ _HOMES = {
     "pipeline.sinks.jsonl": ("Jsonl",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
     "pipeline.stages.stage": ("Process", "Stage", "Work"),
+    "pipeline.stages.tracker": ("Tracker",),
+    "pipeline.track": ("track",),
     "pipeline.watch": ("Watch",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),

@@ -1,8 +1,8 @@
 """Tracks: which boxes in the frames of a stream are one object.
 
-    tracker = Tracker()
+    tracks = Tracks()
     for found, seconds in frames:
-        numbers = tracker.update(found, seconds)
+        numbers = tracks.update(found, seconds, (1280, 720))
 
 A box belongs to the track whose object must be there now, as its Kalman filter says (kalman.py). Boxes that the
 detector is sure of choose first, the others only continue what is there (Zhang et al., "ByteTrack", 2022, algorithm 1).
@@ -48,8 +48,8 @@ NEAR_CLASSES = (  # that detectors mistake for each other
     ("person", "pedestrian"),
 )
 
-_Tracks = NDArray[np.void]
-_Likeness = Callable[[_Tracks, Boxes, NDArray[np.float64]], NDArray[np.float64]]
+_Table = NDArray[np.void]
+_Likeness = Callable[[_Table, Boxes, NDArray[np.float64]], NDArray[np.float64]]
 _TRACK = np.dtype(
     [
         ("number", np.int64),  # NONE before it is settled
@@ -88,7 +88,7 @@ class Track:
     ended: Literal["left", "lost"] | None = None
 
 
-class Tracker:
+class Tracks:
     """The tracks of one stream. The same boxes and times give the same numbers.
 
     Args:
@@ -104,7 +104,7 @@ class Tracker:
     def __init__(self, sure: float = SURE, start: float = START, memory: float = MEMORY) -> None:
         self.ended: list[Track] = []
         self._sure, self._start, self._memory = sure, start, memory
-        self._tracks: _Tracks = np.empty(0, _TRACK)
+        self._tracks: _Table = np.empty(0, _TRACK)
         self._time: float | None = None
         self._last = 0
 
@@ -141,11 +141,11 @@ class Tracker:
         self._time = seconds
         return numbers
 
-    def tracks(self) -> list[Track]:
+    def known(self) -> list[Track]:
         """Those that have a number, as they are now."""
         return _told(self._tracks)
 
-    def _waiting(self, seconds: float, before: float) -> _Tracks:
+    def _waiting(self, seconds: float, before: float) -> _Table:
         """The tracks that still wait, where they must be now."""
         tracks = self._tracks
         waited = seconds - tracks["seen"]
@@ -157,14 +157,14 @@ class Tracker:
             self._tracks["motion"] = predicted(self._tracks["motion"], max(seconds - before, 0))
         return self._tracks
 
-    def _keep(self, tracks: _Tracks, over: NDArray[np.bool_], how: Literal["left", "lost"]) -> None:
+    def _keep(self, tracks: _Table, over: NDArray[np.bool_], how: Literal["left", "lost"]) -> None:
         """Go on with the tracks that are not over."""
         if over.any():
             self.ended += _told(tracks[over], how)
             tracks = tracks[~over]
         self._tracks = tracks
 
-    def _settle(self, tracks: _Tracks, seconds: float) -> None:
+    def _settle(self, tracks: _Table, seconds: float) -> None:
         """Give numbers to those that score enough and were seen twice; in the first frame, to all who score enough."""
         ready = (tracks["number"] == NONE) & (tracks["seen"] == seconds) & (tracks["score"] >= self._start)
         if self._time is not None:
@@ -176,7 +176,7 @@ class Tracker:
 
 
 def _owners(
-    tracks: _Tracks,
+    tracks: _Table,
     boxes: Boxes,
     scores: NDArray[np.float64],
     groups: NDArray[np.int64],
@@ -213,7 +213,7 @@ def _owners(
     return owner
 
 
-def _as_expected(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_expected(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, M) how well boxes fit tracks where these must be now, and look like them; 0 of those that are not near."""
     there = boxes_of(tracks["motion"])
     overlap = iou(_buffered(there, BUFFER), _buffered(boxes, BUFFER)).astype(np.float64)
@@ -228,13 +228,13 @@ def _as_expected(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64]) -> 
     return np.where(overlap >= NEAR, np.maximum(likeness, FEW), 0)
 
 
-def _exactly(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _exactly(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, M) IoU of boxes and where the tracks must be now; 0 of those that are not near."""
     overlap = iou(boxes_of(tracks["motion"]), boxes)
     return np.where(overlap >= UNSURE_NEAR, overlap, 0).astype(np.float64)
 
 
-def _where_it_was(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+def _where_it_was(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, M) IoU of boxes and where the tracks were last, with a buffer; 0 of those that are not near."""
     overlap = iou(_buffered(tracks["box"], BUFFER), _buffered(boxes, BUFFER))
     return np.where(overlap >= NEAR, overlap, 0).astype(np.float64)
@@ -242,7 +242,7 @@ def _where_it_was(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64]) ->
 
 def _begun(
     boxes: Boxes, scores: NDArray[np.float64], kinds: NDArray[np.int64], groups: NDArray[np.int64], seconds: float
-) -> _Tracks:
+) -> _Table:
     """Tracks of objects that are seen for the first time."""
     tracks = np.zeros(len(boxes), _TRACK)
     tracks["number"], tracks["kind"], tracks["group"], tracks["hits"] = NONE, kinds, groups, 1
@@ -252,7 +252,7 @@ def _begun(
     return tracks
 
 
-def _continued(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64], seconds: float) -> _Tracks:
+def _continued(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], seconds: float) -> _Table:
     """The same tracks after each was seen."""
     gap = seconds - tracks["seen"]
     tracks["hits"] += 1
@@ -264,13 +264,13 @@ def _continued(tracks: _Tracks, boxes: Boxes, scores: NDArray[np.float64], secon
     return tracks
 
 
-def _is_outside(tracks: _Tracks, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _is_outside(tracks: _Table, size: tuple[int, int]) -> NDArray[np.bool_]:
     """(N,) whether the centre of an object must be outside of the picture."""
     centres = tracks["motion"][:, 0, :2]
     return np.asarray(((centres < 0) | (centres > size)).any(axis=1))
 
 
-def _told(tracks: _Tracks, how: Literal["left", "lost"] | None = None) -> list[Track]:
+def _told(tracks: _Table, how: Literal["left", "lost"] | None = None) -> list[Track]:
     """Of those that have a number."""
     rows = tracks[tracks["number"] != NONE]
     columns = (rows[name].tolist() for name in ("number", "kind", "since", "seen", "score", "box"))

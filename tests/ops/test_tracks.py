@@ -8,7 +8,7 @@ from street_walk import Walk, detections
 
 from watchline.ops.detections import Detections
 from watchline.ops.track_scores import Tracked, track_scores
-from watchline.ops.tracker import MEMORY, NONE, START, Tracker
+from watchline.ops.tracks import MEMORY, NONE, START, Tracks
 
 RATE = 10
 SIZE = (768, 576)
@@ -23,10 +23,10 @@ def found(*rows):
     return Detections(boxes, scores, kinds, LABELS)
 
 
-def run(frames, rate=RATE, tracker=None):
+def run(frames, rate=RATE, tracks=None):
     """The numbers frame by frame."""
-    tracker = tracker or Tracker()
-    return [tracker.update(found(*rows), index / rate, SIZE).tolist() for index, rows in enumerate(frames)]
+    tracks = tracks or Tracks()
+    return [tracks.update(found(*rows), index / rate, SIZE).tolist() for index, rows in enumerate(frames)]
 
 
 def test_two_who_walk_keep_their_numbers():
@@ -85,41 +85,41 @@ def test_time_counts_and_not_frames(rate):
 
 
 def test_frames_may_be_missing():
-    tracker = Tracker()
+    tracks = Tracks()
     for index in range(60):
         if index % 7 not in (2, 3, 5):
-            assert tracker.update(found((3 * index, 0.9)), index / 25, SIZE).tolist() == [1]
+            assert tracks.update(found((3 * index, 0.9)), index / 25, SIZE).tolist() == [1]
 
 
 def test_a_track_says_since_when_how_sure_and_when_it_ended():
-    tracker = Tracker()
+    tracks = Tracks()
     for index in range(10):
-        tracker.update(found((2 * index, 0.8, 1)), 5 + index / RATE, SIZE)
-    [track] = tracker.tracks()
+        tracks.update(found((2 * index, 0.8, 1)), 5 + index / RATE, SIZE)
+    [track] = tracks.known()
     assert (track.number, track.kind, track.since, track.seen) == (1, 1, 5, pytest.approx(5.9))
     assert track.score == pytest.approx(0.8)
     assert track.box == (18, 0, 38, 40)
-    tracker.update(found(), 5.9 + MEMORY, SIZE)
-    assert (tracker.ended, len(tracker.tracks())) == ([], 1)
-    tracker.update(found(), 6 + MEMORY, SIZE)
-    assert (tracker.ended, tracker.tracks()) == ([replace(track, ended="lost")], [])
-    tracker.update(found(), 7 + MEMORY, SIZE)
-    assert tracker.ended == []
+    tracks.update(found(), 5.9 + MEMORY, SIZE)
+    assert (tracks.ended, len(tracks.known())) == ([], 1)
+    tracks.update(found(), 6 + MEMORY, SIZE)
+    assert (tracks.ended, tracks.known()) == ([replace(track, ended="lost")], [])
+    tracks.update(found(), 7 + MEMORY, SIZE)
+    assert tracks.ended == []
 
 
 def test_who_leaves_is_not_waited_for():
     """Who comes in at that side soon afterwards is someone else."""
-    tracker = Tracker()
+    tracks = Tracks()
     for index in range(10):
-        tracker.update(found((680 + 8 * index, 0.9)), index / RATE, SIZE)
-    [track] = tracker.tracks()
+        tracks.update(found((680 + 8 * index, 0.9)), index / RATE, SIZE)
+    [track] = tracks.known()
     for index in range(10, 13):
-        tracker.update(found(), index / RATE, SIZE)
-        if tracker.ended:
+        tracks.update(found(), index / RATE, SIZE)
+        if tracks.ended:
             break
-    assert tracker.ended == [replace(track, ended="left")]
+    assert tracks.ended == [replace(track, ended="left")]
     for index in range(13, 16):
-        numbers = tracker.update(found((740 - 8 * (index - 13), 0.9)), index / RATE, SIZE)
+        numbers = tracks.update(found((740 - 8 * (index - 13), 0.9)), index / RATE, SIZE)
     assert numbers.tolist() == [2]
 
 
@@ -131,9 +131,9 @@ def test_boxes_that_cannot_be_do_no_harm():
         np.zeros(11, np.int64),
         LABELS,
     )
-    tracker = Tracker()
+    tracks = Tracks()
     for seconds in (0, 0.1, 0.1, 0.05, 3):
-        numbers = tracker.update(odd, seconds, SIZE)
+        numbers = tracks.update(odd, seconds, SIZE)
         given = numbers[numbers != NONE].tolist()
         assert len(given) == len(set(given))
 
@@ -142,8 +142,8 @@ def test_the_same_boxes_give_the_same_numbers():
     walk = Walk(seed=5)
     frames = [detections(walk, index, missed=0.2, moved=3.0, false=0.5) for index in range(100)]
     runs = [
-        [tracker.update(one, index / walk.rate, SIZE).tolist() for index, one in enumerate(frames)]
-        for tracker in (Tracker(), Tracker())
+        [tracks.update(one, index / walk.rate, SIZE).tolist() for index, one in enumerate(frames)]
+        for tracks in (Tracks(), Tracks())
     ]
     assert runs[0] == runs[1]
 
@@ -156,11 +156,11 @@ def test_people_who_are_nearly_always_seen_keep_their_identity():
 
 
 def judged(walk):
-    tracker, truth, tracks = Tracker(), [], []
+    tracks, truth, tracked = Tracks(), [], []
     for index in range(25 * walk.rate):
         one = detections(walk, index, missed=0.05, moved=2.0, false=0.1)
-        numbers = tracker.update(one, index / walk.rate, SIZE)
+        numbers = tracks.update(one, index / walk.rate, SIZE)
         kept = numbers != NONE
-        tracks.append(Tracked(numbers[kept], one.xyxy[kept]))
+        tracked.append(Tracked(numbers[kept], one.xyxy[kept]))
         truth.append(walk.at(index))
-    return track_scores(truth, tracks)
+    return track_scores(truth, tracked)
