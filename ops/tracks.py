@@ -121,8 +121,11 @@ class Tracks:
         groups, sure = _groups(found.labels)[found.class_id], scores >= self._sure
         before = seconds if self._time is None else self._time
         tracks = self._waiting(seconds, before)
-        lately = min(before, seconds - LATELY - SOON)
-        owner = _owners(tracks, boxes, scores, groups, sure, lately, size)
+        choice = _Choice(tracks, boxes, scores, groups)
+        choice.run(np.ones(len(tracks), np.bool_), sure, _as_expected)
+        choice.run(tracks["seen"] >= min(before, seconds - LATELY - SOON), ~sure & (scores >= UNSURE), _exactly)
+        choice.run((tracks["number"] != NONE) & ~_is_outside(tracks, size), sure, _where_it_was)
+        owner = choice.owner
         columns = np.flatnonzero(owner >= 0)
         if len(columns):
             rows = owner[columns]
@@ -175,42 +178,29 @@ class Tracks:
             self._last += many
 
 
-def _owners(
-    tracks: _Table,
-    boxes: Boxes,
-    scores: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    sure: NDArray[np.bool_],
-    lately: float,
-    size: tuple[int, int],
-) -> NDArray[np.intp]:
-    """(M,) the row of each box's track, -1 where it has none.
+class _Choice:
+    """Tracks choose among the boxes of a frame, pass by pass; who has chosen, and what is taken, is out.
 
-    Args:
-        sure: (M,) whether a box may choose first.
-        lately: the time since which a track was seen that an unsure box may continue.
-        size: width and height of the frame in pixels.
+    Attributes:
+        owner: (M,) the row of each box's track, -1 where it has none.
     """
-    owner, waits = np.full(len(boxes), -1), np.ones(len(tracks), np.bool_)
 
-    def choose(who: NDArray[np.bool_], what: NDArray[np.bool_], likeness_of: _Likeness) -> None:
-        """One pass: some of the tracks that wait, and of the boxes that are free."""
-        rows, columns = np.flatnonzero(waits & who), np.flatnonzero((owner < 0) & what)
+    def __init__(self, tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], groups: NDArray[np.int64]) -> None:
+        self.owner = np.full(len(boxes), -1)
+        self._tracks, self._boxes, self._scores, self._groups = tracks, boxes, scores, groups
+        self._waits = np.ones(len(tracks), np.bool_)
+
+    def run(self, who: NDArray[np.bool_], what: NDArray[np.bool_], likeness_of: _Likeness) -> None:
+        """One pass. Args: which tracks (N,), which boxes (M,), and how alike they are."""
+        rows, columns = np.flatnonzero(self._waits & who), np.flatnonzero((self.owner < 0) & what)
         if not len(rows) or not len(columns):
             return
-        some = tracks[rows]
-        likeness = likeness_of(some, boxes[columns], scores[columns])
-        likeness[some["group"][:, None] != groups[columns]] = 0
+        tracks = self._tracks[rows]
+        likeness = likeness_of(tracks, self._boxes[columns], self._scores[columns])
+        likeness[tracks["group"][:, None] != self._groups[columns]] = 0
         a, b = matched(likeness, FEW)
-        owner[columns[b]] = rows[a]
-        waits[rows[a]] = False
-
-    choose(waits, sure, _as_expected)
-    if not waits.any():
-        return owner
-    choose(tracks["seen"] >= lately, ~sure & (scores >= UNSURE), _exactly)
-    choose((tracks["number"] != NONE) & ~_is_outside(tracks, size), sure, _where_it_was)
-    return owner
+        self.owner[columns[b]] = rows[a]
+        self._waits[rows[a]] = False
 
 
 def _as_expected(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.segment import segment
     from watchline.pipeline.sinks.files import Files
     from watchline.pipeline.sinks.jsonl import Jsonl
+    from watchline.pipeline.sinks.mot import Mot
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
     from watchline.pipeline.stages.captioner import Captioner
@@ -86,6 +87,7 @@ __all__ = [
     "Kind",
     "Masks",
     "Message",
+    "Mot",
     "Mp4Sink",
     "NetworkSource",
     "Opening",
@@ -136,6 +138,7 @@ _HOMES = {
     "pipeline.stages.segmenter": ("Segmenter",),
     "pipeline.sinks.files": ("Files",),
     "pipeline.sinks.jsonl": ("Jsonl",),
+    "pipeline.sinks.mot": ("Mot",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
     "pipeline.stages.stage": ("Process", "Stage", "Work"),
     "pipeline.stages.tracker": ("Tracker",),
