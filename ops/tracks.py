@@ -121,11 +121,12 @@ class Tracks:
         groups, sure = _groups(found.labels)[found.class_id], scores >= self._sure
         before = seconds if self._time is None else self._time
         tracks = self._waiting(seconds, before)
+        outside = _is_outside(tracks, size)
         choice = _Choice(tracks, boxes, scores, groups)
         choice.run(np.ones(len(tracks), np.bool_), sure, _as_expected)
         choice.run(tracks["seen"] >= min(before, seconds - LATELY - SOON), ~sure & (scores >= UNSURE), _exactly)
-        choice.run((tracks["number"] != NONE) & ~_is_outside(tracks, size), sure, _where_it_was)
-        owner = choice.owner
+        choice.run((tracks["number"] != NONE) & ~outside, sure, _where_it_was)
+        owner, left = choice.owner, outside & choice.waits
         columns = np.flatnonzero(owner >= 0)
         if len(columns):
             rows = owner[columns]
@@ -136,11 +137,12 @@ class Tracks:
             owner[new] = len(tracks) + np.arange(len(new))
             kinds = found.class_id[new]
             tracks = np.concatenate([tracks, _begun(boxes[new], scores[new], kinds, groups[new], seconds)])
+            left = np.concatenate([left, np.zeros(len(new), np.bool_)])
         self._settle(tracks, seconds)
         numbers = np.full(len(boxes), NONE, np.int64)
         owned = owner >= 0
         numbers[owned] = tracks["number"][owner[owned]]
-        self._keep(tracks, (tracks["seen"] < seconds) & _is_outside(tracks, size), "left")
+        self._keep(tracks, left, "left")
         self._time = seconds
         return numbers
 
@@ -183,16 +185,17 @@ class _Choice:
 
     Attributes:
         owner: (M,) the row of each box's track, -1 where it has none.
+        waits: (N,) whether a track has no box.
     """
 
     def __init__(self, tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], groups: NDArray[np.int64]) -> None:
         self.owner = np.full(len(boxes), -1)
         self._tracks, self._boxes, self._scores, self._groups = tracks, boxes, scores, groups
-        self._waits = np.ones(len(tracks), np.bool_)
+        self.waits = np.ones(len(tracks), np.bool_)
 
     def run(self, who: NDArray[np.bool_], what: NDArray[np.bool_], likeness_of: _Likeness) -> None:
         """One pass. Args: which tracks (N,), which boxes (M,), and how alike they are."""
-        rows, columns = np.flatnonzero(self._waits & who), np.flatnonzero((self.owner < 0) & what)
+        rows, columns = np.flatnonzero(self.waits & who), np.flatnonzero((self.owner < 0) & what)
         if not len(rows) or not len(columns):
             return
         tracks = self._tracks[rows]
@@ -200,7 +203,7 @@ class _Choice:
         likeness[tracks["group"][:, None] != self._groups[columns]] = 0
         a, b = matched(likeness, FEW)
         self.owner[columns[b]] = rows[a]
-        self._waits[rows[a]] = False
+        self.waits[rows[a]] = False
 
 
 def _as_expected(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64]) -> NDArray[np.float64]:
