@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from watchline.ops import blocks, class_map, labels, tabs
 from watchline.ops.boxes import clip
 from watchline.ops.class_map import ClassMap
-from watchline.ops.colours import Colour, Colours, as_colour, chooser
+from watchline.ops.colours import Colour, Colours, as_colour, chooser, track_colour
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DrawingError, WrongType
 from watchline.ops.masks import Masks
@@ -84,6 +84,7 @@ class Canvas:
         self._is_in_place = in_place
         self._are_labelled = labels
         self.colour_of = chooser(colours)
+        self._are_named = colours is not None
         self._text_size = text_size or tabs.text_size(self.width, self.height)
         self._layers: list[Callable[[Image], None]] = []
         self._legend: list[tuple[str, Colour]] = []
@@ -96,6 +97,7 @@ class Canvas:
 
     def detections(self, found: Detections, *, texts: Sequence[str] | None = None, colours: Colours = None) -> None:
         """Draw detections: boxes, masks if there are any, and labels (class, track if any, score). The best is on top.
+        Who has a track has its colour, unless colours are named.
 
         Args:
             found: in the picture's pixels; clipped to the picture.
@@ -108,14 +110,14 @@ class Canvas:
         """
         if texts is not None and len(texts) != len(found):
             raise DrawingError(f"{len(texts)} labels for {len(found)} detections: expected as many")
-        chosen = self.colour_of if colours is None else chooser(colours)
+        own = self._colours(found, colours)
         if found.masks is not None:
-            self.masks(found.masks, [chosen(name) for name in found.names.tolist()])
+            self.masks(found.masks, own)
         rows, boxes = _visible(found.xyxy, self.width, self.height)
         names = [found.labels[number] for number in found.class_id[rows].tolist()]
         lines = _labels(found, rows, names) if texts is None else [(texts[row],) for row in rows]
-        for box, name, line in zip(boxes, names, lines, strict=True):
-            self._box(box, line, chosen(name))
+        for row, box, line in zip(rows.tolist(), boxes, lines, strict=True):
+            self._box(box, line, own[row])
 
     def box(
         self,
@@ -191,6 +193,10 @@ class Canvas:
         """Draw the outline of a zone. Args: points (N, 2), N >= 3, x and y in pixels, maybe outside the picture."""
         self._path(points, 3, True, colour)
 
+    def trail(self, points: ArrayLike, number: int) -> None:
+        """Draw where a track has been, in its colour. Args: points (N, 2), N >= 2, x and y in pixels."""
+        self._path(points, 2, False, track_colour(number))
+
     def line(self, a: ArrayLike, b: ArrayLike, colour: Colour = WHITE) -> None:
         """Draw a straight line. Args: its ends a and b, x and y in pixels; they may be outside the picture."""
         self._path((a, b), 2, False, colour)
@@ -253,6 +259,15 @@ class Canvas:
         if tab is not None:
             self._labels.append((tab, box))
 
+    def _colours(self, found: Detections, colours: Colours) -> list[Colour]:
+        """Of each detection."""
+        chosen = self.colour_of if colours is None else chooser(colours)
+        by_class = [chosen(name) for name in found.names.tolist()]
+        if found.tracker_id is None or colours is not None or self._are_named:
+            return by_class
+        numbers = found.tracker_id.tolist()
+        return [track_colour(n) if n >= 0 else own for n, own in zip(numbers, by_class, strict=True)]
+
     def _write(self, text: str, x: int, y: int, colour: Colour) -> None:
         tab = tabs.tab(text, colour, self._text_size, self.width)
         if tab is not None and len(tab) <= self.height:
@@ -267,7 +282,11 @@ def _labels(found: Detections, rows: NDArray[np.intp], names: list[str]) -> list
     """Of some rows: class, track if there is one, and score, and what to write instead where that is too wide:
     ("person #7 0.91", "person #7", "#7", "").
     """
-    tracks = [""] * len(names) if found.tracker_id is None else [f"#{n}" for n in found.tracker_id[rows].tolist()]
+    tracks = (
+        [""] * len(names)
+        if found.tracker_id is None
+        else [f"#{n}" if n >= 0 else "" for n in found.tracker_id[rows].tolist()]
+    )
     scores = found.confidence[rows].tolist()
     lines = (
         (f"{name} {track}".rstrip(), track, score) for name, track, score in zip(names, tracks, scores, strict=True)

@@ -69,6 +69,12 @@ def colour(label: str) -> Colour:
     return blue, green, red
 
 
+def track_colour(number: int) -> Colour:
+    """The colour of a track, (blue, green, red): tracks whose numbers follow one another have different ones."""
+    red, green, blue = bytes.fromhex(_PALETTE[number % len(_PALETTE)])
+    return blue, green, red
+
+
 def as_colour(value: Colour) -> Colour:
     """The colour as three integers.
 

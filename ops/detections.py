@@ -30,7 +30,7 @@ class Detection:
         confidence: in 0..1.
         class_id: index into the detector's labels.
         name: the label of that class.
-        tracker_id: the number of its track; None where nobody tracked.
+        tracker_id: the number of its track; None where nobody tracked, and of one without a track.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -53,7 +53,7 @@ class Detections:
         confidence: (N,) float32 in 0..1.
         class_id: (N,) int64, index into `labels`.
         labels: the detector's class names.
-        tracker_id: (N,) int64, the number of each one's track; None where nobody tracked.
+        tracker_id: (N,) int64, the number of each one's track, -1 of one without a track; None where nobody tracked.
         masks: the pixels of each one in the source picture, N of them; None where nobody segmented.
         data: more columns by name, each an array of N rows.
 
@@ -117,7 +117,8 @@ class Detections:
         tracks = [None] * len(self) if self.tracker_id is None else self.tracker_id.tolist()
         rows = zip(self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), tracks, strict=True)
         for box, confidence, number, track in rows:
-            yield Detection(tuple(box), confidence, number, self.labels[number], track)
+            known = None if track is None or track < 0 else track
+            yield Detection(tuple(box), confidence, number, self.labels[number], known)
 
     @property
     def names(self) -> NDArray[np.str_]:
@@ -138,7 +139,7 @@ class Detections:
         """Plain values for JSON, one dict a row, as the lines of events have them.
 
         [{"label": "person", "class": 14, "score": 0.91, "box": [x1, y1, x2, y2]}, …]: the score to four digits, the box
-        to two, `tracker_id` where there is one, and `segmentation` where there are masks: {"size": [height, width],
+        to two, `track` where it has one, and `segmentation` where there are masks: {"size": [height, width],
         "counts": "…"}, COCO's run lengths.
         """
         outlines = [{}] * len(self) if self.masks is None else [{"segmentation": rle} for rle in self.masks.to_rle()]
@@ -149,7 +150,7 @@ class Detections:
                 "score": round(one.confidence, 4),
                 "box": [round(side, 2) + 0.0 for side in one.xyxy],  # + 0.0 makes -0.0 a plain zero
             }
-            | ({} if one.tracker_id is None else {"tracker_id": one.tracker_id})
+            | ({} if one.tracker_id is None else {"track": one.tracker_id})
             | outline
             for one, outline in zip(self, outlines, strict=True)
         ]

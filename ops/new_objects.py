@@ -50,17 +50,19 @@ class NewObjects:
             alike[:, best] = 0  # an object has one box
             known = self._known[best]
             known.box, known.seen = found.xyxy[row], seconds
+            known.track = known.track if one.tracker_id is None else one.tracker_id
             if not known.told and seconds - known.since >= STEADY and (most is None or len(new) < most):
                 known.told = True
                 new.append(row)
         return new
 
     def _alike(self, found: Detections) -> NDArray[np.float32]:
-        """(N, K): IoU of detections and known objects of one class; of tracks, 1 for the same one."""
+        """(N, K): IoU of detections and known objects of one class; where both have a track, 1 for the same one."""
         boxes = np.array([known.box for known in self._known], np.float32).reshape(-1, 4)
         labels = np.array([known.label for known in self._known], np.str_)
         alike = iou(found.xyxy, boxes) * (found.names[:, None] == labels[None])
         if found.tracker_id is not None:
+            mine = found.tracker_id[:, None]
             tracks = np.array([-1 if known.track is None else known.track for known in self._known], np.int64)
-            alike = np.asarray(found.tracker_id[:, None] == tracks[None])
+            alike = np.where((mine >= 0) & (tracks >= 0), mine == tracks, alike)
         return np.asarray(alike, np.float32)

@@ -15,6 +15,8 @@ TITLE = (
     "happen; of a live stream, its states and losses too; the footer last"
 )
 
+MERGED = ("type", "required", "properties", "dependentRequired")  # of an event's data, with what every event has
+
 _LINE: Mapping[str, Any] = {"schema": {"const": 1}, "stream": {"type": "string", "minLength": 1}}
 _EPOCH = {"$ref": "#/$defs/epoch"}
 _TIME = {"$ref": "#/$defs/time"}
@@ -109,7 +111,7 @@ def _event(name: str, data: Mapping[str, Any], is_live: bool = False) -> dict[st
     }
     properties = {**_LINE, "event": {"const": name}, "epoch": _EPOCH, "time": _TIME, **({} if is_live else where)}
     together = {"epoch": ["time"], "time": ["epoch"]} | ({} if is_live else {"frame": ["pts"], "pts": ["frame"]})
-    more = {key: value for key, value in data.items() if key not in ("type", "required", "properties")}
+    more = {key: value for key, value in data.items() if key not in MERGED}
     return _object(
         ("schema", "stream", "event", *(("epoch", "time") if is_live else ()), *data.get("required", ())),
         properties | data.get("properties", {}),

@@ -21,7 +21,7 @@ from watchline.streams.photos import PhotosSource
 from watchline.streams.source import LiveSource, Source
 
 Transport = Literal["tcp", "udp"]
-FOR_FILES = ("realtime", "loop", "track", "max_pixels")  # settings of a stream that a camera cannot have
+FOR_FILES = ("realtime", "loop", "video_track", "max_pixels")  # settings of a stream that a camera cannot have
 
 
 @settings
@@ -50,10 +50,10 @@ class Stream:
     loop: bool = Field(
         default=False, description="begin such files anew at their end, for ever", json_schema_extra=flag()
     )
-    track: int | None = Field(
+    video_track: int | None = Field(
         default=None,
         ge=1,
-        description="video track of the files, from 1; by default the one marked as default, else the largest",
+        description="the n-th video track of the files, from 1; by default the one marked as default, else the largest",
         json_schema_extra=flag("N"),
     )
     max_pixels: int = Field(
@@ -68,8 +68,8 @@ class Stream:
             raise ValueError("loop needs realtime: only a file that plays at its own speed can begin anew")
         if self.realtime and is_live(self.source):
             raise ValueError("realtime is for files: a camera has its own speed")
-        if self.track and is_live(self.source):
-            raise ValueError("track is for files: a camera sends one video")
+        if self.video_track and is_live(self.source):
+            raise ValueError("video_track is for files: a camera sends one video")
         if self.max_pixels != MAX_PIXELS and is_live(self.source):
             raise ValueError("max_pixels is for files: a camera has its own limit")
 
@@ -151,7 +151,7 @@ def find_source(name: str, settings: Stream) -> Source | LiveSource:
 def _with(source: FileSource | PhotosSource, settings: Stream) -> Source | LiveSource:
     source = replace(source, max_pixels=settings.max_pixels)
     if isinstance(source, FileSource):
-        source = replace(source, track=settings.track)
+        source = replace(source, track=settings.video_track)
     if not settings.realtime:
         return source
     if not isinstance(source, FileSource):

@@ -60,7 +60,7 @@ def choice(container: InputContainer, video: VideoStream) -> str:
         if track.codec_context is not None and not track.disposition & Disposition.attached_pic
     }
     mine = tracks.pop(container.streams.video.index(video) + 1)
-    return f"video track {mine} was taken; --track takes another: {', '.join(tracks.values())}" if tracks else ""
+    return f"video track {mine} was taken; --video-track takes another: {', '.join(tracks.values())}" if tracks else ""
 
 
 def sounds_of(container: InputContainer, video: Stream) -> list[AudioStream]:

@@ -58,7 +58,7 @@ def options() -> Iterator[tuple[object, ...]]:
             if name not in names:
                 names.add(name)
                 shape, limits = shape_of(field.adapter) if unit_of(infos[key]) is None else ("text", ())
-                default = (0, None, field.default) if extra["name"] else ()
+                default = (0, None, default_of(kind, key)) if extra["name"] else ()
                 yield name, table, key, shape, extra["flag"], help_of(kind, key), *(default or limits)
 
 
@@ -77,11 +77,16 @@ def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, tuple[int, ...]]:
 
 
 def help_of(kind: type, key: str) -> str:
-    field, unit = fields_of(kind)[key], unit_of(kind.__pydantic_fields__[key])
+    field = fields_of(kind)[key]
     if field.default in (REQUIRED, None, (), False, 1) or kind.__pydantic_fields__[key].default_factory:
         return field.description
-    default = text_of(field.default, unit) if unit else field.default
-    return f"{field.description} (default: {default})"
+    return f"{field.description} (default: {default_of(kind, key)})"
+
+
+def default_of(kind: type, key: str) -> object:
+    """As one types it."""
+    default, unit = fields_of(kind)[key].default, unit_of(kind.__pydantic_fields__[key])
+    return text_of(default, unit) if unit else default
 
 
 def module() -> str:

@@ -1,6 +1,7 @@
 """Slow reference functions: each computes in plain Python loops what a fast function of `ops/` must return."""
 
 from collections.abc import Sequence
+from itertools import permutations
 
 Box = Sequence[float]
 
@@ -99,3 +100,94 @@ def mean_iou(predicted: Sequence[int], truth: Sequence[int], classes: int) -> fl
         if either:
             values.append(both / either)
     return sum(values) / len(values) if values else float("nan")
+
+
+Objects = Sequence[tuple[int, Box]]  # of a frame: id and box of each
+
+
+def track_scores(truth: Sequence[Objects], found: Sequence[Objects]) -> dict[str, float]:
+    """CLEAR, Identity and HOTA in the order of TrackEval's `clear.py`, `identity.py` and `hota.py`, for few objects."""
+    objects, ids = (sorted({n for frame in side for n, _ in frame}) for side in (truth, found))
+    boxes = [sum(len(frame) for frame in side) for side in (truth, found)]
+    last: dict[int, int] = {}
+    before: dict[int, int] = {}
+    begun: dict[int, int] = {}
+    switches = hits = 0
+    for real, there in zip(truth, found, strict=True):
+        if not real or not there:
+            continue
+        score = [[iou(a, b) for _, b in there] for _, a in real]
+        score = [
+            [s + 1000 * (before.get(n) == m) if s >= 0.5 else 0 for s, (m, _) in zip(row, there, strict=True)]
+            for row, (n, _) in zip(score, real, strict=True)
+        ]
+        pairs = {real[i][0]: there[j][0] for i, j in _best(score) if score[i][j] > 0}
+        switches += sum(n in last and last[n] != m for n, m in pairs.items())
+        for n in pairs:
+            begun[n] = begun.get(n, 0) + (n not in before)
+        last |= pairs
+        before = pairs
+        hits += len(pairs)
+    shared = [[_together(truth, found, n, m, 0.5) for m in ids] for n in objects]
+    identified = sum(shared[i][j] for i, j in _best(shared))
+    hota = [_hota(truth, found, objects, ids, k / 20) for k in range(1, 20)]
+    misses, false = boxes[0] - hits, boxes[1] - hits
+    return {
+        "hota": sum((d * a) ** 0.5 for d, a in hota) / 19,
+        "deta": sum(d for d, _ in hota) / 19,
+        "assa": sum(a for _, a in hota) / 19,
+        "mota": 1 - (misses + false + switches) / boxes[0],
+        "idf1": 2 * identified / sum(boxes),
+        "switches": switches,
+        "fragments": sum(times - 1 for times in begun.values()),
+        "misses": misses,
+        "false": false,
+        "ids": len(ids),
+        "objects": len(objects),
+    }
+
+
+def _hota(
+    truth: Sequence[Objects], found: Sequence[Objects], objects: Sequence[int], ids: Sequence[int], threshold: float
+) -> tuple[float, float]:
+    """DetA and AssA at one threshold."""
+    length = {("t", n): sum(n == k for frame in truth for k, _ in frame) for n in objects}
+    length |= {("f", m): sum(m == k for frame in found for k, _ in frame) for m in ids}
+    common = {(n, m): 0.0 for n in objects for m in ids}
+    for real, there in zip(truth, found, strict=True):
+        for n, a in real:
+            for m, b in there:
+                every = sum(iou(a, c) for _, c in there) + sum(iou(c, b) for _, c in real) - iou(a, b)
+                common[n, m] += iou(a, b) / every if every > 0 else 0
+    pairs = dict.fromkeys(common, 0)
+    for real, there in zip(truth, found, strict=True):
+        score = [
+            [common[n, m] / (length["t", n] + length["f", m] - common[n, m]) * iou(a, b) for m, b in there]
+            for n, a in real
+        ]
+        for i, j in _best(score):
+            pairs[real[i][0], there[j][0]] += iou(real[i][1], there[j][1]) >= threshold - 1e-12
+    hits = sum(pairs.values())
+    total = sum(length.values())
+    together = sum(k * k / (length["t", n] + length["f", m] - k) for (n, m), k in pairs.items() if k)
+    return hits / (total - hits), together / max(hits, 1)
+
+
+def _together(truth: Sequence[Objects], found: Sequence[Objects], n: int, m: int, threshold: float) -> int:
+    """In how many frames an object and a track are in one place."""
+    return sum(
+        iou(a, b) >= threshold
+        for real, there in zip(truth, found, strict=True)
+        for k, a in real
+        for other, b in there
+        if (k, other) == (n, m)
+    )
+
+
+def _best(score: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The pairs of rows and columns with the greatest total score, by trying everything."""
+    rows, columns = len(score), len(score[0]) if score else 0
+    if rows > columns:
+        return [(i, j) for j, i in _best([[score[i][j] for i in range(rows)] for j in range(columns)])]
+    orders = permutations(range(columns), rows)
+    return max((list(enumerate(order)) for order in orders), key=lambda ps: sum(score[i][j] for i, j in ps))

@@ -13,6 +13,7 @@ from watchline.errors import SettingsError, WatchlineError
 from watchline.pipeline.config import Run
 from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.sinks.jsonl import Jsonl
+from watchline.pipeline.sinks.mot import Mot
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.registry import STAGES
@@ -34,12 +35,13 @@ NEEDED = {  # what has no default
     Files: {"out": "out"},
     FileSource: {"path": "a.mp4"},
     IteratorSource: {"frames": []},
+    Mot: {"folder": "tracks"},
     NetworkSource: {"url": "rtsp://me:swordfish@gate/1"},
     PacedSource: {"file": FileSource("a.mp4")},
     PhotosSource: {"paths": ["photos"]},
     Stream: {"source": "a.mp4"},
 }
-KINDS = [Files, Jsonl, Run, Stream, *STAGES]
+KINDS = [Files, Jsonl, Mot, Run, Stream, *STAGES]
 KINDS += [DeviceSource, FileSource, IteratorSource, Mp4Sink, NetworkSource, PacedSource, PhotoFilesSink]
 KINDS += [PhotosSource, SegmentsSink, SyntheticSource]
 KINDS = list(dict.fromkeys(KINDS))

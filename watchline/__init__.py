@@ -35,12 +35,15 @@ if TYPE_CHECKING:
     from watchline.pipeline.segment import segment
     from watchline.pipeline.sinks.files import Files
     from watchline.pipeline.sinks.jsonl import Jsonl
+    from watchline.pipeline.sinks.mot import Mot
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
     from watchline.pipeline.stages.captioner import Captioner
     from watchline.pipeline.stages.detector import Detector
     from watchline.pipeline.stages.segmenter import Segmenter
     from watchline.pipeline.stages.stage import Process, Stage, Work
+    from watchline.pipeline.stages.tracker import Tracker
+    from watchline.pipeline.track import track
     from watchline.pipeline.watch import Watch
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
@@ -84,6 +87,7 @@ __all__ = [
     "Kind",
     "Masks",
     "Message",
+    "Mot",
     "Mp4Sink",
     "NetworkSource",
     "Opening",
@@ -94,6 +98,7 @@ __all__ = [
     "Sink",
     "Stage",
     "State",
+    "Tracker",
     "Unwritten",
     "Watch",
     "WatchlineError",
@@ -105,6 +110,7 @@ __all__ = [
     "draw",
     "find_sources",
     "segment",
+    "track",
 ]
 
 _HOMES = {
@@ -132,8 +138,11 @@ _HOMES = {
     "pipeline.stages.segmenter": ("Segmenter",),
     "pipeline.sinks.files": ("Files",),
     "pipeline.sinks.jsonl": ("Jsonl",),
+    "pipeline.sinks.mot": ("Mot",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
     "pipeline.stages.stage": ("Process", "Stage", "Work"),
+    "pipeline.stages.tracker": ("Tracker",),
+    "pipeline.track": ("track",),
     "pipeline.watch": ("Watch",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),

@@ -35,7 +35,11 @@ SCHEMA: Mapping[str, Any] = {
                 "minItems": 4,
                 "maxItems": 4,
             },
-            "tracker_id": {"type": "integer", "description": "The number of its track, where a stage tracks"},
+            "track": {
+                "type": "integer",
+                "minimum": 0,
+                "description": "The number of its track, where a stage tracks and it has one",
+            },
             "segmentation": {
                 "type": "object",
                 "description": "The pixels of the object in COCO's run lengths, where a model finds them",

@@ -23,8 +23,9 @@ from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.pipeline.stages.stage import Stage, StageInfo
+from watchline.pipeline.stages.tracker import Tracker
 
-STAGES: tuple[type[Stage], ...] = (Detector, Segmenter, Captioner, Annotator)
+STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Segmenter, Captioner, Annotator)
 BY_NAME: Mapping[str, type[Stage]] = {stage.name: stage for stage in STAGES}
 OUR_EVENTS = ("state", "dropped")  # that are no stage's
 

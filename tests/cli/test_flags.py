@@ -143,8 +143,8 @@ def flags(**given):
 def test_a_flag_for_all_streams_reaches_those_that_can_have_it(folder, monkeypatch):
     monkeypatch.setenv("HOST", "gate")
     config(folder, YARD + '[streams.gate]\nsource = "rtsp://${HOST}/1"\n[streams.door]\nsource = "0"\n')
-    streams = load(folder / "watchline.toml", flags(realtime=True, loop=True, transport="udp", track=2)).streams
-    assert streams["yard"] == Stream("walk.mp4", realtime=True, loop=True, transport="udp", track=2)
+    streams = load(folder / "watchline.toml", flags(realtime=True, loop=True, transport="udp", video_track=2)).streams
+    assert streams["yard"] == Stream("walk.mp4", realtime=True, loop=True, transport="udp", video_track=2)
     assert find_source("yard", replace(streams["yard"], source=str(folder / "walk.mp4"))).file.track == 2
     assert streams["gate"] == Stream("rtsp://gate/1", transport="udp")
     assert streams["door"] == Stream("0", transport="udp")
@@ -256,6 +256,9 @@ def test_a_time_as_it_is_told_is_the_time_as_it_is_read(value):
         (["--segment", "0"], ["--segment=fcn-lite0", "0"]),
         (["--segment", "*.mkv"], ["--segment=fcn-lite0", "*.mkv"]),
         (["--segment", "tests"], ["--segment=fcn-lite0", "tests"]),
+        (["--track", "clip.mp4"], ["--track=2s", "clip.mp4"]),
+        (["--track", "5s", "clip.mp4"], ["--track", "5s", "clip.mp4"]),
+        (["--track", "0"], ["--track=2s", "0"]),
         (["a.mp4", "--", "--segment"], ["a.mp4", "--", "--segment"]),
         (["--model", "a.onnx"], ["--model", "a.onnx"]),
     ],
@@ -283,6 +286,24 @@ def test_stages_are_in_the_chain_by_a_flag_or_a_table(folder):
     assert [stage.name for stage in chain] == names
     assert (chain[1].runtime, chain[2].interval) == ("onnxruntime", 30)
     assert [stage.name for stage in load(None).stages] == ["detector", "annotator"]
+
+
+def test_the_tracker_runs_behind_the_detector_by_a_flag_or_a_table(folder):
+    config(folder, "[tracker]\nmemory = 5\n[streams.a]\nsource = 'walk.mp4'\n[streams.a.tracker]\nsure = 0.4")
+    for chain in (
+        load(None, [Flag("--track", "tracker", "memory", "5s")]).stages,
+        load(folder / "watchline.toml").stages,
+    ):
+        assert [stage.name for stage in chain] == ["detector", "tracker", "annotator"]
+        assert chain[1].memory == 5
+    assert chain[1].of("a").sure == 0.4
+
+
+def test_annotate_tracks(folder):
+    done = within(folder, "annotate", "walk.mp4", "--model", "tiny.onnx", "--conf", "0.1", "--track", "--out", "out")
+    assert done.code == 0, done
+    header, *_ = map(json.loads, (folder / "out/walk.jsonl").read_text().splitlines())
+    assert header["header"]["stages"]["tracker"] == {"memory": 2.0, "sure": 0.5, "start": 0.7}
 
 
 def test_annotate_segments_and_captions(folder):

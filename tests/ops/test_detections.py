@@ -174,7 +174,7 @@ def test_to_dicts_is_what_events_say():
     expected = {"label": "bicycle", "class": 1, "score": 0.1235, "box": [0.0, 1.23, 3.46, 4.0]}
     assert json.dumps(found.to_dicts()) == json.dumps([expected])
     tracked = dataclasses.replace(found, tracker_id=[12])
-    assert json.dumps(tracked.to_dicts()) == json.dumps([expected | {"tracker_id": 12}])
+    assert json.dumps(tracked.to_dicts()) == json.dumps([expected | {"track": 12}])
     masked = dataclasses.replace(found, masks=Masks.of(np.eye(3, dtype=bool)[None]))
     assert masked.to_dicts() == [expected | {"segmentation": {"size": [3, 3], "counts": "013000"}}]
     assert Detections.none(LABELS).to_dicts() == []

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from drawings import LABELS, found, label_of, noise, outline, place_of, random_b
 from watchline.errors import WatchlineError
 from watchline.ops import tabs
 from watchline.ops.canvas import Canvas
-from watchline.ops.colours import colour
+from watchline.ops.colours import colour, track_colour
 from watchline.ops.detections import Detections
 from watchline.ops.draw import draw
 from watchline.ops.masks import Masks
@@ -121,7 +122,7 @@ def test_a_label_at_an_edge(box, x, y):
 def texts_of(box, **more) -> list[str]:
     """Which of its texts a detection has."""
     row = Detections(np.array([box], np.float32), np.array([0.91], np.float32), np.zeros(1, np.int64), LABELS, **more)
-    drawn = draw(np.zeros((180, 320, 3), np.uint8), row)
+    drawn = draw(np.zeros((180, 320, 3), np.uint8), row, colours=colour("person"))
     texts = ("person #7 0.91", "person #7", "#7", "person 0.91", "person")
     looks = {text: label_of(row, 320, 180, text) for text in texts}
     return [text for text, look in looks.items() if place_of(look, drawn) is not None][:1]
@@ -346,7 +347,20 @@ def test_a_text_stays_with_its_detection_where_others_are_outside():
 def test_tracks_are_told_apart():
     pixels, seen = noise(320, 180), found((100, 100, 150, 150, 0.91, 0))
     tracked = replace(seen, tracker_id=[7])
-    assert np.array_equal(draw(pixels, tracked), draw(pixels, seen, labels=["person #7 0.91"]))
+    own = {"labels": ["person #7 0.91"], "colours": track_colour(7)}
+    assert np.array_equal(draw(pixels, tracked), draw(pixels, seen, **own))
+    assert np.array_equal(draw(pixels, replace(seen, tracker_id=[-1])), draw(pixels, seen))
+
+
+def test_colours_that_are_named_are_stronger_than_those_of_tracks():
+    pixels, seen = noise(320, 180), found((100, 100, 150, 150, 0.91, 0))
+    own = {"labels": ["a"], "colours": {"person": (0, 0, 255)}}
+    assert np.array_equal(draw(pixels, replace(seen, tracker_id=[7]), **own), draw(pixels, seen, **own))
+
+
+def test_tracks_whose_numbers_follow_one_another_have_different_colours():
+    colours = [track_colour(number) for number in range(1, 40)]
+    assert all(a != b for a, b in pairwise(colours))
 
 
 def test_masks_are_tinted_under_the_lines():

@@ -58,6 +58,13 @@ def test_one_at_a_time_and_the_others_later():
     assert [memory.among(rows, seconds, most=1) for seconds in (1, 1.1, 1.2)] == [[0], [1], []]
 
 
+def test_who_has_no_track_yet_is_known_by_his_box():
+    memory = NewObjects()
+    assert memory.among(found((0, 0), (100, 0), tracks=[-1, -1]), 0) == []
+    assert memory.among(found((2, 0), (100, 0), tracks=[5, -1]), 1) == [0, 1]
+    assert memory.among(found((300, 0), (100, 0), tracks=[5, -1]), 1.1) == []
+
+
 def test_a_track_is_an_object_wherever_it_is():
     memory = NewObjects()
     memory.among(found((0, 0), tracks=[7]), 0)

@@ -153,7 +153,7 @@ def test_what_is_not_written_is_as_the_stages_have_it(write) -> None:
         ),
         ("[streams.a]\nsource = 'a.mp4'\nloop = true", "[streams.a] loop needs realtime: only a file "),
         ("[streams.a]\nsource = 'rtsp://a/'\nrealtime = true", "[streams.a] realtime is for files: "),
-        ("[streams.a]\nsource = 'rtsp://a/'\ntrack = 2", "[streams.a] track is for files: "),
+        ("[streams.a]\nsource = 'rtsp://a/'\nvideo_track = 2", "[streams.a] video_track is for files: "),
         ("[streams.a]\nsource = 'rtsp://a/'\nmax_pixels = 9", "[streams.a] max_pixels is for files: "),
         ("out = 5", "out = 5: must be text"),
         (f"[streams.{'a' * 201}]\nsource = 'a'", '[streams."aaaaaaaaaa'),

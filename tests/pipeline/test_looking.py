@@ -13,6 +13,7 @@ from watchline.errors import SettingsError
 from watchline.pipeline.caption import CaptionerSettings
 from watchline.pipeline.errors import ConfigError, NoStage
 from watchline.pipeline.segment import SegmenterSettings
+from watchline.pipeline.track import TrackerSettings
 
 SIZE = (128, 64)
 
@@ -69,10 +70,22 @@ def test_one_array_has_one_caption(folder):
 
 
 @pytest.mark.parametrize(
-    ("stage", "typed"), [(watchline.Segmenter, SegmenterSettings), (watchline.Captioner, CaptionerSettings)]
+    ("stage", "typed"),
+    [
+        (watchline.Segmenter, SegmenterSettings),
+        (watchline.Captioner, CaptionerSettings),
+        (watchline.Tracker, TrackerSettings),
+    ],
 )
 def test_every_setting_has_a_keyword(stage, typed):
     assert set(typed.__annotations__) == set(stage.__pydantic_fields__) - {"streams"}
+
+
+def test_tracks_of_what_cannot_be_are_refused_at_once(folder):
+    with pytest.raises(SettingsError, match="unknown setting 'memry'"):
+        watchline.track(folder / "walk.mp4", memry=3)
+    with pytest.raises(NoStage, match="detector is of type str: expected a Detector"):
+        watchline.track(folder / "walk.mp4", detector="yolo")
 
 
 @pytest.mark.parametrize("look", [watchline.segment, watchline.caption])

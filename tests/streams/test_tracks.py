@@ -30,7 +30,7 @@ def test_the_default_track_or_the_largest_is_taken_and_said(tmp_path, name, vide
     clip = write_tracks(tmp_path / name, videos, still=still)
     assert chosen(clip)[0] == size
     [note] = chosen(clip)[2]
-    assert f"({size[0]} x {size[1]}) was taken; --track takes another: " in note
+    assert f"({size[0]} x {size[1]}) was taken; --video-track takes another: " in note
     assert chosen(clip, 1)[2] == []
 
 

@@ -92,6 +92,17 @@ OPTIONS = (
     ),
     Option("every", "detector", "every", "whole", "N", "look at every n-th frame only", 1),
     Option(
+        "track",
+        "tracker",
+        "memory",
+        "text",
+        "TIME",
+        "number the objects, and keep the numbers of those that are hidden for so long (default: 2s)",
+        0,
+        None,
+        "2s",
+    ),
+    Option(
         "segment",
         "segmenter",
         "model",
@@ -153,12 +164,12 @@ OPTIONS = (
     Option("realtime", "streams", "realtime", "switch", "", "play files at their own speed, as if they were cameras"),
     Option("loop", "streams", "loop", "switch", "", "begin such files anew at their end, for ever"),
     Option(
-        "track",
+        "video-track",
         "streams",
-        "track",
+        "video_track",
         "whole",
         "N",
-        "video track of the files, from 1; by default the one marked as default, else the largest",
+        "the n-th video track of the files, from 1; by default the one marked as default, else the largest",
         1,
     ),
     Option(
