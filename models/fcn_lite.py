@@ -8,7 +8,8 @@ finer ones. The rest is what came later:
   (dilated convolutions; Chen et al., "DeepLab", 2016);
 - context: dilated branches (ASPP, from the same paper), and a gate that has seen the whole picture (LR-ASPP; Howard et
   al., "MobileNetV3", 2019);
-- the features, not only the scores, of a coarse map are passed down to the finer one (Lin et al., "FPN", 2017).
+- the features, not only the scores, of a coarse map are passed down to the finer one (Lin et al., "FPN", 2017);
+- a map of stride 2, in which poles are still wider than a cell.
 
     model = FCNLite.pretrained(classes=11)
     logits = model(normalise(images))  # (B, 3, H, W) RGB in 0..255 -> (B, 11, H, W)
@@ -24,7 +25,7 @@ STRIDE = 16
 STRIDE_4, STRIDE_8, STRIDE_16 = 3, 5, 11  # number of blocks up to the last map of that stride
 KEPT = 13  # blocks of the backbone: half of the wide stage is left out, and the stage after it
 CONTEXT = 128  # channels of the map of stride 16
-FINE, FINEST = 64, 48  # of the maps of stride 8 and 4
+FINE, FINEST, EDGES = 64, 48, 16  # of the maps of stride 8, 4 and 2
 RATES = (2, 4, 8)  # distances between the taps of the dilated branches, in cells of 16 pixels
 MEAN, SCALE = 127.0, 128.0  # as the backbone was trained
 
@@ -86,19 +87,30 @@ class FCNLite(nn.Module):
         self.context = Context(outputs[5])
         self.middle = conv_relu(outputs[4], CONTEXT)
         self.fine, self.finest = conv_relu(outputs[2], FINE), conv_relu(outputs[1], FINEST)
-        self.to_fine, self.to_finest = conv_relu(CONTEXT, FINE), conv_relu(FINE, FINEST)
-        self.mix_fine, self.mix_finest = separable(FINE, FINE), separable(FINEST, FINEST)
-        self.scores = nn.ModuleList(nn.Conv2d(channels, classes, 1) for channels in (CONTEXT, FINE, FINEST))
+        self.edges = separable(backbone.widths[0][0], EDGES)
+        self.to_fine, self.to_finest, self.to_edges = (
+            conv_relu(CONTEXT, FINE),
+            conv_relu(FINE, FINEST),
+            conv_relu(FINEST, EDGES),
+        )
+        self.mix_fine, self.mix_finest, self.mix_edges = (
+            separable(channels, channels) for channels in (FINE, FINEST, EDGES)
+        )
+        self.scores = nn.ModuleList(nn.Conv2d(channels, classes, 1) for channels in (CONTEXT, FINE, FINEST, EDGES))
 
-    def early(self, x: Tensor) -> Tensor:
-        """Edges and textures: (B, 3, H, W) normalised, sides multiples of 16 -> (B, 24, H/4, W/4)."""
-        x = self.stem(x)
+    def early(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Edges and textures, of (B, 3, H, W) normalised, sides multiples of 16.
+
+        Returns:
+            the map of stride 2, (B, 32, H/2, W/2), and that of stride 4, (B, 24, H/4, W/4).
+        """
+        edges = x = self.stem(x)
         for block in self.blocks[:STRIDE_4]:
             x = block(x)
-        return x
+        return edges, x
 
-    def scored(self, finest: Tensor) -> Tensor:
-        """Args: finest, the map (B, 24, H/4, W/4) of `early`. Returns: logits (B, classes, H/4, W/4)."""
+    def scored(self, edges: Tensor, finest: Tensor) -> Tensor:
+        """Args: edges, finest: the maps of `early`. Returns: logits (B, classes, H/2, W/2)."""
         x, found = finest, []
         for i, block in enumerate(self.blocks[STRIDE_4:], STRIDE_4 + 1):
             x = block(x)
@@ -108,13 +120,16 @@ class FCNLite(nn.Module):
         coarse = self.context(x) + self.middle(middle)  # (B, 128, H/16, W/16)
         fine = self.mix_fine(self.fine(fine) + twice(self.to_fine(coarse)))  # (B, 64, H/8, W/8)
         finest = self.mix_finest(self.finest(finest) + twice(self.to_finest(fine)))  # (B, 48, H/4, W/4)
-        of_coarse, of_fine, of_finest = (score(m) for score, m in zip(self.scores, (coarse, fine, finest), strict=True))
-        total: Tensor = twice(twice(of_coarse) + of_fine) + of_finest
+        edges = self.mix_edges(self.edges(edges) + twice(self.to_edges(finest)))  # (B, 16, H/2, W/2)
+        scored = [score(m) for score, m in zip(self.scores, (coarse, fine, finest, edges), strict=True)]
+        total: Tensor = scored[0]
+        for finer in scored[1:]:
+            total = twice(total) + finer
         return total
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (B, 3, H, W) normalised, sides multiples of 16. Returns: logits (B, classes, H, W)."""
-        return F.interpolate(self.scored(self.early(x)), scale_factor=4.0, mode="bilinear", align_corners=False)
+        return twice(self.scored(*self.early(x)))
 
     @classmethod
     def pretrained(cls, classes: int) -> "FCNLite":

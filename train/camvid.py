@@ -7,7 +7,7 @@ The layout is SegNet's: pictures in `train`, `val` and `test`, their classes as 
     scenes[0].image, scenes[0].classes
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -28,11 +28,13 @@ class Scene:
         name: of its files, without suffix.
         image: (H, W, 3) uint8 BGR.
         classes: (H, W) uint8, numbers in `ops.camvid.CAMVID`, or its VOID.
+        soft: (h, w, K) uint8, what a trained segmenter sees (`train/soft_labels.py`); K is 0 where none does.
     """
 
     name: str
     image: NDArray[np.uint8]
     classes: NDArray[np.uint8]
+    soft: NDArray[np.uint8] = field(default_factory=lambda: np.empty((1, 1, 0), np.uint8))
 
 
 def read(folder: Path, split: str) -> list[Scene]:

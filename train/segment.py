@@ -1,9 +1,10 @@
 """The recipe of FCN-Lite: `watchline train segmenter --data CAMVID --out DIR`.
 
-AdamW with a cosine schedule and an average of the weights; cross-entropy weighted by class, and Lovász-softmax. A view
-is a crop of a picture that was scaled, stretched, turned a little, mirrored and recoloured. The first layers keep
-ImageNet's weights. The run has a number of steps, or a number of minutes, and the schedule follows it. The views of a
-step depend only on the seed and the step, so a run that was stopped continues as if it had not been.
+AdamW with a cosine schedule and an average of the weights; cross-entropy weighted by class, and Lovász-softmax. A run
+that starts from a trained segmenter also learns from what that one sees (`train/soft_labels.py`). A view is a crop of a
+picture that was scaled, stretched, turned a little, mirrored and recoloured. The first layers keep ImageNet's weights.
+The run has a number of steps, or a number of minutes, and the schedule follows it. The views of a step depend only on
+the seed and the step, so a run that was stopped continues as if it had not been.
 """
 
 import copy
@@ -21,16 +22,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from watchline.models.fcn_lite import SCALE, STRIDE_4, FCNLite, normalise, twice
+from watchline.models.fcn_lite import SCALE, STRIDE_4, FCNLite, normalise
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
 from watchline.ops import camvid
 from watchline.ops.camvid import CAMVID
-from watchline.train import checkpoint, exported
+from watchline.train import checkpoint, exported, soft_labels
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
+from watchline.train.soft_labels import CELL, divergence, warped
 
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
+SOFT = "soft.npz"
 BACKBONE = "blocks."  # of its parameters' names
 PAD = (114, 114, 114)  # the letterbox's colour, beyond the picture
 TRUTH = 2  # pixels between those whose class is learnt, in both directions: their neighbours teach nearly the same
@@ -58,6 +61,7 @@ class Recipe:
         balance: a class weighs (median / frequency) to this power, within `bounds`, in cross-entropy.
         bounds: of those weights.
         lovasz: weight of Lovász-softmax.
+        soft: weight of the soft labels, where the scenes have some.
         save_every: steps between checkpoints.
         seed: of all random numbers.
     """
@@ -67,13 +71,13 @@ class Recipe:
     batch: int = 8
     crop: tuple[int, int] = (256, 208)
     scales: tuple[float, float] = (0.45, 1.25)
-    late: float = 0.45
-    late_crop: tuple[int, int] = (352, 288)
-    late_scales: tuple[float, float] = (0.65, 1.6)
+    late: float = 0.6
+    late_crop: tuple[int, int] = (400, 320)
+    late_scales: tuple[float, float] = (0.6, 1.5)
     stretch: float = 1.1
     turn: float = 4.0
-    light: float = 1.5
-    colour: float = 1.25
+    light: float = 1.6
+    colour: float = 1.3
     lr_backbone: float = 4e-4
     lr_head: float = 1.5e-3
     decay: float = 0.02
@@ -82,6 +86,7 @@ class Recipe:
     balance: float = 0.5
     bounds: tuple[float, float] = (0.3, 3.0)
     lovasz: float = 1.0
+    soft: float = 1.0
     save_every: int = 100
     seed: int = 0
 
@@ -95,10 +100,12 @@ def class_weights(scenes: Sequence[Scene], recipe: Recipe) -> Tensor:
 
 def view(
     scene: Scene, recipe: Recipe, late: bool, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A crop of the changed picture (h, w, 3) uint8 BGR, and the classes (h/2, w/2) uint8 of its 2x2 cells' centres.
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """A crop of the changed picture. Beyond the picture is the letterbox's colour, which is void.
 
-    Beyond the picture is the letterbox's colour, which is void.
+    Returns:
+        the crop (h, w, 3) uint8 BGR; and of its 2x2 cells' centres the classes (h/2, w/2) uint8 and the soft labels
+        (h/2, w/2, K) uint8.
     """
     (width, height), scales = (recipe.late_crop, recipe.late_scales) if late else (recipe.crop, recipe.scales)
     scale = np.exp(rng.uniform(*np.log(scales)))
@@ -120,7 +127,8 @@ def view(
         flags=cv2.INTER_NEAREST,
         borderValue=float(camvid.VOID),
     )
-    return recolour(np.asarray(image, np.uint8), recipe, rng), np.asarray(classes, np.uint8)
+    soft = warped(scene.soft, _affine(linear * CELL / TRUTH, shift / TRUTH), (width // TRUTH, height // TRUTH))
+    return recolour(np.asarray(image, np.uint8), recipe, rng), np.asarray(classes, np.uint8), soft
 
 
 def _affine(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,35 +147,44 @@ def recolour(image: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator)
     return np.asarray(cv2.transform(image, np.column_stack([contrast * matrix, np.full(3, offset)])), np.uint8)
 
 
-def batch_of(scenes: Sequence[Scene], recipe: Recipe, step: int, late: bool) -> tuple[Tensor, Tensor]:
-    """The batch of a step: images (B, 3, h, w) float, normalised, and classes (B, h/2, w/2) int64, VOID where none.
+def batch_of(scenes: Sequence[Scene], recipe: Recipe, step: int, late: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch of a step. Every epoch shows each picture once, in a new order.
 
-    Every epoch shows each picture once, in a new order.
+    Returns:
+        images (B, 3, h, w) float, normalised; classes (B, h/2, w/2) int64, VOID where none; soft labels
+        (B, K, h/2, w/2) uint8.
     """
-    images, classes = [], []
+    images, classes, softs = [], [], []
     for number in range(step * recipe.batch, (step + 1) * recipe.batch):
         epoch, index = divmod(number, len(scenes))
         order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(scenes))
-        image, numbers = view(scenes[order[index]], recipe, late, np.random.default_rng([recipe.seed, 1, number]))
+        image, numbers, soft = view(scenes[order[index]], recipe, late, np.random.default_rng([recipe.seed, 1, number]))
         images.append(image[..., ::-1].transpose(2, 0, 1))
         classes.append(numbers)
+        softs.append(soft.transpose(2, 0, 1))
     truth = torch.from_numpy(np.stack(classes)).long()
     truth[truth == camvid.VOID] = VOID
-    return normalise(torch.from_numpy(np.stack(images))), truth
+    return normalise(torch.from_numpy(np.stack(images))), truth, torch.from_numpy(np.stack(softs))
 
 
-def losses(logits: Tensor, truth: Tensor, weights: Tensor, recipe: Recipe, step: int) -> dict[str, Tensor]:
+def losses(
+    logits: Tensor, truth: Tensor, soft: Tensor, weights: Tensor, recipe: Recipe, step: int
+) -> dict[str, Tensor]:
     """The loss of a batch and its parts, by name.
 
     Args:
-        logits: (B, C, h/4, w/4). truth: (B, h/2, w/2) int64. weights: (C,) of the classes.
+        logits: (B, C, h/2, w/2). truth: (B, h/2, w/2) int64. soft: (B, C, h/2, w/2) uint8, or (B, 0, ...).
+        weights: (C,) of the classes.
         step: chooses the pixels of Lovász's loss.
     """
-    logits = twice(logits)  # at the cells' centres, the same values as enlarged to the picture's size
     down, across = divmod(step % LOVASZ**2, LOVASZ)
     every = (..., slice(down, None, LOVASZ), slice(across, None, LOVASZ))
     parts = {"entropy": cross_entropy(logits, truth, weights), "lovasz": lovasz_softmax(logits[every], truth[every])}
-    return {"loss": parts["entropy"] + recipe.lovasz * parts["lovasz"], **parts}
+    loss = parts["entropy"] + recipe.lovasz * parts["lovasz"]
+    if soft.shape[1]:
+        parts["soft"] = divergence(logits, soft)
+        loss = loss + recipe.soft * parts["soft"]
+    return {"loss": loss, **parts}
 
 
 def train(
@@ -189,6 +206,11 @@ def train(
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
     weights = class_weights(scenes, recipe)
+    soft = out / SOFT
+    if start and not soft.is_file():
+        soft_labels.write(soft, scenes, _exported(start, weights))
+    if soft.is_file():
+        scenes = soft_labels.taught(soft, scenes)
     run = _begin(out / CHECKPOINT, recipe, lambda: _initial(scenes, recipe, weights, start))
     early = fused_early(run.model)
     before, began = run.seconds, time.perf_counter()
@@ -197,10 +219,10 @@ def train(
         factor = schedule(run.step, done, recipe)
         for group in run.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        images, truth = batch_of(scenes, recipe, run.step, late=done >= 1 - recipe.late)
+        images, truth, seen = batch_of(scenes, recipe, run.step, late=done >= 1 - recipe.late)
         with torch.no_grad():
-            finest = early(images.to(memory_format=torch.channels_last))
-        parts = losses(run.model.scored(finest), truth, weights, recipe, run.step)
+            maps = early(images.to(memory_format=torch.channels_last))
+        parts = losses(run.model.scored(*maps), truth, seen, weights, recipe, run.step)
         run.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
@@ -220,25 +242,36 @@ def freeze(model: FCNLite) -> None:
         part.requires_grad_(False).eval()
 
 
-def fused_early(model: FCNLite) -> Callable[[Tensor], Tensor]:
+def fused_early(model: FCNLite) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """`model.early`, quicker: its frozen batch normalisation is folded into the convolutions of a copy."""
-    front = copy.deepcopy(nn.Sequential(model.stem, *model.blocks[:STRIDE_4]))
-    for part in list(front.modules()):
+    stem, blocks = copy.deepcopy((model.stem, nn.Sequential(*model.blocks[:STRIDE_4])))
+    for part in [*stem.modules(), *blocks.modules()]:
         if isinstance(part, nn.Sequential):
             for i, (a, b) in enumerate(itertools.pairwise(part)):
                 if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
                     part[i], part[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
-    return front
+
+    def early(x: Tensor) -> tuple[Tensor, Tensor]:
+        edges = stem(x)
+        return edges, blocks(edges)
+
+    return early
 
 
 def _initial(scenes: Sequence[Scene], recipe: Recipe, weights: Tensor, start: Path | None) -> FCNLite:
-    """The network that a new run starts from. What `adjusted` changes for use is changed back."""
+    """The network that a new run starts from."""
     if start is None:
         return FCNLite.pretrained(len(CAMVID))
+    model = _exported(start, weights)
+    exported.calibrate(model, torch.cat([batch_of(scenes, recipe, step, late=False)[0] for step in range(MEASURED)]))
+    return model
+
+
+def _exported(start: Path, weights: Tensor) -> FCNLite:
+    """The network of an ONNX. What `adjusted` changed for use is changed back."""
     model = FCNLite(len(CAMVID))
     exported.load(model, start, SCALE)
     model.load_state_dict(adjusted(model.state_dict(), 1 / weights))
-    exported.calibrate(model, torch.cat([batch_of(scenes, recipe, step, late=False)[0] for step in range(MEASURED)]))
     return model
 
 
@@ -264,7 +297,7 @@ def adjusted(state: dict[str, Tensor], weights: Tensor) -> dict[str, Tensor]:
     A class that weighs w in cross-entropy is predicted as if it were w times as frequent (Menon et al., "Long-tail
     learning via logit adjustment", 2021). Args: weights (C,).
     """
-    return {**state, "scores.2.bias": state["scores.2.bias"] - ADJUST * weights.log()}
+    return {**state, "scores.3.bias": state["scores.3.bias"] - ADJUST * weights.log()}
 
 
 def _save(run: Run[FCNLite], out: Path, recipe: Recipe, weights: Tensor) -> None:

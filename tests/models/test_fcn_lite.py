@@ -13,13 +13,14 @@ SLIM = ((8,), (24, 24), (24, 24), (24, 24, 24), (24, 24, 24), (24, 24), (24,))
 def test_it_keeps_stride_16_and_gives_the_pictures_size():
     model = FCNLite(5, KEPT, EfficientNetLite0(SLIM)).eval()
     with torch.no_grad():
-        finest = model.early(torch.randn(1, 3, 64, 96))
+        edges, finest = model.early(torch.randn(1, 3, 64, 96))
+        assert edges.shape[-2:] == (32, 48)
         assert finest.shape[-2:] == (16, 24)
         x = finest
         for block in model.blocks[3:]:
             x = block(x)
         assert x.shape[-2:] == (4, 6)
-        assert model.scored(finest).shape == (1, 5, 16, 24)
+        assert model.scored(edges, finest).shape == (1, 5, 32, 48)
         assert model(torch.randn(2, 3, 64, 96)).shape == (2, 5, 64, 96)
 
 
@@ -29,7 +30,21 @@ def test_what_is_kept_of_the_backbone_is_small():
     assert sum(p.numel() for p in model.parameters()) < 2.5e6  # 5 MB in FP16
 
 
-@pytest.mark.parametrize("part", ["blocks.12", "context.gate", "fine", "finest", "scores.0", "scores.1", "scores.2"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "blocks.12",
+        "context.gate",
+        "fine",
+        "finest",
+        "edges",
+        "to_edges",
+        "mix_edges",
+        "scores.0",
+        "scores.1",
+        "scores.3",
+    ],
+)
 def test_every_part_learns(part):
     model = FCNLite(3, KEPT, EfficientNetLite0(SLIM))
     model(torch.randn(2, 3, 32, 32)).square().sum().backward()

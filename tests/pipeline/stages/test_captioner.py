@@ -30,6 +30,7 @@ SCENES = (2, 1, 0)  # the channel that is strongest in each: red, green, blue
 TEXTS = ["a red picture", "a green picture", "a blue picture"]
 EACH = 25  # frames
 SLOW = 0.6  # seconds of a caption
+BUDGET = 0.4  # seconds of latency
 
 
 def scene(channel, seed=None):
@@ -205,14 +206,15 @@ def test_a_slow_caption_costs_no_live_frame(tmp_path, model, monkeypatch):
     moving = write_clip(tmp_path / "gate.mp4", 40, SIZE, rate=RATE, draw=lambda index: scene(2, index // 5))
     detector = Detector(model=str(tmp_path / "tiny.onnx"), imgsz=(64, 48), workers=1)
     stages = [detector, Captioner(model=model, interval=0.5), Annotator()]
-    watch = Watch(Job([PacedSource(FileSource(moving))], stages, [Files(tmp_path / "out")], latency_budget=0.4))
+    watch = Watch(Job([PacedSource(FileSource(moving))], stages, [Files(tmp_path / "out")], latency_budget=BUDGET))
     list(watch.run())
     [file] = (tmp_path / "out").glob("*.jsonl")
     [account] = ledger_of([file]).values()
     assert account.frames >= 32
     captions = [line["caption"] for line in map(json.loads, file.read_text().splitlines()) if "caption" in line]
     assert len({caption["frame"] for caption in captions}) >= 3
-    assert min(caption["age"] for caption in captions) >= SLOW
+    late = BUDGET  # at most, a frame is looked at after its time
+    assert min(caption["age"] for caption in captions) >= SLOW - late - 1e-6
 
 
 def test_a_camera_does_not_wait_for_the_captions_of_files(tmp_path, model, monkeypatch):
