@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +35,14 @@ def bikes() -> Path:
 def shared() -> Path:
     """The folder of the data sets, for tests that are marked `shared`."""
     return DATA
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """A training sets the threads of its process: the tests after it must not have them."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
