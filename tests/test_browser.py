@@ -22,7 +22,8 @@ from labelled_street import BOX, STREET, contender, data, picture
 
 from watchline.measure.benchmark import Counting, benchmark
 from watchline.measure.mistakes import mistakes_of
-from watchline.measure.report.page import write
+from watchline.measure.report import parts
+from watchline.measure.report.page import page
 from watchline.streams.file import FileSource
 from watchline.streams.write.mp4 import Mp4Sink
 
@@ -155,7 +156,8 @@ def test_a_report_of_a_benchmark_fits_a_phone(chromium: str, tmp_path: Path) -> 
     result = benchmark(data(*pictures), [seen_by, seen_by], Counting("coco", samples=20))
     out = tmp_path / "out"
     out.mkdir()
-    write(out / "report.html", result, [mistakes_of(result, outcome) for outcome in result.outcomes], ["what ran " * 9])
+    mistakes = [mistakes_of(result, outcome) for outcome in result.outcomes]
+    parts.write(out / "report.html", page(result, mistakes, ["what ran " * 9]))
     seen = play(chromium, out, tmp_path, PHONE)
     assert "error" not in seen, seen
     assert seen["width"] <= 390

@@ -157,8 +157,8 @@ def test_a_chain_with_a_stage_that_is_not_known_here_is_refused():
     with serving(CLUMSY) as server, Client(server) as client:
         [answer, _] = client.hello(CLUMSY, "detector", CLUMSY, TALLIES)
         assert answer == Refused(f"the stage {TALLIES} of the chain is not known here: start it with --stage {TALLIES}")
-        [answer, _] = client.hello(CLUMSY, "tracker")
-        why = "the stage tracker of the chain is not known here: install the same version of Watchline on both hosts"
+        [answer, _] = client.hello(CLUMSY, "counter")
+        why = "the stage counter of the chain is not known here: install the same version of Watchline on both hosts"
         assert answer == Refused(why)
         assert client.hello(CLUMSY, "detector")[0] == Welcome(1, {})
     with serving(CLUMSY, others=[TALLIES]) as server, Client(server) as client:
