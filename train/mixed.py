@@ -45,7 +45,7 @@ class Depthwise(nn.Conv2d):
 
 
 class _Depthwise(torch.autograd.Function):
-    """Of oneDNN 3, the gradients in bfloat16 of kernels of 5x5 or with a stride take up to 80 times as long as the
+    """Of oneDNN 3, the gradients in bfloat16 of kernels of 5x5 or with a stride take up to 100 times as long as the
     convolution, and in float32 12 times. So here they are computed in float32; and that of the input, without a
     stride, is the convolution of the output's with the turned kernel, which is as quick as the first.
     """
