@@ -18,6 +18,7 @@ import numpy as np
 from watchline.measure.accuracy import finder
 from watchline.measure.errors import DataNotFound, DataRefused
 from watchline.measure.layouts import mot
+from watchline.ops.assignment import solver
 from watchline.ops.detections import Detections
 from watchline.ops.track_scores import Tracked, TrackScores, track_scores
 from watchline.ops.tracks import NONE, UNSURE, Tracks
@@ -64,6 +65,7 @@ def measure_tracks(sequence: mot.Sequence, found: Iterable[Detections]) -> Track
         raise DataRefused(
             f"{sequence.name} has {len(every)} frames: expected {len(sequence.truth)}, as seqinfo.ini says"
         )
+    solver()
     tracks, tracked, spent = Tracks(), [], 0.0
     for index, one in enumerate(every):
         began = time.thread_time()

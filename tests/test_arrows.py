@@ -37,6 +37,7 @@ HOMES = {
     "openvino": ("engines/",),
     "PIL": ("streams/",),
     "pi_heif": ("streams/",),
+    "scipy": ("ops/assignment.py",),
     "tensorrt": ("engines/",),
     "torch": ("export/", "models/", "train/"),
     "zmq": ("pipeline/remote/channel.py", "pipeline/link.py"),

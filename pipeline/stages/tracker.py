@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from watchline.ops.assignment import solver
 from watchline.ops.detections import Detections
 from watchline.ops.tracks import MEMORY, NONE, START, SURE, Track, Tracks
 from watchline.pipeline.kinds.detections import DETECTIONS
@@ -70,6 +71,7 @@ class Tracker(Stage):
     @contextmanager
     def open(self) -> Iterator[Work]:
         """Yields what gives numbers to detections."""
+        solver()
         yield Tracking(self)
 
     def recorded(self) -> dict[str, Any]:
