@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
 from watchline.ops.camvid import VOID
+from watchline.streams.layouts.yolo import photos_in, photos_listed
 
 SUFFIXES = (".jpg", ".png")
 
@@ -52,11 +53,39 @@ def read(folder: Path, split: str) -> list[Scene]:
     return [_scene(file, annotations / f"{file.stem}.png") for file in files]
 
 
-def _scene(picture: Path, annotation: Path) -> Scene:
+def unlabelled(place: Path, height: int) -> list[Scene]:
+    """Pictures without labels, whose every pixel is void.
+
+    Args:
+        place: a folder with the pictures in it and below it; or a list of them, a text file with a path in each line.
+        height: in pixels, that they are scaled to.
+
+    Raises:
+        DatasetError: there are none, or one is missing or broken.
+    """
+    files = photos_listed(place.read_text(errors="replace"), place, []) if place.is_file() else photos_in(place)
+    if not files:
+        raise DatasetError(f"{place}: no pictures; expected a folder of them, or a text file with a path in each line")
+    return [_unlabelled(file, height) for file in files]
+
+
+def _unlabelled(file: Path, height: int) -> Scene:
+    image = _read(file)
+    width = max(1, round(image.shape[1] * height / image.shape[0]))
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return Scene(file.stem, np.asarray(scaled, np.uint8), np.full((height, width), VOID, np.uint8))
+
+
+def _read(picture: Path) -> NDArray[np.uint8]:
     image = cv2.imread(str(picture), cv2.IMREAD_COLOR)
-    classes = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
     if image is None:
         raise DatasetError(f"{picture}: it cannot be read as a picture; get or copy it again")
+    return np.asarray(image, np.uint8)
+
+
+def _scene(picture: Path, annotation: Path) -> Scene:
+    image = _read(picture)
+    classes = cv2.imread(str(annotation), cv2.IMREAD_UNCHANGED)
     if classes is None:
         raise DatasetError(f"{annotation}: it is missing or broken; expected the classes of {picture.name}")
     if classes.shape != image.shape[:2] or classes.dtype != np.uint8 or classes.max() > VOID:
@@ -64,4 +93,4 @@ def _scene(picture: Path, annotation: Path) -> Scene:
             f"{annotation}: {classes.shape} {classes.dtype} up to {classes.max()}; expected {image.shape[:2]} uint8, "
             f"a number up to {VOID} for each pixel of {picture.name}"
         )
-    return Scene(picture.stem, np.asarray(image, np.uint8), np.asarray(classes, np.uint8))
+    return Scene(picture.stem, image, np.asarray(classes, np.uint8))

@@ -1,10 +1,11 @@
 """The recipe of FCN-Lite: `watchline train segmenter --data CAMVID --out DIR`.
 
 AdamW with a cosine schedule and an average of the weights; cross-entropy weighted by class, and Lovász-softmax. A run
-that starts from a trained segmenter also learns from what that one sees (`train/soft_labels.py`). A view is a crop of a
-picture that was scaled, stretched, turned a little, mirrored and recoloured. The first layers keep ImageNet's weights.
-The run has a number of steps, or a number of minutes, and the schedule follows it. The views of a step depend only on
-the seed and the step, so a run that was stopped continues as if it had not been.
+that starts from a trained segmenter also learns from what that one sees (`train/soft_labels.py`), also in pictures
+without labels. A view is a crop of a picture that was scaled, stretched, turned a little, mirrored and recoloured; half
+of the views are mixed with another one (`train/class_mix.py`). The first layers keep ImageNet's weights. The run has a
+number of steps, or a number of minutes, and the schedule follows it. The views of a step depend only on the seed and
+the step, so a run that was stopped continues as if it had not been.
 """
 
 import copy
@@ -29,6 +30,8 @@ from watchline.ops.camvid import CAMVID
 from watchline.train import checkpoint, exported, soft_labels
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
+from watchline.train.class_mix import View, mixed
+from watchline.train.mixed import autocast, quick
 from watchline.train.soft_labels import CELL, divergence, warped
 
 CHECKPOINT = "checkpoint.pt"
@@ -54,6 +57,7 @@ class Recipe:
         scales: of the picture in a view, drawn log-uniformly.
         late, late_crop, late_scales: the last share of the run, and its larger views.
         stretch, turn: largest change of the aspect, as a factor; and largest turn, in degrees.
+        mixed: share of the views that are mixed with another one.
         light, colour: largest change of brightness and contrast; and of saturation and single channels, as factors.
         lr_backbone, lr_head, decay: of AdamW; `decay` applies to kernels only.
         warmup: steps in which the rates rise linearly.
@@ -76,6 +80,7 @@ class Recipe:
     late_scales: tuple[float, float] = (0.6, 1.5)
     stretch: float = 1.1
     turn: float = 4.0
+    mixed: float = 0.5
     light: float = 1.6
     colour: float = 1.3
     lr_backbone: float = 4e-4
@@ -98,15 +103,8 @@ def class_weights(scenes: Sequence[Scene], recipe: Recipe) -> Tensor:
     return torch.from_numpy(np.clip(ratio**recipe.balance, *recipe.bounds).astype(np.float32))
 
 
-def view(
-    scene: Scene, recipe: Recipe, late: bool, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """A crop of the changed picture. Beyond the picture is the letterbox's colour, which is void.
-
-    Returns:
-        the crop (h, w, 3) uint8 BGR; and of its 2x2 cells' centres the classes (h/2, w/2) uint8 and the soft labels
-        (h/2, w/2, K) uint8.
-    """
+def view(scene: Scene, recipe: Recipe, late: bool, rng: np.random.Generator) -> View:
+    """A crop of the changed picture. Beyond the picture is the letterbox's colour, which is void."""
     (width, height), scales = (recipe.late_crop, recipe.late_scales) if late else (recipe.crop, recipe.scales)
     scale = np.exp(rng.uniform(*np.log(scales)))
     across, down = scale * _factor(recipe.stretch, rng) ** np.array([0.5, -0.5])
@@ -128,7 +126,7 @@ def view(
         borderValue=float(camvid.VOID),
     )
     soft = warped(scene.soft, _affine(linear * CELL / TRUTH, shift / TRUTH), (width // TRUTH, height // TRUTH))
-    return recolour(np.asarray(image, np.uint8), recipe, rng), np.asarray(classes, np.uint8), soft
+    return View(recolour(np.asarray(image, np.uint8), recipe, rng), np.asarray(classes, np.uint8), soft)
 
 
 def _affine(linear: NDArray[np.float64], shift: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -148,7 +146,7 @@ def recolour(image: NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator)
 
 
 def batch_of(scenes: Sequence[Scene], recipe: Recipe, step: int, late: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """The batch of a step. Every epoch shows each picture once, in a new order.
+    """The batch of a step. Every epoch shows each picture once, in a new order, and some once more in a mixed view.
 
     Returns:
         images (B, 3, h, w) float, normalised; classes (B, h/2, w/2) int64, VOID where none; soft labels
@@ -158,10 +156,13 @@ def batch_of(scenes: Sequence[Scene], recipe: Recipe, step: int, late: bool) -> 
     for number in range(step * recipe.batch, (step + 1) * recipe.batch):
         epoch, index = divmod(number, len(scenes))
         order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(scenes))
-        image, numbers, soft = view(scenes[order[index]], recipe, late, np.random.default_rng([recipe.seed, 1, number]))
-        images.append(image[..., ::-1].transpose(2, 0, 1))
-        classes.append(numbers)
-        softs.append(soft.transpose(2, 0, 1))
+        rng = np.random.default_rng([recipe.seed, 1, number])
+        seen = view(scenes[order[index]], recipe, late, rng)
+        if rng.random() < recipe.mixed:
+            seen = mixed(seen, view(scenes[int(rng.integers(len(scenes)))], recipe, late, rng), rng)
+        images.append(seen.image[..., ::-1].transpose(2, 0, 1))
+        classes.append(seen.classes)
+        softs.append(seen.soft.transpose(2, 0, 1))
     truth = torch.from_numpy(np.stack(classes)).long()
     truth[truth == camvid.VOID] = VOID
     return normalise(torch.from_numpy(np.stack(images))), truth, torch.from_numpy(np.stack(softs))
@@ -212,7 +213,8 @@ def train(
     if soft.is_file():
         scenes = soft_labels.taught(soft, scenes)
     run = _begin(out / CHECKPOINT, recipe, lambda: _initial(scenes, recipe, weights, start))
-    early = fused_early(run.model)
+    early, device = fused_early(run.model), torch.device("cpu")
+    quick(run.model, device)
     before, began = run.seconds, time.perf_counter()
     while (done := run.progress(recipe)) < 1:
         started = time.perf_counter()
@@ -220,9 +222,11 @@ def train(
         for group in run.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         images, truth, seen = batch_of(scenes, recipe, run.step, late=done >= 1 - recipe.late)
-        with torch.no_grad():
-            maps = early(images.to(memory_format=torch.channels_last))
-        parts = losses(run.model.scored(*maps), truth, seen, weights, recipe, run.step)
+        with autocast(device):
+            with torch.no_grad():
+                maps = early(images.to(memory_format=torch.channels_last))
+            logits = run.model.scored(*maps)
+        parts = losses(logits.float(), truth, seen, weights, recipe, run.step)
         run.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()

@@ -24,7 +24,7 @@ from watchline.models.fcn_lite import STRIDE, FCNLite, normalise
 from watchline.train.camvid import Scene
 
 SIZES = (0.8, 1.0, 1.33)  # of the looks, as factors
-CELL = 4  # pixels of the picture between the probabilities, in both directions
+CELL = 2  # pixels of the picture between the probabilities, in both directions
 FULL = 255  # a probability of 1
 GROUP = 4  # channels that OpenCV warps at once
 

@@ -50,6 +50,14 @@ def test_settings_are_refused_before_any_work(tmp_path: Path, words: tuple[str, 
     assert not (tmp_path / "out").exists()
 
 
+def test_pictures_without_labels_need_a_network_that_sees_something_in_them(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    done = within(tmp_path, "train", "segmenter", "--data", "nowhere", "--out", "out", "--unlabelled", "street")
+    assert done.code == 2
+    assert "--unlabelled: what is learnt from them is what the network of --from sees; name one" in done.err[-1]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("model", ["yolov2", "faster-rcnn", "mask-rcnn", "segmenter", "captioner"])
 def test_a_folder_that_cannot_be_written_is_refused_before_pictures_are_read(
     public: Path, as_nobody: Callable[[], AbstractContextManager[None]], model: str

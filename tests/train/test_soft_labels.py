@@ -27,7 +27,7 @@ def scenes():
 
 def test_they_are_probabilities(teacher, scenes):
     soft = soft_labels.soft_labels(teacher, scenes[0].image)
-    assert soft.shape == (16, 24, 5)
+    assert soft.shape == (32, 48, 5)
     assert soft.dtype == np.uint8
     assert np.abs(soft.sum(2, dtype=int) - 255).max() <= 3  # each is rounded
 

@@ -26,7 +26,7 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "yolov2": ("from", "recipe", "cache", *DETECTORS),
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": ("from",),
-    "segmenter": ("from", "minutes"),
+    "segmenter": ("from", "minutes", "unlabelled"),
     "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
@@ -58,6 +58,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     _detector_options(parser.add_argument_group("yolov2, faster-rcnn"))
     segmenter = parser.add_argument_group("segmenter")
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
+    segmenter.add_argument(
+        "--unlabelled",
+        type=Path,
+        nargs="+",
+        metavar="DIR|LIST",
+        help="pictures without labels, to learn what the network of --from sees in them: folders, or text files with "
+        "a path in each line",
+    )
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
     captioner.add_argument(
@@ -160,12 +168,16 @@ def _segmenter(options: argparse.Namespace) -> int:
 
     if len(options.data) > 1:
         options.parser.error(f"--data: {len(options.data)} folders; segmenter takes one, in CamVid's layout")
-    (folder,) = options.data
+    (folder,), start = options.data, start_of(options)
+    if options.unlabelled and not start:
+        options.parser.error("--unlabelled: what is learnt from them is what the network of --from sees; name one")
     recipe = replace(segment.Recipe(), **asked(options, "steps", "minutes", "batch", "seed"))
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
-    print(f"{len(scenes)} pictures", flush=True)
-    steps = segment.train(scenes, options.out, recipe, options.threads, start_of(options))
+    height = scenes[0].image.shape[0]
+    others = [scene for place in options.unlabelled or () for scene in camvid.unlabelled(place, height)]
+    print(f"{len(scenes)} pictures with labels, {len(others)} without", flush=True)
+    steps = segment.train([*scenes, *others], options.out, recipe, options.threads, start)
     report(steps, None if recipe.minutes else recipe.steps)
     average = options.out / segment.AVERAGE
     print(f"{average}: done; watchline export {average} -o segmenter.onnx")
