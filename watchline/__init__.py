@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.detector import Detector
     from watchline.pipeline.stages.lines import Line, Lines
     from watchline.pipeline.stages.segmenter import Segmenter
+    from watchline.pipeline.stages.speed import Speed
     from watchline.pipeline.stages.stage import Process, Stage, Work
     from watchline.pipeline.stages.tracker import Tracker
     from watchline.pipeline.stages.zones import Zone, Zones
@@ -102,6 +103,7 @@ __all__ = [
     "Runner",
     "Segmenter",
     "Sink",
+    "Speed",
     "Stage",
     "State",
     "Tracker",
@@ -150,6 +152,7 @@ _HOMES = {
     "pipeline.sinks.jsonl": ("Jsonl",),
     "pipeline.sinks.mot": ("Mot",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
+    "pipeline.stages.speed": ("Speed",),
     "pipeline.stages.stage": ("Process", "Stage", "Work"),
     "pipeline.stages.tracker": ("Tracker",),
     "pipeline.stages.zones": ("Zone", "Zones"),
