@@ -17,7 +17,7 @@ class Counted(NamedTuple):
         name: of the thing at which it happened, e.g. of a line.
         what: happened there, e.g. "in".
         label: the class of who it was.
-        mean: of a number whose mean is told, of those events that have it; empty where there is none.
+        mean: of a number whose mean is reported, over the events that have it; empty where there is none.
     """
 
     name: str

@@ -107,6 +107,7 @@ class PageServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: PageServer
+    timeout = 30  # seconds for a request
 
     def do_GET(self) -> None:
         if self.path != self.server.path:
