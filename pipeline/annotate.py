@@ -125,6 +125,7 @@ class Annotate:
             are_photos=isinstance(source, PhotosSource),
             inputs=job.inputs,
             subtitles=any(kind.subtitle for stage in job.stages for kind in stage.gives),
+            counted={name: keys for stage in job.stages for name, keys in stage.counts.items()},
         )
 
     def _tell(self, progress: Progress, outcome: Outcome | None) -> None:

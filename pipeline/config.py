@@ -235,12 +235,10 @@ class _Reading:
         return [flag for flag in self._flags if flag.table == table]
 
     def _kinds(self, more: Sequence[str]) -> dict[str, type[Stage]]:
-        """The stages of the chain: ours that always run or have a table, and those of your own."""
-        kinds = {
-            stage.name: stage
-            for stage in STAGES
-            if stage.is_always or stage.name in self._given or self._of(stage.name)
-        }
+        """The stages of the chain: ours that always run or have a table, those that these need, and your own."""
+        asked = {stage.name for stage in STAGES if stage.is_always or self._is_asked_for(stage)}
+        needed = {name for stage in STAGES if stage.name in asked for name in stage.needs}
+        kinds = {stage.name: stage for stage in STAGES if stage.name in asked | needed}
         for name, table in self._table("stages").items():
             kind = self._imported(f"stages.{name}", table, Stage)
             if kind is not None and kind.name != name:
@@ -253,6 +251,11 @@ class _Reading:
             except ConfigError as error:
                 self.mistakes.append(f"--stage {word}: {error}")
         return kinds
+
+    def _is_asked_for(self, stage: type[Stage]) -> bool:
+        """By its table, a flag, or the table of a stream."""
+        by_stream = stage.is_by_stream and any(_has(table, stage.name) for table in self._table("streams").values())
+        return stage.name in self._given or bool(self._of(stage.name)) or by_stream
 
     def _add(self, kinds: dict[str, type[Stage]], kind: type[Stage], where: str) -> None:
         if kinds.setdefault(kind.name, kind) is not kind or kind.name in BY_NAME:
@@ -274,8 +277,13 @@ class _Reading:
         own = self._table("stages").get(name)
         table = self._given.get(name, {}) if own is None else {key: own[key] for key in own if key != "use"}
         flags = self._for_stage(name, kind)
-        stage: Stage | None = self._tables.build(kind, f"stages.{name}" if own else name, table, flags)
+        title = f"stages.{name}" if own else name
         where = self._tables.where(name)
+        stage: Stage | None
+        if kind.entries is None:
+            stage = self._tables.build(kind, title, table, flags)
+        else:
+            stage = self._tables.construct(kind, self._entries(title, kind, kind.entries, table), where)
         streams = self._for_streams(name, kind)
         if stage is None or not streams:
             return stage
@@ -293,9 +301,19 @@ class _Reading:
         flags = {flag.key for flag in self._for_stage(name, kind)}
         values = {
             stream: self._tables.values(kind, f"streams.{stream}.{name}", table, kind.per_stream)
+            if kind.entries is None
+            else self._entries(f"streams.{stream}.{name}", kind, kind.entries, table)
             for stream, table in tables.items()
         }
         return {stream: {k: v for k, v in own.items() if k not in flags} for stream, own in values.items()}
+
+    def _entries(self, title: str, kind: type[Stage], entry: type, given: Any) -> dict[str, Any]:
+        """A table of tables, each of which has a name."""
+        tables = self._tables.table(title, given)
+        made = [
+            self._tables.build(entry, f"{title}.{name}", table, (), {"name": name}) for name, table in tables.items()
+        ]
+        return {kind.name: tuple(each for each in made if each is not None)}
 
     def _stream(self, name: str, table: Any, kinds: Mapping[str, type[Stage]]) -> Stream | None:
         own = table

@@ -15,6 +15,7 @@ from pathlib import Path
 from watchline.pipeline.admission import join
 from watchline.pipeline.causes import FAILED, LATE, STOPPED, UNWRITTEN, slow
 from watchline.pipeline.control import Control
+from watchline.pipeline.counts import Count, Counts
 from watchline.pipeline.errors import SinkFailed, one_line
 from watchline.pipeline.events import EventLines
 from watchline.pipeline.link import Delivery
@@ -53,6 +54,7 @@ class Outcome:
         error: the one line that says why it is not whole; None if it is.
         notes: what was odd, one line each.
         interrupted: the run was stopped before its end.
+        counts: how often what happened, by the hour.
     """
 
     stream: str
@@ -62,6 +64,7 @@ class Outcome:
     error: str | None = None
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    counts: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class Lane:
         self._is_left = False
         self._about: About | None = None
         self._frames = 0
+        self._counts = Counts({})
         self._error: str | None = None
         self._notes: list[str] = []
         self._state, self._why, self._window = "connecting" if is_live else "reading", "", Window()
@@ -244,6 +248,7 @@ class Lane:
                 self._open_sinks()
             for each, lines in self._lines.of(message):
                 self._sinks.take(each, lines, ready)
+                self._counts.take(each)
         except Unwritten:
             return UNWRITTEN
         except SinkFailed as error:
@@ -260,6 +265,7 @@ class Lane:
             opening = self._opening(self._about.name if self._about else self._name)
         except Exception as error:
             raise SinkFailed(f"the header of its events cannot be made: {one_line(error)}") from error
+        self._counts = Counts(opening.counted)
         self._sinks.open(opening)
 
     def _not_told(self, message: Message, why: str) -> None:
@@ -315,5 +321,6 @@ class Lane:
                 *(last.notes if isinstance(last, End) else ()),
             ),
             interrupted=is_cut,
+            counts=tuple(self._counts.all()),
         )
         self._tell(Progress(self._stream, self._about, self._frames, True, error, is_cut), self.outcome)

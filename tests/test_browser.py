@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from labelled_street import BOX, STREET, contender, data, picture
 
@@ -24,6 +25,7 @@ from watchline.measure.benchmark import Counting, benchmark
 from watchline.measure.mistakes import mistakes_of
 from watchline.measure.report import parts
 from watchline.measure.report.page import page
+from watchline.pipeline.drawing.page import page as zones_page
 from watchline.streams.file import FileSource
 from watchline.streams.write.mp4 import Mp4Sink
 
@@ -65,6 +67,39 @@ PHONE = """<!doctype html>
     });
   };
   setTimeout(() => report({ error: "the report was not loaded" }), 45000);
+</script>
+"""
+
+ZONES = """<!doctype html>
+<iframe width="900" height="900" src="zones.html"></iframe>
+<script>
+  const report = (what) => fetch("/report", { method: "POST", body: JSON.stringify(what) });
+  document.querySelector("iframe").onload = (event) => {
+    const { contentDocument: page, contentWindow: view } = event.target;
+    const svg = page.querySelector("svg");
+    const send = (target, kind, x, y) => {
+      const box = svg.getBoundingClientRect();
+      const [clientX, clientY] = [box.left + x * box.width, box.top + y * box.height];
+      target.dispatchEvent(new view.PointerEvent(kind, { clientX, clientY, bubbles: true, pointerId: 1 }));
+    };
+    const press = (id) => page.getElementById(id).click();
+    view.onunhandledrejection = view.onerror = (error) => report({ error: String(error.reason ?? error) });
+    press("zone");
+    [[0.1, 0.2], [0.6, 0.2], [0.6, 0.9], [0.6, 0.9]].forEach(([x, y]) => send(svg, "click", x, y));
+    send(svg, "dblclick", 0.6, 0.9);
+    page.getElementById("name").value = "porch";
+    page.getElementById("name").dispatchEvent(new view.Event("input"));
+    send(page.querySelectorAll("circle")[0], "pointerdown", 0.1, 0.2);
+    send(svg, "pointermove", 0.25, 0.3);
+    send(svg, "pointerup", 0.25, 0.3);
+    press("line");
+    send(svg, "click", 0, 0.5);
+    send(svg, "click", 1, 0.5);
+    press("line");
+    send(svg, "click", 0.5, 0.5);
+    press("save");
+  };
+  setTimeout(() => report({ error: "nothing was saved" }), 45000);
 </script>
 """
 
@@ -165,6 +200,24 @@ def test_a_report_of_a_benchmark_fits_a_phone(chromium: str, tmp_path: Path) -> 
     assert len(seen["pictures"]) == 6
     assert all(width == 560 for width in seen["pictures"])
     assert max(seen["curves"]) > 100
+
+
+def test_zones_are_drawn_moved_named_and_saved(chromium: str, tmp_path: Path) -> None:
+    """What was begun and not finished is not saved; what was there before stays."""
+    out = tmp_path / "out"
+    out.mkdir()
+    there = {"kind": "lines", "name": "<sill>", "was": "<sill>", "points": [[0.1, 0.1], [0.9, 0.1]]}
+    (out / "zones.html").write_text(zones_page("door", np.full((180, 320, 3), 90, np.uint8), [there]))
+    saved = play(chromium, out, tmp_path, ZONES)
+    assert isinstance(saved, list), saved
+    corners = [[0.25, 0.3], [0.6, 0.2], [0.6, 0.9]], [[0, 0.5], [1, 0.5]]
+    assert saved[0] == there
+    assert [(one["kind"], one["name"], one["was"]) for one in saved[1:]] == [
+        ("zones", "porch", None),
+        ("lines", "line-1", None),
+    ]
+    for one, points in zip(saved[1:], corners, strict=True):
+        assert np.array(one["points"]) == pytest.approx(np.array(points), abs=0.004), "clicks are in whole pixels"
 
 
 def test_its_subtitles_are_shown(chromium: str, bikes: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import watchline
 from watchline.errors import SettingsError, WatchlineError
 from watchline.pipeline.config import Run
 from watchline.pipeline.sinks.files import Files
+from watchline.pipeline.sinks.hourly import Hourly
 from watchline.pipeline.sinks.jsonl import Jsonl
 from watchline.pipeline.sinks.mot import Mot
 from watchline.pipeline.stages.annotator import Annotator
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 NEEDED = {  # what has no default
     Files: {"out": "out"},
     FileSource: {"path": "a.mp4"},
+    Hourly: {"file": "counts.csv"},
     IteratorSource: {"frames": []},
     Mot: {"folder": "tracks"},
     NetworkSource: {"url": "rtsp://me:swordfish@gate/1"},
@@ -41,7 +43,7 @@ NEEDED = {  # what has no default
     PhotosSource: {"paths": ["photos"]},
     Stream: {"source": "a.mp4"},
 }
-KINDS = [Files, Jsonl, Mot, Run, Stream, *STAGES]
+KINDS = [Files, Hourly, Jsonl, Mot, Run, Stream, *STAGES]
 KINDS += [DeviceSource, FileSource, IteratorSource, Mp4Sink, NetworkSource, PacedSource, PhotoFilesSink]
 KINDS += [PhotosSource, SegmentsSink, SyntheticSource]
 KINDS = list(dict.fromkeys(KINDS))

@@ -34,15 +34,19 @@ if TYPE_CHECKING:
     from watchline.pipeline.runner import Runner
     from watchline.pipeline.segment import segment
     from watchline.pipeline.sinks.files import Files
+    from watchline.pipeline.sinks.hourly import Hourly
     from watchline.pipeline.sinks.jsonl import Jsonl
     from watchline.pipeline.sinks.mot import Mot
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
     from watchline.pipeline.stages.captioner import Captioner
     from watchline.pipeline.stages.detector import Detector
+    from watchline.pipeline.stages.lines import Line, Lines
     from watchline.pipeline.stages.segmenter import Segmenter
+    from watchline.pipeline.stages.speed import Speed
     from watchline.pipeline.stages.stage import Process, Stage, Work
     from watchline.pipeline.stages.tracker import Tracker
+    from watchline.pipeline.stages.zones import Zone, Zones
     from watchline.pipeline.track import track
     from watchline.pipeline.watch import Watch
     from watchline.streams.file import FileSource
@@ -81,10 +85,13 @@ __all__ = [
     "FileSource",
     "Files",
     "Frame",
+    "Hourly",
     "Item",
     "Job",
     "Jsonl",
     "Kind",
+    "Line",
+    "Lines",
     "Masks",
     "Message",
     "Mot",
@@ -96,6 +103,7 @@ __all__ = [
     "Runner",
     "Segmenter",
     "Sink",
+    "Speed",
     "Stage",
     "State",
     "Tracker",
@@ -104,6 +112,8 @@ __all__ = [
     "WatchlineError",
     "Work",
     "Writer",
+    "Zone",
+    "Zones",
     "__version__",
     "caption",
     "detect",
@@ -135,13 +145,17 @@ _HOMES = {
     "pipeline.stages.annotator": ("Annotator",),
     "pipeline.stages.captioner": ("Captioner",),
     "pipeline.stages.detector": ("Detector",),
+    "pipeline.stages.lines": ("Line", "Lines"),
     "pipeline.stages.segmenter": ("Segmenter",),
     "pipeline.sinks.files": ("Files",),
+    "pipeline.sinks.hourly": ("Hourly",),
     "pipeline.sinks.jsonl": ("Jsonl",),
     "pipeline.sinks.mot": ("Mot",),
     "pipeline.sinks.sink": ("Opening", "Sink", "Unwritten", "Writer"),
+    "pipeline.stages.speed": ("Speed",),
     "pipeline.stages.stage": ("Process", "Stage", "Work"),
     "pipeline.stages.tracker": ("Tracker",),
+    "pipeline.stages.zones": ("Zone", "Zones"),
     "pipeline.track": ("track",),
     "pipeline.watch": ("Watch",),
     "streams.file": ("FileSource",),

@@ -51,7 +51,7 @@ def settings(kind: Kind) -> Kind:
 def closed(kind: Kind) -> Kind:
     """Make a dataclass refuse unknown settings, and values that are not valid, with a SettingsError."""
     construct: Any = kind.__init__  # type: ignore[misc]
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    known = [field.name for field in dataclasses.fields(kind) if field.init] + _aliases(kind)
 
     @wraps(construct)
     def __init__(self: Any, *args: Any, **given: Any) -> None:  # noqa: N807
@@ -65,6 +65,12 @@ def closed(kind: Kind) -> Kind:
 
     kind.__init__ = __init__  # type: ignore[misc]
     return kind
+
+
+def _aliases(kind: type) -> list[str]:
+    """What fields are called that have a name which Python keeps for itself."""
+    infos = getattr(kind, "__pydantic_fields__", {}).values()
+    return [info.validation_alias for info in infos if isinstance(info.validation_alias, str)]
 
 
 def _mistakes(error: ValidationError, given: Mapping[str, object]) -> list[str]:

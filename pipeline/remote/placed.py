@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl
 
+from watchline.pipeline.counts import Counted
 from watchline.pipeline.errors import ConfigError, StageError, StateLost
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item
@@ -156,6 +157,10 @@ class Placed(Stage):
     @property
     def emits(self) -> Mapping[str, Mapping[str, Any]]:
         return self.stage.emits
+
+    @property
+    def counts(self) -> Mapping[str, Counted]:
+        return self.stage.counts
 
     @property
     def changes_picture(self) -> bool:

@@ -57,7 +57,7 @@ class Checked:
 
 
 def fields_of(kind: type) -> Mapping[str, FieldOfStage]:
-    """The fields of a pydantic dataclass, in their order."""
+    """The fields of a pydantic dataclass, in their order, as they are called in a config."""
     any_class: Any = kind
     return _fields_of(any_class)
 
@@ -65,7 +65,7 @@ def fields_of(kind: type) -> Mapping[str, FieldOfStage]:
 @cache
 def _fields_of(stage: Any) -> Mapping[str, FieldOfStage]:
     infos: dict[str, FieldInfo] = stage.__pydantic_fields__
-    return {name: _field(info) for name, info in infos.items() if info.init is not False}
+    return {str(info.validation_alias or name): _field(info) for name, info in infos.items() if info.init is not False}
 
 
 def check_field(field: FieldOfStage, given: Interpolated) -> Checked:

@@ -50,8 +50,10 @@ class Tables:
         self.secrets: dict[str, str] = {}
         self._file = file
 
-    def build(self, kind: type, name: str, given: Any, flags: Sequence[Flag] = ()) -> Any:
-        """What a table and the flags describe; None if there are mistakes in it."""
+    def build(
+        self, kind: type, name: str, given: Any, flags: Sequence[Flag] = (), more: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What a table and the flags describe; None if there are mistakes in it. Args: more, fields of no table."""
         before = len(self.mistakes)
         fields = {key: about for key, about in fields_of(kind).items() if about.in_table}
         values = self.values(kind, name, given, list(fields), flags)
@@ -62,7 +64,7 @@ class Tables:
             for key, about in fields.items()
             if about.default is REQUIRED and key not in present
         ]
-        return None if len(self.mistakes) > before else self.construct(kind, values, where)
+        return None if len(self.mistakes) > before else self.construct(kind, values | dict(more or {}), where)
 
     def values(
         self, kind: type, name: str, given: Any, allowed: Sequence[str], flags: Sequence[Flag] = ()

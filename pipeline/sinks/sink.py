@@ -20,10 +20,11 @@ frames of a camera are dropped then (cause "counts slow"), a file waits.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from watchline.pipeline.counts import Counted
 from watchline.pipeline.message import Dropped, Item, Message
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
@@ -46,6 +47,7 @@ class Opening:
         are_photos: whether it is made of photos, each of which becomes a file.
         inputs: files that must not be overwritten.
         subtitles: whether a result of its frames may have words for subtitles (`Kind.subtitle`).
+        counted: which of its events are counted, and by which of their keys (`Stage.counts`).
     """
 
     stream: str
@@ -55,6 +57,7 @@ class Opening:
     are_photos: bool = False
     inputs: tuple[Path, ...] = ()
     subtitles: bool = False
+    counted: Mapping[str, Counted] = field(default_factory=dict)
 
 
 class Writer(Protocol):

@@ -21,11 +21,14 @@ from watchline.pipeline.settings.schema import check_field, fields_of
 from watchline.pipeline.stages.annotator import Annotator
 from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
+from watchline.pipeline.stages.lines import Lines
 from watchline.pipeline.stages.segmenter import Segmenter
+from watchline.pipeline.stages.speed import Speed
 from watchline.pipeline.stages.stage import Stage, StageInfo
 from watchline.pipeline.stages.tracker import Tracker
+from watchline.pipeline.stages.zones import Zones
 
-STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Segmenter, Captioner, Annotator)
+STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Zones, Lines, Speed, Segmenter, Captioner, Annotator)
 BY_NAME: Mapping[str, type[Stage]] = {stage.name: stage for stage in STAGES}
 OUR_EVENTS = ("state", "dropped")  # that are no stage's
 

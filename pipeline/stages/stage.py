@@ -28,6 +28,7 @@ from dataclasses import field, replace
 from typing import Any, ClassVar, Literal, Self
 
 from watchline.errors import SettingsError, unknown
+from watchline.pipeline.counts import Counted
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.message import Event, Item
@@ -95,11 +96,16 @@ class StageInfo:
             as the stage may know of some of them already. May be a setting.
         gives: the kinds of results it sets. It must change nothing else, and take no result away.
         emits: the events it adds: the JSON Schema of the data of each, by name.
+        counts: those of them that are counted in the report, and how.
         changes_picture: whether it may give frames with other pixels (`replace(frame, picture=ArrayPicture(…))`),
             which all stages after it then see.
         is_always: whether it runs without being asked for; others do where the config has their table.
         advice: what to do where it is the slowest, for the report.
         per_stream: its settings that may differ from stream to stream.
+        entries: the class of what its table has tables of, each with a name: `[zones.entrance]`. They are its field of
+            the stage's name, and its only one.
+        is_by_stream: whether the table of one stream puts it into the chain: it does nothing for the others.
+        needs: those of our stages, by name, that run too where it does.
         files: its settings that are text and name files. Whoever serves the stage to other hosts says which they may
             name; the same holds for all settings that are paths.
     """
@@ -110,10 +116,14 @@ class StageInfo:
     batch: ClassVar[int] = 1
     gives: ClassVar[tuple[Kind[Any], ...]] = ()
     emits: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    counts: ClassVar[Mapping[str, Counted]] = {}
     changes_picture: ClassVar[bool] = False
     is_always: ClassVar[bool] = False
     advice: ClassVar[str] = "making it faster would help"
     per_stream: ClassVar[tuple[str, ...]] = ()
+    entries: ClassVar[type | None] = None
+    is_by_stream: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
     files: ClassVar[tuple[str, ...]] = ()
 
 

@@ -472,3 +472,55 @@ def test_a_config_that_is_too_deep_is_refused_in_a_line(tmp_path, text):
         load(tmp_path / "watchline.toml")
     assert len(str(told.value)) < 500
     assert "\n" not in str(told.value)
+
+
+# --- zones and lines
+
+
+DOOR = """
+[streams.door]
+source = "door.mp4"
+
+[streams.door.zones.entrance]
+polygon = [[0.1, 0.4], [0.6, 0.4], [0.6, 1]]
+loitering = "10s"
+
+[streams.door.lines.sill]
+from = [0.2, 0.7]
+to = [0.8, 0.7]
+
+[streams.yard]
+source = "yard.mp4"
+"""
+
+
+def test_zones_of_one_stream_put_the_stage_and_the_tracker_into_the_chain(write) -> None:
+    config = load(write(DOOR))
+    assert [each.name for each in config.stages] == ["detector", "tracker", "zones", "lines", "annotator"]
+    zones, lines = stage(config, "zones"), stage(config, "lines")
+    [entrance], [sill] = zones.of("door").zones, lines.of("door").lines
+    assert (entrance.name, entrance.polygon[2], entrance.loitering) == ("entrance", (0.6, 1), 10)
+    assert (sill.name, sill.start, sill.end) == ("sill", (0.2, 0.7), (0.8, 0.7))
+    assert (zones.of("yard").zones, lines.of("yard").lines) == ((), ())
+
+
+def test_a_stream_without_zones_of_its_own_has_those_of_all(write) -> None:
+    zones = stage(load(write(DOOR + "[zones.all]\npolygon = [[0, 0], [1, 0], [1, 1]]\n")), "zones")
+    assert [[zone.name for zone in zones.of(name).zones] for name in ("door", "yard")] == [["entrance"], ["all"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("zones.a.polygon = [[0, 0], [1, 1]]", "[streams.door.zones.a] polygon has 2 corners: expected 3 or more"),
+        ("zones.a.anchr = 'top'", "[streams.door.zones.a]: unknown key 'anchr': did you mean 'anchor'?"),
+        ("zones.a = 3", "streams.door.zones.a = 3: must be a table, [streams.door.zones.a]"),
+        ("lines.a.from = [0, 0]", "[streams.door.lines.a] to is missing: expected where it ends, [x, y]"),
+        ("lines.a = {from = [0, 0], to = [0, 0]}", "[streams.door.lines.a] from and to are one point"),
+        ("lines.a = {from = [0, 0], to = [1, 1], margin = 2}", "[streams.door.lines.a] margin = 2: must be at most 1"),
+        ('lines."" = {from = [0, 0], to = [1, 1]}', "[streams.door.lines.] name is '': expected"),
+    ],
+)
+def test_a_mistake_in_a_zone_or_line_is_one_line(write, text, line) -> None:
+    found = mistakes(write(f"[streams.door]\nsource = 'a.mp4'\n{text}"))
+    assert any(line in each for each in found), found

@@ -30,7 +30,9 @@ def check_report(options: argparse.Namespace, sources: "Sequence[Source | LiveSo
 
 
 def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:
-    """The report on `out`, what was written, and what was odd about it."""
+    """The report on `out`, what was written, what was counted, and what was odd about it."""
+    from watchline.pipeline.counts import in_words
+
     print(conceal(job.report.as_text()), file=out)
     print(file=out)
     for outcome in job.outcomes:
@@ -38,6 +40,8 @@ def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:
         if len(files) > MANY:
             files = [*files[: MANY - 1], f"{len(files) - MANY + 1} more"]
         print(f"{outcome.stream}: {conceal(', '.join(files)) or 'nothing'} written", file=out)
+        for line in in_words(outcome.counts):
+            print(f"{outcome.stream}: {line}", file=out)
         for note in outcome.notes:
             print(f"{outcome.stream}: {conceal(note)}", file=sys.stderr)
 
