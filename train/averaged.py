@@ -62,11 +62,11 @@ def schedule(step: int, done: float, recipe: Settings) -> float:
     return min(1.0, (step + 1) / recipe.warmup) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
-def optimizer_of(model: nn.Module, backbone: str, recipe: Settings) -> torch.optim.AdamW:
+def optimizer_of(model: nn.Module, backbone: str | tuple[str, ...], recipe: Settings) -> torch.optim.AdamW:
     """AdamW on what learns, in four groups: backbone and head, with weight decay on kernels and without on the rest.
 
     Args:
-        backbone: how the names of the backbone's parameters begin.
+        backbone: how the names of the backbone's parameters begin, one or several ways.
     """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():

@@ -3,13 +3,11 @@
 AdamW with a cosine schedule and an average of the weights; cross-entropy weighted by class, and Lovász-softmax. A run
 that starts from a trained segmenter also learns from what that one sees (`train/soft_labels.py`), also in pictures
 without labels. A view is a crop of a picture that was scaled, stretched, turned a little, mirrored and recoloured; half
-of the views are mixed with another one (`train/class_mix.py`). The first layers keep ImageNet's weights. The run has a
-number of steps, or a number of minutes, and the schedule follows it. The views of a step depend only on the seed and
-the step, so a run that was stopped continues as if it had not been.
+of the views are mixed with another one (`train/class_mix.py`). The run has a number of steps, or a number of minutes,
+and the schedule follows it. The views of a step depend only on the seed and the step, so a run that was stopped
+continues as if it had not been.
 """
 
-import copy
-import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +18,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from watchline.models.fcn_lite import SCALE, STRIDE_4, FCNLite, normalise
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
@@ -37,7 +34,7 @@ from watchline.train.soft_labels import CELL, divergence, warped
 CHECKPOINT = "checkpoint.pt"
 AVERAGE = "average.pt"
 SOFT = "soft.npz"
-BACKBONE = "blocks."  # of its parameters' names
+BACKBONE = ("stem.", "blocks.")  # its parameters' names begin so
 PAD = (114, 114, 114)  # the letterbox's colour, beyond the picture
 TRUTH = 2  # pixels between those whose class is learnt, in both directions: their neighbours teach nearly the same
 ADJUST = 0.5  # of the loss's weights in the final scores; chosen by the mean IoU on val and on a part of train
@@ -213,7 +210,7 @@ def train(
     if soft.is_file():
         scenes = soft_labels.taught(soft, scenes)
     run = _begin(out / CHECKPOINT, recipe, lambda: _initial(scenes, recipe, weights, start))
-    early, device = fused_early(run.model), torch.device("cpu")
+    device = torch.device("cpu")
     quick(run.model, device)
     before, began = run.seconds, time.perf_counter()
     while (done := run.progress(recipe)) < 1:
@@ -223,9 +220,7 @@ def train(
             group["lr"] = group["initial_lr"] * factor
         images, truth, seen = batch_of(scenes, recipe, run.step, late=done >= 1 - recipe.late)
         with autocast(device):
-            with torch.no_grad():
-                maps = early(images.to(memory_format=torch.channels_last))
-            logits = run.model.scored(*maps)
+            logits = run.model.scored(*run.model.early(images.to(memory_format=torch.channels_last)))
         parts = losses(logits.float(), truth, seen, weights, recipe, run.step)
         run.optimizer.zero_grad(set_to_none=True)
         parts["loss"].backward()  # type: ignore[no-untyped-call]
@@ -239,27 +234,14 @@ def train(
         yield {"step": run.step, "done": done, **figures, "seconds": time.perf_counter() - started}
 
 
-def freeze(model: FCNLite) -> None:
-    """The mode of training: the first layers keep ImageNet's weights and batch statistics."""
+def calm(model: FCNLite) -> None:
+    """The mode of training: the first layers' batch normalisations keep the statistics that they have.
+
+    All weights learn. With the first layers' weights kept too, mean IoU was 0.007 less after the same time.
+    """
     model.train()
     for part in (model.stem, *model.blocks[:STRIDE_4]):
-        part.requires_grad_(False).eval()
-
-
-def fused_early(model: FCNLite) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """`model.early`, quicker: its frozen batch normalisation is folded into the convolutions of a copy."""
-    stem, blocks = copy.deepcopy((model.stem, nn.Sequential(*model.blocks[:STRIDE_4])))
-    for part in [*stem.modules(), *blocks.modules()]:
-        if isinstance(part, nn.Sequential):
-            for i, (a, b) in enumerate(itertools.pairwise(part)):
-                if isinstance(a, nn.Conv2d) and isinstance(b, nn.BatchNorm2d):
-                    part[i], part[i + 1] = fuse_conv_bn_eval(a, b), nn.Identity()
-
-    def early(x: Tensor) -> tuple[Tensor, Tensor]:
-        edges = stem(x)
-        return edges, blocks(edges)
-
-    return early
+        part.eval()
 
 
 def _initial(scenes: Sequence[Scene], recipe: Recipe, weights: Tensor, start: Path | None) -> FCNLite:
@@ -287,7 +269,7 @@ def _begin(file: Path, recipe: Recipe, initial: Callable[[], FCNLite]) -> Run[FC
         checkpoint.check_recipe(file, saved, json.dumps(asdict(recipe)))
         model.load_state_dict(saved["live"])
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs do not know it
-    freeze(model)
+    calm(model)
     optimizer = optimizer_of(model, BACKBONE, recipe)
     if not saved:
         return Run(model, optimizer, {k: v.clone() for k, v in model.state_dict().items()})
