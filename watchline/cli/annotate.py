@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
+from watchline.cli.listed import add_list, listed
 from watchline.cli.results import check_report, tell, write_report
 from watchline.cli.settings import ONLY_LIVE, add_names, add_settings, flags_of, names_of, of_streams
 from watchline.cli.title import concealed_text
@@ -28,6 +29,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="video file, folder of videos or photos, or pattern 'glob/*.mkv'"
     )
+    parser.add_argument("--recursive", action="store_true", help="search the folders' subfolders too")
+    add_list(parser)
     add_names(parser)
     add_settings(parser, live=False)
     return parser
@@ -43,11 +46,11 @@ def run(options: argparse.Namespace) -> int:
     names = names_of(options)
     settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
-    if not options.inputs and not names and not settings.streams:
-        options.parser.error("what? name videos, folders or patterns, or a --config with streams")
+    if not options.inputs and not names and not settings.streams and options.list is None:
+        options.parser.error("what? name videos, folders or patterns, or a --list, or a --config with streams")
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
-    sources, failed = _gather(options, names, settings)
+    sources, failed = _gather(options, names, settings, out)
     _check_single(options, out, sources)
     check_report(options, sources)
     files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)
@@ -87,13 +90,19 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
         print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
-def _gather(options: argparse.Namespace, names: dict[str, str], settings: "Config") -> "tuple[list[Source], list[str]]":
+def _gather(
+    options: argparse.Namespace, names: dict[str, str], settings: "Config", out: Path
+) -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
+    from watchline.streams.inputs import Search
 
-    given = options.inputs or names
-    gathered = typed(options.inputs, names, of_streams(options)) if given else named(settings.streams)
+    if options.inputs or names or options.list is not None:
+        search = Search(options.recursive, by_path=options.recursive or options.list is not None, without=out)
+        gathered = typed(options.inputs, names, of_streams(options), listed(options), search)
+    else:
+        gathered = named(settings.streams)
     sources, problems = [], gathered.problems
     for source in gathered.sources:
         if is_live(source):
@@ -122,7 +131,7 @@ def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "t
 
     Several folders of photos are written to folders of their own, however many are left; their writers refuse.
     """
-    from watchline.pipeline.job import inputs_of
+    from watchline.pipeline.job import inputs_of, name_of
     from watchline.streams.errors import SinkError
     from watchline.streams.photos import PhotosSource
     from watchline.streams.write.paths import refuse_input
@@ -141,7 +150,7 @@ def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "t
                 files.refuse_if_there(path)
             free.append(source)
         except SinkError as error:
-            there.append(f"{next((path.name for path in inputs_of(source)), source.stream)}: {error}")
+            there.append(f"{name_of(source)}: {error}")
     return free, there
 
 

@@ -25,7 +25,11 @@ def check_report(options: argparse.Namespace, sources: "Sequence[Source | LiveSo
     report = options.report
     if report and (report.is_dir() or not report.absolute().parent.is_dir()):
         options.parser.error(f"--report {report}: expected the name of a file in a folder that is there")
-    if report and any(is_same_file(report, path) for source in sources for path in inputs_of(source)):
+    if (
+        report
+        and report.exists()
+        and any(is_same_file(report, path) for source in sources for path in inputs_of(source))
+    ):
         options.parser.error(f"--report {report} is an input: the report would destroy it; name another file")
 
 
