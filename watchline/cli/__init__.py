@@ -32,6 +32,7 @@ from watchline.cli import (
     schema,
     stage,
     train,
+    verify,
 )
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
 from watchline.cli.habits import unknown_option
@@ -58,6 +59,7 @@ COMMANDS = (
     schema,
     stage,
     train,
+    verify,
 )
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
 FEWEST = 32  # descriptors that a job of one file needs, with some to spare

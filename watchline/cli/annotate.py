@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchline.cli import annotate_job
+from watchline.cli.annotate_job import add_resuming, is_resuming
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from watchline.cli.listed import add_list, listed
 from watchline.cli.results import check_report, tell, write_report
@@ -12,7 +14,6 @@ from watchline.cli.settings import ONLY_LIVE, add_names, add_settings, flags_of,
 from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
-    from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.config import Config
     from watchline.pipeline.sinks.files import Files
     from watchline.streams.source import Source
@@ -31,6 +32,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("--recursive", action="store_true", help="search the folders' subfolders too")
     add_list(parser)
+    add_resuming(parser)
     add_names(parser)
     add_settings(parser, live=False)
     return parser
@@ -38,12 +40,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Annotate everything, show the progress on stderr, print the report on stdout."""
+    from watchline.cli.progress import display, work
     from watchline.pipeline import config
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.job import Job
     from watchline.pipeline.sinks.files import Files
 
     names = names_of(options)
+    if options.once and not is_resuming(options):
+        options.parser.error("--once needs --resume: the manifest knows what the content of files is")
     settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
     if not options.inputs and not names and not settings.streams and options.list is None:
@@ -53,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     sources, failed = _gather(options, names, settings, out)
     _check_single(options, out, sources)
     check_report(options, sources)
+    if is_resuming(options):
+        return annotate_job.work(options, settings, out, sources, failed)
     files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)
     sources, there = _without_those_that_are_there(files, sources)
     failed += there
@@ -60,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if sources:
         sinks = [files, *settings.sinks]
         job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
-        stopped = _work(job, plain=options.verbose)
+        stopped = work(job, display(options.verbose))
         tell(job, settings.conceal, sys.stdout)
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
         if options.report:
@@ -99,7 +106,8 @@ def _gather(
     from watchline.streams.inputs import Search
 
     if options.inputs or names or options.list is not None:
-        search = Search(options.recursive, by_path=options.recursive or options.list is not None, without=out)
+        by_path = options.recursive or options.list is not None or is_resuming(options)
+        search = Search(options.recursive, by_path, without=out)
         gathered = typed(options.inputs, names, of_streams(options), listed(options), search)
     else:
         gathered = named(settings.streams)
@@ -118,6 +126,8 @@ def _check_single(options: argparse.Namespace, out: Path, sources: "list[Source]
 
     if out.suffix != ".mp4":
         return
+    if is_resuming(options):
+        options.parser.error(f"--out {out} is one video, but a job with a manifest has many; name a folder")
     if options.no_video:
         options.parser.error(f"--out {out} is a video, but --no-video says to write none; name a folder")
     photos = any(isinstance(source, PhotosSource) for source in sources)
@@ -152,18 +162,3 @@ def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "t
         except SinkError as error:
             there.append(f"{name_of(source)}: {error}")
     return free, there
-
-
-def _work(job: "Annotate", plain: bool) -> bool:
-    """Do the job. Returns whether it was stopped by a signal."""
-    from watchline.cli.interrupt import first_stops
-    from watchline.cli.progress import display
-
-    shown = display(plain)
-    try:
-        with first_stops(job.stop) as signals:
-            for progress in job.run():
-                shown.show(progress)
-    finally:
-        shown.close()
-    return bool(signals)
