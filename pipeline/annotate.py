@@ -9,7 +9,7 @@ from functools import partial
 from watchline.pipeline.board import Board
 from watchline.pipeline.events import header_of
 from watchline.pipeline.intake import is_live
-from watchline.pipeline.job import Job, inputs_of
+from watchline.pipeline.job import Job, name_of
 from watchline.pipeline.lanes import Lane, Outcome, Progress
 from watchline.pipeline.report import Report
 from watchline.pipeline.runner import Runner
@@ -97,6 +97,7 @@ class Annotate:
                 if not self._together:  # one after another, to the last byte
                     for each in self._finishing:
                         each.wait()
+                    self._lanes.clear()  # of thousands, none is of use any more
                 lane = self._lanes[stream] = self._new_lane(self._sources[stream])
             return lane
 
@@ -107,7 +108,7 @@ class Annotate:
         return Lane(
             source.stream,
             is_live(source),
-            job.conceal(source.name) if is_live(source) else next((p.name for p in inputs_of(source)), source.stream),
+            job.conceal(name_of(source)) if is_live(source) else name_of(source),
             partial(self._opening, source),
             job.sinks,
             self._runner.control,

@@ -45,6 +45,10 @@ class SinkFailed(PipelineError, RuntimeError):
     """A sink that must have a stream cannot write it: the stream ends. The message says which, or what it wrote."""
 
 
+class ManifestError(PipelineError, OSError):
+    """The manifest of a job cannot be used: another process has it, or it cannot be read or written."""
+
+
 class LedgerError(PipelineError, AssertionError):
     """Frames were lost or repeated: the ledger does not balance. Always a defect of Watchline itself."""
 

@@ -1,8 +1,10 @@
 """A job: everything that a run does, as one frozen value that another process can do as well."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 
 from watchline.pipeline.runner import LATENCY_BUDGET
 from watchline.pipeline.sinks.files import Files
@@ -36,18 +38,28 @@ class Job:
     latency_budget: float = LATENCY_BUDGET
     conceal: Callable[[str], str] = str
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Path, ...]:
         """The files that must not be overwritten."""
         return tuple(path for source in self.sources for path in inputs_of(source))
 
     def album_of(self, source: Source | LiveSource) -> str | None:
-        """The folder of an album's photos, where several albums may have photos of the same name."""
-        albums = sum(isinstance(each, PhotosSource) for each in self.sources)
-        return source.stream if isinstance(source, PhotosSource) and albums > 1 else None
+        """The folder of an album's photos, where other albums of the same folder may have photos of the same name."""
+        if not isinstance(source, PhotosSource):
+            return None
+        return source.stream if self._albums[PurePath(source.stream).parent] > 1 else None
+
+    @cached_property
+    def _albums(self) -> Counter[PurePath]:
+        return Counter(PurePath(each.stream).parent for each in self.sources if isinstance(each, PhotosSource))
 
 
 def inputs_of(source: Source | LiveSource) -> list[Path]:
     """The files that a source reads."""
     paths = getattr(source, "paths", None) or [getattr(source, "path", None)]
     return [Path(path) for path in paths if path is not None]
+
+
+def name_of(source: Source | LiveSource) -> str:
+    """What messages call a source before its reader says it."""
+    return getattr(source, "name", "") or next((path.name for path in inputs_of(source)), source.stream)

@@ -76,6 +76,17 @@ class Ledger:
                 mine.in_flight.clear()
                 mine.dropped += Counter()  # a cause without frames is no cause
 
+    def sum_up(self, stream: str, into: str) -> None:
+        """Add the account of a stream to one that stands for many, unless something of it is still in flight."""
+        with self._lock:
+            if self._streams[stream].in_flight:
+                return
+            mine = self._streams.pop(stream)
+            total = self._streams.setdefault(into, _Stream())
+            total.decoded += mine.decoded
+            total.annotated += mine.annotated
+            total.dropped += mine.dropped
+
     def accounts(self) -> dict[str, Account]:
         """A snapshot of every stream, in the order in which they began."""
         with self._lock:

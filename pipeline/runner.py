@@ -68,7 +68,7 @@ class Runner:
         self._threads: list[threading.Thread] = []
         self._open: deque[str] = deque()  # streams, in the order in which they were added
         self._early: list[Source | LiveSource] = []  # added before the run has begun
-        self._is_over = self._is_kept = False
+        self._has_begun = self._is_over = self._is_kept = self._is_closed = False
         for name in (DECODER, *(stage.name for stage in stages), *sinks):
             self.meter.stage(name, 1)
 
@@ -88,6 +88,13 @@ class Runner:
                 self.control.abort.set()
         for stage in self._stages:
             stage.hurry()
+
+    def close(self) -> None:
+        """Nothing more is added: the run ends with the streams that are open. For any thread."""
+        with self._lock:
+            self._is_closed, self._is_kept = True, False
+            if self._has_begun and not self._open:
+                self.control.abort.set()
 
     def leave(self) -> None:
         """Leave everything as it is; `run` ends at once. For any thread."""
@@ -115,7 +122,7 @@ class Runner:
                 raise ConfigError(f"{source.stream} cannot be added: the run is over, or is being stopped")
             if source.stream in (*self._open, *(each.stream for each in self._early)):
                 raise ConfigError(f"there is a stream {source.stream!r} already: remove it before, or name them apart")
-            if self._intake is None:
+            if self._intake is None or not self._has_begun:
                 self._early.append(source)
                 return
             self._open.append(source.stream)
@@ -161,19 +168,19 @@ class Runner:
         written, or could not be; and `control.admission.finished` when all of a stream is.
 
         Args:
-            kept: go on while there is no stream, until `stop`: more may be added.
+            kept: go on while there is no stream, until `stop` or `close`: more may be added.
         """
         with self._lock:
             sources, self._early = [*sources, *self._early], []
             self._check([source.stream for source in sources])
-            together = together or kept or any(is_live(source) for source in sources)
+            together = together or any(is_live(source) for source in sources)
             room = 2 * sum(stage.workers * stage.batch for stage in self._stages) + SPARE_FRAMES
             is_mixed = len({is_live(source) for source in sources}) > 1
             reach = max(2, room // FILES_AT_ONCE) if is_mixed else room + LANE  # files leave cameras some room
             self.control.open(room, reach, is_mixed)
             links = self._links()
             halted = self.control.halt.is_set()
-            self._is_kept = kept and not halted
+            self._is_kept = kept and not halted and not self._is_closed
             intake = Intake(self.control, FILES_AT_ONCE if together else 1, self._guard)
             self._open.extend(source.stream for source in sources)
             self._count_workers()
@@ -183,8 +190,12 @@ class Runner:
             self._start(intake, links)
             if halted:
                 intake.stop()
-            for source in sources:
-                intake.add(source)
+            with self._lock:  # what is added meanwhile is read behind these, as its turn is behind theirs
+                late, self._early, self._has_begun = self._early, [], True
+                self._open.extend(source.stream for source in late)
+                self._count_workers()
+                for source in (*sources, *late):
+                    intake.add(source)
             yield from self._deliver(links[-1][0] if links else self.control.admission, together)
 
     def _links(self) -> list[list[Link[Message]]]:

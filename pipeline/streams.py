@@ -1,6 +1,6 @@
 """A stream's settings, and the source they lead to: a file, a camera, or a file that is played as if it were one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from watchline.pipeline.settings.duration import Seconds
 from watchline.settings import flag, settings
 from watchline.streams.errors import SourceUnreadable, StreamError
 from watchline.streams.file import FileSource
-from watchline.streams.inputs import find_sources
+from watchline.streams.inputs import Search, find_sources
 from watchline.streams.limits import MAX_PIXELS
 from watchline.streams.live.connection import TIMEOUT
 from watchline.streams.live.paced import PacedSource
@@ -96,13 +96,21 @@ def named(streams: Mapping[str, Stream]) -> Gathered:
     return Gathered(sources, problems)
 
 
-def typed(words: Sequence[str], names: Mapping[str, str], settings: Mapping[str, Any]) -> Gathered:
+def typed(
+    words: Sequence[str],
+    names: Mapping[str, str],
+    settings: Mapping[str, Any],
+    files: Iterable[str] = (),
+    search: Search = Search(),  # noqa: B008  frozen
+) -> Gathered:
     """The sources of words from a command line, cameras first, called after what they lead to.
 
     Args:
         words: addresses, cameras, files, folders and patterns.
         names: more of them, by the names of their streams.
         settings: fields of Stream, each for those of the sources that can have it.
+        files: more files, folders and patterns, whatever they look like.
+        search: how folders are searched.
 
     Raises:
         SettingsError: a setting cannot be.
@@ -112,7 +120,7 @@ def typed(words: Sequence[str], names: Mapping[str, str], settings: Mapping[str,
         return Stream(word, **{key: each for key, each in settings.items() if (key in FOR_FILES) != is_live(word)})
 
     with_names = named({name: stream(word) for name, word in names.items()})
-    found = find_sources([word for word in words if not is_live(word)])
+    found = find_sources([*(word for word in words if not is_live(word)), *files], search)
     problems = [*with_names.problems, *map(str, found.problems)]
     sources: list[Source | LiveSource] = []
     for word in filter(is_live, words):

@@ -48,6 +48,7 @@ class FileSource:
         track: number of the video track, from 1; by default the one that moves, is marked as the default, and is the
             largest.
         max_pixels: of a picture; larger ones are refused before memory is allocated for them.
+        name: what headers and messages call it; the file's name if empty.
     """
 
     path: Path
@@ -55,10 +56,13 @@ class FileSource:
     threads: Threads = 2
     track: int | None = Field(default=None, ge=1)
     max_pixels: int = Field(default=MAX_PIXELS, ge=1)
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not self.stream:
             object.__setattr__(self, "stream", shortened(self.path.stem))
+        if not self.name:
+            object.__setattr__(self, "name", self.path.name)
 
     @contextmanager
     def open(self) -> Iterator["FileReader"]:
@@ -190,7 +194,7 @@ class FileReader:
         frames = video.frames or (round(duration * rate) if duration and rate else None)
         aspect = fraction(video.sample_aspect_ratio) or Fraction(1)
         return About(
-            name=self._source.path.name,
+            name=self._source.name,
             width=first.width,
             height=first.height,
             time_base=time_base,

@@ -1,9 +1,10 @@
 """Finds the sources that a user names by files, folders and globs."""
 
 import glob
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -24,6 +25,21 @@ _NUMBERS = re.compile(r"%\d*d|#+")  # as FFmpeg and others write numbered files:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """How folders are searched, and what streams are called.
+
+    Attributes:
+        recursive: take the files of subfolders too; hidden ones, and links to folders, are ignored.
+        by_path: call streams after their path below the folder that holds all arguments: A/clip, not clip.
+        without: a folder that is not searched, that of the outputs.
+    """
+
+    recursive: bool = False
+    by_path: bool = False
+    without: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """The sources that were found.
 
@@ -37,52 +53,77 @@ class Inputs:
     problems: list[StreamError]
 
 
-def find_sources(arguments: Sequence[str | Path]) -> Inputs:
+def find_sources(arguments: Iterable[str | Path], search: Search = Search()) -> Inputs:
     """Find the videos and photos that the arguments name.
 
     The suffix decides whether a file is a photo; photos of a folder that cannot be read, e.g. raw ones, are among its
     photos, which name them. Every other file counts as a video, until opening it shows that it is
-    not one. A folder gives one source per video and one source of all its photos; its subfolders are ignored. Photos
-    that are named one by one are grouped by their folder. A file that two arguments name is taken once. Streams that
-    would have the same name get a number: clip, clip-2.
+    not one. A folder gives one source per video and one source of all its photos; its subfolders are ignored, or
+    searched alike. Photos that are named one by one are grouped by their folder. A file that two arguments name is
+    taken once. Streams that would have the same name get a number: clip, clip-2.
     """
     problems: list[StreamError] = []
     videos: dict[Path, Path] = {}
     albums: dict[Path, dict[Path, Path]] = {}
     order: dict[Path, None] = {}
     folders: set[Path] = set()  # an album has the name of its folder if that was named, even with a single photo
+    bases: set[Path] = set()
     for argument in arguments:
         try:
             is_folder = Path(argument).is_dir()
-            if is_folder:
-                folders.add(Path(argument).resolve())
-            for file in _files(argument):
+            for file in _files(argument, search, problems.append):
                 true = file.resolve()
                 if _is_photo(file, is_folder):
                     albums.setdefault(true.parent, {}).setdefault(true, file)
                     order[true.parent] = None
+                    folders.update([true.parent] if is_folder else [])
                 else:
                     videos.setdefault(true, file)
                     order[true] = None
+            bases.add(_base(argument))
         except SourceNotFound as error:
             problems.append(error)
         except OSError as error:
-            problems.append(
-                SourceUnreadable(f"{argument} cannot be read: {error.strerror}; check its name, owner and rights")
-            )
+            problems.append(_unreadable(argument, error))
     sources = [
         PhotosSource(tuple(albums[path].values()), shortened(path.name) if path in folders else "")
         if path in albums
         else FileSource(videos[path])
         for path in order
     ]
+    if search.by_path and sources:
+        root = Path(os.path.commonpath(bases))
+        sources = [_called_by_path(source, root) for source in sources]
     return Inputs(named_apart(sources), problems)
 
 
-def _files(argument: str | Path) -> list[Path]:
+def _called_by_path(source: FileSource | PhotosSource, root: Path) -> FileSource | PhotosSource:
+    """The source, named after where it is below `root`; an album after its folder, in that folder."""
+    file = source.path if isinstance(source, FileSource) else source.paths[0]
+    path = Path(os.path.relpath(file, root))
+    stream = (path.parent / source.stream).as_posix()
+    if isinstance(source, FileSource):
+        return replace(source, stream=stream, name=path.as_posix())
+    return replace(source, stream=stream)
+
+
+def _base(argument: str | Path) -> Path:
+    """The folder that an argument searches."""
+    path = Path(os.path.abspath(argument))  # noqa: PTH100  links stay, as their names are what a user knows
+    while not path.is_dir():
+        path = path.parent
+    return path
+
+
+def _unreadable(name: str | Path, error: OSError) -> SourceUnreadable:
+    return SourceUnreadable(f"{name} cannot be read: {error.strerror}; check its name, owner and rights")
+
+
+def _files(argument: str | Path, search: Search, report: Callable[[StreamError], None]) -> list[Path]:
     path = Path(argument)
     if path.is_dir():
-        found = [file for file in sorted(path.iterdir()) if _is_wanted(file)]
+        within = _below(path, search.without, report) if search.recursive else sorted(path.iterdir())
+        found = [file for file in within if _is_wanted(file)]
         if not found:
             raise SourceNotFound(f"{argument}: there are no videos or photos in this folder; name another, or a file")
         return found
@@ -94,6 +135,16 @@ def _files(argument: str | Path) -> list[Path]:
             raise SourceNotFound(f"{argument}: no file matches this pattern; check it with ls")
         return found
     raise SourceNotFound(f"{argument}: there is no such file or folder; {_advice(path)}")
+
+
+def _below(folder: Path, without: Path | None, report: Callable[[StreamError], None]) -> Iterator[Path]:
+    """The files of a folder and of its subfolders, by name. Args: report, hears of subfolders that cannot be read."""
+    left_out = without and without.resolve()
+    for place, folders, names in os.walk(folder, onerror=lambda error: report(_unreadable(error.filename, error))):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and Path(place, name).resolve() != left_out
+        )
+        yield from (Path(place, name) for name in sorted(names))
 
 
 def _advice(path: Path) -> str:

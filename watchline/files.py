@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +38,22 @@ def replacing(path: Path, synced: bool = True) -> Iterator[Path]:
             part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(paths: Iterable[Path]) -> None:
+    """Remove the partial files of these files that a killed process has left, and that nobody writes any more.
+
+    Raises:
+        OSError: one of them cannot be removed.
+    """
+    folders: dict[Path, set[str]] = {}
+    for path in paths:
+        part_of(path).unlink(missing_ok=True)
+        folders.setdefault(path.parent, set()).add(shortened(path.name, 100))
+    for folder, names in folders.items():
+        for part in folder.glob(f".*{PART}"):
+            if part.name[1:].rsplit(".", 2)[0] in names:
+                part.unlink(missing_ok=True)
 
 
 def write_complete(path: Path, content: bytes) -> None:

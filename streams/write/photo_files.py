@@ -53,7 +53,7 @@ class PhotoFilesSink:
             SinkError: the folder is the one that the photos are in, or cannot be created.
         """
         for source in inputs:
-            if is_same_file(folder / source.name, source):
+            if (folder / source.name).exists() and is_same_file(folder / source.name, source):
                 raise SinkError(
                     f"{folder} is where the photo {source.name} comes from: the copy would destroy it; "
                     "choose another folder with --out"

@@ -113,6 +113,46 @@ def test_photos(folder: Path) -> None:
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["a.png", "b.jpg", "photos.jsonl"]
 
 
+@pytest.fixture
+def tree(folder: Path) -> Path:
+    """Two clips of one name, in two folders."""
+    for name in "AB":
+        (folder / "tree" / name).mkdir(parents=True)
+        shutil.copy(folder / "walk.mp4", folder / "tree" / name / "x.mp4")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+BOTH = ["A/x.jsonl", "A/x.mp4", "B/x.jsonl", "B/x.mp4"]
+
+
+def test_the_files_of_a_tree_are_called_after_their_path(tree: Path) -> None:
+    for _ in range(2):  # the second time, outputs inside of the tree are not inputs
+        done = annotate(tree, "tree", "--recursive", "--out", "tree/out", "--overwrite")
+        assert (done.code, names(tree / "tree" / "out")) == (0, BOTH)
+    header, frame, *_ = events(tree / "tree" / "out" / "A" / "x.jsonl")
+    assert (header["header"]["source"], frame["stream"]) == ("A/x.mp4", "A/x")
+
+
+@pytest.mark.parametrize("end", ["\n", "\0"])
+def test_inputs_from_a_list(tree: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    (tree / "list.txt").write_text("".join(f"{name}{end}" for name in ("tree/A/x.mp4", "0", "tree/B/x.mp4")))
+    done = annotate(tree, "--list", "list.txt", "--out", "out")
+    assert (done.code, names(tree / "out")) == (1, BOTH)
+    assert done.err[-1].startswith("watchline: failed: 0: there is no such file"), "a number in a list is a camera"
+    monkeypatch.setattr(sys, "stdin", (tree / "list.txt").open())
+    assert annotate(tree, "--list", "-", "--out", "from-stdin").code == 1
+    assert names(tree / "from-stdin") == BOTH
+    done = annotate(tree, "--list", "gone.txt", "--out", "out")
+    assert (done.code, done.err[-1].partition("error: ")[2]) == (
+        2,
+        "--list gone.txt: it cannot be read (No such file or directory); expected a list of files",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "frames", "found"),
     [

@@ -14,8 +14,9 @@ import pytest
 from clips import write_clip
 from models_onnx import tiny_detector
 
-from watchline.cli import progress
+from watchline.cli import job_progress, progress
 from watchline.pipeline.annotate import Progress
+from watchline.pipeline.batch import Standing
 from watchline.streams.source import About
 
 
@@ -102,6 +103,40 @@ def test_a_bar_stays_where_it_was_stopped(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().err
     assert re.search(r"a  25% \|.+\| stopped after 25 frames\s*$", said)
     assert "100%" not in said
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        (Standing(0, 5000, 0, 0, 0.0, None), "0 frames, 0.0 FPS"),
+        (Standing(31, 5000, 2, 1234, 10.0, 3723.4), "2 failed, 1234 frames, 123.4 FPS, ETA 1:02:03"),
+        (Standing(5000, 5000, 0, 9, 1.0, 0.0), "9 frames, 9.0 FPS"),
+    ],
+)
+def test_how_far_a_job_of_many_files_is(standing: Standing, said: str) -> None:
+    assert job_progress.figures_of(standing) == said
+
+
+def test_a_job_of_many_files_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = job_progress.JobLines(lambda: Standing(1, 5000, 0, 7, 1.0, None))
+    for number in range(5000):
+        shown.show(Progress(f"A/{number}", about(9), 9, True))
+    shown.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "1/5000 files, 7 frames, 7.0 FPS, A/0",
+        "1/5000 files, 7 frames, 7.0 FPS",
+    ]
+
+
+def test_a_job_of_many_files_is_one_line_on_a_terminal(tmp_path: Path) -> None:
+    for name, frames in (("a", 3), ("b", 8)):
+        write_clip(tmp_path / f"{name}.mp4", frames)
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    words = ["annotate", "a.mp4", "b.mp4", "--resume", "--out", "out", "--model", "tiny.onnx"]
+    code, shown = _on_a_terminal(words, tmp_path, columns=100)
+    assert code == 0
+    assert re.search(r"100% \|█+\| 2/2 files, 11 frames, \d+\.\d FPS", shown)
+    assert shown.count("\n") == 1
 
 
 def test_a_bar_a_file_on_a_terminal(tmp_path: Path) -> None:

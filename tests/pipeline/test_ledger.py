@@ -17,6 +17,20 @@ def test_every_frame_is_in_one_place():
     assert ledger.accounts()["a"] == Account(5, 1, {"late": 1, "stopped": 3}, 0)
 
 
+def test_accounts_of_streams_that_are_over_become_one():
+    ledger = Ledger()
+    for stream in "ab":
+        for i in range(3):
+            ledger.decoded(stream, i)
+        ledger.annotated(stream, 0)
+        ledger.dropped(stream, 1, "failed")
+        ledger.sum_up(stream, "all")
+        assert stream in ledger.accounts(), "a frame is in flight"
+        ledger.annotated(stream, 2)
+        ledger.sum_up(stream, "all")
+    assert ledger.accounts() == {"all": Account(6, 4, {"failed": 2}, 0)}
+
+
 def test_no_cause_is_named_without_frames():
     ledger = Ledger()
     ledger.decoded("a", 1)

@@ -47,6 +47,20 @@ def test_every_frame_arrives_once_and_in_order(workers):
     assert all(a.balances and a.in_flight == 0 and not a.dropped for a in accounts.values())
 
 
+@pytest.mark.timeout(60)  # it waited for ever
+def test_a_source_that_is_added_while_a_run_begins_has_its_turn_behind_those_that_were_there(monkeypatch):
+    runner = Runner([Step("detector", keep, 2), Step("annotator", keep)])
+    start = runner._start
+
+    def adding(*given):
+        start(*given)
+        runner.add(Numbers("b", 40))
+
+    monkeypatch.setattr(runner, "_start", adding)
+    messages = list(runner.run([Numbers("a", 40)]))
+    assert [m.stream for m in messages] == ["a"] * 42 + ["b"] * 42
+
+
 def test_a_single_worker_sees_the_frames_in_order_after_many():
     seen = []
     runner = Runner(

@@ -4,7 +4,7 @@ import pytest
 from clips import write_clip, write_photo
 
 from watchline.streams.file import FileSource
-from watchline.streams.inputs import find_sources
+from watchline.streams.inputs import Search, find_sources
 from watchline.streams.photos import PhotosSource
 
 
@@ -80,6 +80,54 @@ def test_words_lead_to_sources(here, there, words, expected):
     found = find_sources(words)
     assert told(found) == expected
     assert found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("there", "words", "expected"),
+    [
+        pytest.param(
+            ["d/x.mp4", "d/B/x.mp4", "d/A/x.mp4", "d/A/deep/y.mkv", "d/.hidden/z.mp4", "d/A/notes.txt"],
+            ["d"],
+            [("x", "d/x.mp4"), ("A/x", "d/A/x.mp4"), ("A/deep/y", "d/A/deep/y.mkv"), ("B/x", "d/B/x.mp4")],
+            id="a tree",
+        ),
+        pytest.param(["A/x.mp4", "B/x.mp4"], ["A", "B"], [("A/x", "A/x.mp4"), ("B/x", "B/x.mp4")], id="two folders"),
+        pytest.param(["A/x.mp4", "b.mp4"], ["A", "b.mp4"], [("A/x", "A/x.mp4"), ("b", "b.mp4")], id="and a file"),
+        pytest.param(["A/x.mp4"], ["A/x.mp4"], [("x", "A/x.mp4")], id="a file alone"),
+        pytest.param(["d/A/x.ts", "d/B/x.ts"], ["d/**/*.ts"], [("A/x", "d/A/x.ts"), ("B/x", "d/B/x.ts")], id="a glob"),
+        pytest.param(["d/A/x.mp4", "d/A/x.mkv"], ["d"], [("A/x", "d/A/x.mkv"), ("A/x-2", "d/A/x.mp4")], id="one stem"),
+        pytest.param(["d/A/x.mp4", "d/out/x.mp4"], ["d"], [("A/x", "d/A/x.mp4")], id="outputs are left out"),
+        pytest.param(
+            ["d/1.jpg", "d/A/1.jpg", "d/A/v.mp4"],
+            ["d"],
+            [("d", ["d/1.jpg"]), ("A/A", ["d/A/1.jpg"]), ("A/v", "d/A/v.mp4")],
+            id="photos, an album a folder",
+        ),
+    ],
+)
+def test_streams_of_a_tree_are_called_after_their_path(here, there, words, expected):
+    touch(*there)
+    found = find_sources(words, Search(recursive=True, by_path=True, without=Path("d/out")))
+    assert told(found) == expected
+    assert found.problems == []
+
+
+def test_a_link_to_a_folder_is_not_searched_as_it_may_lead_round_in_circles(here):
+    touch("d/A/x.mp4")
+    Path("d/A/again").symlink_to("..")
+    assert told(find_sources(["d"], Search(recursive=True, by_path=True))) == [("A/x", "d/A/x.mp4")]
+
+
+def test_a_subfolder_that_cannot_be_read_is_named(public, as_nobody, monkeypatch):
+    monkeypatch.chdir(public)
+    touch("d/A/x.mp4", "d/B/x.mp4")
+    Path("d/B").chmod(0)
+    with as_nobody():
+        found = find_sources(["d"], Search(recursive=True, by_path=True))
+    assert told(found) == [("A/x", "d/A/x.mp4")]
+    assert [str(problem) for problem in found.problems] == [
+        "d/B cannot be read: Permission denied; check its name, owner and rights"
+    ]
 
 
 def test_a_link_to_a_file_is_that_file(here):

@@ -32,6 +32,7 @@ from watchline.cli import (
     schema,
     stage,
     train,
+    verify,
     zones,
 )
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
@@ -59,6 +60,7 @@ COMMANDS = (
     schema,
     stage,
     train,
+    verify,
     zones,
 )
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own

@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchline.cli import annotate_job
+from watchline.cli.annotate_job import add_resuming, is_resuming
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
+from watchline.cli.listed import add_list, listed
 from watchline.cli.results import check_report, tell, write_report
 from watchline.cli.settings import ONLY_LIVE, add_names, add_settings, flags_of, names_of, of_streams
 from watchline.cli.title import concealed_text
 
 if TYPE_CHECKING:
-    from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.config import Config
     from watchline.pipeline.sinks.files import Files
     from watchline.streams.source import Source
@@ -28,6 +30,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "inputs", nargs="*", metavar="INPUT", help="video file, folder of videos or photos, or pattern 'glob/*.mkv'"
     )
+    parser.add_argument("--recursive", action="store_true", help="search the folders' subfolders too")
+    add_list(parser)
+    add_resuming(parser)
     add_names(parser)
     add_settings(parser, live=False)
     return parser
@@ -35,21 +40,26 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Annotate everything, show the progress on stderr, print the report on stdout."""
+    from watchline.cli.progress import display, work
     from watchline.pipeline import config
     from watchline.pipeline.annotate import Annotate
     from watchline.pipeline.job import Job
     from watchline.pipeline.sinks.files import Files
 
     names = names_of(options)
+    if options.once and not is_resuming(options):
+        options.parser.error("--once needs --resume: the manifest knows what the content of files is")
     settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
-    if not options.inputs and not names and not settings.streams:
-        options.parser.error("what? name videos, folders or patterns, or a --config with streams")
+    if not options.inputs and not names and not settings.streams and options.list is None:
+        options.parser.error("what? name videos, folders or patterns, or a --list, or a --config with streams")
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
-    sources, failed = _gather(options, names, settings)
+    sources, failed = _gather(options, names, settings, out)
     _check_single(options, out, sources)
     check_report(options, sources)
+    if is_resuming(options):
+        return annotate_job.work(options, settings, out, sources, failed)
     files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)
     sources, there = _without_those_that_are_there(files, sources)
     failed += there
@@ -57,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if sources:
         sinks = [files, *settings.sinks]
         job = Annotate(Job(sources, settings.chain(sinks), sinks, conceal=settings.conceal))
-        stopped = _work(job, plain=options.verbose)
+        stopped = work(job, display(options.verbose))
         tell(job, settings.conceal, sys.stdout)
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
         if options.report:
@@ -87,13 +97,20 @@ def _tell_left_out(options: argparse.Namespace, settings: "Config") -> None:
         print(f"watchline: {options.config}: {names} left out: {why}", file=sys.stderr)
 
 
-def _gather(options: argparse.Namespace, names: dict[str, str], settings: "Config") -> "tuple[list[Source], list[str]]":
+def _gather(
+    options: argparse.Namespace, names: dict[str, str], settings: "Config", out: Path
+) -> "tuple[list[Source], list[str]]":
     """The sources, and a line for each input that leads nowhere. Inputs of the command line replace the config's."""
     from watchline.pipeline.intake import is_live
     from watchline.pipeline.streams import named, typed
+    from watchline.streams.inputs import Search
 
-    given = options.inputs or names
-    gathered = typed(options.inputs, names, of_streams(options)) if given else named(settings.streams)
+    if options.inputs or names or options.list is not None:
+        by_path = options.recursive or options.list is not None or is_resuming(options)
+        search = Search(options.recursive, by_path, without=out)
+        gathered = typed(options.inputs, names, of_streams(options), listed(options), search)
+    else:
+        gathered = named(settings.streams)
     sources, problems = [], gathered.problems
     for source in gathered.sources:
         if is_live(source):
@@ -109,6 +126,8 @@ def _check_single(options: argparse.Namespace, out: Path, sources: "list[Source]
 
     if out.suffix != ".mp4":
         return
+    if is_resuming(options):
+        options.parser.error(f"--out {out} is one video, but a job with a manifest has many; name a folder")
     if options.no_video:
         options.parser.error(f"--out {out} is a video, but --no-video says to write none; name a folder")
     photos = any(isinstance(source, PhotosSource) for source in sources)
@@ -122,7 +141,7 @@ def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "t
 
     Several folders of photos are written to folders of their own, however many are left; their writers refuse.
     """
-    from watchline.pipeline.job import inputs_of
+    from watchline.pipeline.job import inputs_of, name_of
     from watchline.streams.errors import SinkError
     from watchline.streams.photos import PhotosSource
     from watchline.streams.write.paths import refuse_input
@@ -141,20 +160,5 @@ def _without_those_that_are_there(files: "Files", sources: "list[Source]") -> "t
                 files.refuse_if_there(path)
             free.append(source)
         except SinkError as error:
-            there.append(f"{next((path.name for path in inputs_of(source)), source.stream)}: {error}")
+            there.append(f"{name_of(source)}: {error}")
     return free, there
-
-
-def _work(job: "Annotate", plain: bool) -> bool:
-    """Do the job. Returns whether it was stopped by a signal."""
-    from watchline.cli.interrupt import first_stops
-    from watchline.cli.progress import display
-
-    shown = display(plain)
-    try:
-        with first_stops(job.stop) as signals:
-            for progress in job.run():
-                shown.show(progress)
-    finally:
-        shown.close()
-    return bool(signals)

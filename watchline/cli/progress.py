@@ -3,13 +3,17 @@
 import os
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
 
+from watchline.cli.interrupt import first_stops
 from watchline.cli.printed import raw
 from watchline.cli.status import one_row
 from watchline.pipeline.lanes import Progress
+
+if TYPE_CHECKING:
+    from watchline.pipeline.annotate import Annotate
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
 UNKNOWN = "{desc} {n_fmt} frames{postfix}"
@@ -36,6 +40,17 @@ def display(plain: bool) -> ProgressDisplay:
     if plain or not sys.stderr.isatty() or os.get_terminal_size(sys.stderr.fileno()).columns == 0:
         return ProgressLines()
     return Bars()
+
+
+def work(job: "Annotate", shown: ProgressDisplay) -> bool:
+    """Do a job, and show how far it is. Returns whether it was stopped by a signal."""
+    try:
+        with first_stops(job.stop) as signals:
+            for progress in job.run():
+                shown.show(progress)
+    finally:
+        shown.close()
+    return bool(signals)
 
 
 class Bars:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,7 +25,11 @@ def check_report(options: argparse.Namespace, sources: "Sequence[Source | LiveSo
     report = options.report
     if report and (report.is_dir() or not report.absolute().parent.is_dir()):
         options.parser.error(f"--report {report}: expected the name of a file in a folder that is there")
-    if report and any(is_same_file(report, path) for source in sources for path in inputs_of(source)):
+    if (
+        report
+        and report.exists()
+        and any(is_same_file(report, path) for source in sources for path in inputs_of(source))
+    ):
         options.parser.error(f"--report {report} is an input: the report would destroy it; name another file")
 
 
@@ -46,14 +50,29 @@ def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:
             print(f"{outcome.stream}: {conceal(note)}", file=sys.stderr)
 
 
-def write_report(path: Path, job: "Annotate", conceal: Callable[[str], str]) -> list[str]:
-    """Write the report as JSON, without the config's secrets. Returns why not, if not."""
+def write_report(
+    path: Path, job: "Annotate", conceal: Callable[[str], str], files: Iterable[Mapping[str, Any]] | None = None
+) -> list[str]:
+    """Write the report, without the config's secrets: as JSON, or as one page of HTML if the path ends so.
+
+    Args:
+        files: rows of a job with a manifest; without them, the outcomes of the streams are written.
+
+    Returns:
+        why it could not be written, if it could not.
+    """
     from dataclasses import asdict
 
-    streams = [asdict(outcome) for outcome in job.outcomes]
-    report = {"version": watchline.__version__, **job.report.as_dict(), "outcomes": streams}
+    streams = {"outcomes": [asdict(outcome) for outcome in job.outcomes]} if files is None else {"files": [*files]}
+    said = job.report.as_dict() if hasattr(job, "report") else {}  # where there was nothing to do, nothing was measured
+    report = _concealed({"version": watchline.__version__, **said, **streams}, conceal)
     try:
-        write_complete(path, (json_text(_concealed(report, conceal), indent=2) + "\n").encode())
+        if path.suffix.lower() == ".html":
+            from watchline.cli.report_page import page
+
+            write_complete(path, page(report).encode())
+        else:
+            write_complete(path, (json_text(report, indent=2) + "\n").encode())
     except OSError as error:
         return [f"{path}: the report cannot be written: {error.strerror}"]
     return []

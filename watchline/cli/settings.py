@@ -35,7 +35,7 @@ def add_settings(parser: argparse.ArgumentParser, live: bool) -> None:
     for option in OPTIONS:
         if live or option.key not in ONLY_LIVE:
             _add(parser, option)
-    parser.add_argument("--report", type=Path, metavar="FILE.json", help="write the report there as well")
+    parser.add_argument("--report", type=Path, metavar="FILE.json|.html", help="write the report there as well")
     parser.add_argument("--config", type=Path, metavar="FILE.toml", help="settings; flags are stronger")
     parser.add_argument(
         "--stage", action="append", default=[], metavar="MODULE:CLASS", help="add a stage of your own to the chain"
