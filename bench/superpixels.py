@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.measure.superpixels import Parts, felzenszwalb, majority, slic
 from watchline.ops.camvid import CAMVID, VOID
 from watchline.ops.mean_iou import confusion, mean_iou
+from watchline.ops.superpixels import Parts, felzenszwalb, majority, slic
 from watchline.train import camvid
 
 WAYS: dict[str, Callable[[NDArray[np.uint8]], Parts]] = {

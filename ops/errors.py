@@ -19,6 +19,10 @@ class AnnotationRefused(OpsError, ValueError):
     """A file with the labels of a picture is not what its format says."""
 
 
+class ShapesDiffer(OpsError, ValueError):
+    """Two arrays that belong together have different shapes."""
+
+
 class WrongType(OpsError, TypeError):
     """An argument has a type that the function does not take."""
 

@@ -1,9 +1,9 @@
 """Superpixels, the lecture's first notion of segmentation: a partition into coherent parts that mean nothing.
 
 "Segmentation: partition of an image into several coherent parts, without any attempt at understanding what these parts
-represent; typically based on color, textures, smoothness of boundaries." Two ways, both scikit-image's (a library of
-the tests, not of the pipeline): SLIC, k-means of colour and place (Achanta et al., 2012), and the graph-based one of
-Felzenszwalb and Huttenlocher (2004), with which Selective Search begins.
+represent; typically based on color, textures, smoothness of boundaries." Two ways, both scikit-image's (extra
+`proposals`): SLIC, k-means of colour and place (Achanta et al., 2012), and the graph-based one of Felzenszwalb and
+Huttenlocher (2004), with which Selective Search begins (`ops/selective_search.py`).
 
     parts = slic(image, count=400)  # (H, W) int32, a number for each part
     best = majority(parts, classes)  # the class map that a perfect classifier of the parts would give
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchline.measure.errors import DataRefused, LibraryNotInstalled
+from watchline.extras import command
+from watchline.ops.errors import LibraryMissing, ShapesDiffer
 
 Parts = NDArray[np.int32]
 """(H, W): the number of a pixel's part, from 0 on without gaps."""
@@ -33,15 +34,16 @@ def slic(image: NDArray[np.uint8], count: int, compactness: float = 10.0) -> Par
     return _numbered(found)
 
 
-def felzenszwalb(image: NDArray[np.uint8], scale: float = 100.0, smallest: int = 50) -> Parts:
+def felzenszwalb(image: NDArray[np.uint8], scale: float = 100.0, smallest: int = 50, sigma: float = 0.8) -> Parts:
     """Parts that differ more from each other than within themselves: a minimum spanning forest of the pixels.
 
     Args:
-        image: (H, W, 3) uint8 BGR.
+        image: (H, W, C) uint8, in any colour space.
         scale: larger values make larger parts.
         smallest: pixels of a part, at least.
+        sigma: pixels, of the Gaussian that smooths the picture first.
     """
-    found = _library().felzenszwalb(np.ascontiguousarray(image[..., ::-1]), scale=scale, sigma=0.8, min_size=smallest)
+    found = _library().felzenszwalb(image, scale=scale, sigma=sigma, min_size=smallest)
     return _numbered(found)
 
 
@@ -56,10 +58,10 @@ def majority(parts: Parts, classes: NDArray[np.uint8], void: int) -> NDArray[np.
         (H, W) uint8; 0 in parts without a class.
 
     Raises:
-        DataRefused: the two have different shapes.
+        ShapesDiffer: the two have different shapes.
     """
     if parts.shape != classes.shape:
-        raise DataRefused(f"parts {parts.shape} and classes {classes.shape}: expected those of one picture")
+        raise ShapesDiffer(f"parts {parts.shape} and classes {classes.shape}: expected those of one picture")
     valid = classes != void
     counts = np.zeros((int(parts.max()) + 1, 256), np.int64)
     np.add.at(counts, (parts[valid], classes[valid]), 1)
@@ -72,9 +74,9 @@ def _numbered(found: NDArray[np.integer]) -> Parts:
 
 
 def _library() -> Any:
-    """Raises DataRefused: it is not installed."""
+    """Raises LibraryMissing: it is not installed."""
     try:
         from skimage import segmentation
     except ModuleNotFoundError as error:
-        raise LibraryNotInstalled("superpixels need scikit-image: pip install scikit-image") from error
+        raise LibraryMissing(f"superpixels need scikit-image: {command('proposals')}") from error
     return segmentation

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from watchline.measure.errors import DataRefused
-from watchline.measure.superpixels import felzenszwalb, majority, slic
+from watchline.ops.errors import ShapesDiffer
+from watchline.ops.superpixels import felzenszwalb, majority, slic
 
 
 @pytest.fixture
@@ -30,5 +30,5 @@ def test_majority_counts_what_has_a_class():
     parts = np.array([[0, 0, 0, 1, 1], [2, 2, 2, 2, 2]], np.int32)
     classes = np.array([[3, 3, 9, 1, 9], [9, 9, 9, 9, 9]], np.uint8)
     assert majority(parts, classes, void=9).tolist() == [[3, 3, 3, 1, 1], [0] * 5]
-    with pytest.raises(DataRefused, match="expected those of one picture"):
+    with pytest.raises(ShapesDiffer, match="expected those of one picture"):
         majority(parts, classes[:1], void=9)
