@@ -33,7 +33,8 @@ def prepare(path: Path, inputs: Iterable[Path]) -> None:
 
 def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
     """Raises SinkError: `path` is one of the inputs, by any name. (What is not there is none: inputs may be many.)"""
-    if path.exists() and any(is_same_file(path, source) for source in inputs):
+    real = path.resolve()  # `x/../a.mp4` is there as soon as x is
+    if real.exists() and any(is_same_file(real, source) for source in inputs):
         raise SinkError(f"{path} is an input: the output would destroy it; choose another folder with --out")
 
 

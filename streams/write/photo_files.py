@@ -52,8 +52,9 @@ class PhotoFilesSink:
         Raises:
             SinkError: the folder is the one that the photos are in, or cannot be created.
         """
+        real = folder.resolve()
         for source in inputs:
-            if (folder / source.name).exists() and is_same_file(folder / source.name, source):
+            if (real / source.name).exists() and is_same_file(real / source.name, source):
                 raise SinkError(
                     f"{folder} is where the photo {source.name} comes from: the copy would destroy it; "
                     "choose another folder with --out"

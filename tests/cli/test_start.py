@@ -79,7 +79,6 @@ def test_without_a_word_it_helps() -> None:
         (["run", "0", "--device", "0"], "unknown option '--device': the runtime says what computes: --runtime"),
         (["annotate", "--half"], "unknown option '--half': a model of half precision is made once"),
         (["annotate", "--save-txt"], "unknown option '--save-txt': the events are always written, as NAME.jsonl"),
-        (["annotate", "--recursive"], "unknown option '--recursive': a pattern finds files in subfolders"),
         (["models", "--weights"], "unknown option '--weights': expected one of --help, --verbose"),
     ],
 )

@@ -21,13 +21,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def in_the_background() -> None:
+    """As a shell starts a job there: with Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("source", ["clip.mp4", "gate"])
-def test_what_is_saved_on_the_page_is_in_the_config(folder: Path, source: str) -> None:
+def test_what_is_saved_on_the_page_is_in_the_config(folder: Path, source: str, sent: signal.Signals) -> None:
     config = folder / "watchline.toml"
     if source == "gate":
         config.write_text('[streams.gate]\nsource = "clip.mp4"\n')
     command = [sys.executable, "-m", "watchline", "zones", source]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    options = {"cwd": folder, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=in_the_background, **options) as process:
         assert process.stdout is not None
         found = re.match(r"(http://127.0.0.1:\d+/\S+/) shows (\w+): draw there and save", process.stdout.readline())
         assert found
@@ -35,8 +42,8 @@ def test_what_is_saved_on_the_page_is_in_the_config(folder: Path, source: str) -
             assert b'viewBox="0 0 64 48"' in answer.read()
         with urllib.request.urlopen(f"{found[1]}save", json.dumps([SHAPE]).encode(), timeout=30) as answer:
             assert answer.read().decode() == "watchline.toml: 1 zone, 0 lines saved"
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.send_signal(sent)
+        assert process.wait(30) == 0
     name = "clip" if source == "clip.mp4" else "gate"
     assert f'[streams.{name}]\nsource = "clip.mp4"\n\n[streams.{name}.zones.yard]\npolygon' in config.read_text()
 

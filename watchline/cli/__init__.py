@@ -63,7 +63,7 @@ COMMANDS = (
     verify,
     zones,
 )
-STOPPED_BY_SIGNALS = ("annotate", "run", "stage")  # in an order of their own
+STOPPED_BY_SIGNALS = ("annotate", "run", "stage", "zones")  # in an order of their own
 FEWEST = 32  # descriptors that a job of one file needs, with some to spare
 log = logging.getLogger(__name__)
 

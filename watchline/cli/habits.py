@@ -29,7 +29,6 @@ OTHERWISE = {
     "--device": "the runtime says what computes: --runtime onnxruntime, openvino, cuda or tensorrt",
     "--half": "a model of half precision is made once, by watchline export … --precision fp16",
     "--save-txt": "the events are always written, as NAME.jsonl",
-    "--recursive": "a pattern finds files in subfolders: 'dir/**/*.mp4'",
 }
 
 

@@ -1,11 +1,12 @@
 """`watchline zones SOURCE`: draw zones and lines on a still, in a browser of this machine."""
 
 import argparse
-from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE
+from watchline.cli.interrupt import first_stops
 
 if TYPE_CHECKING:
     from watchline.streams.frame import Image
@@ -35,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     source = _source(options)
     with PageServer(Drawing(options.config, source.stream, options.source, _still(source))) as server:
         print(f"{server.address} shows {source.stream}: draw there and save; Ctrl-C ends it", flush=True)
-        with suppress(KeyboardInterrupt):
+        # `shutdown` waits for the loop that the signal has interrupted, so it has a thread of its own.
+        with first_stops(Thread(target=server.shutdown, daemon=True).start, lambda line: None):
             server.serve_forever()
     return DONE
 

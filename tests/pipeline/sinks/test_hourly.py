@@ -58,5 +58,6 @@ def test_what_happened_is_written_also_where_the_stream_breaks(tmp_path):
 
 
 def test_an_input_is_never_written(tmp_path):
+    (tmp_path / "a.mp4").touch()
     with pytest.raises(SinkError, match="is an input"):
         Hourly(tmp_path / "a.mp4").check((tmp_path / "a.mp4",))
