@@ -1,7 +1,7 @@
 """What stages have in common that keep something of each track: zones, lines and speeds."""
 
 from collections.abc import Callable, Container, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from watchline.errors import unknown
 from watchline.ops.detections import Detections
@@ -69,8 +69,23 @@ class Following(Work, Generic[S]):
         return self._streams[stream]
 
 
-def check_classes(what: str, classes: Sequence[str], labels: Sequence[str]) -> None:
-    """Raises StageError: the detector has no such class. Args: what names them."""
-    wrong = [name for name in classes if name not in labels]
-    if wrong:
-        raise StageError(f"{what}: {unknown('class', wrong[0], labels)} (of the detector)")
+class Checked:
+    """Checks the classes of zones or lines once, when the detector's are known.
+
+    Args:
+        entries: each has a `name` and `classes`.
+    """
+
+    def __init__(self, entries: Sequence[Any]) -> None:
+        self._entries = entries
+        self._labels: Sequence[str] | None = None
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Raises StageError: the detector has no such class. Args: labels, of the detector."""
+        if labels == self._labels:
+            return
+        for entry in self._entries:
+            wrong = [name for name in entry.classes if name not in labels]
+            if wrong:
+                raise StageError(f"{entry.name}: {unknown('class', wrong[0], labels)} (of the detector)")
+        self._labels = labels

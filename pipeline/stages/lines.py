@@ -27,7 +27,7 @@ from watchline.pipeline.kinds.crossings import CROSSINGS, Crossings
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.settings.entries import check_names, recorded
 from watchline.pipeline.settings.positions import Anchor, Position, check_unit, in_pixels
-from watchline.pipeline.stages.following import Following, check_classes
+from watchline.pipeline.stages.following import Checked, Following
 from watchline.pipeline.stages.modelled import Share
 from watchline.pipeline.stages.stage import Stage, Work
 from watchline.settings import settings
@@ -136,7 +136,7 @@ class _Stream:
     def __init__(self, settings: Lines) -> None:
         self._lines = settings.lines
         self._ends: list[Points] = []
-        self._labels: tuple[str, ...] | None = None
+        self._checked = Checked(settings.lines)
         self._tracks: Followed[list[Crossing]] = Followed(lambda: [Crossing() for _ in settings.lines])
         self._counts: NDArray[np.int64] = np.zeros((len(self._lines), 2), np.int64)
 
@@ -146,10 +146,7 @@ class _Stream:
     def follow(self, item: Item, found: Detections, alive: Container[int]) -> Item:
         if not self._lines:
             return item
-        if found.labels != self._labels:
-            for line in self._lines:
-                check_classes(line.name, line.classes, found.labels)
-            self._labels = found.labels
+        self._checked.check(found.labels)
         frame, events = item.frame, []
         seen = self._tracks.update(found, alive, frame.seconds)
         heights = (found.xyxy[:, 3] - found.xyxy[:, 1]).tolist()

@@ -24,7 +24,7 @@ from watchline.pipeline.message import Event, Item
 from watchline.pipeline.settings.duration import Seconds
 from watchline.pipeline.settings.entries import check_names, recorded
 from watchline.pipeline.settings.positions import Anchor, Position, check_unit, in_pixels
-from watchline.pipeline.stages.following import Following, check_classes
+from watchline.pipeline.stages.following import Checked, Following
 from watchline.pipeline.stages.stage import Stage, Work
 from watchline.settings import settings
 
@@ -122,7 +122,7 @@ class _Stream:
     def __init__(self, settings: Zones) -> None:
         self._zones = settings.zones
         self._polygons: list[Points] = []
-        self._labels: tuple[str, ...] | None = None
+        self._checked = Checked(settings.zones)
         self._tracks: Followed[list[Stay]] = Followed(lambda: [Stay() for _ in settings.zones])
 
     def fit(self, width: int, height: int) -> None:
@@ -131,10 +131,7 @@ class _Stream:
     def follow(self, item: Item, found: Detections, alive: Container[int]) -> Item:
         if not self._zones:
             return item
-        if found.labels != self._labels:
-            for zone in self._zones:
-                check_classes(zone.name, zone.classes, found.labels)
-            self._labels = found.labels
+        self._checked.check(found.labels)
         frame, events = item.frame, []
         seen = self._tracks.update(found, alive, frame.seconds)
         for n, (zone, polygon) in enumerate(zip(self._zones, self._polygons, strict=True)):
