@@ -43,6 +43,8 @@ INVENTED_SIZE = (1 << 31) - 1  # bytes
 UDP_BUFFER = 4 << 20  # bytes of the socket buffer, enough for all packets of a large picture
 PLAYLISTS = (".m3u8", ".m3u")
 SEGMENT_PATIENCE = 4  # factor on the time-out, because a playlist sends a segment of some seconds, then nothing
+BUSY = 503  # what some cameras answer while they still close the connection before
+CLOSING = 0.5  # seconds that they get for it
 ANSWERS = 6  # that RTSP needs before the first picture
 Failures = (av.error.FFmpegError, OSError, ValueError)
 
@@ -150,15 +152,19 @@ class NetworkSource:
         late = not is_answer and time.monotonic() - started >= self.open_timeout
         if address.scheme == "rtsp" and not late:
             knows_password = not isinstance(failure, av.error.HTTPUnauthorizedError)
-            try:
-                between = opened.enter_context(relay(address, self.open_timeout, knows_password))
-                heard = between.heard
-                return self._open(address, between.url, format)
-            except Failures as error:
-                if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first failure says more
-                    heard = Heard(place=heard.place)
-                elif heard.refusal:
-                    failure = error
+            for pause in (0.0, CLOSING):
+                time.sleep(pause)
+                try:
+                    between = opened.enter_context(relay(address, self.open_timeout, knows_password))
+                    heard = between.heard
+                    return self._open(address, between.url, format)
+                except Failures as error:
+                    if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first one says more
+                        heard = Heard(place=heard.place)
+                    elif heard.refusal:
+                        failure = error
+                if heard.status != BUSY:
+                    break
         elif address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
             if heard.untried and address.user is not None and not heard.place:

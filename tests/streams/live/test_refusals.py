@@ -72,6 +72,19 @@ def test_a_refusal_is_said_as_it_is(server, status, method):
     assert "canary" not in str(told.value)
 
 
+def test_a_camera_that_still_closes_the_first_connection_is_asked_again(server):
+    asked = itertools.count()
+
+    def answer(line, headers):
+        if line.startswith("DESCRIBE"):
+            number = next(asked)
+            return reply(("461 Unsupported Transport", "503 Service Unavailable")[number]) if number < 2 else None
+        return None
+
+    with Door(server.port, answer) as door:
+        assert frames(NetworkSource(url(door))) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("offer", ['Basic realm="x"', 'Digest realm="x", nonce="n1"'])
 @pytest.mark.parametrize(
     ("status", "says"),
