@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.models.errors import DatasetError
+from watchline.ops.boxes import Boxes
 from watchline.ops.camvid import VOID
 from watchline.streams.layouts.yolo import photos_in, photos_listed
 
@@ -30,12 +31,16 @@ class Scene:
         image: (H, W, 3) uint8 BGR.
         classes: (H, W) uint8, numbers in `ops.camvid.CAMVID`, or its VOID.
         soft: (h, w, K) uint8, what a trained segmenter sees (`train/soft_labels.py`); K is 0 where none does.
+        boxes: (N, 4) float32 xyxy in pixels, of objects that it may not see well (`train/road_users.py`).
+        kinds: (N,) int64, their classes.
     """
 
     name: str
     image: NDArray[np.uint8]
     classes: NDArray[np.uint8]
     soft: NDArray[np.uint8] = field(default_factory=lambda: np.empty((1, 1, 0), np.uint8))
+    boxes: Boxes = field(default_factory=lambda: np.empty((0, 4), np.float32))
+    kinds: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def read(folder: Path, split: str) -> list[Scene]:
@@ -66,10 +71,11 @@ def unlabelled(place: Path, height: int) -> list[Scene]:
     files = photos_listed(place.read_text(errors="replace"), place, []) if place.is_file() else photos_in(place)
     if not files:
         raise DatasetError(f"{place}: no pictures; expected a folder of them, or a text file with a path in each line")
-    return [_unlabelled(file, height) for file in files]
+    return [without_classes(file, height) for file in files]
 
 
-def _unlabelled(file: Path, height: int) -> Scene:
+def without_classes(file: Path, height: int) -> Scene:
+    """A picture whose every pixel is void, scaled to this height. Raises DatasetError: it is missing or broken."""
     image = _read(file)
     width = max(1, round(image.shape[1] * height / image.shape[0]))
     scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -22,6 +22,7 @@ from watchline.files import replacing
 from watchline.models.errors import CheckpointError
 from watchline.models.fcn_lite import STRIDE, FCNLite, normalise
 from watchline.train.camvid import Scene
+from watchline.train.road_users import corrected
 
 SIZES = (0.8, 1.0, 1.33)  # of the looks, as factors
 CELL = 2  # pixels of the picture between the probabilities, in both directions
@@ -56,9 +57,11 @@ def soft_labels(teacher: FCNLite, image: NDArray[np.uint8]) -> NDArray[np.uint8]
 
 
 def write(file: Path, scenes: Sequence[Scene], teacher: FCNLite) -> None:
-    """Write the soft labels of scenes. Raises OSError: the file cannot be written."""
+    """Write the soft labels of scenes, corrected by their boxes. Raises OSError: the file cannot be written."""
     teacher.eval()
-    softs = [soft_labels(teacher, scene.image) for scene in scenes]
+    softs = [
+        corrected(soft_labels(teacher, scene.image), scene.boxes / np.float32(CELL), scene.kinds) for scene in scenes
+    ]
     with replacing(file) as part, part.open("wb") as complete:
         np.savez_compressed(complete, *softs)
 

@@ -50,11 +50,12 @@ def test_settings_are_refused_before_any_work(tmp_path: Path, words: tuple[str, 
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_without_labels_need_a_network_that_sees_something_in_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--unlabelled", "--boxed"])
+def test_pictures_without_labels_need_a_network_that_sees_something_in_them(tmp_path: Path, option: str) -> None:
     pytest.importorskip("torch")
-    done = within(tmp_path, "train", "segmenter", "--data", "nowhere", "--out", "out", "--unlabelled", "street")
+    done = within(tmp_path, "train", "segmenter", "--data", "nowhere", "--out", "out", option, "street")
     assert done.code == 2
-    assert "--unlabelled: what is learnt from them is what the network of --from sees; name one" in done.err[-1]
+    assert f"{option}: what is learnt from them is what the network of --from sees; name one" in done.err[-1]
     assert not (tmp_path / "out").exists()
 
 

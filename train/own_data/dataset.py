@@ -70,12 +70,13 @@ class DataSet:
     notes: tuple[str, ...]
 
 
-def read(paths: Sequence[Path], seed: int = 0) -> DataSet:
+def read(paths: Sequence[Path], seed: int = 0, measured: bool = True) -> DataSet:
     """Read and check a data set, or several as one: classes of the same name are one class.
 
     Args:
         paths: folders, or data.yamls.
         seed: of the split, if the data has none.
+        measured: False leaves all pictures for training if the data has no split.
 
     Raises:
         DatasetError: a path is in no known layout, or something is wrong: a line for each mistake, SHOWN at most.
@@ -101,7 +102,7 @@ def read(paths: Sequence[Path], seed: int = 0) -> DataSet:
         notes.append(
             f"{sum(clipped.values())} boxes reached beyond their picture and were clipped, e.g. {min(clipped)}"
         )
-    if layout.val is None:
+    if layout.val is None and measured:
         train, val = divide(train, keys, seed)
         notes.append(
             f"no split to measure on: {len(val)} of {len(train) + len(val)} pictures were taken for it (seed {seed})"

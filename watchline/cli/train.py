@@ -26,7 +26,7 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "yolov2": ("from", "recipe", "cache", *DETECTORS),
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": ("from",),
-    "segmenter": ("from", "minutes", "unlabelled"),
+    "segmenter": ("from", "minutes", "unlabelled", "boxed"),
     "captioner": ("system", "epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
@@ -65,6 +65,14 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         metavar="DIR|LIST",
         help="pictures without labels, to learn what the network of --from sees in them: folders, or text files with "
         "a path in each line",
+    )
+    segmenter.add_argument(
+        "--boxed",
+        type=Path,
+        nargs="+",
+        metavar="DIR|data.yaml",
+        help="such pictures with boxes of cars, pedestrians or cyclists, which correct what it sees, in a layout that "
+        "yolov2 takes",
     )
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
@@ -164,18 +172,20 @@ def _mask_rcnn(options: argparse.Namespace) -> int:
 
 
 def _segmenter(options: argparse.Namespace) -> int:
-    from watchline.train import camvid, segment
+    from watchline.train import camvid, road_users, segment
 
     if len(options.data) > 1:
         options.parser.error(f"--data: {len(options.data)} folders; segmenter takes one, in CamVid's layout")
     (folder,), start = options.data, start_of(options)
-    if options.unlabelled and not start:
-        options.parser.error("--unlabelled: what is learnt from them is what the network of --from sees; name one")
+    for name in ("unlabelled", "boxed"):
+        if getattr(options, name) and not start:
+            options.parser.error(f"--{name}: what is learnt from them is what the network of --from sees; name one")
     recipe = replace(segment.Recipe(), **asked(options, "steps", "minutes", "batch", "seed"))
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
     height = scenes[0].image.shape[0]
     others = [scene for place in options.unlabelled or () for scene in camvid.unlabelled(place, height)]
+    others += road_users.read(options.boxed, height) if options.boxed else []
     print(f"{len(scenes)} pictures with labels, {len(others)} without", flush=True)
     steps = segment.train([*scenes, *others], options.out, recipe, options.threads, start)
     report(steps, None if recipe.minutes else recipe.steps)
