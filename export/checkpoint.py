@@ -77,6 +77,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             segmenters,
             state_dict,
             torchvision_nets,
+            yolo,
             yolov2,
         )
     except ModuleNotFoundError as error:
@@ -91,6 +92,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
     model = None
     if arch is None and yolov2.is_ours(state):
         model = yolov2.export(path, request)
+    elif arch is None and yolo.is_ours(state):
+        model = yolo.export(path, request)
     elif arch is None and faster_rcnn.is_ours(state):
         model = faster_rcnn.export(path, request)
     elif arch is None and mask_rcnn.is_ours(state):

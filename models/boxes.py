@@ -52,3 +52,11 @@ def clip_each(boxes: Tensor, extent: Tensor) -> Tensor:
 def pick(table: Tensor, index: Tensor) -> Tensor:
     """Select rows of each picture's table. Args: table (B, N, n), index (B, K). Returns: (B, K, n)."""
     return table.gather(1, index.unsqueeze(-1).repeat(1, 1, int(table.shape[-1])))
+
+
+def overlaps(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4) xyxy, which broadcast."""
+    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    shared = size.prod(-1)
+    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
+    return shared / union.clamp(min=1e-6)

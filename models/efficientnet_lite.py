@@ -9,7 +9,7 @@ stride 2. That is the same network on a picture moved by one pixel: it costs not
 padding exports as a plain convolution.
 
     backbone = EfficientNetLite0.pretrained()
-    shallow, fine, coarse = backbone(images)  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
+    shallow, fine, coarse = backbone(normalise(images))  # (B, 40, H/8, W/8), (B, 112, H/16, W/16), (B, 320, H/32, W/32)
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,12 @@ WHOLE: Widths = ((32,), (96, 144), (144, 240), (240, 480, 480), (480, 672, 672),
 
 STRIDE_8_STAGES, STRIDE_16_STAGES = 3, 5  # number of stages up to the last map of that stride
 CHANNELS = (40, 112, 320)  # of the stride-8, stride-16 and stride-32 map
+MEAN, SCALE = 127.0, 128.0  # of the pixels that it was trained on
+
+
+def normalise(images: Tensor) -> Tensor:
+    """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
+    return (images.float() - MEAN) / SCALE
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:

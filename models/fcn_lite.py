@@ -27,12 +27,6 @@ KEPT = 13  # blocks of the backbone: half of the wide stage is left out, and the
 CONTEXT = 128  # channels of the map of stride 16
 FINE, FINEST, EDGES = 64, 48, 16  # of the maps of stride 8, 4 and 2
 RATES = (2, 4, 8)  # distances between the taps of the dilated branches, in cells of 16 pixels
-MEAN, SCALE = 127.0, 128.0  # as the backbone was trained
-
-
-def normalise(images: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-    return (images.float() - MEAN) / SCALE
 
 
 def conv_relu(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -11,7 +11,7 @@ because the last layers distinguish classes best. Two small layers replace fc6 a
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
+from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, normalise
 
 OUT = 128  # channels of the map
 PATCH = 7  # cells along each side of the fully connected layers' input
@@ -40,8 +40,8 @@ class LiteTrunk(nn.Module):
         )
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-        return (images.float() - 127.0) / 128.0
+        """The pictures as the backbone was trained."""
+        return normalise(images)
 
     def features(self, x: Tensor) -> Tensor:
         """Args: x (B, 3, H, W) normalised, H and W multiples of 32. Returns: (B, 128, H/16, W/16)."""

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline.models.boxes import apply, clip, pick
-from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
+from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, normalise
 from watchline.models.faster_rcnn import (
     RPN,
     WEIGHTS,
@@ -46,7 +46,6 @@ BOX_ROI, MASK_ROI = 7, 14  # bins along each side of a region's patch; the mask 
 FINE, COARSE = 8, 16  # strides of the map of the regions and of the map of the proposals
 SIZE = (512, 448)  # width and height of the input that it is meant for, in pixels
 MULTIPLE = 32  # sides of the input are multiples of this
-MEAN, SCALE = 127.0, 128.0
 LABELS = ("person",)  # of the network that `watchline train mask-rcnn` trains
 EARLY = 3  # number of blocks after the stem that need no fine-tuning, because they detect edges and textures
 
@@ -252,11 +251,6 @@ class MaskBranch(nn.Module):
         logits = row.unsqueeze(2) @ x.reshape(-1, count, MASK_CHANNELS, side * side)  # (B, K, 1, 28 * 28)
         masks: Tensor = (logits + self.logits.bias[labels][..., None, None]).reshape(-1, count, side, side)
         return masks
-
-
-def normalise(images: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-    return (images.float() - MEAN) / SCALE
 
 
 def mask_targets(regions: Tensor, truth: TrueBoxes, planes: Tensor) -> tuple[Tensor, Tensor]:

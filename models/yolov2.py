@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from watchline.models.boxes import overlaps
 from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, Widths, conv_bn, widths_of
+from watchline.models.single_shot import SingleShot, Targets
 
-MEAN, SCALE = 127.0, 128.0
 STRIDE = 16
 HIDDEN = 192  # of the complete network
 
@@ -56,12 +57,7 @@ MOST, SHARPNESS = 10, 3.0  # parameters of `assign`
 REACH = 2.0  # a predicted centre may be half a cell outside its cell, so four cells can predict an object
 
 
-def normalise(images: Tensor) -> Tensor:
-    """(B, 3, H, W) RGB in 0..255 -> float about -1..1, as the backbone was trained."""
-    return (images.float() - MEAN) / SCALE
-
-
-class YOLOv2(nn.Module):
+class YOLOv2(SingleShot):
     """The network. Attributes: priors (K, 2), width and height in cells of the grid; classes, their number."""
 
     priors: Tensor
@@ -91,6 +87,9 @@ class YOLOv2(nn.Module):
         ]
         raw: Tensor = self.region(self.head(torch.cat(features, dim=1)))
         return raw
+
+    def losses(self, raw: Tensor, targets: Targets) -> dict[str, Tensor]:
+        return region_loss(raw, self.priors, targets)
 
 
 def region_layer(hidden: int, priors: int, classes: int) -> nn.Conv2d:
@@ -154,32 +153,6 @@ def decode(raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (B, N, 4) xyxy in pixels of the input, and scores (B, N, C) = Pr(object) * IoU * Pr(class | object)."""
     boxes, objectness, classes = split(raw, priors)
     return boxes * STRIDE, objectness.sigmoid().unsqueeze(-1) * classes.softmax(-1)
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The true boxes of a batch in one table, and the regions with incomplete labels in another.
-
-    Attributes:
-        image: (G,) int64, index of the picture in the batch.
-        boxes: (G, 4) float32 xyxy in pixels of the input.
-        classes: (G,) int64.
-        ignore: (G,) bool: predictions that overlap such a box count neither as object nor as background.
-        sure: (G,) float32 in 0..1: weight of the label; 1 for a person's, less for an uncertain one of a teacher.
-        open_image: (R,) int64, index of the picture of an open region. In an open region, not every object of the open
-            classes has a box, so a prediction there is not counted as wrong.
-        open_boxes: (R, 4) float32, the open regions.
-        open_classes: (R, C) bool, their open classes.
-    """
-
-    image: Tensor
-    boxes: Tensor
-    classes: Tensor
-    ignore: Tensor
-    sure: Tensor
-    open_image: Tensor
-    open_boxes: Tensor
-    open_classes: Tensor
 
 
 @dataclass(frozen=True)
@@ -249,7 +222,7 @@ def assign(
     rows = (~targets.ignore).nonzero()[:, 0]
     truth, image = targets.boxes[rows] / STRIDE, targets.image[rows, None]
     index, inside = candidates((truth[:, :2] + truth[:, 2:]) / 2, boxes.shape[1] // (height * width), height, width)
-    overlap = _iou(boxes[image, index], truth[:, None]) * inside  # (G, A)
+    overlap = overlaps(boxes[image, index], truth[:, None]) * inside  # (G, A)
     label = targets.classes[rows, None, None].expand(*index.shape, 1)
     likely = objectness[image, index].sigmoid() * logits[image, index].softmax(-1).gather(-1, label)[..., 0]
     match = (likely + 1e-6) * (overlap + 1e-3) ** SHARPNESS * inside
@@ -288,7 +261,7 @@ def background(boxes: Tensor, logits: Tensor, targets: Targets) -> Tensor:
     Predictions that overlap an object by IoU > 0.6 (Darknet's threshold), or an ignored one by 0.4, do not. Neither do
     predictions of an open class whose centre is in an open region.
     """
-    overlap = _iou(boxes[targets.image], targets.boxes[:, None] / STRIDE)  # (G, N)
+    overlap = overlaps(boxes[targets.image], targets.boxes[:, None] / STRIDE)  # (G, N)
     spared = overlap > torch.where(targets.ignore, 0.4, 0.6)[:, None]
     hits = torch.zeros(boxes.shape[:2], dtype=torch.float32, device=boxes.device)
     hits.index_add_(0, targets.image, spared.float())
@@ -298,14 +271,6 @@ def background(boxes: Tensor, logits: Tensor, targets: Targets) -> Tensor:
     unknown = targets.open_classes.gather(1, logits[targets.open_image].argmax(-1))  # (R, N)
     hits.index_add_(0, targets.open_image, (inside & unknown).float())
     return hits == 0
-
-
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (..., 4) xyxy, which broadcast."""
-    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    shared = size.prod(-1)
-    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - shared
-    return shared / union.clamp(min=1e-6)
 
 
 def complete_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 
 from watchline.engines.cores import cores
 from watchline.models.yolov2 import SHAPES
-from watchline.train import initial, pack, yolov2
+from watchline.train import initial, pack, single_shot, yolov2
 from watchline.train.views import Store
 
 
@@ -58,7 +58,7 @@ def _recipe_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="network to start from, .pt or exported .onnx; without it, ImageNet's",
     )
-    parser.add_argument("--device", choices=list(yolov2.RECIPES), default=yolov2.best_device())
+    parser.add_argument("--device", choices=list(yolov2.RECIPES), default=single_shot.best_device())
     parser.add_argument("--minutes", type=float, help="wall-clock time of the steps, instead of their number")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--batch", type=int)
@@ -105,7 +105,7 @@ def _run(options: argparse.Namespace) -> None:
     ):
         shown = (f"{name} {value:.4g}" for name, value in figures.items())
         print(f"{time.perf_counter() - began:6.1f} s", *shown, flush=True)
-    print(f"{options.out / yolov2.AVERAGE}: done, {time.perf_counter() - began:.1f} s", flush=True)
+    print(f"{options.out / single_shot.AVERAGE}: done, {time.perf_counter() - began:.1f} s", flush=True)
 
 
 def _recipe(options: argparse.Namespace) -> yolov2.Recipe:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
-from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.efficientnet_lite import SCALE, EfficientNetLite0, normalise
 from watchline.models.errors import CheckpointError
-from watchline.models.yolov2 import SCALE, YOLOv2, like, normalise, region_layer
+from watchline.models.yolov2 import YOLOv2, like, region_layer
 from watchline.ops.coco import RENAMED
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint

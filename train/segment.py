@@ -20,7 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from watchline.models.fcn_lite import SCALE, STRIDE_4, FCNLite, normalise
+from watchline.models.efficientnet_lite import SCALE, normalise
+from watchline.models.fcn_lite import STRIDE_4, FCNLite
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
 from watchline.ops import camvid
 from watchline.ops.camvid import CAMVID

@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from watchline.files import replacing
+from watchline.models.efficientnet_lite import normalise
 from watchline.models.errors import CheckpointError
-from watchline.models.fcn_lite import STRIDE, FCNLite, normalise
+from watchline.models.fcn_lite import STRIDE, FCNLite
 from watchline.train.camvid import Scene
 from watchline.train.road_users import corrected
 

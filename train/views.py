@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from watchline.models.yolov2 import Targets
+from watchline.models.single_shot import Targets
 from watchline.ops import letterbox
 from watchline.train.pictures import LabelledPicture, weights
 

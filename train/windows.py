@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from watchline.models.fcn_lite import normalise
+from watchline.models.efficientnet_lite import normalise
 from watchline.models.sliding_window import WINDOW, WindowNet
 from watchline.ops.camvid import CAMVID, VOID
 from watchline.train.camvid import Scene

@@ -25,10 +25,10 @@ from watchline.export.request import Request
 from watchline.models.beam import BEAM, POWER, STEPS, beam_search
 from watchline.models.captioner import Captioner
 from watchline.models.captioners import system_of
+from watchline.models.efficientnet_lite import MEAN, SCALE
 
 SIDE = 224  # pixels: what it was trained with
 STRIDE = 32
-MEAN, SCALE = 127.0, 128.0
 
 
 class Deployed(nn.Module):

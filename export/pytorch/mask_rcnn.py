@@ -21,7 +21,8 @@ from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.mask_rcnn_lite import LABELS, MEAN, MULTIPLE, SCALE, SIZE, LiteMaskRCNN
+from watchline.models.efficientnet_lite import MEAN, SCALE
+from watchline.models.mask_rcnn_lite import LABELS, MULTIPLE, SIZE, LiteMaskRCNN
 
 GREY = round(MEAN)
 

@@ -22,7 +22,7 @@ from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.smaller import fuse, halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models import deconvnet, fcn, fcn_lite, vgg
+from watchline.models import deconvnet, efficientnet_lite, fcn, fcn_lite, vgg
 from watchline.models.deconvnet import DeconvNet
 from watchline.models.fcn import FCN
 from watchline.models.fcn_lite import FCNLite
@@ -87,8 +87,8 @@ KINDS = (
         size=(480, 368),  # CamVid's pictures of 480 x 360, letterboxed
         multiple=fcn_lite.STRIDE,
         free=True,
-        mean=(fcn_lite.MEAN,) * 3,
-        std=(fcn_lite.SCALE,) * 3,
+        mean=(efficientnet_lite.MEAN,) * 3,
+        std=(efficientnet_lite.SCALE,) * 3,
         pad=(114, 114, 114),
     ),
     _Kind("FCN", "fc6.weight", _fcn, (512, 512), fcn.MULTIPLE, False, *IMAGENET, VGG16.pad),

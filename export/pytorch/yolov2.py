@@ -21,7 +21,8 @@ from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.yolov2 import MEAN, SCALE, YOLOv2, decode, like
+from watchline.models.efficientnet_lite import MEAN, SCALE
+from watchline.models.yolov2 import YOLOv2, decode, like
 
 IMGSZ = 416  # pixels, what the shipped models are meant for, and checkpoints that do not say
 STRIDE = 32

@@ -4,8 +4,8 @@ import pytest
 import torch
 from small_nets import learn, scenes
 
-from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.fcn_lite import KEPT, STRIDE_16, FCNLite, normalise
+from watchline.models.efficientnet_lite import EfficientNetLite0, normalise
+from watchline.models.fcn_lite import KEPT, STRIDE_16, FCNLite
 
 SLIM = ((8,), (24, 24), (24, 24), (24, 24, 24), (24, 24, 24), (24, 24), (24,))
 

@@ -3,18 +3,17 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
+from true_boxes import targets
 
+from watchline.models.efficientnet_lite import normalise
 from watchline.models.yolov2 import (
     STRIDE,
-    Targets,
     YOLOv2,
     assign,
     background,
     candidates,
     complete_iou,
     decode,
-    normalise,
     region_loss,
     split,
 )
@@ -25,24 +24,6 @@ PRIORS = torch.tensor([[1.0, 1.5], [3.0, 3.0], [6.0, 4.0]])
 
 def random_raw(seed, batch=2, h=4, w=5, classes=3):
     return 0.7 * torch.randn(batch, len(PRIORS) * (5 + classes), h, w, generator=torch.Generator().manual_seed(seed))
-
-
-def targets(*rows, ignore=(), sure=1.0, opened=()):
-    """Rows (image, x1, y1, x2, y2, class) in pixels; `opened` (image, x1, y1, x2, y2, class) where a class is open."""
-    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 6)
-    flags = torch.zeros(len(table), dtype=torch.bool)
-    flags[list(ignore)] = True
-    parts = torch.tensor(opened, dtype=torch.float32).reshape(-1, 6)
-    return Targets(
-        table[:, 0].long(),
-        table[:, 1:5],
-        table[:, 5].long(),
-        flags,
-        torch.full((len(table),), sure),
-        parts[:, 0].long(),
-        parts[:, 1:5],
-        F.one_hot(parts[:, 5].long(), 3).bool() if len(parts) else torch.zeros(0, 3, dtype=torch.bool),
-    )
 
 
 def sigmoid(x):

@@ -9,7 +9,7 @@ from torch import nn
 from watchline import engines
 from watchline.engines import zoo
 from watchline.engines.errors import ModelNotFound, ModelRefused
-from watchline.models import fcn_lite, mask_rcnn_lite
+from watchline.models.efficientnet_lite import SCALE, normalise
 from watchline.models.errors import CheckpointError
 from watchline.models.fcn_lite import FCNLite
 from watchline.models.mask_rcnn_lite import LiteMaskRCNN
@@ -37,9 +37,9 @@ def test_the_segmenter_that_ships_is_read_back(frame):
     with engines.load(zoo.find("fcn-lite0")) as engine:
         shipped = engine.infer(picture[None])["classes"][0]
     model = FCNLite(len(CAMVID))
-    load(model, zoo.find("fcn-lite0"), fcn_lite.SCALE)
+    load(model, zoo.find("fcn-lite0"), SCALE)
     with torch.no_grad():
-        again = model.eval()(fcn_lite.normalise(rgb(picture))).argmax(1)[0].numpy()
+        again = model.eval()(normalise(rgb(picture))).argmax(1)[0].numpy()
     assert len(np.unique(shipped)) > 3
     assert (again == shipped).mean() > 0.9999
 
@@ -49,7 +49,7 @@ def test_the_mask_rcnn_that_ships_is_read_back(frame):
     with engines.load(zoo.find("mask-rcnn-lite0")) as engine:
         shipped = engine.infer(picture[None])
     model = LiteMaskRCNN(1)
-    load(model, zoo.find("mask-rcnn-lite0"), mask_rcnn_lite.SCALE)
+    load(model, zoo.find("mask-rcnn-lite0"), SCALE)
     with torch.no_grad():
         boxes, scores, masks = model.eval()(rgb(picture))
     assert shipped["scores"].max() > 0.5
@@ -71,14 +71,14 @@ def test_what_is_no_such_network_is_named(file, error, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"broken")
     path = tmp_path / file if file.endswith(".onnx") else zoo.find(file)
     with pytest.raises(error, match=file):
-        load(FCNLite(len(CAMVID)), path, fcn_lite.SCALE)
+        load(FCNLite(len(CAMVID)), path, SCALE)
 
 
 def test_a_network_with_fewer_layers_is_not_taken_for_the_whole():
     model = FCNLite(len(CAMVID))
     model.mix_finest = nn.Sequential()
     with pytest.raises(CheckpointError, match="it is no FCNLite"):
-        load(model, zoo.find("fcn-lite0"), fcn_lite.SCALE)
+        load(model, zoo.find("fcn-lite0"), SCALE)
 
 
 def scenes(frame):
@@ -102,6 +102,6 @@ def test_a_mask_rcnn_s_training_goes_on_from_it(frame, tmp_path):
     list(mask_rcnn.train([[Masked(frame, plane, "street")]], tmp_path, recipe, 1, zoo.find("mask-rcnn-lite0")))
     weights = torch.load(tmp_path / mask_rcnn.CHECKPOINT, weights_only=True)["model"]
     shipped = LiteMaskRCNN(1)
-    load(shipped, zoo.find("mask-rcnn-lite0"), mask_rcnn_lite.SCALE)
+    load(shipped, zoo.find("mask-rcnn-lite0"), SCALE)
     for name, value in shipped.state_dict().items():
         torch.testing.assert_close(weights[name], value, rtol=0.01, atol=0.01, msg=name)

@@ -14,9 +14,9 @@ from watchline.engines import metadata, zoo
 from watchline.engines.errors import ModelNotFound, ModelRefused
 from watchline.export.pytorch import yolov2 as exporter
 from watchline.export.request import Request
-from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0
+from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0, normalise
 from watchline.models.errors import CheckpointError
-from watchline.models.yolov2 import HIDDEN, SHAPES, YOLOv2, decode, normalise
+from watchline.models.yolov2 import HIDDEN, SHAPES, YOLOv2, decode
 from watchline.ops.voc import VOC
 from watchline.train import yolov2
 from watchline.train.exported import calibrate

@@ -7,11 +7,12 @@ import torch
 from pictures import picture
 
 from watchline.models.yolov2 import SHAPES, YOLOv2
-from watchline.train import yolov2
+from watchline.train import single_shot, yolov2
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.initial import network
+from watchline.train.single_shot import batch_of
 from watchline.train.views import Store
-from watchline.train.yolov2 import Recipe, batch_of, learn_priors
+from watchline.train.yolov2 import Recipe, learn_priors
 
 RECIPE = Recipe(steps=4, batch=2, sizes=(64, 96), calm_sizes=(64,), priors=3, save_every=2, warmup=2)
 
@@ -102,11 +103,11 @@ def test_the_average_follows_and_counters_are_copied():
 def test_a_gradient_that_is_no_number_is_dropped(data, start):
     store = Store.of(data, torch.device("cpu"), 1)
     model = network(start, torch.rand(3, 2) + 1).train()
-    run = Run(model, optimizer_of(model, yolov2.BACKBONE, RECIPE), {})
+    run = Run(model, optimizer_of(model, single_shot.BACKBONE, RECIPE), {})
     with torch.no_grad():
         model.region.bias[0] = float("nan")
     before = model.region.weight.clone()
-    yolov2.step(run, store, RECIPE, 0.0)
+    single_shot.step(run, store, RECIPE, 0.0)
     assert torch.equal(before, model.region.weight)
 
 

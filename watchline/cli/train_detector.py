@@ -1,4 +1,4 @@
-"""`watchline train yolov2` and `faster-rcnn`: a detector on a user's own data."""
+"""`watchline train yolov2`, `yolo` and `faster-rcnn`: a detector on a user's own data."""
 
 import argparse
 import shlex
@@ -27,20 +27,20 @@ PATIENCE = 30  # epochs
 def yolov2(options: argparse.Namespace) -> int:
     """Train YOLOv2, measured each epoch."""
     from watchline.engines import zoo
-    from watchline.train import own_yolov2
+    from watchline.train import own_single_shot
     from watchline.train import yolov2 as recipes
     from watchline.train.initial import sources
 
     recall(options)
     device = _device(options)
-    if options.imgsz and options.imgsz % own_yolov2.MULTIPLE:
-        options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_yolov2.MULTIPLE}")
+    if options.imgsz and options.imgsz % own_single_shot.MULTIPLE:
+        options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_single_shot.MULTIPLE}")
     name = vars(options)["from"] or (IMAGENET if options.recipe else zoo.DEFAULT)
     network = start_of(options, name)
     if options.recipe:
         return _with_recipe(options, device, network)
     data = _read(options)
-    recipe = own_yolov2.recipe_for(
+    recipe = own_single_shot.recipe_for(
         recipes.RECIPES[device],
         (len(data.train), len(data.val)),
         device,
@@ -48,16 +48,38 @@ def yolov2(options: argparse.Namespace) -> int:
     )
     kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
-    train, val = _load(options, data, own_yolov2.longest(recipe), device)
+    train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
-    loop = own_yolov2.loop(train, len(val), data.names, options.out, recipe, options.threads, device, network)
+    steps = recipes.train(train, options.out, recipe, options.threads, device, network, names=data.names)
+    loop = own_single_shot.loop(steps, recipes.load, (len(train), len(val)), options.out, recipe, device)
+    return _run(options, loop, val, data.names)
+
+
+def yolo(options: argparse.Namespace) -> int:
+    """Train YOLO, measured each epoch."""
+    from watchline.train import own_single_shot
+    from watchline.train import yolo as recipes
+
+    recall(options)
+    device = _device(options)
+    data = _read(options)
+    recipe = own_single_shot.recipe_for(
+        recipes.RECIPE,
+        (len(data.train), len(data.val)),
+        device,
+        **asked(options, "epochs", "steps", "batch", "seed"),
+    )
+    train, val = _load(options, data, own_single_shot.longest(recipe), device)
+    remember(options)
+    steps = recipes.train(train, options.out, recipe, options.threads, device, data.names)
+    loop = own_single_shot.loop(steps, recipes.load, (len(train), len(val)), options.out, recipe, device)
     return _run(options, loop, val, data.names)
 
 
 def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -> int:
     """Train on the data sets of a recipe's file, with labels of its teachers; nothing is measured."""
     from watchline.ops.voc import VOC
-    from watchline.train import mixture, own_run, own_yolov2, recipe_file
+    from watchline.train import mixture, own_run, own_single_shot, recipe_file
     from watchline.train import yolov2 as recipes
 
     for name in ("imgsz", "epochs", "patience"):
@@ -74,7 +96,8 @@ def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -
     say(", ".join(f"{counts[group.name]} pictures of {group.name}" for group in found.groups))
     recipe = replace(recipe, save_every=own_run.periods(len(pictures), 0, recipe.batch)[1])
     remember(options)
-    loop = own_yolov2.loop(pictures, 0, VOC, options.out, recipe, options.threads, device, start)
+    steps = recipes.train(pictures, options.out, recipe, options.threads, device, start)
+    loop = own_single_shot.loop(steps, recipes.load, (len(pictures), 0), options.out, recipe, device)
     return _run(options, loop, [], VOC)
 
 
@@ -106,7 +129,7 @@ def faster_rcnn(options: argparse.Namespace) -> int:
 
 def _device(options: argparse.Namespace) -> str:
     """ "cpu" or "cuda"; leaves by argparse's usage error where there is no GPU, or options exclude each other."""
-    from watchline.train.yolov2 import best_device
+    from watchline.train.single_shot import best_device
 
     if options.steps and options.epochs:
         options.parser.error("--steps and --epochs: name one of them")

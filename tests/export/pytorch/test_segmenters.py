@@ -12,7 +12,7 @@ from watchline.export.checkpoint import to_onnx
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import segmenters
 from watchline.export.request import Request
-from watchline.models import fcn_lite, vgg
+from watchline.models import efficientnet_lite, vgg
 from watchline.models.deconvnet import DeconvNet
 from watchline.models.fcn import FCN
 from watchline.models.fcn_lite import FCNLite
@@ -30,7 +30,7 @@ def fcn(classes):
 
 
 NETS = {
-    "FCN-Lite": (lambda: FCNLite(len(CAMVID)), fcn_lite.normalise),
+    "FCN-Lite": (lambda: FCNLite(len(CAMVID)), efficientnet_lite.normalise),
     "FCN": (lambda: fcn(21), thin_vgg().normalise),
     "DeconvNet": (lambda: DeconvNet(21, width=2, hidden=8, window=2), thin_vgg().normalise),
 }

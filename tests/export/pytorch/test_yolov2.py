@@ -8,7 +8,8 @@ from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointNotFound, CheckpointRefused, ExportRefused
 from watchline.export.pytorch import yolov2
 from watchline.export.request import Request
-from watchline.models.yolov2 import YOLOv2, decode, normalise
+from watchline.models.efficientnet_lite import normalise
+from watchline.models.yolov2 import YOLOv2, decode
 
 
 @pytest.fixture(scope="module")

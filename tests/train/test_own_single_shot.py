@@ -1,9 +1,10 @@
-"""YOLOv2's recipe for data of any size."""
+"""A recipe for data of any size."""
 
 import pytest
 
-from watchline.train.own_yolov2 import longest, recipe_for
-from watchline.train.yolov2 import RECIPES, middle
+from watchline.train.own_single_shot import longest, recipe_for
+from watchline.train.single_shot import middle
+from watchline.train.yolov2 import RECIPES
 
 BASE = RECIPES["cpu"]
 

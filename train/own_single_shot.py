@@ -1,21 +1,18 @@
-"""YOLOv2 on a user's own data: the recipe for so many pictures, and its loop."""
+"""YOLO and YOLOv2 on a user's own data: the recipe for so many pictures, and its loop."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-from watchline.export.pytorch import yolov2 as exporter
-from watchline.models.yolov2 import decode, normalise
-from watchline.train import yolov2
 from watchline.train.own_run import Loop, periods
-from watchline.train.pictures import LabelledPicture
+from watchline.train.single_shot import AVERAGE, Recipe, middle
 from watchline.train.validation import Detect
-from watchline.train.yolov2 import Recipe, middle
 
+R = TypeVar("R", bound=Recipe)
 EPOCHS = 100
 BATCH = {"cpu": 16, "cuda": 64}
 FEWEST = 10  # steps per epoch that a batch leaves, of small data
@@ -24,7 +21,7 @@ MULTIPLE = 32  # of sizes
 
 
 def recipe_for(
-    base: Recipe,
+    base: R,
     pictures: tuple[int, int],
     device: str,
     epochs: int = EPOCHS,
@@ -32,7 +29,7 @@ def recipe_for(
     batch: int | None = None,
     imgsz: int | None = None,
     seed: int = 0,
-) -> Recipe:
+) -> R:
     """The recipe for a number of training pictures and of those to measure on.
 
     The learning rates follow the square root of the batch, the sizes of the views follow `imgsz`.
@@ -75,33 +72,29 @@ def longest(recipe: Recipe) -> int:
 
 
 def loop(
-    pictures: Sequence[LabelledPicture],
-    measured: int,
-    names: Sequence[str],
+    steps: Generator[dict[str, float], None, None],
+    load: Callable[[Path, torch.device], Detect],
+    pictures: tuple[int, int],
     out: Path,
     recipe: Recipe,
-    threads: int,
     device: str,
-    start: Path | None,
 ) -> Loop:
-    """The loop over the steps of a run, as in `yolov2.train`. Args: measured, how many pictures to measure on."""
+    """The loop over the steps of a run.
+
+    Args:
+        steps: of `single_shot.train`, into `out`.
+        load: opens the network of a checkpoint on a device.
+        pictures: how many there are to train on, and to measure on.
+    """
+    train, val = pictures
+    where = torch.device(device)
     return Loop(
-        yolov2.train(pictures, out, recipe, threads, device, start, names=names),
-        out / yolov2.AVERAGE,
-        lambda file: load(file, torch.device(device)),
-        periods(len(pictures), measured, recipe.batch)[0],
+        steps,
+        out / AVERAGE,
+        lambda file: load(file, where),
+        periods(train, val, recipe.batch)[0],
         recipe.steps,
-        math.ceil(len(pictures) / recipe.batch),
+        math.ceil(train / recipe.batch),
         middle(recipe.sizes),
-        torch.device(device),
+        where,
     )
-
-
-def load(file: Path, device: torch.device) -> Detect:
-    """The network in a checkpoint, in evaluation. Raises CheckpointRefused: there is none in it."""
-    model = exporter.load(file).to(device)
-
-    def detect(images: Tensor) -> tuple[Tensor, Tensor]:
-        return decode(model(normalise(images)), model.priors)
-
-    return detect
