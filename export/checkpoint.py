@@ -73,11 +73,11 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         from watchline.export.pytorch import (
             captioner,
             faster_rcnn,
+            fixed_size,
             mask_rcnn,
             segmenters,
             state_dict,
             torchvision_nets,
-            yolo,
             yolov2,
         )
     except ModuleNotFoundError as error:
@@ -92,8 +92,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
     model = None
     if arch is None and yolov2.is_ours(state):
         model = yolov2.export(path, request)
-    elif arch is None and yolo.is_ours(state):
-        model = yolo.export(path, request)
+    elif arch is None and fixed_size.is_ours(state):
+        model = fixed_size.export(path, request)
     elif arch is None and faster_rcnn.is_ours(state):
         model = faster_rcnn.export(path, request)
     elif arch is None and mask_rcnn.is_ours(state):

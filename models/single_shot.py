@@ -34,15 +34,21 @@ class Targets:
 
 
 class SingleShot(nn.Module):
-    """A detector that sees a picture once, and whose every output is a box: YOLO, YOLOv2.
+    """A detector that sees a picture once, and whose every output is a box: YOLO, YOLOv2, SSD.
 
     Attributes:
         backbone: the beginning of the network.
         classes: their number.
+        size: in pixels, the side of the input of a network that takes no other.
     """
 
     backbone: EfficientNetLite0
     classes: int
+    size: int
+
+    def decoded(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes (B, N, 4) xyxy in pixels of the input, and scores (B, N, C). Args: raw, the network's output."""
+        raise NotImplementedError
 
     def losses(self, raw: Tensor, targets: Targets) -> dict[str, Tensor]:
         """The parts of the loss, and "loss", their sum: scalars. Args: raw, the network's output for a batch."""

@@ -15,6 +15,7 @@ layers, leaky ReLUs, dropout, a linear output. The fully connected layers are ha
     parts = yolo_loss(raw, targets, 448)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,7 @@ class YOLO(SingleShot):
 
     def __init__(self, classes: int = 20, backbone: EfficientNetLite0 | None = None) -> None:
         super().__init__()
-        self.classes = classes
+        self.classes, self.size = classes, SIZE
         self.backbone = backbone or EfficientNetLite0()
         self.convolutions = nn.Sequential(
             *_convolution(self.backbone.last, 2 * CHANNELS),
@@ -71,12 +72,23 @@ class YOLO(SingleShot):
         raw: Tensor = self.connected(self.convolutions(coarse).flatten(1))
         return raw.view(-1, GRID, GRID, 5 * BOXES + self.classes)
 
+    def decoded(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return decode(raw, SIZE)
+
     def losses(self, raw: Tensor, targets: Targets) -> dict[str, Tensor]:
         return yolo_loss(raw, targets, SIZE)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(SLOPE)]
+
+
+def like(state: Mapping[str, Tensor]) -> YOLO:
+    """An untrained network with the classes of these weights. Raises KeyError, ValueError: they are of another one."""
+    outputs = len(state["connected.3.bias"])
+    if outputs % (GRID * GRID) or outputs <= GRID * GRID * 5 * BOXES:
+        raise ValueError(f"{outputs} outputs; expected {GRID} x {GRID} x ({BOXES} x 5 + the number of classes)")
+    return YOLO(outputs // (GRID * GRID) - 5 * BOXES)
 
 
 def split(raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:

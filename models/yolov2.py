@@ -88,6 +88,9 @@ class YOLOv2(SingleShot):
         raw: Tensor = self.region(self.head(torch.cat(features, dim=1)))
         return raw
 
+    def decoded(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return decode(raw, self.priors)
+
     def losses(self, raw: Tensor, targets: Targets) -> dict[str, Tensor]:
         return region_loss(raw, self.priors, targets)
 

@@ -1,4 +1,4 @@
-"""YOLO and YOLOv2 on a user's own data: the recipe for so many pictures, and its loop."""
+"""YOLO, YOLOv2 and SSD on a user's own data: the recipe for so many pictures, and its loop."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
+from watchline.models.efficientnet_lite import normalise
+from watchline.models.single_shot import SingleShot
 from watchline.train.own_run import Loop, periods
 from watchline.train.single_shot import AVERAGE, Recipe, middle
 from watchline.train.validation import Detect
@@ -73,7 +76,7 @@ def longest(recipe: Recipe) -> int:
 
 def loop(
     steps: Generator[dict[str, float], None, None],
-    load: Callable[[Path, torch.device], Detect],
+    load: Callable[[Path], SingleShot],
     pictures: tuple[int, int],
     out: Path,
     recipe: Recipe,
@@ -83,7 +86,7 @@ def loop(
 
     Args:
         steps: of `single_shot.train`, into `out`.
-        load: opens the network of a checkpoint on a device.
+        load: opens the network of a checkpoint.
         pictures: how many there are to train on, and to measure on.
     """
     train, val = pictures
@@ -91,10 +94,17 @@ def loop(
     return Loop(
         steps,
         out / AVERAGE,
-        lambda file: load(file, where),
+        lambda file: _looking(load(file).to(where)),
         periods(train, val, recipe.batch)[0],
         recipe.steps,
         math.ceil(train / recipe.batch),
         middle(recipe.sizes),
         where,
     )
+
+
+def _looking(model: SingleShot) -> Detect:
+    def detect(images: Tensor) -> tuple[Tensor, Tensor]:
+        return model.decoded(model(normalise(images)))
+
+    return detect

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from watchline.export.pytorch import yolov2 as exporter
-from watchline.models.efficientnet_lite import normalise
 from watchline.models.errors import DatasetError
-from watchline.models.yolov2 import STRIDE, YOLOv2, decode, like
+from watchline.models.yolov2 import STRIDE, YOLOv2, like
 from watchline.ops.priors import dimension_priors
 from watchline.ops.voc import VOC
 from watchline.train import single_shot
@@ -19,7 +17,6 @@ from watchline.train.exported import calibrate
 from watchline.train.initial import ONNX, network, views
 from watchline.train.pictures import LabelledPicture
 from watchline.train.single_shot import LAYOUTS, Network, middle, time_steps
-from watchline.train.validation import Detect
 from watchline.train.views import Store, lay_out
 from watchline.train.views import targets as targets_of
 
@@ -98,13 +95,3 @@ def try_out(store: Store, recipe: Recipe, start: Path | None) -> Iterator[str]:
                 f"{layout} {size}: batch {recipe.batch}, {recipe.batch / median:.0f} views/s, first {first:.1f} s, "
                 f"step {median * 1e3:.0f} ms, {memory:.1f} GiB"
             )
-
-
-def load(file: Path, device: torch.device) -> Detect:
-    """The network in a checkpoint, in evaluation. Raises CheckpointRefused: there is none in it."""
-    model = exporter.load(file).to(device)
-
-    def detect(images: Tensor) -> tuple[Tensor, Tensor]:
-        return decode(model(normalise(images)), model.priors)
-
-    return detect

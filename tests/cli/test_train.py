@@ -59,7 +59,7 @@ def test_pictures_without_labels_need_a_network_that_sees_something_in_them(tmp_
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("model", ["yolov2", "yolo", "faster-rcnn", "mask-rcnn", "segmenter", "captioner"])
+@pytest.mark.parametrize("model", ["yolov2", "yolo", "ssd", "faster-rcnn", "mask-rcnn", "segmenter", "captioner"])
 def test_a_folder_that_cannot_be_written_is_refused_before_pictures_are_read(
     public: Path, as_nobody: Callable[[], AbstractContextManager[None]], model: str
 ) -> None:
@@ -197,7 +197,7 @@ def test_a_run_that_is_interrupted_is_resumed_without_its_settings(tmp_path: Pat
     assert first.startswith(f"epoch {stopped // 4 + 1}/40")
 
 
-@pytest.mark.parametrize("model", ["yolov2", "yolo", "faster-rcnn"])
+@pytest.mark.parametrize("model", ["yolov2", "yolo", "ssd", "faster-rcnn"])
 def test_a_folder_with_a_run_is_not_trained_into_in_silence(tmp_path: Path, model: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "checkpoint.pt").write_bytes(b"a run of other labels")

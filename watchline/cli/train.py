@@ -24,7 +24,8 @@ BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "yolov2": ("from", "recipe", "cache", *DETECTORS),
-    "yolo": ("device", "epochs", "patience", "workers", "resume"),
+    "yolo": DETECTORS,
+    "ssd": DETECTORS,
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
     "mask-rcnn": ("from",),
     "segmenter": ("from", "minutes", "unlabelled", "boxed"),
@@ -47,16 +48,16 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--data",
         type=Path,
         nargs="+",
-        help="what to train on: for yolov2, yolo and faster-rcnn folders in VOC's, COCO's or Penn-Fudan's layout, or "
-        "YOLO's data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in "
-        "CamVid's, for captioner in Flickr8k's",
+        help="what to train on: for detectors folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's data.yaml; "
+        "for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, for "
+        "captioner in Flickr8k's",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
     parser.add_argument("--batch", type=at_least(1), help="pictures a step (default: the recipe's own)")
     parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
     parser.add_argument("--threads", type=at_least(1), help="(default: all cores that it may use)")
-    _detector_options(parser.add_argument_group("yolov2, yolo, faster-rcnn"))
+    _detector_options(parser.add_argument_group("yolov2, yolo, ssd, faster-rcnn"))
     segmenter = parser.add_argument_group("segmenter")
     segmenter.add_argument("--minutes", type=at_least(1), help="of training, instead of a number of steps")
     segmenter.add_argument(
@@ -108,7 +109,7 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--imgsz",
         type=at_least(64),
-        help="side of the input in pixels (default: 416; faster-rcnn: 320, vgg16: 608; yolo has 448)",
+        help="side of the input in pixels (default: 416; ssd: 300 or 512; faster-rcnn: 320, vgg16: 608; yolo: 448)",
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(default: auto, cuda where there is one)")
     group.add_argument("--workers", type=at_least(1), help="threads that read pictures (default: all cores)")
@@ -142,7 +143,8 @@ def run(options: argparse.Namespace) -> int:
 
         return {
             "yolov2": train_detector.yolov2,
-            "yolo": train_detector.yolo,
+            "yolo": train_detector.fixed_size,
+            "ssd": train_detector.fixed_size,
             "faster-rcnn": train_detector.faster_rcnn,
             "mask-rcnn": _mask_rcnn,
             "segmenter": _segmenter,

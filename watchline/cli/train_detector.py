@@ -1,4 +1,4 @@
-"""`watchline train yolov2`, `yolo` and `faster-rcnn`: a detector on a user's own data."""
+"""`watchline train yolov2`, `yolo`, `ssd` and `faster-rcnn`: a detector on a user's own data."""
 
 import argparse
 import shlex
@@ -27,6 +27,7 @@ PATIENCE = 30  # epochs
 def yolov2(options: argparse.Namespace) -> int:
     """Train YOLOv2, measured each epoch."""
     from watchline.engines import zoo
+    from watchline.export.pytorch.yolov2 import load
     from watchline.train import own_single_shot
     from watchline.train import yolov2 as recipes
     from watchline.train.initial import sources
@@ -51,33 +52,38 @@ def yolov2(options: argparse.Namespace) -> int:
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
     steps = recipes.train(train, options.out, recipe, options.threads, device, network, names=data.names)
-    loop = own_single_shot.loop(steps, recipes.load, (len(train), len(val)), options.out, recipe, device)
+    loop = own_single_shot.loop(steps, load, (len(train), len(val)), options.out, recipe, device)
     return _run(options, loop, val, data.names)
 
 
-def yolo(options: argparse.Namespace) -> int:
-    """Train YOLO, measured each epoch."""
+def fixed_size(options: argparse.Namespace) -> int:
+    """Train YOLO or SSD, measured each epoch."""
+    from watchline.export.pytorch.fixed_size import load
+    from watchline.train import fixed_size as recipes
     from watchline.train import own_single_shot
-    from watchline.train import yolo as recipes
 
     recall(options)
     device = _device(options)
+    name, sizes = options.model, recipes.SIZES[options.model]
+    if (size := options.imgsz or sizes[0]) not in sizes:
+        options.parser.error(f"--imgsz {size}: {name} takes {' or '.join(map(str, sizes))}")
     data = _read(options)
     recipe = own_single_shot.recipe_for(
-        recipes.RECIPE,
+        recipes.recipe_of(name, size),
         (len(data.train), len(data.val)),
         device,
         **asked(options, "epochs", "steps", "batch", "seed"),
     )
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
-    steps = recipes.train(train, options.out, recipe, options.threads, device, data.names)
-    loop = own_single_shot.loop(steps, recipes.load, (len(train), len(val)), options.out, recipe, device)
+    steps = recipes.train(name, train, options.out, recipe, options.threads, device, data.names)
+    loop = own_single_shot.loop(steps, load, (len(train), len(val)), options.out, recipe, device)
     return _run(options, loop, val, data.names)
 
 
 def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -> int:
     """Train on the data sets of a recipe's file, with labels of its teachers; nothing is measured."""
+    from watchline.export.pytorch.yolov2 import load
     from watchline.ops.voc import VOC
     from watchline.train import mixture, own_run, own_single_shot, recipe_file
     from watchline.train import yolov2 as recipes
@@ -97,7 +103,7 @@ def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -
     recipe = replace(recipe, save_every=own_run.periods(len(pictures), 0, recipe.batch)[1])
     remember(options)
     steps = recipes.train(pictures, options.out, recipe, options.threads, device, start)
-    loop = own_single_shot.loop(steps, recipes.load, (len(pictures), 0), options.out, recipe, device)
+    loop = own_single_shot.loop(steps, load, (len(pictures), 0), options.out, recipe, device)
     return _run(options, loop, [], VOC)
 
 
