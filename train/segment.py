@@ -74,8 +74,8 @@ class Recipe:
     crop: tuple[int, int] = (256, 208)
     scales: tuple[float, float] = (0.45, 1.25)
     late: float = 0.6
-    late_crop: tuple[int, int] = (400, 320)
-    late_scales: tuple[float, float] = (0.6, 1.5)
+    late_crop: tuple[int, int] = (448, 352)
+    late_scales: tuple[float, float] = (0.7, 1.7)
     stretch: float = 1.1
     turn: float = 4.0
     mixed: float = 0.5

@@ -84,7 +84,7 @@ KINDS = (
         name="FCN-Lite",
         key="context.gate.0.weight",
         build=_fcn_lite,
-        size=(480, 368),  # CamVid's pictures of 480 x 360, letterboxed
+        size=(544, 416),  # CamVid's pictures of 480 x 360, enlarged by 1.13 and letterboxed
         multiple=fcn_lite.STRIDE,
         free=True,
         mean=(efficientnet_lite.MEAN,) * 3,
@@ -139,7 +139,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         labels=labels,
         imgsz=size,
         stride=kind.multiple,
-        resize="letterbox",
+        resize="letterbox-center",
         checkpoint=sha256(path),
         figures={},
         pad=(blue, green, red),

@@ -90,7 +90,7 @@ def test_the_engine_computes_what_the_network_does(exported):
 def test_the_file_says_what_it_is(exported):
     model, _, file = exported
     about = metadata.read(file)
-    assert (about.task, about.resize, about.size) == ("segment", "letterbox", SIZE)
+    assert (about.task, about.resize, about.size) == ("segment", "letterbox-center", SIZE)
     assert about.labels == (CAMVID if isinstance(model, FCNLite) else ("background", *VOC))
     assert about.pad == ((114, 114, 114) if isinstance(model, FCNLite) else vgg.VGG16.pad[::-1])
 
@@ -100,7 +100,7 @@ def test_fcn_lite_takes_other_sizes(tmp_path):
     model = segmenters.export(tmp_path / "checkpoint.pt", Request("net", ("a", "b", "c")))
     onnx.save(model, tmp_path / "net.onnx")
     with engines.load(tmp_path / "net.onnx") as engine:
-        assert engine.size == (480, 368)
+        assert engine.size == (544, 416)
     with engines.load(tmp_path / "net.onnx", size=(160, 96)) as engine:
         assert engine.infer(np.zeros((2, 96, 160, 3), np.uint8))["classes"].shape == (2, 96, 160)
 
