@@ -122,7 +122,9 @@ def read(model: onnx.ModelProto, where: str) -> About:
     task = properties.get(f"{PREFIX}task")
     if task != WRITES:
         what = f"its task is to {task}" if task else "it has no Watchline metadata"
-        raise ModelRefused(f"{where}: it is no language model, {what}; `watchline train lstm` makes one")
+        raise ModelRefused(
+            f"{where}: it is no language model, {what}; `watchline train lstm` makes one, and one ships with Watchline"
+        )
     if missing := [PREFIX + field for field in FIELDS if PREFIX + field not in properties]:
         raise ModelRefused(f"{where}: its metadata lacks {', '.join(missing)}; export it again")
     metadata.check_schema(properties, where)

@@ -60,7 +60,7 @@ def test_without_a_seed_a_line_begins(folder):
         (("net.onnx", "--temperature", "-1"), "--temperature: '-1': expected a number of at least 0, e.g. 0.8"),
         (("net.onnx", "--temperature", "nan"), "--temperature: 'nan': expected a number of at least 0, e.g. 0.8"),
         (("net.onnx", "--length", "0"), "--length: '0': expected a whole number of at least 1"),
-        (("nte",), "nte: there is no such file; expected a model, e.g. model.onnx"),
+        (("nte",), "no model 'nte': expected a file, or one of the shipped: "),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line_and_nothing_is_written(folder, words, says):

@@ -1,7 +1,6 @@
-"""`watchline write MODEL --seed TEXT`: let a language model go on with a text, character by character."""
+"""`watchline write [MODEL] --seed TEXT`: let a language model go on with a text, character by character."""
 
 import argparse
-from pathlib import Path
 
 from watchline.cli.arguments import at_least, temperature
 from watchline.cli.exit_codes import DONE
@@ -18,7 +17,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         description="Print a text, and what a language model writes after it, character by character.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a model.onnx of `watchline train lstm`")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a model.onnx of `watchline train lstm`, or one that ships (default)"
+    )
     parser.add_argument("--seed", default="", metavar="TEXT", help='what it begins with, e.g. "ROMEO:"')
     parser.add_argument("--length", type=at_least(1), default=LENGTH, help="characters to write (default: %(default)s)")
     parser.add_argument(
@@ -38,10 +39,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the text as it is written."""
     import numpy as np
 
+    from watchline.engines import zoo
     from watchline.engines.language import LanguageModel
     from watchline.pipeline.write import write
 
-    with LanguageModel(options.model) as model:
+    with LanguageModel(zoo.find(options.model or zoo.WRITER, zoo.TEXT)) as model:
         random = np.random.default_rng(options.random_seed)
         written = write(model, options.seed, options.length, options.temperature, random)
         print(options.seed, end="", flush=True)
