@@ -1,6 +1,6 @@
 """Does an ONNX graph keep the contract of its task (see engine.py)? And which sizes does it run at?"""
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,21 +43,8 @@ def check_graph(graph: onnx.GraphProto, metadata: Metadata, where: str) -> Input
         ModelRefused: naming the input or output that differs, with what it is and what it should be.
     """
     task = TASKS[metadata.task]
-    weights = {tensor.name for tensor in graph.initializer}  # files before IR 4 list them among the inputs
-    inputs = {value.name: value for value in graph.input if value.name not in weights}
-    if inputs.keys() != {tensor.name for tensor in task.inputs}:
-        wanted = ", ".join(map(str, task.inputs))
-        raise ModelRefused(
-            f"{where}: its inputs are {_names(inputs)}; expected exactly {_count(task.inputs)}, {wanted}. "
-            "Rename it and put the pre-processing into the graph (docs/engines.md)"
-        )
-    outputs = {value.name: value for value in graph.output}
-    if missing := [name for name in task.names if name not in outputs]:
-        raise ModelRefused(
-            f"{where}: it has no output `{'` and no output `'.join(missing)}`, but {_names(outputs)}; "
-            f"expected {' and '.join(map(str, task.outputs))} (docs/engines.md)"
-        )
-    images, *others = (_checked(inputs[tensor.name], tensor, {}, where) for tensor in task.inputs)
+    inputs, outputs = named(graph, task.inputs, task.outputs, where)
+    images, *others = (checked(inputs[tensor.name], tensor, {}, where) for tensor in task.inputs)
     rows = {tensor.name: _row(tensor, dims, where) for tensor, dims in zip(task.inputs[1:], others, strict=True)}
     _check_outputs(outputs, task, metadata, where)
     batch, height, width, _ = images
@@ -67,11 +54,32 @@ def check_graph(graph: onnx.GraphProto, metadata: Metadata, where: str) -> Input
     return InputShape(batch, height, width, rows)
 
 
+def named(
+    graph: onnx.GraphProto, inputs: Sequence[Tensor], outputs: Sequence[Tensor], where: str
+) -> tuple[dict[str, onnx.ValueInfoProto], dict[str, onnx.ValueInfoProto]]:
+    """The inputs and the outputs of a graph by name. Raises ModelRefused: they are not those that are wanted."""
+    weights = {tensor.name for tensor in graph.initializer}  # files before IR 4 list them among the inputs
+    takes = {value.name: value for value in graph.input if value.name not in weights}
+    if takes.keys() != {tensor.name for tensor in inputs}:
+        wanted = ", ".join(map(str, inputs))
+        raise ModelRefused(
+            f"{where}: its inputs are {_names(takes)}; expected exactly {_count(inputs)}, {wanted}. "
+            "Rename it and put the pre-processing into the graph (docs/engines.md)"
+        )
+    gives = {value.name: value for value in graph.output}
+    if missing := [tensor.name for tensor in outputs if tensor.name not in gives]:
+        raise ModelRefused(
+            f"{where}: it has no output `{'` and no output `'.join(missing)}`, but {_names(gives)}; "
+            f"expected {' and '.join(map(str, outputs))} (docs/engines.md)"
+        )
+    return takes, gives
+
+
 def _check_outputs(outputs: Mapping[str, onnx.ValueInfoProto], task: Task, metadata: Metadata, where: str) -> None:
     labels = {"C": len(metadata.labels)}
     first: dict[str, tuple[str, int]] = {}  # letter -> the first output with a number for it, and the number
     for tensor in task.outputs:
-        dims = _checked(outputs[tensor.name], tensor, labels, where)
+        dims = checked(outputs[tensor.name], tensor, labels, where)
         for letter, dim in zip(tensor.shape, dims, strict=True):
             if isinstance(letter, str) and letter not in GIVEN and isinstance(dim, int):
                 name, rows = first.setdefault(letter, (tensor.name, dim))
@@ -130,7 +138,7 @@ def check_size(size: tuple[int, int], stride: int, where: str) -> None:
             )
 
 
-def _checked(value: onnx.ValueInfoProto, tensor: Tensor, sizes: Mapping[str, int], where: str) -> list[Dim]:
+def checked(value: onnx.ValueInfoProto, tensor: Tensor, sizes: Mapping[str, int], where: str) -> list[Dim]:
     """The declared dimensions, [None, …] when the file declares none. Raises ModelRefused where they differ."""
     declared = value.type.tensor_type
     wanted = _type_name(helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)))

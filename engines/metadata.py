@@ -25,6 +25,7 @@ from watchline.engines.tasks import TASKS
 SCHEMA = 1
 PREFIX = "watchline."
 FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
+WRITES = "write"  # task of a language model, which keeps another contract (language.py)
 PAD = "pad"  # may be missing: older files have none
 
 
@@ -126,25 +127,25 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
     Raises:
         ModelRefused: keys are missing, the schema is unknown, or a value cannot be.
     """
+    if properties.get(f"{PREFIX}task") == WRITES:
+        raise ModelRefused(
+            f"{where}: it is a language model, which sees no pictures; expected one that does, as this is for "
+            "`watchline write`"
+        )
     if missing := [PREFIX + key for key in ("schema", *FIELDS) if PREFIX + key not in properties]:
         raise ModelRefused(
             f"{where}: no Watchline model, its metadata lacks {', '.join(missing)}; `watchline export` makes one of a "
             "detector's ONNX, and docs/engines.md says what a model needs"
         )
-    schema = properties[PREFIX + "schema"]
-    if schema != str(SCHEMA):
-        raise ModelRefused(
-            f"{where}: its metadata has schema {schema}, this Watchline reads {SCHEMA}; "
-            "upgrade Watchline or export the model again"
-        )
-    labels = _value(properties, "labels", list, where)
-    figures = _value(properties, "figures", dict, where)
+    check_schema(properties, where)
+    labels = value(properties, "labels", list, where)
+    figures = value(properties, "figures", dict, where)
     metadata = Metadata(
         name=properties[PREFIX + "name"],
         task=properties[PREFIX + "task"],
         labels=tuple(labels),
         imgsz=_imgsz(properties, where),
-        stride=_value(properties, "stride", int, where),
+        stride=value(properties, "stride", int, where),
         resize=properties[PREFIX + "resize"],
         checkpoint=properties[PREFIX + "checkpoint"],
         figures=figures,
@@ -154,12 +155,22 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
     return metadata
 
 
+def check_schema(properties: Mapping[str, str], where: str) -> None:
+    """Raises ModelRefused: the layout of the metadata is another one than SCHEMA."""
+    schema = properties[f"{PREFIX}schema"]
+    if schema != str(SCHEMA):
+        raise ModelRefused(
+            f"{where}: its metadata has schema {schema}, this Watchline reads {SCHEMA}; "
+            "upgrade Watchline or export the model again"
+        )
+
+
 def _imgsz(properties: Mapping[str, str], where: str) -> int | tuple[int, int]:
     """A side, or width and height."""
     if not properties[PREFIX + "imgsz"].lstrip().startswith("["):
-        side: int = _value(properties, "imgsz", int, where)
+        side: int = value(properties, "imgsz", int, where)
         return side
-    sides = _value(properties, "imgsz", list, where)
+    sides = value(properties, "imgsz", list, where)
     if len(sides) != 2 or not all(type(side) is int for side in sides):
         raise ModelRefused(f"{where}: {PREFIX}imgsz is {sides}; expected a side, or width and height")
     return sides[0], sides[1]
@@ -168,19 +179,20 @@ def _imgsz(properties: Mapping[str, str], where: str) -> int | tuple[int, int]:
 def _pad(properties: Mapping[str, str], where: str) -> dict[str, Any]:
     if PREFIX + PAD not in properties:
         return {}
-    return {PAD: tuple(_value(properties, PAD, list, where))}
+    return {PAD: tuple(value(properties, PAD, list, where))}
 
 
-def _value(properties: Mapping[str, str], field: str, kind: type, where: str) -> Any:
+def value(properties: Mapping[str, str], field: str, kind: type, where: str) -> Any:
+    """A field that is JSON of a kind: list, dict or int. Raises ModelRefused: it is not; `where` is what is named."""
     text = properties[PREFIX + field]
     try:
-        value = json.loads(text)
+        loaded = json.loads(text)
     except (ValueError, RecursionError):  # no JSON, too deep, or a number of thousands of digits
-        value = None
-    if not isinstance(value, kind) or isinstance(value, bool):
+        loaded = None
+    if not isinstance(loaded, kind) or isinstance(loaded, bool):
         words = {list: "a JSON list", dict: "a JSON object", int: "a whole number"}
         raise ModelRefused(f"{where}: {PREFIX}{field} is {text[:80]!r}; expected {words[kind]}")
-    return value
+    return loaded
 
 
 def _check(metadata: Metadata, where: str) -> None:

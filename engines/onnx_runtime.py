@@ -49,7 +49,7 @@ class OnnxRuntimeEngine(CheckedEngine):
             options.add_session_config_entry("session.disable_quant_qdq", "1")
             runtime = f"{runtime}, {integers.AS_FLOATS}"
         self._threads = threads
-        self._open = partial(_session, path, options)
+        self._open = partial(open_session, path, options)
         self._session = self._open()
         batch = shape.batch if isinstance(shape.batch, int) else None
         super().__init__(str(path), about, size, runtime, batch, shape.others)
@@ -97,15 +97,15 @@ def is_exact(kind: integers.Sums) -> bool:
     """Whether ONNX Runtime's CPU provider computes such sums of INT8 products exactly here. Takes 1 ms, once."""
 
     def run(model: onnx.ModelProto, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        session = ort.InferenceSession(model.SerializeToString(), _options(threads=1), providers=[CPU])
+        session = ort.InferenceSession(model.SerializeToString(), plain_options(threads=1), providers=[CPU])
         return np.asarray(session.run(None, {"x": x})[0])
 
     return integers.is_exact(kind, run)
 
 
 def session_options(shape: InputShape, size: tuple[int, int], threads: int) -> ort.SessionOptions:
-    """The options of every session, with the input's height and width fixed."""
-    options = _options(threads)
+    """The options of a session whose input has this height and width."""
+    options = plain_options(threads)
     width, height = size
     # Height and width become constants, so that the grid of the decoder is folded. The batch stays free: fixing it
     # to 1 gained nothing that could be measured.
@@ -115,7 +115,8 @@ def session_options(shape: InputShape, size: tuple[int, int], threads: int) -> o
     return options
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def plain_options(threads: int) -> ort.SessionOptions:
+    """The options of every session, whatever its inputs are."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -125,7 +126,8 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """The session of a file. Raises ModelRefused: the runtime does not take it."""
     try:
         return ort.InferenceSession(_model(path), options, providers=[CPU], enable_fallback=0)
     except Exception as error:  # the exceptions of onnxruntime have no base in common but this one

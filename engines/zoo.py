@@ -1,4 +1,4 @@
-"""The models that ship inside the package, some of them in INT8 too, `NAME.int8.onnx`."""
+"""The models that ship inside the package, some of them in INT8 too, `NAME.int8.onnx`; language models in `text`."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,21 +9,26 @@ from watchline.engines.errors import ModelNotFound, RequestRefused
 from watchline.errors import meant
 
 FOLDER = Path(find_spec("watchline").origin).parent / "zoo"  # type: ignore[union-attr, arg-type]  # our own package
+TEXT = FOLDER / "text"
 DEFAULT = "yolov2-lite0"
 SEGMENTER = "fcn-lite0"
 CAPTIONER = "show-attend-tell"
+WRITER = "lstm-shakespeare"
 INT8 = ".int8"
 
 Precision = Literal["auto", "fp32", "int8"]
 
 
-def names() -> list[str]:
-    """The names of the shipped models, as `model` takes them."""
-    return sorted(path.stem for path in FOLDER.glob("*.onnx") if not path.stem.endswith(INT8))
+def names(folder: Path | None = None) -> list[str]:
+    """The names of the shipped models, as `model` takes them. Args: folder, TEXT for the language models."""
+    return sorted(path.stem for path in (folder or FOLDER).glob("*.onnx") if not path.stem.endswith(INT8))
 
 
-def find(model: str) -> Path:
+def find(model: str, folder: Path | None = None) -> Path:
     """The file of a model: a path as it is, or the name of a shipped one, in FP32.
+
+    Args:
+        folder: of the shipped ones; TEXT for the language models.
 
     Raises:
         ModelNotFound: neither a file nor a shipped name.
@@ -31,10 +36,11 @@ def find(model: str) -> Path:
     path = Path(model)
     if path.is_file():
         return path
-    if model in names():
-        return FOLDER / f"{model}.onnx"
-    expected = f"no model {model!r}: expected a file, or one of the shipped: {', '.join(names())}"
-    raise ModelNotFound("; ".join(filter(None, [expected, meant(model, names())])))
+    shipped = names(folder)
+    if model in shipped:
+        return (folder or FOLDER) / f"{model}.onnx"
+    expected = f"no model {model!r}: expected a file, or one of the shipped: {', '.join(shipped)}"
+    raise ModelNotFound("; ".join(filter(None, [expected, meant(model, shipped)])))
 
 
 def chosen(model: str, precision: Precision = "auto", runtime: str | None = None) -> Path:

@@ -64,12 +64,16 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (N, T, inputs). Returns: h of each step, (N, T, H)."""
-        state, features = self.cell.zeros(len(x)), []
+        return self.unfold(x, self.cell.zeros(len(x)))[0]
+
+    def unfold(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Args: x (N, T, inputs); the state before. Returns: h of each step, (N, T, H); the state after the last."""
+        features = []
         steps = range(x.shape[1])
         for t in reversed(steps) if self.backward else steps:
             state = self.cell(x[:, t], state)
             features.append(state[0])
-        return torch.stack(features[::-1] if self.backward else features, 1)
+        return torch.stack(features[::-1] if self.backward else features, 1), state
 
 
 class Bidirectional(nn.Module):

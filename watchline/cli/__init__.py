@@ -33,6 +33,7 @@ from watchline.cli import (
     stage,
     train,
     verify,
+    write,
     zones,
 )
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED, USAGE
@@ -61,6 +62,7 @@ COMMANDS = (
     stage,
     train,
     verify,
+    write,
     zones,
 )
 STOPPED_BY_SIGNALS = ("annotate", "run", "stage", "zones")  # in an order of their own

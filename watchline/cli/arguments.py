@@ -68,3 +68,14 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r}: expected a number in 0..1")
     return value
+
+
+def temperature(text: str) -> float:
+    """`0.8`: a number from 0 up."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of at least 0, e.g. 0.8")
+    return value

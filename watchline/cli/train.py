@@ -5,6 +5,8 @@ watchline train faster-rcnn --data DIR --out DIR --backbone vgg16 --pretrained v
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
+watchline train lstm --data TEXT --out DIR  # it goes on with a text; also rnn, deep-rnn
+watchline train bidirectional-rnn --data TEXT --out DIR  # it finds capitals in a text without
 """
 
 import argparse
@@ -30,6 +32,10 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "mask-rcnn": ("from",),
     "segmenter": ("from", "minutes", "unlabelled", "boxed"),
     "captioner": ("system", "epochs", "cache"),
+    "lstm": (),
+    "rnn": (),
+    "deep-rnn": (),
+    "bidirectional-rnn": (),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -54,7 +60,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
-    parser.add_argument("--batch", type=at_least(1), help="pictures a step (default: the recipe's own)")
+    parser.add_argument(
+        "--batch", type=at_least(1), help="pictures a step, or parts of a text (default: the recipe's own)"
+    )
     parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
     parser.add_argument("--threads", type=at_least(1), help="(default: all cores that it may use)")
     _detector_options(parser.add_argument_group("yolov2, yolo, ssd, faster-rcnn"))
@@ -139,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
     if options.cache:
         check_folder(parser, "--cache", options.cache)
     try:
-        from watchline.cli import train_detector
+        from watchline.cli import train_detector, train_text
 
         return {
             "yolov2": train_detector.yolov2,
@@ -149,6 +157,10 @@ def run(options: argparse.Namespace) -> int:
             "mask-rcnn": _mask_rcnn,
             "segmenter": _segmenter,
             "captioner": _captioner,
+            "lstm": train_text.language,
+            "rnn": train_text.language,
+            "deep-rnn": train_text.language,
+            "bidirectional-rnn": train_text.tagger,
         }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
