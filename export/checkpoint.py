@@ -73,6 +73,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         from watchline.export.pytorch import (
             captioner,
             faster_rcnn,
+            localizer,
             mask_rcnn,
             segmenters,
             state_dict,
@@ -99,6 +100,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = segmenters.export(path, request)
     elif arch is None and captioner.is_ours(state):
         model = captioner.export(path, request)
+    elif arch is None and localizer.is_ours(state):
+        model = localizer.export(path, request)
     elif found := arch or torchvision_nets.recognise(path):
         model = torchvision_nets.export(path, found, request)
     if model is not None:
