@@ -5,6 +5,7 @@ watchline train faster-rcnn --data DIR --out DIR --backbone vgg16 --pretrained v
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train localizer --data DIR --out DIR  # classification + localization: the one object of a photo
+watchline train overfeat --data DIR --out DIR  # the same network, slid over the picture
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
 """
 
@@ -31,6 +32,7 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "segmenter": ("from", "minutes", "unlabelled"),
     "captioner": ("system", "epochs", "cache"),
     "localizer": ("boxes", "cache"),
+    "overfeat": ("cache",),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -49,7 +51,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--data",
         type=Path,
         nargs="+",
-        help="what to train on: for yolov2, faster-rcnn and localizer folders in VOC's, COCO's or "
+        help="what to train on: for yolov2, faster-rcnn, localizer and overfeat folders in VOC's, COCO's or "
         "Penn-Fudan's layout, or YOLO's data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, "
         "for segmenter one in CamVid's, for captioner in Flickr8k's",
     )
@@ -76,7 +78,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder for feature maps of captioner and localizer (default: OUT), or for labels of "
+        help="folder for feature maps of captioner, localizer and overfeat (default: OUT), or for labels of "
         "--recipe's teachers (default: OUT/labels)",
     )
     return parser
@@ -142,6 +144,7 @@ def run(options: argparse.Namespace) -> int:
             "segmenter": _segmenter,
             "captioner": _captioner,
             "localizer": _localizer,
+            "overfeat": _overfeat,
         }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
@@ -234,6 +237,21 @@ def _localizer(options: argparse.Namespace) -> int:
         figures = localizer.measure(model.eval(), data.val)
         say("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o localizer.onnx")
+    return DONE
+
+
+def _overfeat(options: argparse.Namespace) -> int:
+    from watchline.train import overfeat
+    from watchline.train.own_data import dataset
+
+    recipe = replace(overfeat.Recipe(), **asked(options, "steps", "batch", "seed"))
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, recipe.seed)
+    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    cache = _folders(options)
+    report(overfeat.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
+    file = options.out / overfeat.CHECKPOINT
+    say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o overfeat.onnx")
     return DONE
 
 
