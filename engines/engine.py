@@ -10,7 +10,7 @@ runtimes.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from watchline.engines.resizing import PAD
 
 Batch = NDArray[np.uint8] | Mapping[str, NDArray[Any]]
 """Pictures (B, height, width, 3) uint8 BGR; or, of tasks that take more, all inputs by name."""
+
+Candidates = Literal["suppress", "merge"]
+CANDIDATES: tuple[str, ...] = get_args(Candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Metadata:
         checkpoint: sha256 of the checkpoint it was exported from.
         figures: measured figures by name, e.g. {"PETS09-S2L1 person AP": 0.65}.
         pad: BGR of the letterbox's padding.
+        candidates: what becomes of several boxes of one object: all but the best are suppressed, or they are merged.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Metadata:
     checkpoint: str
     figures: dict[str, float]
     pad: tuple[int, int, int] = PAD
+    candidates: Candidates = "suppress"
 
     @property
     def size(self) -> tuple[int, int]:

@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from watchline.engines.contract import InputShape, check_graph, check_size
-from watchline.engines.engine import Metadata
+from watchline.engines.engine import CANDIDATES, Candidates, Metadata
 from watchline.engines.errors import ModelNotFound, ModelRefused, RequestRefused
 from watchline.engines.resizing import RESIZES
 from watchline.engines.tasks import TASKS
@@ -27,6 +27,7 @@ PREFIX = "watchline."
 FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
 WRITES = "write"  # task of a language model, which keeps another contract (language.py)
 PAD = "pad"  # may be missing: older files have none
+MERGE = "candidates"  # the same
 
 
 def read(path: str | PathLike[str]) -> Metadata:
@@ -115,7 +116,9 @@ def write(model: onnx.ModelProto, metadata: Metadata) -> None:
 def to_properties(metadata: Metadata) -> dict[str, str]:
     """The metadata as a flat table of strings. Raises ModelRefused: a field cannot be."""
     _check(metadata, "metadata")
-    values: dict[str, object] = {"schema": SCHEMA} | {field: getattr(metadata, field) for field in (*FIELDS, PAD)}
+    values: dict[str, object] = {"schema": SCHEMA} | {
+        field: getattr(metadata, field) for field in (*FIELDS, PAD, MERGE)
+    }
     width, height = metadata.size
     values["imgsz"] = width if width == height else [width, height]
     return {PREFIX + k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
@@ -149,6 +152,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
         resize=properties[PREFIX + "resize"],
         checkpoint=properties[PREFIX + "checkpoint"],
         figures=figures,
+        candidates=cast(Candidates, properties.get(PREFIX + MERGE, CANDIDATES[0])),
         **_pad(properties, where),
     )
     _check(metadata, where)
@@ -216,6 +220,10 @@ def _check(metadata: Metadata, where: str) -> None:
         complaint = f"resize is {metadata.resize!r}; expected one of {', '.join(RESIZES)}"
     elif len(metadata.pad) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in metadata.pad):
         complaint = f"pad is {list(metadata.pad)}; expected blue, green and red in 0..255"
+    elif metadata.candidates not in CANDIDATES:
+        complaint = f"candidates is {metadata.candidates!r}; expected one of {', '.join(CANDIDATES)}"
+    elif metadata.candidates == "merge" and metadata.task != "detect":
+        complaint = f"candidates is 'merge' of the task {metadata.task!r}; expected the task 'detect'"
     elif len(numbers) < len(figures):
         complaint = f"figures are {figures}; expected a number for each name"
     if complaint:

@@ -74,7 +74,9 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             captioner,
             faster_rcnn,
             fixed_size,
+            localizer,
             mask_rcnn,
+            overfeat,
             segmenters,
             state_dict,
             torchvision_nets,
@@ -102,6 +104,10 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = segmenters.export(path, request)
     elif arch is None and captioner.is_ours(state):
         model = captioner.export(path, request)
+    elif arch is None and localizer.is_ours(state):
+        model = localizer.export(path, request)
+    elif arch is None and overfeat.is_ours(state):
+        model = overfeat.export(path, request)
     elif found := arch or torchvision_nets.recognise(path):
         model = torchvision_nets.export(path, found, request)
     if model is not None:

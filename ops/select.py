@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes, has_area
+from watchline.ops.greedy_merge import merge_per_class
 from watchline.ops.letterbox import Fit
 from watchline.ops.nms import nms, nms_per_class
 
@@ -20,7 +21,8 @@ class Selected(NamedTuple):
         boxes: (M, 4) float32 xyxy.
         scores: (M,) float32.
         classes: (M,) int64.
-        rows: (M,) int64, which candidate each was; of a candidate with several classes, there may be several.
+        rows: (M,) int64, which candidate each was, or the best of those that were merged; of a candidate with several
+            classes, there may be several.
     """
 
     boxes: Boxes
@@ -40,6 +42,7 @@ def select(
     placement: Fit | None = None,
     several: bool = False,
     agnostic: bool = False,
+    merge: bool = False,
 ) -> Selected:
     """The candidates of one picture that are shown.
 
@@ -47,10 +50,11 @@ def select(
         boxes: (N, 4) xyxy in pixels of the network's input.
         scores: (N, C).
         conf: boxes with a lower score are left out.
-        iou: of two boxes of a class with a higher IoU, the better one stays.
+        iou: of two boxes of a class with a higher IoU, the better one stays, or both are merged.
         several: a box is shown for each class with such a score, as Darknet and torchvision do; else it has one class,
             that of its best score.
         agnostic: boxes of different classes suppress each other too.
+        merge: boxes of a class are merged by OverFeat's greedy strategy, in place of suppression.
         class_of: (C,), the class of each column of the scores; several columns may have the same one. None: the
             number of the column.
         wanted: by class, whether its boxes are kept. None keeps all.
@@ -68,7 +72,13 @@ def select(
     if class_of is not None:
         classes = class_of[classes]
     most = MOST_PAIRS if several else MOST
-    keep = nms(boxes, best, iou, most) if agnostic else nms_per_class(boxes, best, classes, iou, most)
+    if merge:
+        boxes, best, of = merge_per_class(boxes, best, classes, iou, MOST)
+        rows, classes = rows[of], classes[of]
+    if agnostic:
+        keep = nms(boxes, best, iou, most)
+    else:
+        keep = np.arange(len(boxes)) if merge else nms_per_class(boxes, best, classes, iou, most)
     if wanted is not None:
         keep = keep[wanted[classes[keep]]]
     found = Selected(boxes[keep], best[keep], classes[keep], rows[keep])

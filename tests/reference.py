@@ -1,5 +1,6 @@
 """Slow reference functions: each computes in plain Python loops what a fast function of `ops/` must return."""
 
+import math
 from collections.abc import Sequence
 from itertools import permutations
 
@@ -13,6 +14,12 @@ def iou(a: Box, b: Box) -> float:
     shared = width * height
     union = max(a[2] - a[0], 0) * max(a[3] - a[1], 0) + max(b[2] - b[0], 0) * max(b[3] - b[1], 0) - shared
     return shared / union if union > 0 else 0.0
+
+
+def merge_distance(a: Box, b: Box) -> float:
+    """OverFeat's distance of two boxes xyxy: of both centres from the centre of their intersection."""
+    x, y = (max(a[0], b[0]) + min(a[2], b[2])) / 2, (max(a[1], b[1]) + min(a[3], b[3])) / 2
+    return sum(math.hypot((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y) for box in (a, b))
 
 
 def nms(

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from camera_page import CameraPage
 from clips import Image, decode, write_clip
+from models_onnx import tiny_detector
 
 from watchline import CAPTION, CLASS_MAP, ArrayPicture, Captioner, Detections, Detector, Frame, Item, Segmenter
 from watchline.streams.file import FileSource
@@ -69,7 +71,7 @@ def run(name: str, *words: Path | str) -> list[str]:
 def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     here = Path(__file__).read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
-    assert len(programs) == 15
+    assert len(programs) == 16
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
@@ -85,6 +87,21 @@ def test_each_example_prints_its_help(words, code, monkeypatch, capsys):
             runpy.run_path(str(program), run_name="__main__")
         assert left.value.code == code
         assert f"python examples/{program.name} " in capsys.readouterr().out
+
+
+def test_naive_localization(tmp_path):
+    """The surest box shows the red square, which the tiny detector takes for a person, and is on the grid."""
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    picture = np.full((160, 240, 3), 90, np.uint8)
+    picture[40:120, 60:150] = (0, 0, 255)
+    cv2.imwrite(str(tmp_path / "photo.png"), picture)
+    (line,) = run("naive_localization.py", tmp_path / "photo.png", tmp_path / "tiny.onnx")
+    name, box = re.fullmatch(r"(\w+) [01]\.\d\d at \((.*)\)", line).groups()
+    left, top, right, bottom = map(int, box.split(", "))
+    assert name == "person"
+    assert max(left, 60) < min(right, 150)
+    assert max(top, 40) < min(bottom, 120)
+    assert [left % 30, right % 30, top % 20, bottom % 20] == [0] * 4
 
 
 def test_own_source(street, tmp_path):

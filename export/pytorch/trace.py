@@ -38,6 +38,7 @@ def trace(
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        warnings.filterwarnings("ignore", "Constant folding", UserWarning)  # of padding; runtimes fold it
         torch.onnx.export(
             module.eval(),
             (torch.zeros(1, height, width, 3, dtype=torch.uint8),),

@@ -149,11 +149,13 @@ class Outputs:
         arrays: by name, as the model's task says, without the first dimension.
         labels: of the model.
         place: where the picture was in the model's input.
+        merge: whether boxes of one object are merged, not suppressed.
     """
 
     arrays: Mapping[str, NDArray[Any]]
     labels: tuple[str, ...]
     place: Fit
+    merge: bool = False
 
     def detections(self, **settings: Any) -> Detections:
         """Of the tasks that find boxes: what is shown, in pixels of the picture, with masks if the model gives them.
@@ -162,7 +164,7 @@ class Outputs:
             settings: of `ops.select.select`.
         """
         boxes = self.arrays["boxes"]
-        found = select(boxes, self.arrays["scores"], placement=self.place, **settings)
+        found = select(boxes, self.arrays["scores"], placement=self.place, merge=self.merge, **settings)
         masks = None
         if "masks" in self.arrays:
             width, height = self.place.source
@@ -194,6 +196,7 @@ class Engines:
         first = engines_[0]
         self.labels = first.metadata.labels
         self.task = first.metadata.task
+        self._merge = first.metadata.candidates == "merge"
         self._first = first  # for its size and metadata alone
         self.about: dict[str, Any] = {
             "name": first.metadata.name,
@@ -213,7 +216,7 @@ class Engines:
     def outputs(self, arrays: Mapping[str, NDArray[Any]], fits: Sequence[Fit]) -> list["Outputs"]:
         """What `run` gave for pictures that are there in its input, picture by picture."""
         return [
-            Outputs({name: rows[n] for name, rows in arrays.items()}, self.labels, place)
+            Outputs({name: rows[n] for name, rows in arrays.items()}, self.labels, place, self._merge)
             for n, place in enumerate(fits)
         ]
 

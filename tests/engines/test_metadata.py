@@ -15,7 +15,7 @@ from watchline.engines import load, metadata
 from watchline.engines.errors import ModelNotFound, ModelRefused
 
 KEYS = ("schema", "name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "figures")
-WRITTEN = (*KEYS, "pad")
+WRITTEN = (*KEYS, "pad", "candidates")
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -24,6 +24,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         imgsz=288,
         figures={"mAP": 0.5, "seeds": 3},
         pad=(103, 116, 124),
+        candidates="merge",
     )
     model = tiny_detector(written.labels)
     metadata.write(model, written)
@@ -40,10 +41,12 @@ def test_writing_replaces_ours_and_keeps_what_others_wrote() -> None:
     assert keys == ["author", *(f"watchline.{key}" for key in WRITTEN)]
 
 
-def test_an_older_file_has_no_pad_and_is_padded_with_grey(tmp_path: Path) -> None:
+def test_an_older_file_is_padded_with_grey_and_its_candidates_are_suppressed(tmp_path: Path) -> None:
     model = tiny_detector()
-    helper.set_model_props(model, {p.key: p.value for p in model.metadata_props if p.key != "watchline.pad"})
-    assert metadata.read(save(model, tmp_path)).pad == (114, 114, 114)
+    new = ("watchline.pad", "watchline.candidates")
+    helper.set_model_props(model, {p.key: p.value for p in model.metadata_props if p.key not in new})
+    found = metadata.read(save(model, tmp_path))
+    assert (found.pad, found.candidates) == ((114, 114, 114), "suppress")
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -83,6 +86,7 @@ def test_a_model_without_metadata_says_all_it_lacks(tmp_path: Path) -> None:
         ("pad", "114", "pad is '114'; expected a JSON list"),
         ("pad", "[0, 0, 256]", "pad is .*expected blue, green and red in 0..255"),
         ("pad", "[114, 114]", "pad is .*expected blue, green and red"),
+        ("candidates", "average", "candidates is 'average'; expected one of suppress, merge"),
         ("figures", "[0.5]", "expected a JSON object"),
         ("labels", "[" * 100_000, "labels is '\\[+'; expected a JSON list"),
         ("imgsz", "9" * 5000, "imgsz is '9+'; expected a whole number"),
@@ -100,6 +104,8 @@ def test_metadata_that_cannot_be_is_not_written() -> None:
     model = without_metadata(tiny_detector())
     with pytest.raises(ModelRefused, match="resize is 'crop'"):
         metadata.write(model, replace(about(), resize="crop"))
+    with pytest.raises(ModelRefused, match="candidates is 'merge' of the task 'segment'; expected the task 'detect'"):
+        metadata.write(model, replace(about(), task="segment", candidates="merge"))
     assert not model.metadata_props
 
 

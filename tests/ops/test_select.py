@@ -108,3 +108,17 @@ def test_boxes_of_different_classes_suppress_each_other_if_asked(several):
         ([20, 0, 30, 10], pytest.approx(0.5), 1),
     ]
     assert len(select(boxes, scores, **asked).boxes) == 3
+
+
+def test_boxes_of_a_class_are_merged_where_the_model_asks_for_it() -> None:
+    boxes = np.array([[0, 0, 40, 40], [4, 0, 44, 40], [2, 0, 42, 40], [0, 0, 8, 8]], np.float32)
+    scores = np.array([[0.9, 0], [0.5, 0], [0, 0.8], [0.1, 0]], np.float32)
+    place = fit((200, 100), (100, 50))
+    found = select(boxes, scores, conf=0.25, iou=0.5, merge=True, placement=place)
+    assert found.boxes.tolist() == [[4, 0, 84, 80], [4, 0, 84, 80]]
+    assert found.scores.tolist() == pytest.approx([0.8, 0.7])
+    assert found.classes.tolist() == [1, 0]
+    assert found.rows.tolist() == [2, 0]
+    alone = select(boxes, scores, conf=0.25, iou=0.5, merge=True, agnostic=True, placement=place)
+    assert alone.classes.tolist() == [1]  # merged first, then the better class of the place stays
+    assert len(select(boxes[:0], scores[:0], conf=0.25, iou=0.5, merge=True).boxes) == 0

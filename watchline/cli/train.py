@@ -4,6 +4,8 @@ watchline train yolov2 --data data.yaml --out DIR  # on your own data, from a de
 watchline train faster-rcnn --data DIR --out DIR --backbone vgg16 --pretrained vgg16-397923af.pth
 watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with their pixels
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
+watchline train localizer --data DIR --out DIR  # classification + localization: the one object of a photo
+watchline train overfeat --data DIR --out DIR  # the same network, slid over the picture
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
 watchline train lstm --data TEXT --out DIR  # it goes on with a text; also rnn, deep-rnn
 watchline train bidirectional-rnn --data TEXT --out DIR  # it finds capitals in a text without
@@ -20,6 +22,7 @@ from watchline.cli.output_folder import check_folder
 from watchline.cli.train_report import asked, report, say
 from watchline.extras import command
 
+BOXES = ("specific", "agnostic")
 CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
 IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a head
 BACKBONES = ("vgg16", "efficientnet-lite0")
@@ -36,6 +39,8 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "rnn": (),
     "deep-rnn": (),
     "bidirectional-rnn": (),
+    "localizer": ("boxes", "cache"),
+    "overfeat": ("cache",),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -54,9 +59,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "--data",
         type=Path,
         nargs="+",
-        help="what to train on: for detectors folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's data.yaml; "
-        "for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, for "
-        "captioner in Flickr8k's",
+        help="what to train on: for detectors and localizer folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's "
+        "data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, "
+        "for captioner in Flickr8k's; for lstm and its like a text",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -86,10 +91,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     )
     captioner = parser.add_argument_group("captioner")
     captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
-    captioner.add_argument(
+    localizer = parser.add_argument_group("localizer")
+    localizer.add_argument("--boxes", choices=BOXES, help="a box for each class, or one (default: specific)")
+    parser.add_argument(
         "--cache",
         type=Path,
-        help="folder for its feature maps (default: OUT), or for labels of --recipe's teachers (default: OUT/labels)",
+        help="folder for feature maps of captioner, localizer and overfeat (default: OUT), or for labels of "
+        "--recipe's teachers (default: OUT/labels)",
     )
     return parser
 
@@ -161,6 +169,8 @@ def run(options: argparse.Namespace) -> int:
             "rnn": train_text.language,
             "deep-rnn": train_text.language,
             "bidirectional-rnn": train_text.tagger,
+            "localizer": _localizer,
+            "overfeat": _overfeat,
         }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
@@ -234,3 +244,50 @@ def _captioner(options: argparse.Namespace) -> int:
     file = options.out / captions.CHECKPOINT
     print(f"{file}: done, {steps} steps; watchline export {file} -o captioner.onnx")
     return DONE
+
+
+def _localizer(options: argparse.Namespace) -> int:
+    from watchline.models.localizer import Localizer
+    from watchline.train import checkpoint, localizer
+    from watchline.train.own_data import dataset
+
+    recipe = replace(localizer.Recipe(), **asked(options, "boxes", "steps", "batch", "seed"))
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = localizer.of_one_object(dataset.read(options.data, recipe.seed))
+    say(f"{len(data.train)} pictures with one object, of {', '.join(data.names)}; {len(data.val)} to measure on")
+    cache = _folders(options)
+    report(localizer.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
+    file = options.out / localizer.CHECKPOINT
+    classes = len(data.names)
+    model = Localizer(classes, classes if recipe.boxes == "specific" else 1)
+    model.load_state_dict(checkpoint.read(file)["model"])
+    if data.val:
+        figures = localizer.measure(model.eval(), data.val)
+        say("  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o localizer.onnx")
+    return DONE
+
+
+def _overfeat(options: argparse.Namespace) -> int:
+    from watchline.train import overfeat
+    from watchline.train.own_data import dataset
+
+    recipe = replace(overfeat.Recipe(), **asked(options, "steps", "batch", "seed"))
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, recipe.seed)
+    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    cache = _folders(options)
+    report(overfeat.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
+    file = options.out / overfeat.CHECKPOINT
+    say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o overfeat.onnx")
+    return DONE
+
+
+def _folders(options: argparse.Namespace) -> Path:
+    """Make the folders of the run. Returns that of its cache. Raises CheckpointError: one cannot be made."""
+    from watchline.train import checkpoint
+
+    cache: Path = options.cache or options.out
+    checkpoint.make_folder(options.out)
+    checkpoint.make_folder(cache)
+    return cache

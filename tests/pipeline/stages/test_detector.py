@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from models_onnx import tiny_detector, tiny_masker
 from pycocotools import mask as coco
 
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
+from watchline.engines import metadata
 from watchline.engines.replay import Recorder
 from watchline.pipeline.message import Item
 from watchline.pipeline.remote.placed import Place, placed
@@ -118,6 +120,20 @@ def test_a_place_has_one_class_or_several(model, several, agnostic, most):
         [found] = work([item])
     boxes = [tuple(box) for box in found.detections.xyxy.tolist()]
     assert max(map(boxes.count, boxes)) == most
+
+
+def test_a_model_may_ask_for_its_candidates_to_be_merged(model, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    graph = onnx.load(model)
+    metadata.write(graph, replace(metadata.of(graph, "tiny"), candidates="merge"))
+    onnx.save(graph, tmp_path / "merged.onnx")
+    kept, merged = (
+        {tuple(box) for box in looked(Detector(model=str(name), imgsz=64, conf=0.0, iou=0.0), picture).xyxy.tolist()}
+        for name in (model, tmp_path / "merged.onnx")
+    )
+    candidates = looked(Detector(model=model, imgsz=64, conf=0.0, iou=1.0), picture).xyxy.tolist()
+    assert kept <= set(map(tuple, candidates))
+    assert merged - set(map(tuple, candidates))  # averages, which no candidate was
 
 
 def squares(width=200, height=140):
