@@ -80,8 +80,9 @@ def shipped(scenes: Sequence[Scene], engines: Engines) -> dict[str, Callable[[in
     same = np.arange(256, dtype=np.uint8)
 
     def way(i: int) -> NDArray[np.uint8]:
-        [outputs] = engines.infer([ArrayPicture(scenes[i].image)])
-        return outputs.class_map(same).classes[::EVERY, ::EVERY]
+        image = scenes[i].image
+        [outputs] = engines.infer([ArrayPicture(image)])
+        return outputs.class_map(same).scaled(image.shape[1], image.shape[0])[::EVERY, ::EVERY]
 
     return {"the segmenter that ships": way}
 

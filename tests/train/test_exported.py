@@ -33,7 +33,7 @@ def rgb(bgr):
 
 
 def test_the_segmenter_that_ships_is_read_back(frame):
-    picture = cv2.resize(frame, (480, 368))
+    picture = cv2.resize(frame, (496, 368))
     with engines.load(zoo.find("fcn-lite0")) as engine:
         shipped = engine.infer(picture[None])["classes"][0]
     model = FCNLite(len(CAMVID))
@@ -83,7 +83,7 @@ def test_a_network_with_fewer_layers_is_not_taken_for_the_whole():
 
 def scenes(frame):
     """Four streets, and the classes that the shipped model gives them."""
-    pictures = [np.ascontiguousarray(cv2.resize(frame, (480, 368))[:, ::step]) for step in (1, -1)]
+    pictures = [np.ascontiguousarray(cv2.resize(frame, (496, 368))[:, ::step]) for step in (1, -1)]
     with engines.load(zoo.find("fcn-lite0")) as engine:
         return [Scene("s", picture, engine.infer(picture[None])["classes"][0]) for picture in pictures]
 
