@@ -392,7 +392,12 @@ def test_twelve_deaths_leave_nothing(monkeypatch):
         logs = watch([source(server, "gate")], deed)
     assert len(logs["gate"].account.epochs) > 12
     assert None not in [seen.mark for seen in logs["gate"].frames]
-    assert {counts for _, counts in sizes[5:]} == {sizes[5][1]}
+    # A connection through the relay (a camera that first says 503) has two threads and three descriptors more than one
+    # without; what six deaths left would be more than that.
+    before, after = (
+        [max(column) for column in zip(*(c for _, c in part), strict=True)] for part in (sizes[:6], sizes[6:])
+    )
+    assert all(now <= then + 3 for then, now in zip(before, after, strict=True)), sizes
     assert sizes[-1][0] < sizes[9][0] * 1.05, "memory grows"
 
 
