@@ -212,8 +212,7 @@ def assign(
     All priors of the four cells that can reach an object's centre compete for it. The number of winners is the sum of
     the best MOST overlaps, at least one. The winners are the best by Pr(class) * IoU^SHARPNESS (dynamic k and
     alignment: Ge et al., "YOLOX", 2021; Feng et al., "TOOD", 2021). A prediction that wins two objects is assigned to
-        its better
-    match.
+    its better match.
 
     Args:
         boxes, objectness, logits: outputs of `split`, for a grid of height x width cells.

@@ -9,7 +9,6 @@ import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,37 +20,31 @@ from watchline.train import checkpoint, two_stage
 from watchline.train.looks import Maps
 
 
-class Settings(Protocol):
-    """What of a recipe is read here.
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a training run, which are saved in the checkpoint.
 
     Attributes:
         steps: optimizer steps; the first half is of the class head.
         batch: maps per step.
         rate, momentum, decay: of SGD; `decay` applies to kernels only.
         drop: share of each half after which the rate is a tenth.
-        clip, average, save_every, seed: as `two_stage.run` reads them.
+        clip: limit of the gradient's norm.
+        average: decay of the weights' average; 0 for none.
+        save_every: steps between checkpoints.
+        seed: of all random numbers.
     """
 
-    @property
-    def steps(self) -> int: ...
-
-    @property
-    def batch(self) -> int: ...
-
-    @property
-    def rate(self) -> float: ...
-
-    @property
-    def momentum(self) -> float: ...
-
-    @property
-    def decay(self) -> float: ...
-
-    @property
-    def drop(self) -> float: ...
-
-    @property
-    def seed(self) -> int: ...
+    steps: int = 3000
+    batch: int = 64
+    rate: float = 0.01
+    momentum: float = 0.9
+    decay: float = 0.0005
+    drop: float = 0.75
+    clip: float = 10.0
+    average: float = 0.0
+    save_every: int = 500
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,7 +75,7 @@ class _Batch:
 
 
 def train(
-    model: nn.Module, heads: Heads, looks: Looks, out: Path, recipe: Settings, about: dict[str, str]
+    model: nn.Module, heads: Heads, looks: Looks, out: Path, recipe: Recipe, about: dict[str, str]
 ) -> Generator[dict[str, float], None, None]:
     """Train, or resume from `out/checkpoint.pt`. Yields the figures of each step.
 
@@ -124,7 +117,7 @@ def train(
     )
 
 
-def schedule(step: int, recipe: Settings) -> float:
+def schedule(step: int, recipe: Recipe) -> float:
     """The factor on the rate: 1, then a tenth, in each half of the run."""
     half = max(recipe.steps // 2, 1)
     return 1.0 if step % half < recipe.drop * half else 0.1

@@ -32,36 +32,18 @@ TRIES = 20
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(heads.Recipe):
     """Settings of a training run, which are saved in the checkpoint.
 
     Attributes:
         boxes: "agnostic", one box, or "specific", one for each class.
         looks: crops of each picture, the complete picture and its mirror image among them.
         smallest: least share of the picture's sides that a random crop has.
-        steps: optimizer steps, half of them of each head.
-        batch: crops per step.
-        rate, momentum, decay: of SGD; `decay` applies to kernels only.
-        drop: share of each head's steps after which the rate is a tenth.
-        clip: limit of the gradient's norm.
-        average: decay of the weights' average; 0 for none.
-        save_every: steps between checkpoints.
-        seed: of all random numbers.
     """
 
     boxes: Boxes = "specific"
     looks: int = 8
     smallest: float = 0.6
-    steps: int = 3000
-    batch: int = 64
-    rate: float = 0.01
-    momentum: float = 0.9
-    decay: float = 0.0005
-    drop: float = 0.75
-    clip: float = 10.0
-    average: float = 0.0
-    save_every: int = 500
-    seed: int = 0
 
 
 def of_one_object(data: DataSet) -> DataSet:

@@ -26,7 +26,7 @@ BACKGROUND, UNSURE = 0, -1  # labels of windows; a class c has the label c + 1
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(heads.Recipe):
     """Settings of a training run, which are saved in the checkpoint.
 
     Attributes:
@@ -36,14 +36,6 @@ class Recipe:
         near: IoU from which a window shows an object.
         far: IoU with every object below which it shows background.
         background: share of it in what the class head learns from.
-        steps: optimizer steps, half of them of each head.
-        batch: windows per step.
-        rate, momentum, decay: of SGD; `decay` applies to kernels only.
-        drop: share of each head's steps after which the rate is a tenth.
-        clip: limit of the gradient's norm.
-        average: decay of the weights' average; 0 for none.
-        save_every: steps between checkpoints.
-        seed: of all random numbers.
     """
 
     looks: int = 1
@@ -53,16 +45,6 @@ class Recipe:
     near: float = 0.5
     far: float = 0.3
     background: float = 0.5
-    steps: int = 3000
-    batch: int = 64
-    rate: float = 0.01
-    momentum: float = 0.9
-    decay: float = 0.0005
-    drop: float = 0.75
-    clip: float = 10.0
-    average: float = 0.0
-    save_every: int = 500
-    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the recipes of two-stage detectors share: what stays frozen, and the loop over their steps.
+"""What the recipes of two-stage detectors share: what stays frozen, and the loop over the steps, also that of heads.
 
 Random numbers of a step depend only on the seed and the step, so a run that was stopped continues as if it had not been
 stopped.

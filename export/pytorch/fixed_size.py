@@ -3,12 +3,11 @@
 YOLO's fully connected layers and SSD's default boxes fix the size of the input; the batch is free.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
-from torch import Tensor, nn
+from torch import Tensor
 
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
@@ -16,11 +15,11 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve, take_bgr
+from watchline.export.pytorch.deployed import Deployed
+from watchline.export.pytorch.smaller import halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models import ssd_lite0, yolo
-from watchline.models.efficientnet_lite import MEAN, SCALE
 from watchline.models.single_shot import SingleShot
 
 State = Mapping[str, Tensor]
@@ -29,20 +28,6 @@ NETWORKS: dict[str, tuple[frozenset[str], Callable[[State], SingleShot]]] = {
     "ssd": (frozenset({"extra.0.0.weight", "head.module_list.0.bias"}), ssd_lite0.like),
 }
 """By their names in `watchline train`: weights that only they have, and what makes an untrained one like others."""
-
-
-class _Deployed(nn.Module):
-    """The network between uint8 pictures and decoded boxes."""
-
-    def __init__(self, model: SingleShot) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        fuse(self.model)
-        take_bgr(self.model.backbone.stem[0], SCALE)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.permute(0, 3, 1, 2).float() - MEAN  # (B, H, W, 3) -> (B, 3, H, W)
-        return self.model.decoded(self.model(x))
 
 
 def export(path: Path, request: Request) -> onnx.ModelProto:
@@ -63,7 +48,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
             f"{path}: asked for {width} x {height}; this network takes {side} x {side} and nothing else"
         )
     free = {0: "batch"}
-    graph = trace(_Deployed(model), (side, side), {"boxes": free, "scores": free}, free=False)
+    graph = trace(Deployed(model), (side, side), {"boxes": free, "scores": free}, free=False)
     halve(graph)
     about = Metadata(
         name=request.name,

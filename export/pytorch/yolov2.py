@@ -4,12 +4,11 @@ The colour order goes into the first convolution, batch normalisation into the c
 of the grid into the graph; batch, height and width stay symbolic, and an engine fixes the size when it loads.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from torch import Tensor, nn
+from torch import Tensor
 
 from watchline.engines import metadata
 from watchline.engines.contract import MAX_SIDE
@@ -18,28 +17,14 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve, take_bgr
+from watchline.export.pytorch.deployed import Deployed
+from watchline.export.pytorch.smaller import halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.efficientnet_lite import MEAN, SCALE
-from watchline.models.yolov2 import YOLOv2, decode, like
+from watchline.models.yolov2 import YOLOv2, like
 
 IMGSZ = 416  # pixels, what the shipped models are meant for, and checkpoints that do not say
 STRIDE = 32
-
-
-class _Deployed(nn.Module):
-    """The network between uint8 pictures and decoded boxes."""
-
-    def __init__(self, model: YOLOv2) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        fuse(self.model)
-        take_bgr(self.model.backbone.stem[0], SCALE)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        x = images.permute(0, 3, 1, 2).float() - MEAN  # (B, H, W, 3) -> (B, 3, H, W)
-        return decode(self.model(x), self.model.priors)
 
 
 def export(path: Path, request: Request) -> onnx.ModelProto:
@@ -63,7 +48,7 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
     if size[0] % STRIDE or not 0 < size[0] <= MAX_SIDE:
         raise ExportRefused(f"{path}: asked for {size[0]}; expected a multiple of {STRIDE} up to {MAX_SIDE} pixels")
     free = {0: "batch", 1: "candidates"}
-    graph = trace(_Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
+    graph = trace(Deployed(model), (IMGSZ, IMGSZ), {"boxes": free, "scores": free}, free=True)
     halve(graph)
     metadata.write(
         graph, Metadata(request.name, "detect", labels, size[0], STRIDE, "letterbox", sha256(path), figures={})
