@@ -64,8 +64,12 @@ def recipe_for(
 
 
 def scaled(sizes: Sequence[int], imgsz: int, own: int | None = None) -> tuple[int, ...]:
-    """Sizes in the same proportion to `imgsz` as before to `own`, by default their middle one."""
+    """Sizes in the same proportion to `imgsz` as before to `own`, by default their middle one; a size that differs
+    becomes a multiple of 32.
+    """
     own = own or middle(sizes)
+    if imgsz == own:
+        return tuple(sizes)
     return tuple(max(MULTIPLE, round(size * imgsz / own / MULTIPLE) * MULTIPLE) for size in sizes)
 
 

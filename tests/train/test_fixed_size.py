@@ -8,6 +8,7 @@ from pictures import picture
 
 from watchline.export.pytorch.fixed_size import load
 from watchline.train import fixed_size
+from watchline.train.own_single_shot import recipe_for
 from watchline.train.single_shot import batch_of
 from watchline.train.views import Store
 
@@ -15,7 +16,8 @@ NETWORKS = [("yolo", 448), ("ssd", 300), ("ssd", 512)]
 
 
 def short(name, size):
-    return replace(fixed_size.recipe_of(name, size), steps=3, batch=2, warmup=1, save_every=2)
+    """As the command makes it of few pictures."""
+    return replace(recipe_for(fixed_size.recipe_of(name, size), (4, 1), "cpu", steps=3, batch=2), save_every=2)
 
 
 @pytest.fixture(scope="module")
