@@ -37,6 +37,7 @@ SHAPES = {
 """By the side of the input in pixels: the default boxes, and the sides of the maps that they are on."""
 
 SMALL, EXTRA = 128, 256  # channels inside the convolutions after the backbone, and of their maps
+WEIGHTS = 0.001  # deviation of the heads' first ones
 OVERLAP = 0.5  # of a default box with an object that it predicts
 NEGATIVES = 3  # that count, for each default box that predicts an object
 NOTHING, NEITHER = -1, -2  # of `match`
@@ -67,9 +68,11 @@ class SSDLite0(SingleShot):
         for before, after in pairwise(sides[2:]):
             self.extra.append(_coarser(channels[-1], halves=after != before - 2))
             channels.append(EXTRA)
-        self.head = ScoringHead(
-            [nn.Conv2d(n, boxes.count(i) * (5 + classes), 3, padding=1) for i, n in enumerate(channels)], 5 + classes
-        )
+        layers = [nn.Conv2d(n, boxes.count(i) * (5 + classes), 3, padding=1) for i, n in enumerate(channels)]
+        for layer in layers:  # the maps' numbers are large: with usual weights, the first losses are 90
+            nn.init.normal_(layer.weight, std=WEIGHTS)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.head = ScoringHead(layers, 5 + classes)
         grid = torch.cat([boxes.grid(i, side, side, size, size) for i, side in enumerate(sides)])
         self.register_buffer("grid", grid, persistent=False)
 

@@ -142,30 +142,26 @@ class NetworkSource:
 
     def _connect(self, address: Address, format: str | None, opened: ExitStack) -> InputContainer:
         """Connect; if the camera refuses, ask what it said, and try again with a login that FFmpeg does not know."""
-        started = time.monotonic()
-        try:
-            return self._open(address, address.url, format)
-        except Failures as error:
-            failure: Exception = error
         heard = Heard()
-        is_answer = isinstance(failure, av.error.HTTPError | ConnectionRefusedError)
-        late = not is_answer and time.monotonic() - started >= self.open_timeout
-        if address.scheme == "rtsp" and not late:
-            knows_password = not isinstance(failure, av.error.HTTPUnauthorizedError)
-            for pause in (0.0, CLOSING):
-                time.sleep(pause)
-                try:
-                    between = opened.enter_context(relay(address, self.open_timeout, knows_password))
-                    heard = between.heard
-                    return self._open(address, between.url, format)
-                except Failures as error:
-                    if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first one says more
-                        heard = Heard(place=heard.place)
-                    elif heard.refusal:
-                        failure = error
-                if heard.status != BUSY:
-                    break
-        elif address.scheme.startswith("http") and not late:
+        for pause in (0.0, CLOSING):
+            time.sleep(pause)
+            started = time.monotonic()
+            try:
+                return self._open(address, address.url, format)
+            except Failures as error:
+                failure: Exception = error
+            is_answer = isinstance(failure, av.error.HTTPError | ConnectionRefusedError)
+            late = not is_answer and time.monotonic() - started >= self.open_timeout
+            if late or address.scheme != "rtsp":
+                break
+            if isinstance(failure, av.error.HTTPServerError) and not pause:
+                continue  # who is only busy needs no relay
+            container, heard, failure = self._relayed(address, format, opened, failure)
+            if container:
+                return container
+            if heard.status != BUSY:
+                break
+        if address.scheme.startswith("http") and not late:
             heard = heard_by_http(address, self.open_timeout)
             if heard.untried and address.user is not None and not heard.place:
                 signed = heard.untried.sign(address.user, address.password or "", "GET", address.request)
@@ -176,6 +172,27 @@ class NetworkSource:
                     failure = error
         # Outside `except`, or FFmpeg's error with the address would be its `__context__`.
         raise self._late(address) if late else refusal(failure, address, self._label, self.transport, heard) from None
+
+    def _relayed(
+        self, address: Address, format: str | None, opened: ExitStack, failure: Exception
+    ) -> tuple[InputContainer | None, Heard, Exception]:
+        """Connect through a relay that knows more logins, and hears what the camera says.
+
+        Returns: the connection, None if there is none; what was heard; of this failure and the relay's, the one that
+            says more.
+        """
+        knows_password = not isinstance(failure, av.error.HTTPUnauthorizedError)
+        heard = Heard()
+        try:
+            between = opened.enter_context(relay(address, self.open_timeout, knows_password))
+            heard = between.heard
+            return self._open(address, between.url, format), heard, failure
+        except Failures as error:
+            if knows_password and isinstance(error, av.error.HTTPUnauthorizedError):  # the first one says more
+                heard = Heard(place=heard.place)
+            elif heard.refusal:
+                failure = error
+        return None, heard, failure
 
     def _open(
         self, address: Address, url: str, format: str | None, more: dict[str, str] | None = None

@@ -85,6 +85,18 @@ def test_a_camera_that_still_closes_the_first_connection_is_asked_again(server):
         assert frames(NetworkSource(url(door))) == [0, 1, 2]
 
 
+def test_a_camera_that_is_busy_for_a_moment_is_then_read_without_a_relay(server):
+    asked = itertools.count()
+
+    def answer(line, headers):
+        is_first = line.startswith("DESCRIBE") and next(asked) == 0
+        return reply("503 Service Unavailable") if is_first else None
+
+    with Door(server.port, answer) as door, NetworkSource(url(door)).open() as reader:
+        assert next(iter(reader)).index == 0
+        assert not [thread.name for thread in threading.enumerate() if "relay" in thread.name]
+
+
 @pytest.mark.parametrize("offer", ['Basic realm="x"', 'Digest realm="x", nonce="n1"'])
 @pytest.mark.parametrize(
     ("status", "says"),
