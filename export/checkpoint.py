@@ -13,10 +13,11 @@ from watchline.engines import metadata
 from watchline.export.darknet import export as darknet
 from watchline.export.detectors import export as foreign
 from watchline.export.detectors.families import FAMILIES
-from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.errors import CheckpointRefused, ExportRefused, without_torch
 from watchline.export.recognise import cfg_and_weights, recognise
 from watchline.export.request import Request
-from watchline.extras import command
+
+SCALES = "--scales is of a Mask R-CNN that `watchline train mask-rcnn` trained"
 
 
 def to_onnx(
@@ -50,6 +51,8 @@ def _exported(paths: Sequence[Path], request: Request, arch: str | None, family:
         raise ExportRefused(f"{paths[0]}: --input says how an ONNX detector takes its pictures; this is {kind}")
     if request.epsilon is not None and kind != "torch":
         raise ExportRefused(f"{paths[0]}: --epsilon is of a torchvision network's normalisation; this is {kind}")
+    if request.scales and kind != "torch":
+        raise ExportRefused(f"{paths[0]}: {SCALES}; this is {kind}")
     match kind:
         case "darknet":
             return darknet.export(*cfg_and_weights(paths), request)
@@ -83,14 +86,12 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             yolov2,
         )
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("watchline"):
-            raise
-        raise ExportRefused(
-            f"{path}: a PyTorch checkpoint needs torch ({error.name} is not installed): {command('export')}"
-        ) from error
+        raise without_torch(f"{path}: a PyTorch checkpoint", error) from error
     read = state_dict.read(path)
     state = read.tensors
     state_dict.check_finite(state, path)
+    if request.scales and not mask_rcnn.is_ours(state):
+        raise ExportRefused(f"{path}: {SCALES}")
     model = None
     if arch is None and yolov2.is_ours(state):
         model = yolov2.export(path, request)

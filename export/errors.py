@@ -1,6 +1,7 @@
 """What can go wrong on the way from a checkpoint to an engine."""
 
 from watchline.errors import WatchlineError
+from watchline.extras import command
 
 
 class ExportError(WatchlineError):
@@ -21,3 +22,10 @@ class ExportRefused(ExportError, ValueError):
 
 class ExportFailed(ExportError, RuntimeError):
     """The export ended with something that must not be handed out: it loses accuracy, or a builder did not take it."""
+
+
+def without_torch(what: str, error: ModuleNotFoundError) -> ExportRefused:
+    """What to raise where an import of torch's part of the export failed. Raises the error: it is a file of ours."""
+    if (error.name or "").startswith("watchline"):
+        raise error
+    return ExportRefused(f"{what} needs torch ({error.name} is not installed): {command('export')}")

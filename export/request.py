@@ -17,6 +17,7 @@ class Request:
     resize: how pictures become that size, one of RESIZES (engines/resizing.py); None for the network's own.
     input: what an ONNX detector wants of a picture, as far as the user says, see export/detectors/preparation.py.
     epsilon: of the normalisation in a torchvision network; None for what is known of the file.
+    scales: of the picture, at which Mask R-CNN looks at it; None for its own size alone.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Request:
     resize: str | None = None
     input: Mapping[str, Any] | None = None
     epsilon: float | None = None
+    scales: tuple[float, ...] | None = None
 
     def size_of(self, where: object, own: tuple[int, int], multiple: int) -> tuple[int, int]:
         """(width, height) of a fixed input: the one that is asked for, or the checkpoint's own.

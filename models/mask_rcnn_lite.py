@@ -16,6 +16,7 @@ Shapes are static except for the batch. Letters: B pictures, K regions, D detect
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -112,15 +113,46 @@ class LiteMaskRCNN(nn.Module):
 
     def detect(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same. Args: x (B, 3, H, W) normalised."""
+        look = self.look(x)
+        boxes, scores, labels = self.thin(self.candidates(look, picture_size(x)), 4 * self.settings.masks)
+        return boxes, self.one_hot(scores, labels), self.masks(look.fine, boxes, labels)
+
+    def look(self, x: Tensor) -> "Look":
+        """Proposals and what the second network says of them. Args: x (B, 3, H, W) normalised."""
         size, region = picture_size(x), self.settings.region
         fine, coarse = self.pyramid(x)
         objectness, deltas = self.rpn(coarse)
         proposals, found = propose(objectness, deltas, self.anchors(size), size, region, region.tested)
-        logits, moves = self.classify(fine, proposals)
-        boxes, scores, labels = self._thin(logits, moves, proposals, found, size)
-        one_hot = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        masks = self.mask(self.align(fine, boxes, MASK_ROI), labels).sigmoid()
-        return boxes, scores.unsqueeze(-1) * one_hot, masks
+        return Look(fine, proposals, found, *self.classify(fine, proposals))
+
+    def candidates(self, look: "Look", size: tuple[int, int]) -> "Candidates":
+        """Every pair of a region and a class, in a picture of (width, height)."""
+        count = int(look.regions.shape[1])
+        scores = (look.logits.softmax(-1)[..., 1:] * look.found.unsqueeze(-1)).flatten(1)  # (B, K * C)
+        boxes = clip(apply(look.moves, look.regions.unsqueeze(2), WEIGHTS), *size).flatten(1, 2)
+        return Candidates(boxes, scores, torch.arange(self.classes, device=boxes.device).repeat(count))
+
+    def thin(self, candidates: "Candidates", most: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The best after suppression within each class. Args: most, the candidates in it.
+
+        Returns: boxes (B, D, 4), zeros in empty rows; scores (B, D); labels (B, D) int64.
+        """
+        settings = self.settings
+        best, pair = candidates.scores.topk(min(int(candidates.scores.shape[1]), most))
+        boxes, labels = pick(candidates.boxes, pair), candidates.labels[pair]
+        likely = best > settings.least
+        keep = suppress(boxes * likely.unsqueeze(-1), settings.overlap, labels.to(boxes)) & likely
+        scores, rows = torch.where(keep, best, 0.0).topk(min(settings.masks, int(best.shape[1])))
+        return pick(boxes, rows) * (scores > 0).unsqueeze(-1), scores, labels.gather(1, rows)
+
+    def one_hot(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Scores (B, D) of labels (B, D) as (B, D, C)."""
+        return scores.unsqueeze(-1) * (labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device))
+
+    def masks(self, fine: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
+        """Of boxes (B, D, 4) and their classes (B, D): (B, D, 28, 28) in 0..1."""
+        masks: Tensor = self.mask(self.align(fine, boxes, MASK_ROI), labels).sigmoid()
+        return masks
 
     def classify(self, fine: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         """The second network. Args: regions (B, K, 4). Returns: logits (B, K, 1 + C), moves (B, K, C, 4)."""
@@ -138,25 +170,6 @@ class LiteMaskRCNN(nn.Module):
         """Those of a picture of (width, height): (A, 4)."""
         region = self.settings.region
         return place_anchors(region.scales, size, COARSE, region.ratios).to(self.score.weight.device)
-
-    def _thin(
-        self, logits: Tensor, moves: Tensor, regions: Tensor, found: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The best pairs of a region and a class after suppression within each class.
-
-        Returns: boxes (B, D, 4), zeros in empty rows; scores (B, D); labels (B, D) int64.
-        """
-        count, settings = int(regions.shape[1]), self.settings
-        scores = (logits.softmax(-1)[..., 1:] * found.unsqueeze(-1)).flatten(1)  # (B, K * C)
-        boxes = clip(apply(moves, regions.unsqueeze(2), WEIGHTS), *size).flatten(1, 2)
-        pairs = count * self.classes
-        best, pair = scores.topk(min(pairs, 4 * settings.masks))
-        boxes = pick(boxes, pair)
-        labels = torch.arange(self.classes, device=boxes.device).repeat(count)[pair]
-        likely = best > settings.least
-        keep = suppress(boxes * likely.unsqueeze(-1), settings.overlap, labels.to(boxes)) & likely
-        scores, rows = torch.where(keep, best, 0.0).topk(min(settings.masks, int(best.shape[1])))
-        return pick(boxes, rows) * (scores > 0).unsqueeze(-1), scores, labels.gather(1, rows)
 
     def losses(self, images: Tensor, truths: list[TrueBoxes], planes: list[Tensor]) -> dict[str, Tensor]:
         """All five losses; proposals count as constants.
@@ -197,6 +210,30 @@ class LiteMaskRCNN(nn.Module):
         used = (classes > 0) & has_mask
         logits = self.mask(self.align(fine, regions, MASK_ROI), (classes - 1).clamp(min=0))
         return mask_loss(logits, goals, used)
+
+
+class Look(NamedTuple):
+    """What the network sees in pictures of one size, before suppression.
+
+    Attributes:
+        fine: (B, 96, H/8, W/8), the map that regions are read from.
+        regions: (B, K, 4) xyxy in pixels, the proposals; found: (B, K) bool, whether there is one.
+        logits: (B, K, 1 + C), 0 is the background; moves: (B, K, C, 4).
+    """
+
+    fine: Tensor
+    regions: Tensor
+    found: Tensor
+    logits: Tensor
+    moves: Tensor
+
+
+class Candidates(NamedTuple):
+    """Attributes: boxes (B, P, 4) xyxy in pixels; scores (B, P); labels (P,) int64."""
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
 
 
 class Pyramid(nn.Module):

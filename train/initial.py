@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from watchline.engines import metadata
+from watchline.export.pytorch.exported import PREFIX, set_conv, weights_of
 from watchline.models.efficientnet_lite import SCALE, EfficientNetLite0, normalise
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import YOLOv2, like, region_layer
 from watchline.ops.coco import RENAMED
 from watchline.ops.voc import VOC
 from watchline.train import checkpoint
-from watchline.train.exported import PREFIX, set_conv, weights_of
 from watchline.train.views import Store, ViewSettings, draw
 
 ONNX = ".onnx"

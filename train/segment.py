@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from watchline.export.pytorch import exported
 from watchline.models.efficientnet_lite import SCALE, normalise
 from watchline.models.fcn_lite import STRIDE_4, FCNLite
 from watchline.models.pixel_loss import VOID, cross_entropy, lovasz_softmax
 from watchline.ops import camvid
 from watchline.ops.camvid import CAMVID
-from watchline.train import checkpoint, exported, soft_labels
+from watchline.train import checkpoint, soft_labels
 from watchline.train.averaged import Run, blend, optimizer_of, schedule
 from watchline.train.camvid import Scene
 from watchline.train.class_mix import View, mixed

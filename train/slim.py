@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from watchline.export.pytorch.exported import calibrate, norm_of, set_conv
 from watchline.models.efficientnet_lite import WHOLE, InvertedBottleneck
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import Shape, YOLOv2
 from watchline.train import initial
-from watchline.train.exported import calibrate, norm_of, set_conv
 from watchline.train.pictures import LabelledPicture
 from watchline.train.views import Store
 

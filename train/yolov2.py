@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from watchline.export.pytorch.exported import calibrate
 from watchline.models.errors import DatasetError
 from watchline.models.yolov2 import STRIDE, YOLOv2, like
 from watchline.ops.priors import dimension_priors
 from watchline.ops.voc import VOC
 from watchline.train import single_shot
-from watchline.train.exported import calibrate
 from watchline.train.initial import ONNX, network, views
 from watchline.train.pictures import LabelledPicture
 from watchline.train.single_shot import LAYOUTS, Network, middle, time_steps

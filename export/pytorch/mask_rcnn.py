@@ -6,7 +6,8 @@ convolutions before it; weights are stored in FP16 with a cast that runtimes fol
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -16,13 +17,15 @@ from watchline.engines import metadata
 from watchline.engines.engine import Metadata
 from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
-from watchline.export.errors import CheckpointRefused
-from watchline.export.pytorch import state_dict
+from watchline.export.errors import CheckpointRefused, ExportRefused
+from watchline.export.pytorch import exported, state_dict
 from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.efficientnet_lite import MEAN, SCALE
+from watchline.models.errors import CheckpointError
 from watchline.models.mask_rcnn_lite import LABELS, MULTIPLE, SIZE, LiteMaskRCNN
+from watchline.models.mask_rcnn_scales import SeveralScales, scaled
 
 GREY = round(MEAN)
 
@@ -30,32 +33,40 @@ GREY = round(MEAN)
 class _Deployed(nn.Module):
     """The network between uint8 pictures (B, H, W, 3) BGR and its detections with masks."""
 
-    def __init__(self, model: LiteMaskRCNN) -> None:
+    def __init__(self, model: LiteMaskRCNN, scales: Sequence[float] | None) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         fuse(self.model)
         take_bgr(self.model.pyramid.backbone.stem[0], SCALE)
+        self.detect = SeveralScales(self.model, scales).detect if scales else self.model.detect
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.model.detect(images.permute(0, 3, 1, 2).float() - MEAN)
+        return self.detect(images.permute(0, 3, 1, 2).float() - MEAN)
 
 
 def export(path: Path, request: Request) -> onnx.ModelProto:
-    """A checkpoint of `watchline train mask-rcnn` as a model of the task `instances`.
+    """A checkpoint of `watchline train mask-rcnn`, or a model exported from one, as a model of the task `instances`.
 
     Input `images` (batch, H, W, 3) uint8; outputs `boxes` (batch, D, 4), `scores` (batch, D, C), `masks`
     (batch, D, 28, 28) float32, D the most detections of a picture.
 
     Raises:
         CheckpointNotFound, CheckpointRefused: no checkpoint, or of another network.
-        ExportRefused: a size or labels that do not fit.
+        ExportRefused: sizes, scales or labels that do not fit.
     """
-    model = load(path)
-    own = LABELS if model.classes == len(LABELS) else None
+    own: tuple[str, ...] | None
+    if path.suffix == ".onnx":
+        before = metadata.of(metadata.parse(path), str(path))
+        model, own, usual = load_exported(path, len(before.labels)), before.labels, before.size
+    else:
+        model, usual = load(path), SIZE
+        own = LABELS if model.classes == len(LABELS) else None
     labels = labels_for(model.classes, request.labels or own, {}, str(path))
-    size = request.size_of(path, SIZE, MULTIPLE)
+    size = request.size_of(path, usual, MULTIPLE)
+    for scale in request.scales or ():
+        replace(request, size=scaled(size, scale)).size_of(path, size, MULTIPLE)
     free = {0: "batch"}
-    graph = trace(_Deployed(model), size, {"boxes": free, "scores": free, "masks": free}, free=False)
+    graph = trace(_Deployed(model, request.scales), size, {"boxes": free, "scores": free, "masks": free}, free=False)
     halve(graph)
     about = Metadata(
         name=request.name,
@@ -92,3 +103,19 @@ def load(path: Path) -> LiteMaskRCNN:
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointRefused(f"{path}: it is no Mask R-CNN of `watchline train mask-rcnn`") from error
     return model.float().eval()
+
+
+def load_exported(path: Path, classes: int) -> LiteMaskRCNN:
+    """The network of a model that `watchline export` wrote.
+
+    Raises:
+        ExportRefused: it is of another one.
+    """
+    model = LiteMaskRCNN(classes)
+    try:
+        exported.load(model, path, SCALE)
+    except CheckpointError as error:
+        raise ExportRefused(
+            f"{path}: its size is settled, as it is not of `watchline train mask-rcnn`: export its checkpoint"
+        ) from error
+    return model.eval()

@@ -157,10 +157,22 @@ def test_a_model_of_ours_is_made_again_in_int8(yolov2: Path, target: str) -> Non
         assert "small.onnx: its layers are in INT8 already; name the model in FP32" in again.err[-1]
 
 
+def test_a_mask_r_cnn_that_ships_looks_at_several_sizes(tmp_path: Path) -> None:
+    done = export(tmp_path, "mask-rcnn-lite0 --imgsz 64 --scales 0.5,1 -o two.onnx")
+    assert done.code == 0, done.err
+    assert done.out[0] == "mask-rcnn-lite0: masks objects of 1 classes at 64 pixels"
+    with load(tmp_path / "two.onnx") as engine:
+        assert (engine.size, engine.metadata.labels) == ((64, 64), ("person",))
+    for words in ("net.cfg --scales 0.5,1,x", "net.cfg --scales 0.5,5"):
+        assert "expected at most 8 numbers from 0.25 to 4, e.g. 0.75,1,1.25" in export(tmp_path, words).err[-1]
+
+
 def test_a_model_that_ships_is_named_as_everywhere(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", 2, (64, 64))
     done = export(tmp_path, "yolov2-slim --precision int8 --calibrate clip.mp4 --imgsz 64")
     assert "yolov2-slim: it is a Watchline model, in which --imgsz is settled: leave it out" in done.err[-1]
+    done = export(tmp_path, "yolov2-slim --scales 0.5,1")
+    assert "yolov2-slim: it is a Watchline model, in which --scales is settled: leave it out" in done.err[-1]
     done = export(tmp_path, "yolov2-slim --to openvino")
     assert done.code == 0, done.err
     assert done.out[0] == "yolov2-slim: detects 20 classes at 416 pixels"

@@ -13,13 +13,13 @@ from watchline import engines
 from watchline.engines import metadata, zoo
 from watchline.engines.errors import ModelNotFound, ModelRefused
 from watchline.export.pytorch import yolov2 as exporter
+from watchline.export.pytorch.exported import calibrate
 from watchline.export.request import Request
 from watchline.models.efficientnet_lite import WHOLE, EfficientNetLite0, normalise
 from watchline.models.errors import CheckpointError
 from watchline.models.yolov2 import HIDDEN, SHAPES, YOLOv2, decode
 from watchline.ops.voc import VOC
 from watchline.train import yolov2
-from watchline.train.exported import calibrate
 from watchline.train.initial import network, read, sources
 
 KINDS = {

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+MOST_FACTORS = 8  # of `factors`
+
 
 class Once(argparse.Action):
     """An option that stands for one thing: given twice, it is refused, as nobody can say which one was meant."""
@@ -39,6 +41,19 @@ def size(text: str) -> int | list[int]:
     if len(sides) not in (1, 2):
         raise argparse.ArgumentTypeError(f"{text!r}: expected pixels, e.g. 416, or width x height, e.g. 640x384")
     return sides if len(sides) == 2 else sides[0]
+
+
+def factors(text: str) -> tuple[float, ...]:
+    """`0.75,1,1.25`: up to MOST_FACTORS different numbers from 1/4 to 4."""
+    try:
+        found = tuple(dict.fromkeys(float(word) for word in text.split(",")))
+    except ValueError:
+        found = ()
+    if not 0 < len(found) <= MOST_FACTORS or not all(0.25 <= factor <= 4 for factor in found):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: expected at most {MOST_FACTORS} numbers from 0.25 to 4, e.g. 0.75,1,1.25"
+        )
+    return found
 
 
 def preparation(text: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from watchline.cli.arguments import at_least, preparation, share, size
+from watchline.cli.arguments import at_least, factors, preparation, share, size
 from watchline.cli.counting import counting
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.engines import runtimes
@@ -58,6 +58,10 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         "fine-tuned from torchvision's weights for COCO"
     )  # fmt: skip
     parser.add_argument("--imgsz", type=size, metavar="N|WxH", help="input in pixels (default: the checkpoint's own)")
+    parser.add_argument(
+        "--scales", type=factors, metavar="0.75,1,1.25", help="of Mask R-CNN: sizes in which it looks at a "
+        "picture, as factors; what it finds is combined"
+    )  # fmt: skip
     parser.add_argument("--resize", choices=RESIZES, help="how pictures become that size (default: the network's own)")
     parser.add_argument(
         "--labels",
@@ -195,10 +199,11 @@ def _converted(options: argparse.Namespace, paths: list[Path], out: Path) -> "on
         resize=options.resize,
         input=options.input,
         epsilon=options.epsilon,
+        scales=options.scales,
     )
     if len(paths) == 1 and is_ours(paths[0]):
         called = options.inputs[0]
-        if options.precision == "fp32" and TARGETS[options.to] is USUAL:
+        if options.precision == "fp32" and TARGETS[options.to] is USUAL and not (request.size or request.scales):
             raise ExportRefused(
                 f"{called}: it is a Watchline model, and runs as it is; --precision or --to makes another of it"
             )

@@ -8,11 +8,14 @@ import torch
 
 from watchline import engines
 from watchline.engines import metadata
+from watchline.export.again import again
 from watchline.export.checkpoint import to_onnx
 from watchline.export.errors import CheckpointRefused, ExportRefused
 from watchline.export.pytorch import mask_rcnn
 from watchline.export.request import Request
+from watchline.models.efficientnet_lite import normalise
 from watchline.models.mask_rcnn_lite import LiteMaskRCNN
+from watchline.models.mask_rcnn_scales import SeveralScales
 
 FORBIDDEN = {"If", "Loop", "Scan", "NonZero", "NonMaxSuppression", "RoiAlign", "BatchNormalization"}
 MOST_FOR_TOPK = 3840  # of NVIDIA's builder
@@ -32,6 +35,9 @@ def network():
         model.score.weight *= 60
         model.box.weight *= 40
         model.mask.logits.weight *= 20
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.01 * torch.randn(len(parameter))  # no two biases are alike, as after a training
     return model.eval()
 
 
@@ -87,6 +93,36 @@ def test_the_graph_is_static_and_its_metadata_says_what_it_is(model, checkpoint)
     assert sum(w.ByteSize() for w in model.graph.initializer) < 10e6
 
 
+def test_at_several_scales_the_engine_finds_what_torch_finds(network, checkpoint, tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (1, SIZE[1], SIZE[0], 3), np.uint8)
+    model = to_onnx([checkpoint], Request("small", ("person", "bag"), SIZE, scales=(1.0, 1.5)))
+    assert not {node.op_type for node in model.graph.node} & FORBIDDEN
+    onnx.save(model, tmp_path / "net.onnx")
+    with engines.load(tmp_path / "net.onnx", "onnxruntime") as engine:
+        found = engine.infer(pictures)
+    with torch.no_grad():
+        images = normalise(torch.from_numpy(pictures[..., ::-1].copy()).permute(0, 3, 1, 2).float())
+        boxes, scores, _ = SeveralScales(network, (1.0, 1.5)).detect(images)
+    sure = scores[0].amax(-1) > 0.2  # weights were rounded: what hardly scores may come or go
+    assert sure.sum() > 3
+    near = torch.cdist(boxes[0], torch.from_numpy(found["boxes"][0]), p=torch.inf).amin(1)
+    assert near[sure].quantile(0.9) < 1.0
+
+
+def test_an_exported_one_is_exported_again_with_another_size(model, tmp_path):
+    onnx.save(model, tmp_path / "net.onnx")
+    larger = again(tmp_path / "net.onnx", "net.onnx", Request("larger", size=(160, 128)), None, None)
+    about = metadata.of(larger, "larger")
+    assert (about.labels, about.size, about.name) == (("person", "bag"), (160, 128), "larger")
+    before, after = (
+        {w.name: onnx.numpy_helper.to_array(w) for w in m.graph.initializer if w.name.endswith(".half")}
+        for m in (model, larger)
+    )
+    assert before.keys() == after.keys()
+    for name, weight in before.items():
+        np.testing.assert_allclose(after[name], weight, rtol=2e-3, atol=1e-6)
+
+
 def test_one_class_is_a_person_and_the_input_is_broader_than_high(tmp_path):
     torch.save({"model": LiteMaskRCNN(1).state_dict()}, tmp_path / "one.pt")
     about = metadata.of(mask_rcnn.export(tmp_path / "one.pt", Request("one")), "one")
@@ -98,6 +134,8 @@ def test_what_does_not_fit_is_refused(checkpoint, tmp_path):
         mask_rcnn.export(checkpoint, Request("x", ("a", "b"), (100, 96)))
     with pytest.raises(ExportRefused):
         mask_rcnn.export(checkpoint, Request("x", ("a",)))
+    with pytest.raises(ExportRefused, match="asked for 8192 x 6144"):
+        mask_rcnn.export(checkpoint, Request("x", ("a", "b"), (4096, 3072), scales=(1.0, 2.0)))
     torch.save({"model": {"x": torch.zeros(2)}}, tmp_path / "other.pt")
     with pytest.raises(CheckpointRefused, match="no checkpoint of `watchline train mask-rcnn`"):
         mask_rcnn.load(tmp_path / "other.pt")

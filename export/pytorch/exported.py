@@ -1,4 +1,5 @@
-"""Reads the weights of an exported ONNX back into a network, so that a training can go on from a model that ships.
+"""Reads the weights of an exported ONNX back into a network: a training goes on from a model that ships, or it is
+exported with another size.
 
 In the file, batch normalisations are folded into the convolutions before them, and the first convolution takes BGR.
 Here, the normalisations only add a bias. In training, these would normalise every channel to variance 1, and the first

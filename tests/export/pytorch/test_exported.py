@@ -9,6 +9,7 @@ from torch import nn
 from watchline import engines
 from watchline.engines import zoo
 from watchline.engines.errors import ModelNotFound, ModelRefused
+from watchline.export.pytorch.exported import load
 from watchline.models.efficientnet_lite import SCALE, normalise
 from watchline.models.errors import CheckpointError
 from watchline.models.fcn_lite import FCNLite
@@ -16,7 +17,6 @@ from watchline.models.mask_rcnn_lite import LiteMaskRCNN
 from watchline.ops.camvid import CAMVID
 from watchline.train import mask_rcnn, segment
 from watchline.train.camvid import Scene
-from watchline.train.exported import load
 from watchline.train.people import Masked
 
 
