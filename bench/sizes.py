@@ -30,7 +30,16 @@ SETS = (ANIMALS, PEOPLE)
 COLUMNS = ("model", "precision", "size", *SETS, "ms", "FPS")
 ROUNDS = 15
 SIDE, MARGIN = 480, 60  # of the plot, in pixels
-COLOURS = ((180, 90, 20), (30, 110, 230), (60, 150, 40), (160, 50, 140), (40, 40, 200), (120, 120, 120))  # BGR
+COLOURS = (
+    (180, 90, 20),
+    (30, 110, 230),
+    (60, 150, 40),
+    (160, 50, 140),
+    (40, 40, 200),
+    (120, 120, 120),
+    (0, 160, 160),
+    (0, 0, 0),
+)  # BGR
 INK, GRID = (40, 40, 40), (220, 220, 220)
 Points = dict[str, list[tuple[float, float]]]
 
@@ -83,24 +92,35 @@ def _seconds(engine: Engine, picture: Image) -> float:
     return time.process_time() - began
 
 
-def plot(title: str, lines: Points) -> Image:
-    """Average precision over frames per second, (H, W, 3) uint8 BGR: a line for each network, a point for each size."""
+def plot(title: str, lines: Points, has_decades: bool = False) -> Image:
+    """Average precision over frames per second, (H, W, 3) uint8 BGR: a line for each network, a point for each size.
+
+    Args:
+        has_decades: the frames per second are on a logarithmic scale.
+    """
     canvas = np.full((SIDE + 2 * MARGIN + 24 * len(lines), SIDE + 2 * MARGIN, 3), 255, np.uint8)
-    fastest = max(x for points in lines.values() for x, _ in points)
-    values = [y for points in lines.values() for _, y in points]
-    low, high = np.floor(min(values) * 20) / 20, np.ceil(max(values) * 20) / 20
+    speeds, values = (np.array([point[axis] for points in lines.values() for point in points]) for axis in (0, 1))
+    low, high = np.floor(values.min() * 20) / 20, np.ceil(values.max() * 20) / 20
+    marks = np.linspace(0, speeds.max(), 6)
+    if has_decades:
+        marks = 10.0 ** np.arange(np.floor(np.log10(speeds.min())), np.ceil(np.log10(speeds.max())) + 1)
+    scale = np.log10 if has_decades else np.asarray
+
+    def across(speed: float) -> int:
+        first, last = scale(marks[[0, -1]])
+        return round(MARGIN + SIDE * float(scale(speed) - first) / (last - first))
+
+    for mark in marks:
+        cv2.line(canvas, (across(mark), MARGIN), (across(mark), MARGIN + SIDE), GRID, 1)
+        _text(canvas, f"{mark:g}" if has_decades else f"{mark:.0f}", across(mark) - 8, MARGIN + SIDE + 18, INK)
     for step in range(6):
         at = MARGIN + SIDE * step // 5
-        cv2.line(canvas, (at, MARGIN), (at, MARGIN + SIDE), GRID, 1)
         cv2.line(canvas, (MARGIN, at), (MARGIN + SIDE, at), GRID, 1)
-        _text(canvas, f"{fastest * step / 5:.0f}", at - 8, MARGIN + SIDE + 18, INK)
         _text(canvas, f"{high - (high - low) * step / 5:.2f}", MARGIN - 42, at + 5, INK)
     _text(canvas, title, 8, MARGIN - 16, INK)
     _text(canvas, "FPS of one core", MARGIN + SIDE - 110, MARGIN + SIDE + 38, INK)
     for (name, points), colour, number in zip(lines.items(), COLOURS, range(len(lines)), strict=False):
-        corners = [
-            (round(MARGIN + SIDE * x / fastest), round(MARGIN + SIDE * (high - y) / (high - low))) for x, y in points
-        ]
+        corners = [(across(x), round(MARGIN + SIDE * (high - y) / (high - low))) for x, y in points]
         cv2.polylines(canvas, [np.array(corners, np.int32)], False, colour, 2, cv2.LINE_AA)
         for corner in corners:
             cv2.circle(canvas, corner, 4, colour, -1, cv2.LINE_AA)

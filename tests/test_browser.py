@@ -29,6 +29,7 @@ from watchline.pipeline.drawing.page import page as zones_page
 from watchline.streams.file import FileSource
 from watchline.streams.write.mp4 import Mp4Sink
 
+ROOT = Path(__file__).parents[1]
 PAGE = """<!doctype html>
 <video id="video" src="bikes.mp4" muted autoplay playsinline><track src="bikes.vtt" default></video>
 <script>
@@ -244,3 +245,16 @@ def test_a_broken_video_is_seen_as_broken(chromium: str, tmp_path: Path) -> None
     out.mkdir()
     (out / "bikes.mp4").write_bytes(b"no video" * 1000)
     assert "error" in play(chromium, out, tmp_path)
+
+
+def test_the_lecture_s_page_shows_each_system_on_a_phone(chromium: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, ROOT / "examples" / "lecture.py", ROOT / "docs" / "bikes.jpg", out / "report.html"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = play(chromium, out, tmp_path, PHONE)
+    assert "error" not in seen, seen
+    assert seen["width"] <= 390
+    assert len(seen["pictures"]) == 7
+    assert min(seen["pictures"]) >= 600

