@@ -1,4 +1,6 @@
-"""A recipe as a file: groups of data sets with their shares, the networks that label them, and settings (recipes/)."""
+"""A recipe as a file (recipes/): settings of a model's training; of YOLOv2 also groups of data sets with their shares,
+and the networks that label them.
+"""
 
 import tomllib
 from dataclasses import fields, replace
@@ -63,7 +65,7 @@ class Labelling:
         overlooked: score from which a box that people did not draw may still be right.
     """
 
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
     keep: Share = 0.30
     ignore: Share = 0.18
     certain: Annotated[float, Field(gt=0, le=1)] = 0.6
@@ -72,11 +74,11 @@ class Labelling:
 
 @settings
 class RecipeFile:
-    """A recipe. Attributes: groups; teachers; train, settings of the model's recipe."""
+    """A recipe. Attributes: groups; teachers; train, settings of the model's recipe, numbers or lists of them."""
 
     groups: tuple[Group, ...]
     teachers: Labelling
-    train: dict[str, int | float]
+    train: dict[str, Any]
 
 
 def read(file: Path) -> RecipeFile:
@@ -108,8 +110,27 @@ def _group(table: dict[str, Any]) -> Group:
 
 
 def applied(file: RecipeFile, recipe: R, path: Path) -> R:
-    """A model's recipe with the file's settings. Raises DatasetError: there is no such setting of a number."""
-    known = {field.name for field in fields(recipe) if isinstance(getattr(recipe, field.name), int | float)}  # type: ignore[arg-type]
-    if wrong := [unknown("setting", name, known) for name in file.train if name not in known]:
-        raise DatasetError(f"{path}: [train]: {wrong[0]}")
-    return replace(recipe, **file.train)  # type: ignore[type-var]
+    """A model's recipe with the file's settings.
+
+    Raises DatasetError: there is no such setting, or its value is not like the recipe's own.
+    """
+    own = {field.name: getattr(recipe, field.name) for field in fields(recipe)}  # type: ignore[arg-type]
+    known = {name: value for name, value in own.items() if _is_number(value) or isinstance(value, tuple)}
+    for name, value in file.train.items():
+        if name not in known:
+            raise DatasetError(f"{path}: [train]: {unknown('setting', name, known)}")
+        if not _is_like(value, known[name]):
+            raise DatasetError(f"{path}: [train]: {name} is {value!r}: expected something like {known[name]!r}")
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in file.train.items()}
+    return replace(recipe, **given)  # type: ignore[type-var]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_like(value: object, own: object) -> bool:
+    """A list of as many numbers, a whole number, or any number."""
+    if isinstance(own, tuple):
+        return isinstance(value, list) and len(value) == len(own) and all(map(_is_like, value, own))
+    return _is_number(value) and (isinstance(own, float) or isinstance(value, int))

@@ -251,3 +251,20 @@ def test_a_gpu_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = within(tmp_path, "train", "yolov2", "--data", ".", "--out", "out", "--device", "cuda")
     assert done.code == 2
     assert "--device cuda: PyTorch sees no GPU here" in done.err[-1]
+
+
+def test_a_recipe_s_settings_give_way_to_options_and_its_data_is_yolov2_s(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "text.txt").write_text("to be or not to be, that is the question; " * 40)
+    (tmp_path / "short.toml").write_text("[train]\nhidden = 8\nsteps = 3\nbatch = 2\nlength = 16\n")
+    words = ("train", "lstm", "--recipe", "short.toml", "--data", "text.txt", "--threads", "1")
+    assert within(tmp_path, *words, "--out", "three").out[-2].startswith("three/checkpoint.pt: done, 3 steps")
+    assert (
+        within(tmp_path, *words, "--out", "two", "--steps", "2").out[-2].startswith("two/checkpoint.pt: done, 2 steps")
+    )
+    (tmp_path / "short.toml").write_text("[[groups]]\nname = 'a'\nshare = 1\ndata = []\n")
+    done = within(tmp_path, *words, "--out", "four")
+    assert done.code == 2
+    assert done.err[-1].endswith("--recipe short.toml: lstm takes its data by --data, not by [[groups]]")
+    done = within(tmp_path, "train", "ssd", *words[2:], "--out", "five", "--epochs", "3")
+    assert done.err[-1].endswith("--epochs does not go with --recipe, which has steps of its own")

@@ -119,13 +119,16 @@ TEACHERS = "[teachers]\nmodels = []\n"
     [
         ("groups = [", "it is not a recipe in TOML"),
         ("groups = 3", "it is not a recipe in TOML"),
-        (GROUP, "Labelling: models"),
         (TEACHERS + GROUP.replace("share", "chance"), "Group: unknown setting 'chance'"),
         (TEACHERS + GROUP.replace("1", "2"), "Group: share is 2: expected less than or equal to 1"),
         (TEACHERS + GROUP + "[[groups.data]]\npath = 'b'\nlayout = 'vco'\n", "Source: layout is 'vco': expected 'voc'"),
         (TEACHERS + "keep = 2\n", "Labelling: keep is 2"),
         (TEACHERS + "[training]\nsteps = 3\n", "RecipeFile: unknown setting 'training': did you mean 'train'?"),
         (TEACHERS + "[train]\nstep = 3\n", "[train]: unknown setting 'step': did you mean 'steps'?"),
+        ("[train]\nsteps = 2.5\n", "[train]: steps is 2.5: expected something like 60000"),
+        ("[train]\nlr_head = 'much'\n", "[train]: lr_head is 'much': expected something like 0.0008"),
+        ("[train]\nsizes = [320]\n", "[train]: sizes is [320]: expected something like (320, 352, 416, 480)"),
+        ("[train]\nviews = 3\n", "[train]: unknown setting 'views'"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_named(tmp_path, text, says):

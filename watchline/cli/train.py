@@ -19,7 +19,7 @@ from pathlib import Path
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 from watchline.cli.output_folder import check_folder
-from watchline.cli.train_report import asked, report, say
+from watchline.cli.train_report import report, say, settled
 from watchline.extras import command
 
 BOXES = ("specific", "agnostic")
@@ -28,7 +28,7 @@ IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
 OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
-    "yolov2": ("from", "recipe", "cache", *DETECTORS),
+    "yolov2": ("from", "cache", *DETECTORS),
     "yolo": DETECTORS,
     "ssd": DETECTORS,
     "faster-rcnn": ("backbone", "pretrained", *DETECTORS),
@@ -68,6 +68,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--batch", type=at_least(1), help="pictures a step, or parts of a text (default: the recipe's own)"
     )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="settings of the training, e.g. recipes/overfeat.toml; of yolov2 also which data, in the folder --data: "
+        "recipes/yolov2-slim.toml",
+    )
     parser.add_argument("--seed", type=at_least(0), help="of everything random (default: 0)")
     parser.add_argument("--threads", type=at_least(1), help="(default: all cores that it may use)")
     _detector_options(parser.add_argument_group("yolov2, yolo, ssd, faster-rcnn"))
@@ -103,12 +110,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 
 def _detector_options(group: "argparse._ArgumentGroup") -> None:
-    group.add_argument(
-        "--recipe",
-        type=Path,
-        metavar="FILE",
-        help="of yolov2: how a shipped model was trained, recipes/yolov2-slim.toml; --data is the folder of its data",
-    )
     group.add_argument(
         "--from",
         metavar="NAME|FILE",
@@ -189,7 +190,7 @@ def start_of(options: argparse.Namespace, default: str = IMAGENET) -> Path | Non
 def _mask_rcnn(options: argparse.Namespace) -> int:
     from watchline.train import mask_rcnn
 
-    recipe = replace(mask_rcnn.Recipe(), **asked(options, "steps", "batch", "seed"))
+    recipe = settled(options, mask_rcnn.Recipe(), "steps", "batch", "seed")
     print(f"reading {', '.join(map(str, options.data))}", flush=True)
     sets = mask_rcnn.read(options.data)
     print(f"{sum(map(len, sets))} pictures, {sum(len(one.numbers) for s in sets for one in s)} people", flush=True)
@@ -208,7 +209,7 @@ def _segmenter(options: argparse.Namespace) -> int:
     for name in ("unlabelled", "boxed"):
         if getattr(options, name) and not start:
             options.parser.error(f"--{name}: what is learnt from them is what the network of --from sees; name one")
-    recipe = replace(segment.Recipe(), **asked(options, "steps", "minutes", "batch", "seed"))
+    recipe = settled(options, segment.Recipe(), "steps", "minutes", "batch", "seed")
     print(f"reading {folder}", flush=True)
     scenes = camvid.read(folder, "train")
     height = scenes[0].image.shape[0]
@@ -231,7 +232,7 @@ def _captioner(options: argparse.Namespace) -> int:
     if options.steps:
         options.parser.error("--steps: a captioner is trained for whole epochs; name --epochs")
     (folder,) = options.data
-    recipe = replace(captions.Recipe(), **asked(options, "system", "epochs", "seed"))
+    recipe = settled(options, captions.Recipe(), "system", "epochs", "seed")
     recipe = replace(recipe, photos=options.batch or recipe.photos)
     cache = options.cache or options.out
     checkpoint.make_folder(options.out)
@@ -251,7 +252,7 @@ def _localizer(options: argparse.Namespace) -> int:
     from watchline.train import checkpoint, localizer
     from watchline.train.own_data import dataset
 
-    recipe = replace(localizer.Recipe(), **asked(options, "boxes", "steps", "batch", "seed"))
+    recipe = settled(options, localizer.Recipe(), "boxes", "steps", "batch", "seed")
     say(f"reading {', '.join(map(str, options.data))}")
     data = localizer.of_one_object(dataset.read(options.data, recipe.seed))
     say(f"{len(data.train)} pictures with one object, of {', '.join(data.names)}; {len(data.val)} to measure on")
@@ -272,7 +273,7 @@ def _overfeat(options: argparse.Namespace) -> int:
     from watchline.train import overfeat
     from watchline.train.own_data import dataset
 
-    recipe = replace(overfeat.Recipe(), **asked(options, "steps", "batch", "seed"))
+    recipe = settled(options, overfeat.Recipe(), "steps", "batch", "seed")
     say(f"reading {', '.join(map(str, options.data))}")
     data = dataset.read(options.data, recipe.seed)
     say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from watchline.cli.exit_codes import DONE, INTERRUPTED
 from watchline.cli.interrupt import first_stops
 from watchline.cli.train import BACKBONES, IMAGENET, start_of
-from watchline.cli.train_report import asked, report, say
+from watchline.cli.train_report import asked, report, say, settled
 from watchline.cli.train_settings import recall, remember
 
 if TYPE_CHECKING:  # torch is not installed with the core
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.train.own_data.dataset import DataSet, PictureFile
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
+    from watchline.train.recipe_file import RecipeFile
 
 PATIENCE = 30  # epochs
 
@@ -28,7 +29,7 @@ def yolov2(options: argparse.Namespace) -> int:
     """Train YOLOv2, measured each epoch."""
     from watchline.engines import zoo
     from watchline.export.pytorch.yolov2 import load
-    from watchline.train import own_single_shot
+    from watchline.train import own_single_shot, recipe_file
     from watchline.train import yolov2 as recipes
     from watchline.train.initial import sources
 
@@ -36,10 +37,12 @@ def yolov2(options: argparse.Namespace) -> int:
     device = _device(options)
     if options.imgsz and options.imgsz % own_single_shot.MULTIPLE:
         options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {own_single_shot.MULTIPLE}")
-    name = vars(options)["from"] or (IMAGENET if options.recipe else zoo.DEFAULT)
+    mixed = recipe_file.read(options.recipe) if options.recipe else None
+    mixed = mixed if mixed and mixed.groups else None
+    name = vars(options)["from"] or (IMAGENET if mixed else zoo.DEFAULT)
     network = start_of(options, name)
-    if options.recipe:
-        return _with_recipe(options, device, network)
+    if mixed:
+        return _with_mixture(options, mixed, device, network)
     data = _read(options)
     recipe = own_single_shot.recipe_for(
         recipes.RECIPES[device],
@@ -47,6 +50,7 @@ def yolov2(options: argparse.Namespace) -> int:
         device,
         **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
     )
+    recipe = settled(options, recipe, "steps", "batch", "seed")
     kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
@@ -74,6 +78,7 @@ def fixed_size(options: argparse.Namespace) -> int:
         device,
         **asked(options, "epochs", "steps", "batch", "seed"),
     )
+    recipe = settled(options, recipe, "steps", "batch", "seed")
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
     steps = recipes.train(name, train, options.out, recipe, options.threads, device, data.names)
@@ -81,19 +86,18 @@ def fixed_size(options: argparse.Namespace) -> int:
     return _run(options, loop, val, data.names)
 
 
-def _with_recipe(options: argparse.Namespace, device: str, start: Path | None) -> int:
+def _with_mixture(options: argparse.Namespace, found: "RecipeFile", device: str, start: Path | None) -> int:
     """Train on the data sets of a recipe's file, with labels of its teachers; nothing is measured."""
     from watchline.export.pytorch.yolov2 import load
     from watchline.ops.voc import VOC
     from watchline.train import mixture, own_run, own_single_shot, recipe_file
     from watchline.train import yolov2 as recipes
 
-    for name in ("imgsz", "epochs", "patience"):
+    for name in ("imgsz", "patience"):
         if vars(options)[name] is not None:
             options.parser.error(f"--{name} does not go with --recipe, which has sizes and steps of its own")
     if len(options.data) > 1:
         options.parser.error(f"--data: {len(options.data)} folders; a recipe takes one, that holds all its data sets")
-    found = recipe_file.read(options.recipe)
     base = recipe_file.applied(found, recipes.RECIPES[device], options.recipe)
     recipe = replace(base, **asked(options, "steps", "batch", "seed"))
     say(f"reading {options.data[0]}")
@@ -125,6 +129,7 @@ def faster_rcnn(options: argparse.Namespace) -> int:
         (len(data.train), len(data.val)),
         **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
     )
+    recipe = settled(options, recipe, "steps", "batch", "seed")
     train, val = (_decode(options, files, len(data.names), recipe.size) for files in (data.train, data.val))
     remember(options)
     loop = own_faster_rcnn.loop(
@@ -139,6 +144,8 @@ def _device(options: argparse.Namespace) -> str:
 
     if options.steps and options.epochs:
         options.parser.error("--steps and --epochs: name one of them")
+    if options.recipe and options.epochs:
+        options.parser.error("--epochs does not go with --recipe, which has steps of its own")
     if options.device == "cuda" and best_device() != "cuda":
         options.parser.error("--device cuda: PyTorch sees no GPU here; `watchline doctor` says what this machine has")
     return best_device() if options.device in (None, "auto") else str(options.device)

@@ -3,14 +3,34 @@
 import argparse
 import time
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+R = TypeVar("R")
 EVERY = 20  # steps between lines
 
 
 def asked(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Those settings of a recipe that were given."""
     return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def settled(options: argparse.Namespace, recipe: R, *names: str) -> R:
+    """The recipe with the settings of --recipe's file, and with those settings that were given.
+
+    Raises:
+        DatasetError: the file is missing, or does not fit the recipe.
+    """
+    from watchline.train import recipe_file
+
+    if options.recipe:
+        found = recipe_file.read(options.recipe)
+        if found.groups:
+            options.parser.error(
+                f"--recipe {options.recipe}: {options.model} takes its data by --data, not by [[groups]]"
+            )
+        recipe = recipe_file.applied(found, recipe, options.recipe)
+    return replace(recipe, **asked(options, *names))  # type: ignore[type-var]
 
 
 def say(line: str) -> None:

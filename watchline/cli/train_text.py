@@ -2,11 +2,10 @@
 
 import argparse
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE
-from watchline.cli.train_report import asked, report, say
+from watchline.cli.train_report import report, say, settled
 
 if TYPE_CHECKING:
     from watchline.train.text import Text
@@ -16,7 +15,7 @@ def language(options: argparse.Namespace) -> int:
     """Train a language model, measured at steps that double, with a sample of what it writes."""
     from watchline.train import language
 
-    recipe = replace(language.Recipe(kind=options.model), **asked(options, "steps", "batch", "seed"))
+    recipe = settled(options, language.Recipe(kind=options.model), "steps", "batch", "seed")
     text = _read(options, language.least(recipe))
     report(language.train(text, options.out, recipe, options.threads, say), recipe.steps)
     say(f"{options.out / language.CHECKPOINT}: done, {recipe.steps} steps; {language.STAGES} has samples of each stage")
@@ -28,7 +27,7 @@ def tagger(options: argparse.Namespace) -> int:
     """Train a tagger of capitals; what it finds in the last tenth of the text is the result."""
     from watchline.train import capitals
 
-    recipe = replace(capitals.Recipe(), **asked(options, "steps", "batch", "seed"))
+    recipe = settled(options, capitals.Recipe(), "steps", "batch", "seed")
     text = _read(options, capitals.least(recipe))
     report(capitals.train(text, options.out, recipe, options.threads), recipe.steps)
     found = capitals.found(capitals.load(options.out, text, recipe), capitals.task(text, text.measure))
