@@ -40,6 +40,7 @@ class Metadata:
         figures: measured figures by name, e.g. {"PETS09-S2L1 person AP": 0.65}.
         pad: BGR of the letterbox's padding.
         candidates: what becomes of several boxes of one object: all but the best are suppressed, or they are merged.
+        words: of the task "answer", the words of questions by number; the first stands for the end.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Metadata:
     figures: dict[str, float]
     pad: tuple[int, int, int] = PAD
     candidates: Candidates = "suppress"
+    words: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ Plain strings are stored as they are, everything else as JSON. `watchline.schema
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ FIELDS = ("name", "task", "labels", "imgsz", "stride", "resize", "checkpoint", "
 WRITES = "write"  # task of a language model, which keeps another contract (language.py)
 PAD = "pad"  # may be missing: older files have none
 MERGE = "candidates"  # the same
+WORDS = "words"  # of models that answer questions alone
 
 
 def read(path: str | PathLike[str]) -> Metadata:
@@ -119,6 +120,8 @@ def to_properties(metadata: Metadata) -> dict[str, str]:
     values: dict[str, object] = {"schema": SCHEMA} | {
         field: getattr(metadata, field) for field in (*FIELDS, PAD, MERGE)
     }
+    if metadata.words:
+        values[WORDS] = metadata.words
     width, height = metadata.size
     values["imgsz"] = width if width == height else [width, height]
     return {PREFIX + k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()}
@@ -153,6 +156,7 @@ def from_properties(properties: Mapping[str, str], where: str) -> Metadata:
         checkpoint=properties[PREFIX + "checkpoint"],
         figures=figures,
         candidates=cast(Candidates, properties.get(PREFIX + MERGE, CANDIDATES[0])),
+        words=tuple(value(properties, WORDS, list, where)) if PREFIX + WORDS in properties else (),
         **_pad(properties, where),
     )
     _check(metadata, where)
@@ -208,7 +212,7 @@ def _check(metadata: Metadata, where: str) -> None:
         complaint = "name is empty; expected the model's name"
     elif metadata.task not in TASKS:
         complaint = f"task is {metadata.task!r}; expected one of {', '.join(TASKS)}"
-    elif not all(isinstance(label, str) and label for label in labels) or len(set(labels)) < len(labels):
+    elif not _are_names(labels):
         complaint = f"labels are {list(labels)}; expected different class names"
     elif not labels and TASKS[metadata.task].labels:
         complaint = f"labels are []; expected names of {TASKS[metadata.task].labels}, at least one"
@@ -224,6 +228,8 @@ def _check(metadata: Metadata, where: str) -> None:
         complaint = f"candidates is {metadata.candidates!r}; expected one of {', '.join(CANDIDATES)}"
     elif metadata.candidates == "merge" and metadata.task != "detect":
         complaint = f"candidates is 'merge' of the task {metadata.task!r}; expected the task 'detect'"
+    elif bool(metadata.words) != (metadata.task == "answer") or not _are_names(metadata.words):
+        complaint = f"words are {list(metadata.words)[:5]}; expected different words, of the task 'answer' alone"
     elif len(numbers) < len(figures):
         complaint = f"figures are {figures}; expected a number for each name"
     if complaint:
@@ -232,3 +238,8 @@ def _check(metadata: Metadata, where: str) -> None:
         check_size(metadata.size, metadata.stride, f"{where}: {PREFIX}imgsz")
     except RequestRefused as error:
         raise ModelRefused(str(error)) from None
+
+
+def _are_names(values: Sequence[object]) -> bool:
+    """Whether they are different texts, none of them empty."""
+    return all(isinstance(value, str) and value for value in values) and len(set(values)) == len(values)

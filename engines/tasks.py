@@ -115,6 +115,9 @@ def _wrong_words(outputs: Outputs, labels: int) -> str:
 BOXES = Tensor("boxes", np.float32, ("B", "N", 4), "xyxy in pixels of the input, decoded inside the graph")
 SCORES = Tensor("scores", np.float32, ("B", "N", "C"), "in 0..1, one for each label")
 
+LONGEST_QUESTION = 32  # numbers of a question, with its end
+QUESTION = Tensor("question", np.int32, ("B", LONGEST_QUESTION), "with numbers of words, 0 from the end on")
+
 TASKS = {
     "detect": Task(outputs=(BOXES, SCORES), wrong=_wrong_scores),
     "instances": Task(
@@ -136,5 +139,12 @@ TASKS = {
         wrong=_wrong_words,
         labels="words",
         does="captions in",
+    ),
+    "answer": Task(
+        inputs=(IMAGES, QUESTION),
+        outputs=(Tensor("scores", np.float32, ("B", "C"), "in 0..1, one for each label"),),
+        wrong=_wrong_scores,
+        labels="answers",
+        does="answers with",
     ),
 }

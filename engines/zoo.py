@@ -13,6 +13,7 @@ TEXT = FOLDER / "text"
 DEFAULT = "yolov2-lite0"
 SEGMENTER = "fcn-lite0"
 CAPTIONER = "show-attend-tell"
+ANSWERER = "vqa-lite0"
 WRITER = "lstm-shakespeare"
 INT8 = ".int8"
 

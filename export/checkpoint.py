@@ -83,6 +83,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             segmenters,
             state_dict,
             torchvision_nets,
+            vqa,
             yolov2,
         )
     except ModuleNotFoundError as error:
@@ -103,6 +104,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = mask_rcnn.export(path, request)
     elif arch is None and segmenters.is_ours(state):
         model = segmenters.export(path, request)
+    elif arch is None and vqa.is_ours(state):
+        model = vqa.export(path, request)
     elif arch is None and captioner.is_ours(state):
         model = captioner.export(path, request)
     elif arch is None and localizer.is_ours(state):

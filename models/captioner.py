@@ -133,16 +133,18 @@ class Captioner(nn.Module):
                 looks.append(step.looked)
         return self.logits(torch.cat(outputs)), looks
 
-    @torch.no_grad()
-    def load_head(self, state: dict[str, Tensor]) -> None:
-        """ImageNet's last convolution, with its normalisation inside.
 
-        Args:
-            state: with the key names of `efficientnet_lite_pytorch`.
-        """
-        scale = state["_bn1.weight"] / torch.sqrt(state["_bn1.running_var"] + 1e-3)
-        self.head.weight.copy_(state["_conv_head.weight"] * scale[:, None, None, None])
-        cast(Tensor, self.head.bias).copy_(state["_bn1.bias"] - state["_bn1.running_mean"] * scale)
+@torch.no_grad()
+def load_head(head: nn.Conv2d, state: Mapping[str, Tensor]) -> None:
+    """ImageNet's last convolution, with its normalisation inside.
+
+    Args:
+        head: from the backbone's last map to HEAD channels.
+        state: with the key names of `efficientnet_lite_pytorch`.
+    """
+    scale = state["_bn1.weight"] / torch.sqrt(state["_bn1.running_var"] + 1e-3)
+    head.weight.copy_(state["_conv_head.weight"] * scale[:, None, None, None])
+    cast(Tensor, head.bias).copy_(state["_bn1.bias"] - state["_bn1.running_mean"] * scale)
 
 
 def words_in(letters: Tensor) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ SYSTEMS: dict[str, type[Captioner]] = {
 
 def system_of(state: Mapping[str, Tensor]) -> type[Captioner] | None:
     """The system whose weights these are, None if of no captioner."""
-    if not {"letters", "embed.weight", "head.weight"} <= state.keys():
+    if not {"letters", "embed.weight", "head.weight", "bias"} <= state.keys():
         return None
     if "energy.weight" in state:
         return ShowAttendTell

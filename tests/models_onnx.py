@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
+from watchline.engines.tasks import LONGEST_QUESTION
 
 LABELS = ("person", "bicycle", "car")
 STRIDE = 8
@@ -142,6 +143,8 @@ def tiny_masker(labels: Sequence[str] = LABELS) -> onnx.ModelProto:
 
 
 WORDS = ("<end>", "a", "blue", "green", "red", "picture")
+ASKED = ("?", "what", "colour", "is", "it", "how", "many")
+ANSWERS = ("blue", "green", "red", "two_cats")
 
 
 def tiny_captioner(attention: bool = False) -> onnx.ModelProto:
@@ -181,6 +184,58 @@ def tiny_captioner(attention: bool = False) -> onnx.ModelProto:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     onnx.checker.check_model(model)
     metadata.write(model, Metadata("tiny", "caption", WORDS, (64, 32), STRIDE, "stretch", "0" * 64, {}))
+    return model
+
+
+def tiny_vqa() -> onnx.ModelProto:
+    """Answers with the colour that is strongest in a picture, 0.6, or, where the question has "many", with "two_cats".
+
+    It looks at the upper left quarter for each word.
+    """
+    node = helper.make_node
+    constants = {
+        "axes": np.array([1, 2]),
+        "axis": np.array([1]),
+        "sides": np.array([2, 3]),
+        "many": np.int32(ASKED.index("many")),
+        "one": np.float32(1),
+        "two": np.array([[0.1, 0.1, 0.1, 0.7]], np.float32),
+        "table": np.array([[0.6, 0.3, 0.1, 0], [0.3, 0.6, 0.1, 0], [0.1, 0.3, 0.6, 0]], np.float32),
+        "looked": np.eye(1, 4, dtype=np.float32).reshape(1, 1, 2, 2).repeat(LONGEST_QUESTION, 1),
+    }
+    nodes = [
+        node("Cast", ["images"], ["float"], to=TensorProto.FLOAT),
+        node("ReduceMean", ["float", "axes"], ["colours"], keepdims=0),
+        node("ArgMax", ["colours"], ["strongest"], axis=1, keepdims=0),
+        node("Gather", ["table", "strongest"], ["coloured"], axis=0),
+        node("Equal", ["question", "many"], ["equal"]),
+        node("Cast", ["equal"], ["equals"], to=TensorProto.FLOAT),
+        node("ReduceMax", ["equals", "axis"], ["counts"], keepdims=1),
+        node("Sub", ["one", "counts"], ["not"]),
+        node("Mul", ["counts", "two"], ["counted"]),
+        node("Mul", ["not", "coloured"], ["seen"]),
+        node("Add", ["counted", "seen"], ["scores"]),
+        node("Max", ["counts", "one"], ["ones"]),
+        node("Unsqueeze", ["ones", "sides"], ["each"]),
+        node("Mul", ["each", "looked"], ["attention"]),
+    ]
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            tensor("images", TensorProto.UINT8, ["batch", "height", "width", 3]),
+            tensor("question", TensorProto.INT32, ["batch", LONGEST_QUESTION]),
+        ],
+        [
+            tensor("scores", TensorProto.FLOAT, ["batch", len(ANSWERS)]),
+            tensor("attention", TensorProto.FLOAT, ["batch", LONGEST_QUESTION, 2, 2]),
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.checker.check_model(model)
+    metadata.write(model, Metadata("tiny", "answer", ANSWERS, (64, 32), STRIDE, "stretch", "0" * 64, {}, words=ASKED))
     return model
 
 

@@ -78,7 +78,7 @@ def shape_of(adapter: TypeAdapter[Any]) -> tuple[str, tuple[int, ...]]:
 
 def help_of(kind: type, key: str) -> str:
     field = fields_of(kind)[key]
-    if field.default in (REQUIRED, None, (), False, 1) or kind.__pydantic_fields__[key].default_factory:
+    if field.default in (REQUIRED, None, (), "", False, 1) or kind.__pydantic_fields__[key].default_factory:
         return field.description
     return f"{field.description} (default: {default_of(kind, key)})"
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from watchline.models.beam import BEAM, POWER, STEPS, beam_search
-from watchline.models.captioner import Captioner
+from watchline.models.captioner import Captioner, load_head
 from watchline.models.captioners import SYSTEMS
 from watchline.models.efficientnet_lite import EfficientNetLite0
 from watchline.models.errors import CheckpointError
@@ -214,7 +214,7 @@ def build(known: Sequence[str], recipe: Recipe) -> Captioner:
     torch.manual_seed(recipe.seed)
     model = SYSTEMS[recipe.system](known, dropout=recipe.dropout)  # type: ignore[call-arg]
     model.backbone = EfficientNetLite0.pretrained()
-    model.load_head(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    load_head(model.head, torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
     return model
 
 

@@ -1,4 +1,4 @@
-"""Feature maps of photos, computed once: a captioner's training reads them instead of the photos.
+"""Feature maps of photos, computed once: trainings of captioners and of VQA read them instead of the photos.
 
 The backbone does not change, so its last map is enough. Each photo has two, its own and its mirror image's.
 """
@@ -17,22 +17,22 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
 from watchline.models.errors import CheckpointError
 
-SIDE = 224  # pixels: the input of the backbone
-GRID = SIDE // 32
+SIDE = 224  # pixels: the input of the backbone for captioners
+STRIDE = 32
 BATCH = 16
 
 Maps = NDArray[np.float16]
 
 
-def pixels_of(file: Path) -> NDArray[np.uint8]:
-    """The photo, stretched to the backbone's input: (SIDE, SIDE, 3) uint8 BGR.
+def pixels_of(file: Path, side: int) -> NDArray[np.uint8]:
+    """The photo, stretched to the backbone's input: (side, side, 3) uint8 BGR.
 
     Raises CheckpointError: the file is not a picture.
     """
     picture = cv2.imread(str(file))
     if picture is None:
         raise CheckpointError(f"{file}: no picture that can be read; the photos of the data set are JPEG files")
-    return np.asarray(cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def normalised(pixels: NDArray[np.uint8]) -> Tensor:
@@ -54,15 +54,18 @@ def fused(backbone: EfficientNetLite0) -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def cached(photos: Sequence[Path], file: Path, tell: Callable[[str], None]) -> Maps:
-    """The maps of the photos, from the file if it has them: (N, 2, 320, GRID, GRID) float16, the second one mirrored.
+def cached(photos: Sequence[Path], file: Path, tell: Callable[[str], None], side: int = SIDE) -> Maps:
+    """The maps of the photos, from the file if it has them: (N, 2, 320, R, R) float16, the second one mirrored.
 
-    An interrupted computation goes on where it was: maps of photos that are not done are zero. `tell` hears now and
-    then how far it is.
+    An interrupted computation goes on where it was: maps of photos that are not done are zero.
+
+    Args:
+        tell: hears now and then how far it is.
+        side: of the backbone's input in pixels; R is its 32nd part.
 
     Raises CheckpointError: a photo cannot be read, or the file has other maps.
     """
-    shape = (len(photos), 2, CHANNELS[-1], GRID, GRID)
+    shape = (len(photos), 2, CHANNELS[-1], side // STRIDE, side // STRIDE)
     try:
         if not file.exists():
             np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
@@ -80,7 +83,7 @@ def cached(photos: Sequence[Path], file: Path, tell: Callable[[str], None]) -> M
         if maps[i : i + BATCH, 1].any(axis=(1, 2, 3)).all():
             continue
         network = network or fused(EfficientNetLite0.pretrained())
-        pictures = np.stack([pixels_of(photo) for photo in photos[i : i + BATCH]])
+        pictures = np.stack([pixels_of(photo, side) for photo in photos[i : i + BATCH]])
         for mirrored in (0, 1):
             x = normalised(pictures[:, :, ::-1] if mirrored else pictures)
             maps[i : i + BATCH, mirrored] = network(x).numpy().astype(np.float16)

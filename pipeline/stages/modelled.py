@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from watchline import engines
 from watchline.engines import runtimes, zoo
 from watchline.engines.cores import cores
+from watchline.engines.engine import Batch as InputBatch
 from watchline.engines.engine import Engine
 from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
@@ -189,12 +190,14 @@ class Engines:
     Attributes:
         about: what runs here, for the header of the events.
         labels: of the model.
+        words: of the model, if it answers questions.
         task: of the model.
     """
 
     def __init__(self, engines_: Sequence[Engine]) -> None:
         first = engines_[0]
         self.labels = first.metadata.labels
+        self.words = first.metadata.words
         self.task = first.metadata.task
         self._merge = first.metadata.candidates == "merge"
         self._first = first  # for its size and metadata alone
@@ -224,7 +227,7 @@ class Engines:
         """As `prepared`, for these engines."""
         return prepared(self._first, pictures)
 
-    def run(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def run(self, batch: InputBatch) -> dict[str, NDArray[Any]]:
         """What a free engine gives for them. Raises what `Engine.infer` raises."""
         engine = self._free.get()
         try:

@@ -19,6 +19,7 @@ from watchline.pipeline.kinds.kind import Kind
 from watchline.pipeline.settings.environment import Interpolated
 from watchline.pipeline.settings.schema import check_field, fields_of
 from watchline.pipeline.stages.annotator import Annotator
+from watchline.pipeline.stages.asker import Asker
 from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.lines import Lines
@@ -28,7 +29,7 @@ from watchline.pipeline.stages.stage import Stage, StageInfo
 from watchline.pipeline.stages.tracker import Tracker
 from watchline.pipeline.stages.zones import Zones
 
-STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Zones, Lines, Speed, Segmenter, Captioner, Annotator)
+STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Zones, Lines, Speed, Segmenter, Captioner, Asker, Annotator)
 BY_NAME: Mapping[str, type[Stage]] = {stage.name: stage for stage in STAGES}
 OUR_EVENTS = ("state", "dropped")  # that are no stage's
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from watchline.models.beam import beam_search
-from watchline.models.captioner import HEAD
+from watchline.models.captioner import HEAD, load_head
 from watchline.models.captioners import SYSTEMS, system_of
 from watchline.train.captions_loss import UNKNOWN, batch_of, likelihood
 
@@ -143,6 +143,6 @@ def test_imagenet_s_last_convolution_is_the_head():
             tensor.normal_()
         norm.running_var.uniform_(0.5, 2)
     state = {f"_bn1.{key}": value for key, value in norm.state_dict().items()}
-    model.load_head({**state, "_conv_head.weight": conv.weight})
+    load_head(model.head, {**state, "_conv_head.weight": conv.weight})
     x = torch.randn(1, 320, 2, 2)
     torch.testing.assert_close(model.features(x), F.relu6(norm(conv(x))), atol=1e-4, rtol=1e-4)

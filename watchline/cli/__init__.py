@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import watchline
 from watchline.cli import (
     annotate,
+    ask,
     bench,
     caption,
     check,
@@ -47,6 +48,7 @@ from watchline.errors import WatchlineError, unknown
 
 COMMANDS = (
     annotate,
+    ask,
     bench,
     caption,
     check,

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from watchline.cli import attention_file
 from watchline.cli.exit_codes import DONE, SOME_FAILED
 from watchline.cli.title import concealed_text
 
@@ -24,10 +24,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="photo, video file, folder or pattern 'glob/*.jpg'")
     parser.add_argument("--model", metavar="FILE|NAME", help="a captioner, one of `watchline models` or a file")
     parser.add_argument("--runtime", metavar="NAME", help="as `watchline annotate` has it")
-    parser.add_argument(
-        "--attention", type=Path, metavar="OUT.png", help="of one photo: write where the captioner looked for each word"
-    )
-    parser.add_argument("--overwrite", action="store_true", help="replace that picture")
+    attention_file.add_to(parser, "of one photo: write where the captioner looked for each word")
     return parser
 
 
@@ -61,21 +58,11 @@ def _name(frame: "Frame") -> str:
 
 def _attend(options: argparse.Namespace, captioner: "Captioner") -> int:
     """Write where the captioner looked, and print the caption."""
-    import cv2
-
-    from watchline.files import write_complete
-    from watchline.ops.attention import attention_picture
     from watchline.pipeline.attention import attention
     from watchline.streams.inputs import find_sources
     from watchline.streams.photos import PhotosSource
 
-    out: Path = options.attention
-    if out.suffix.lower() not in (".png", ".jpg") or out.is_dir():
-        options.parser.error(f"--attention {out}: expected the name of a .png or .jpg")
-    if not out.absolute().parent.is_dir():
-        options.parser.error(f"--attention {out}: expected a file in a folder that is there")
-    if out.exists() and not options.overwrite:
-        options.parser.error(f"--attention {out} is there already: name another, or add --overwrite")
+    attention_file.check(options)
     found = find_sources(options.inputs)
     if found.problems:
         raise found.problems[0]
@@ -83,16 +70,10 @@ def _attend(options: argparse.Namespace, captioner: "Captioner") -> int:
     photos = [photo for album in albums for photo in album.files()]
     if len(found.sources) != 1 or len(photos) != 1:
         options.parser.error(f"--attention is of one photo, but the input is {' '.join(options.inputs)}")
-    if out.exists() and out.samefile(photos[0]):
-        options.parser.error(f"--attention {out} is the photo itself: name another file")
+    attention_file.check_input(options, photos[0])
     with albums[0].open() as reader:
         frame = next(iter(reader))
     looked = attention(frame.image, captioner)
-    good, coded = cv2.imencode(out.suffix.lower(), attention_picture(frame.image, looked.words, looked.maps))
-    assert good, "a picture of ours"
-    try:
-        write_complete(out, coded.tobytes())
-    except OSError as error:
-        options.parser.error(f"--attention {out}: it cannot be written ({error.strerror}); name another place")
+    attention_file.write(options, frame.image, looked.words, looked.maps)
     print(concealed_text(f"{_name(frame)}: {looked.text}"))
     return DONE

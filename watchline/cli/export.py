@@ -128,9 +128,11 @@ def _next(options: argparse.Namespace, model: "onnx.ModelProto", out: Path) -> s
     from watchline.engines.tasks import TASKS
 
     task = metadata.of(model, str(out)).task
-    option = "model" if TASKS[task].finds_boxes else task  # --segment and --caption are called as the tasks are
     target = TARGETS[options.to]
     runtime = "" if runtimes.running(out.suffix.lower())[0] is target else f" --runtime {target.name}"
+    if task == "answer":
+        return f'next: watchline ask PHOTO "QUESTION" --model {out}{runtime}'
+    option = "model" if TASKS[task].finds_boxes else task  # --segment and --caption are called as the tasks are
     return f"next: watchline annotate VIDEO --{option} {out}{runtime}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from watchline.cli.exit_codes import DONE
 
-MOST_NAMED = 100  # labels; more are the words of a captioner
+MOST_NAMED = 100  # labels; more are the words of a captioner, or answers
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     """Print a row a model, its classes and its figures under it."""
     from watchline.engines import language, metadata, zoo
 
-    defaults = (zoo.DEFAULT, zoo.SEGMENTER, zoo.CAPTIONER, zoo.WRITER)
+    defaults = (zoo.DEFAULT, zoo.SEGMENTER, zoo.CAPTIONER, zoo.ANSWERER, zoo.WRITER)
 
     def row(path: Path, takes: str, labels: int, task: str) -> None:
         task += "   (default)" if path.stem in defaults else ""

@@ -125,6 +125,17 @@ OPTIONS = (
         "show-attend-tell",
     ),
     Option(
+        "ask",
+        "asker",
+        "question",
+        "text",
+        "QUESTION",
+        "a question about the pictures, asked every 5 seconds",
+        0,
+        None,
+        "",
+    ),
+    Option(
         "preset", "video", "preset", "text", "PRESET", "of the video encoder, ultrafast … veryslow (default: superfast)"
     ),
     Option(

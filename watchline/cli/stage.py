@@ -27,7 +27,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         allow_abbrev=False,
     )
     parser.add_argument(
-        "name", metavar="NAME", help="detector, segmenter, captioner or annotator; MODULE:CLASS for one of yours"
+        "name", metavar="NAME", help="detector, segmenter, captioner, asker or annotator; MODULE:CLASS for one of yours"
     )
     parser.add_argument("--listen", metavar="ADDRESS", required=True, help="tcp://HOST:PORT; port 0 takes a free one")
     parser.add_argument("--key", type=Path, metavar="FILE.key", help="the secret key of this host (`watchline keys`)")

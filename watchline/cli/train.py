@@ -7,6 +7,7 @@ watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train localizer --data DIR --out DIR  # classification + localization: the one object of a photo
 watchline train overfeat --data DIR --out DIR  # the same network, slid over the picture
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
+watchline train vqa --data daquar --out DIR  # it answers questions about photos
 watchline train lstm --data TEXT --out DIR  # it goes on with a text; also rnn, deep-rnn
 watchline train bidirectional-rnn --data TEXT --out DIR  # it finds capitals in a text without
 """
@@ -23,7 +24,10 @@ from watchline.cli.train_report import report, say, settled
 from watchline.extras import command
 
 BOXES = ("specific", "agnostic")
-CAPTIONERS = ("show-attend-tell", "show-and-tell", "deep-image-sent")
+SYSTEMS = {
+    "captioner": ("show-attend-tell", "show-and-tell", "deep-image-sent"),
+    "vqa": ("vqa", "blind"),
+}
 IMAGENET = "imagenet"  # of `--from`: the name of no model, a backbone without a head
 BACKBONES = ("vgg16", "efficientnet-lite0")
 DETECTORS = ("device", "epochs", "imgsz", "patience", "workers", "resume")  # options of both
@@ -35,6 +39,7 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "mask-rcnn": ("from",),
     "segmenter": ("from", "minutes", "unlabelled", "boxed"),
     "captioner": ("system", "epochs", "cache"),
+    "vqa": ("system", "cache"),
     "lstm": (),
     "rnn": (),
     "deep-rnn": (),
@@ -61,7 +66,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         nargs="+",
         help="what to train on: for detectors and localizer folders in VOC's, COCO's or Penn-Fudan's layout, or YOLO's "
         "data.yaml; for mask-rcnn in Penn-Fudan's layout or that of COCO's polygons, for segmenter one in CamVid's, "
-        "for captioner in Flickr8k's; for lstm and its like a text",
+        "for captioner in Flickr8k's, for vqa in DAQUAR's; for lstm and its like a text",
     )
     parser.add_argument("--out", required=True, type=Path, help="folder for the checkpoint and the results")
     parser.add_argument("--steps", type=at_least(1), help="optimizer steps (default: the recipe's own)")
@@ -96,14 +101,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
         help="such pictures with boxes of cars, pedestrians or cyclists, which correct what it sees, in a layout that "
         "yolov2 takes",
     )
-    captioner = parser.add_argument_group("captioner")
-    captioner.add_argument("--system", choices=CAPTIONERS, help="(default: show-attend-tell)")
+    words = parser.add_argument_group("captioner, vqa")
+    words.add_argument(
+        "--system",
+        choices=[system for systems in SYSTEMS.values() for system in systems],
+        help="(default: the first that the model has: show-attend-tell or vqa; blind answers without the photo)",
+    )
     localizer = parser.add_argument_group("localizer")
     localizer.add_argument("--boxes", choices=BOXES, help="a box for each class, or one (default: specific)")
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder for feature maps of captioner, localizer and overfeat (default: OUT), or for labels of "
+        help="folder for feature maps of captioner, vqa, localizer and overfeat (default: OUT), or for labels of "
         "--recipe's teachers (default: OUT/labels)",
     )
     return parser
@@ -150,6 +159,8 @@ def run(options: argparse.Namespace) -> int:
         for name in set(names).difference(OWN[options.model]):
             if getattr(options, name) is not None:
                 parser.error(f"--{name} goes with {model}, not with {options.model}")
+    if options.system and options.system not in SYSTEMS[options.model]:
+        parser.error(f"--system {options.system}: {options.model} has {' and '.join(SYSTEMS[options.model])}")
     if not options.data and not options.resume:
         parser.error("--data is missing: name what to train on")
     check_folder(parser, "--out", options.out)
@@ -166,6 +177,7 @@ def run(options: argparse.Namespace) -> int:
             "mask-rcnn": _mask_rcnn,
             "segmenter": _segmenter,
             "captioner": _captioner,
+            "vqa": _vqa,
             "lstm": train_text.language,
             "rnn": train_text.language,
             "deep-rnn": train_text.language,
@@ -244,6 +256,33 @@ def _captioner(options: argparse.Namespace) -> int:
     report(captions.train(learn, dev, options.out, recipe, options.threads, say), steps)
     file = options.out / captions.CHECKPOINT
     print(f"{file}: done, {steps} steps; watchline export {file} -o captioner.onnx")
+    return DONE
+
+
+def _vqa(options: argparse.Namespace) -> int:
+    from watchline.models.vqa import SYSTEMS as NETWORKS
+    from watchline.ops import wordnet
+    from watchline.ops.wups import figures
+    from watchline.train import checkpoint, vqa
+    from watchline.train.vqa_data import split
+
+    if len(options.data) > 1:
+        options.parser.error(f"--data: {len(options.data)} folders; vqa takes one, in DAQUAR's layout")
+    (folder,) = options.data
+    recipe = replace(vqa.Recipe(), **asked(options, "system", "steps", "seed"))
+    recipe = replace(recipe, photos=options.batch or recipe.photos)
+    cache = _folders(options)
+    say(f"reading {folder}")
+    learn, test = (split(folder, name, cache, say) for name in ("train", "test"))
+    say(f"{len(learn.asked)} questions to learn from, {len(test.asked)} to measure on")
+    report(vqa.train(learn, options.out, recipe, options.threads), recipe.steps)
+    file = options.out / vqa.CHECKPOINT
+    model = NETWORKS[recipe.system].of(checkpoint.read(file)["model"])
+    found = [[answer] for answer in vqa.answered(model, test)]
+    near = wordnet.WordNet(wordnet.FOLDER).similarity if wordnet.FOLDER.is_dir() else None
+    measured = figures(found, [one.answer for one in test.asked], near)
+    say(f"test: {', '.join(f'{name} {value:.4f}' for name, value in measured.items())}")
+    say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o vqa.onnx")
     return DONE
 
 

@@ -1,0 +1,58 @@
+"""Questions as a model reads them, and its answers: one of all that it knows, or of given choices."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchline.ops.words import words_of
+
+END = 0
+"""The number of "?", which ends a question and fills what is left of its row."""
+
+
+class Read(NamedTuple):
+    """A question as numbers.
+
+    Attributes:
+        numbers: (T,) int32.
+        words: as they were read, the end too.
+        unknown: those of them that the model does not know.
+    """
+
+    numbers: NDArray[np.int32]
+    words: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def read(question: str, vocabulary: Sequence[str], longest: int) -> Read:
+    """A question as numbers of words: 0 from its end on; V for words that are not among the V that are known.
+
+    Args:
+        vocabulary: V words, the first of which stands for the end.
+        longest: T, numbers of a row.
+
+    Raises:
+        ValueError: it has no word, or more than T - 1.
+    """
+    words = words_of(question)
+    if not 0 < len(words) < longest:
+        raise ValueError(f"a question of {len(words)} words: expected 1 to {longest - 1}")
+    known = {word: number for number, word in enumerate(vocabulary)}
+    numbers = np.full(longest, END, np.int32)
+    numbers[: len(words)] = [known.get(word, len(vocabulary)) for word in words]
+    return Read(numbers, (*words, vocabulary[END]), tuple(dict.fromkeys(word for word in words if word not in known)))
+
+
+def best(scores: NDArray[np.float32], among: Sequence[int]) -> tuple[int, float]:
+    """The number of the likeliest answer, and its probability.
+
+    Args:
+        scores: (A,), the probability of each answer.
+        among: the numbers to choose from, of which one is right; none: all of them.
+    """
+    numbers = list(among) or list(range(len(scores)))
+    number = max(numbers, key=lambda number: float(scores[number]))
+    every = float(scores[numbers].sum())
+    return number, min(1.0, float(scores[number]) / every) if every > 0 else 1 / len(numbers)
