@@ -269,7 +269,7 @@ def _vqa(options: argparse.Namespace) -> int:
     if len(options.data) > 1:
         options.parser.error(f"--data: {len(options.data)} folders; vqa takes one, in DAQUAR's layout")
     (folder,) = options.data
-    recipe = replace(vqa.Recipe(), **asked(options, "system", "steps", "seed"))
+    recipe = settled(options, vqa.Recipe(), "system", "steps", "seed")
     recipe = replace(recipe, photos=options.batch or recipe.photos)
     cache = _folders(options)
     say(f"reading {folder}")
