@@ -40,6 +40,11 @@ class CheckedEngine(ABC):
         self._closed = False
         self._proven = False
 
+    @property
+    def rows(self) -> Mapping[str, tuple[int, ...]]:
+        """As the Engine protocol says."""
+        return self._rows
+
     @abstractmethod
     def _run(self, inputs: dict[str, NDArray[Any]], names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """Outputs by name, in arrays that later runs leave alone. The inputs have been checked.

@@ -2,9 +2,9 @@
 
 Every model has an input `images` (B, H, W, 3) uint8 BGR, already resized to the network's size. What else it takes and
 what it gives is its task's (tasks.py): "detect" gives `boxes` (B, N, 4) float32 xyxy in pixels of that input and
-`scores` (B, N, C) float32 in 0..1; "segment" gives `classes` (B, H, W) uint8, the label's number for each pixel of that
-input. Colour order, mean, scale, layout and the decoding of the grid are inside the graph, so they cannot drift between
-runtimes.
+`scores` (B, N, C) float32 in 0..1; "regions" gives the same, and takes `proposals` (B, K, 4) beside the pictures;
+"segment" gives `classes` (B, H, W) uint8, the label's number for each pixel of that input. Colour order, mean, scale,
+layout and the decoding of the grid are inside the graph, so they cannot drift between runtimes.
 """
 
 from collections.abc import Mapping
@@ -68,6 +68,7 @@ class Engine(Protocol):
         metadata: of the model file.
         size: (width, height) of the input that this engine was loaded for.
         runtime: e.g. "onnxruntime 1.23.0 CPUExecutionProvider": what really runs.
+        rows: shape of one row of each input, by name.
     """
 
     @property
@@ -78,6 +79,9 @@ class Engine(Protocol):
 
     @property
     def runtime(self) -> str: ...
+
+    @property
+    def rows(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def infer(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """The task's outputs by name, as the contract says.

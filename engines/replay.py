@@ -173,6 +173,10 @@ class Recorder:
     def runtime(self) -> str:
         return self._engine.runtime
 
+    @property
+    def rows(self) -> Mapping[str, tuple[int, ...]]:
+        return self._engine.rows
+
     def infer(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """What the engine gives; raises what it raises, and then records nothing."""
         outputs = self._engine.infer(batch)

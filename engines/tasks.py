@@ -50,6 +50,7 @@ def shown(shape: tuple[int | str, ...]) -> str:
 
 
 IMAGES = Tensor("images", np.uint8, ("B", "H", "W", 3), "BGR")
+PROPOSALS = Tensor("proposals", np.float32, ("B", "K", 4), "xyxy in pixels of the input, by Selective Search")
 
 
 def _no_check(outputs: Outputs, labels: int) -> str:
@@ -120,6 +121,7 @@ QUESTION = Tensor("question", np.int32, ("B", LONGEST_QUESTION), "with numbers o
 
 TASKS = {
     "detect": Task(outputs=(BOXES, SCORES), wrong=_wrong_scores),
+    "regions": Task(outputs=(BOXES, SCORES), inputs=(IMAGES, PROPOSALS), wrong=_wrong_scores),
     "instances": Task(
         outputs=(BOXES, SCORES, Tensor("masks", np.float32, ("B", "N", "M", "M"), "in 0..1, stretched over the boxes")),
         wrong=_wrong_masks,

@@ -80,6 +80,7 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
             localizer,
             mask_rcnn,
             overfeat,
+            regions,
             segmenters,
             state_dict,
             torchvision_nets,
@@ -112,6 +113,8 @@ def _from_torch(path: Path, request: Request, arch: str | None) -> onnx.ModelPro
         model = localizer.export(path, request)
     elif arch is None and overfeat.is_ours(state):
         model = overfeat.export(path, request)
+    elif arch is None and regions.is_ours(state):
+        model = regions.export(path, request)
     elif found := arch or torchvision_nets.recognise(path):
         model = torchvision_nets.export(path, found, request)
     if model is not None:

@@ -20,7 +20,7 @@ from watchline.ops import question, wordnet, wups
 from watchline.ops.daquar import read
 from watchline.ops.errors import AnnotationRefused
 from watchline.pipeline.stages.asker import Asker
-from watchline.pipeline.stages.modelled import prepared
+from watchline.pipeline.stages.modelled import fitted
 from watchline.streams.frame import ArrayPicture
 from watchline.streams.photo import read_photo
 
@@ -86,7 +86,7 @@ def answers(
     given: list[str] = []
     with asker.load() as engine:
         for photo, its in groupby(asked, key=attrgetter("photo")):
-            _, images = prepared(engine, [ArrayPicture(read_photo(photo).pixels)])
+            _, images = fitted(engine, [ArrayPicture(read_photo(photo).pixels)])
             for one in its:
                 numbers = question.read(one.question, engine.metadata.words, LONGEST_QUESTION).numbers
                 scores = engine.infer({"images": images, "question": numbers[None]})["scores"][0]

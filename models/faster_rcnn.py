@@ -2,7 +2,7 @@
 
 Ren, He, Girshick and Sun, "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks" (2015),
 with VGG-16 as its trunk; the lecture's "Faster R-CNN": RPN, nine anchors, RoI pooling, four losses. The second
-network is that of Girshick, "Fast R-CNN" (2015). Details that the papers do not give are as in their released code.
+network is Fast R-CNN (`models/fast_rcnn.py`). Details that the papers do not give are as in their released code.
 
     model = FasterRCNN(VGG16.pretrained(state_dict, path))
     boxes, scores = model(images)                   # (B, 3, H, W) RGB -> (B, N, 4) xyxy pixels, (B, N, C)
@@ -20,25 +20,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline.models.boxes import apply, clip, encode, pick
-from watchline.models.lite_trunk import LiteTrunk
-from watchline.models.roi_pool import roi_pool
+from watchline.models.fast_rcnn import (
+    UNUSED,
+    RegionNetwork,
+    Sampling,
+    TrueBoxes,
+    Trunk,
+    detections,
+    picture_size,
+    roi_losses,
+    sample_regions,
+    some,
+    true_overlaps,
+)
 from watchline.models.suppress import suppress
-from watchline.models.vgg import VGG16
 
-Trunk = VGG16 | LiteTrunk
-TRUNKS: dict[str, type[VGG16] | type[LiteTrunk]] = {"vgg16": VGG16, "efficientnet-lite0": LiteTrunk}
-PATCH = 7  # bins along each side of a pooled region
 SCALES = (128.0, 256.0, 512.0)  # square roots of the anchors' areas, in pixels
 SIDE = 608  # side of the square input that SCALES are meant for; the paper's shorter side is 600
 RATIOS = (0.5, 1.0, 2.0)  # height to width of anchors
-WEIGHTS = (10.0, 5.0)  # they give Fast R-CNN's targets, with deviations of about 0.1 and 0.2, unit variance
-MOST = 1000  # detections per picture; the pipeline's suppression reads as many
-TIE = 1e-7  # subtracted from a score for each better region, so that equal scores have a fixed order
-UNUSED = -1  # label of rows that are not in a mini-batch
 
 
 @dataclass(frozen=True)
-class RegionSettings:
+class RegionSettings(Sampling):
     """The numbers of the two papers.
 
     Attributes:
@@ -51,11 +54,11 @@ class RegionSettings:
         anchors: number of anchors in a picture's mini-batch for the RPN, at most half of them positive.
         near, far: an anchor is positive from this IoU on, and negative below that one.
         balance: lambda, the weight of the RPN's box loss.
-        regions: number of regions in a picture's mini-batch for the second network.
-        share: largest share of them that are objects.
-        object: IoU from which a region counts as an object.
+        regions, least: of Fast R-CNN's mini-batch; any region that is no object counts as background.
     """
 
+    regions: int = 128
+    least: float = 0.0
     scales: tuple[float, ...] = SCALES
     ratios: tuple[float, ...] = RATIOS
     before: int = 3840
@@ -66,57 +69,26 @@ class RegionSettings:
     near: float = 0.7
     far: float = 0.3
     balance: float = 10.0
-    regions: int = 128
-    share: float = 0.25
-    object: float = 0.5
 
 
-@dataclass(frozen=True)
-class TrueBoxes:
-    """The ground truth of one picture.
-
-    Attributes:
-        boxes: (G, 4) float32 xyxy in pixels of the input, with positive sides.
-        classes: (G,) int64, 0..C - 1.
-        ignore: (G,) bool: predictions that overlap such a box count neither as object nor as background.
-    """
-
-    boxes: Tensor
-    classes: Tensor
-    ignore: Tensor
-
-
-class FasterRCNN(nn.Module):
+class FasterRCNN(RegionNetwork):
     """Both networks. Args: trunk; classes, their number without the background; settings."""
 
     def __init__(self, trunk: Trunk, classes: int = 20, settings: RegionSettings = RegionSettings()) -> None:
-        super().__init__()
-        self.classes, self.settings = classes, settings
+        super().__init__(trunk, classes)
+        self.settings = settings
         self.register_buffer("scales", torch.tensor(settings.scales))  # so that a checkpoint contains its anchors
-        self.trunk = trunk
         self.rpn = RPN(trunk.channels, len(anchor_shapes(settings.scales)))
-        self.score = nn.Linear(trunk.width, 1 + classes)  # 0 is the background
-        self.box = nn.Linear(trunk.width, classes * 4)
-        for layer, deviation in ((self.score, 0.01), (self.box, 0.001)):
-            nn.init.normal_(layer.weight, std=deviation)
-            nn.init.zeros_(layer.bias)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Args: images (B, 3, H, W) RGB in 0..255. Returns: boxes (B, N, 4) and scores (B, N, C), not suppressed."""
         size = picture_size(images)
-        features = self.trunk.features(self.trunk.normalise(images))  # (B, D, H/16, W/16)
+        features = self.features(images)
         objectness, deltas = self.rpn(features)
         anchors = place_anchors(self.settings.scales, size, self.trunk.stride).to(features.device)
         regions, found = propose(objectness, deltas, anchors, size, self.settings, self.settings.tested)
         logits, moves = self.classify(features, regions)
-        return detections(logits, moves, regions, found, size)
-
-    def classify(self, features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        """Fast R-CNN: classify regions (B, K, 4). Returns: logits (B, K, 1 + C), moves (B, K, C, 4)."""
-        patches = roi_pool(features, regions, 1 / self.trunk.stride, PATCH)  # (B, K, D, 7, 7)
-        vectors = self.trunk.classifier(patches.flatten(0, 1).flatten(1))  # (B * K, 4096)
-        shape = (-1, int(regions.shape[1]))
-        return self.score(vectors).unflatten(0, shape), self.box(vectors).view(*shape, self.classes, 4)
+        return detections(logits, moves, regions, size, found)
 
     def losses(self, images: Tensor, truths: list[TrueBoxes]) -> dict[str, Tensor]:
         """The four losses, for approximate joint training (section 3.2): proposals count as constants.
@@ -128,7 +100,7 @@ class FasterRCNN(nn.Module):
             "rpn class", "rpn box", "roi class", "roi box" and their sum "loss": scalars.
         """
         size = picture_size(images)
-        features = self.trunk.features(self.trunk.normalise(images))
+        features = self.features(images)
         objectness, deltas = self.rpn(features)
         anchors = place_anchors(self.settings.scales, size, self.trunk.stride).to(features.device)
         with torch.no_grad():
@@ -165,11 +137,6 @@ class RPN(nn.Module):
         objectness = self.objectness(x).permute(0, 2, 3, 1)  # (B, h, w, 9)
         deltas = self.deltas(x).permute(0, 2, 3, 1)  # (B, h, w, 9 * 4)
         return objectness.flatten(1), deltas.reshape(deltas.shape[0], -1, 4)
-
-
-def picture_size(images: Tensor) -> tuple[int, int]:
-    """(width, height) of (B, 3, H, W) as integers, which become constants in a traced graph."""
-    return int(images.shape[3]), int(images.shape[2])
 
 
 def anchor_shapes(scales: tuple[float, ...], ratios: tuple[float, ...] = RATIOS) -> Tensor:
@@ -210,32 +177,6 @@ def propose(
     return pick(boxes, chosen) * found.unsqueeze(-1), found
 
 
-def detections(
-    logits: Tensor, moves: Tensor, regions: Tensor, found: Tensor, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """The best MOST pairs of a region and a class, each with the box that the class gives the region.
-
-    Best first, up to TIE per region; of pairs with equal scores, the one of the better region comes first. Each class
-    moves a region differently, so a row has one class, and its other scores are 0.
-
-    Args:
-        logits: (B, K, 1 + C). moves: (B, K, C, 4). regions: (B, K, 4). found: (B, K). size: (width, height).
-
-    Returns:
-        boxes (B, N, 4) xyxy and scores (B, N, C).
-    """
-    count, classes = int(moves.shape[1]), int(moves.shape[2])
-    scores = logits.softmax(-1)[..., 1:] * found.unsqueeze(-1)  # (B, K, C)
-    boxes = clip(apply(moves, regions.unsqueeze(2), WEIGHTS), *size)  # (B, K, C, 4)
-    # Regions that pooling rounds to the same cells have equal scores, which each runtime would order differently.
-    rank = torch.arange(count, device=scores.device, dtype=scores.dtype).unsqueeze(1)
-    pair = (scores - rank * TIE).flatten(1).topk(min(MOST, count * classes)).indices
-    best = scores.flatten(1).gather(1, pair)
-    label = torch.arange(classes, device=pair.device).repeat(count)[pair]
-    one_hot = label.unsqueeze(-1) == torch.arange(classes, device=pair.device)  # (B, N, C)
-    return pick(boxes.flatten(1, 2), pair), best.unsqueeze(-1) * one_hot
-
-
 def label_anchors(
     anchors: Tensor, truth: TrueBoxes, size: tuple[int, int], settings: RegionSettings
 ) -> tuple[Tensor, Tensor]:
@@ -252,45 +193,18 @@ def label_anchors(
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= width) & (anchors[:, 3] <= height)  # (A,)
     kinds = inside.view(-1, len(settings.scales) * len(settings.ratios))
     inside = (kinds | ~kinds.any(0)).flatten()
-    overlaps, unsure = _overlaps(anchors, truth, inside)  # (A, G + 1), (A,)
+    overlaps, unsure = true_overlaps(anchors, truth, inside)  # (A, G + 1), (A,)
     most, match = overlaps.max(1)
     best_of_truth = overlaps.max(0).values
     near = (most >= settings.near) | ((overlaps == best_of_truth) & (overlaps > 0)).any(1)
     labels = torch.full((len(anchors),), UNUSED, device=anchors.device)
-    positive = _some(near & inside, settings.anchors // 2)
+    positive = some(near & inside, settings.anchors // 2)
     background = inside & ~near & (most < settings.far) & (unsure < settings.far)
-    negative = _some(background, settings.anchors - len(positive))
+    negative = some(background, settings.anchors - len(positive))
     labels[positive], labels[negative] = 1, 0
     goals = torch.zeros_like(anchors)
     goals[positive] = encode(truth.boxes[match[positive]], anchors[positive])
     return labels, goals
-
-
-def sample_regions(proposals: Tensor, truth: TrueBoxes, settings: RegionSettings) -> tuple[Tensor, Tensor, Tensor]:
-    """The second network's mini-batch for a picture (Fast R-CNN, section 2.3), of proposals and the true boxes.
-
-    Args:
-        proposals: (K, 4).
-
-    Returns:
-        regions (R, 4); their classes (R,), 0 for the background, UNUSED if there are too few regions; targets of the
-        moves (R, 4) for objects, 0 for other regions.
-    """
-    candidates = torch.cat([proposals, truth.boxes[~truth.ignore]])
-    overlaps, unsure = _overlaps(candidates, truth)
-    most, match = overlaps.max(1)
-    objects = _some(most >= settings.object, int(settings.regions * settings.share))
-    background = (most < settings.object) & (unsure < settings.object)
-    others = _some(background, settings.regions - len(objects))
-    rows = torch.cat([objects, others])
-    count = len(objects)
-    regions, goals = candidates.new_zeros(2, settings.regions, 4)
-    classes = torch.full((settings.regions,), UNUSED, device=candidates.device)
-    regions[: len(rows)] = candidates[rows]
-    classes[: len(rows)] = 0
-    classes[:count] = truth.classes[match[objects]] + 1
-    goals[:count] = encode(truth.boxes[match[objects]], candidates[objects], WEIGHTS)
-    return regions, classes, goals
 
 
 def rpn_losses(
@@ -308,40 +222,3 @@ def rpn_losses(
         "rpn class": log_loss / used.sum().clamp(min=1),
         "rpn box": settings.balance * distance / (len(labels) * positions),
     }
-
-
-def roi_losses(logits: Tensor, moves: Tensor, classes: Tensor, goals: Tensor) -> dict[str, Tensor]:
-    """Fast R-CNN, equation 1: log loss of the true class, and smooth L1 of its box for objects.
-
-    Args:
-        logits: (B, R, 1 + C). moves: (B, R, C, 4). classes: (B, R). goals: (B, R, 4).
-    """
-    used, positive = classes != UNUSED, classes > 0
-    count = used.sum().clamp(min=1)
-    log_loss = F.cross_entropy(logits[used], classes[used], reduction="sum")
-    mine = moves[positive][torch.arange(int(positive.sum()), device=moves.device), classes[positive] - 1]
-    distance = F.smooth_l1_loss(mine, goals[positive], reduction="sum")
-    return {"roi class": log_loss / count, "roi box": distance / count}
-
-
-def _overlaps(boxes: Tensor, truth: TrueBoxes, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """IoU of boxes with the ground truth.
-
-    Args: boxes (N, 4); mask (N,) bool: where False, all IoUs with boxes that count are 0.
-    Returns: (N, G + 1), 0 for ignored boxes and in the last column; (N,), the largest IoU with an ignored box.
-    """
-    size = torch.minimum(boxes[:, None, 2:], truth.boxes[None, :, 2:]) - torch.maximum(
-        boxes[:, None, :2], truth.boxes[None, :, :2]
-    )
-    shared = size.clamp(min=0).prod(-1)  # (N, G)
-    area, true_area = ((b[:, 2:] - b[:, :2]).prod(-1) for b in (boxes, truth.boxes))
-    iou = F.pad(shared / (area[:, None] + true_area - shared), (0, 1))
-    iou = iou if mask is None else iou * mask[:, None]
-    ignored = F.pad(truth.ignore, (0, 1))
-    return iou * ~ignored, (iou * ignored).max(1).values
-
-
-def _some(mask: Tensor, most: int) -> Tensor:
-    """Indices where a mask (N,) is True; if there are more than `most`, a random choice of that many."""
-    rows = mask.nonzero()[:, 0]
-    return rows[torch.randperm(len(rows), device=rows.device)[:most]]

@@ -24,18 +24,14 @@ from torch.nn import functional as F
 
 from watchline.models.boxes import apply, clip, pick
 from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0, normalise
+from watchline.models.fast_rcnn import WEIGHTS, TrueBoxes, picture_size, roi_losses, sample_regions
 from watchline.models.faster_rcnn import (
     RPN,
-    WEIGHTS,
     RegionSettings,
-    TrueBoxes,
     label_anchors,
-    picture_size,
     place_anchors,
     propose,
-    roi_losses,
     rpn_losses,
-    sample_regions,
 )
 from watchline.models.roi import roi_align
 from watchline.models.suppress import suppress

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from watchline.models.boxes import overlaps
-from watchline.models.faster_rcnn import picture_size
+from watchline.models.fast_rcnn import picture_size
 from watchline.models.mask_rcnn_lite import MULTIPLE, Candidates, LiteMaskRCNN
 
 SAME = 0.7  # IoU with a box from which a candidate has a vote

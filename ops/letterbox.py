@@ -58,6 +58,11 @@ class Fit:
             canvas[y : y + height, :x] = canvas[y : y + height, x + width :] = pad
         canvas[y : y + height, x : x + width] = pixels
 
+    def to_network(self, boxes: Boxes) -> Boxes:
+        """Boxes (N, 4) xyxy from pixels of the source to pixels of the network's input."""
+        inside = boxes.astype(np.float64) * np.array(self.inner * 2) / np.array(self.source * 2)
+        return np.asarray(inside + np.array(self.corner * 2), np.float32)
+
     def to_source(self, boxes: Boxes) -> Boxes:
         """Boxes (N, 4) xyxy from pixels of the network's input to pixels of the source, clipped to it.
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.boxes import Boxes
+from watchline.ops.letterbox import Size, fit
 from watchline.ops.region_similarity import Regions, describe, neighbours, similarities
 from watchline.ops.superpixels import felzenszwalb
 
@@ -55,6 +56,20 @@ FAST = Mode(("HSV", "Lab"), (150, 300, 450), ("CTSF", "TSF"))
 QUALITY = Mode(("HSV", "Lab", "rgI", "H", "I"), (150, 300, 450), ("CTSF", "TSF", "F", "S"))
 SMALLEST = 100  # pixels of a region of the over-segmentation, at least
 SIGMA = 0.65  # pixels, of the Gaussian that smooths the picture before
+SIDE = 256  # pixels, the longer side of a picture that detectors search
+
+
+def searched(size: Size) -> Size:
+    """(width, height) at which detectors search a picture of such a size: its longer side is SIDE."""
+    return fit(size, (SIDE, SIDE)).inner
+
+
+def proposals(image: Picture, count: int) -> Boxes:
+    """So many boxes as detectors take them: the first of the fast mode, again from the beginning if these are fewer.
+
+    Args: image (H, W, 3) uint8 BGR, of the size that `searched` gives. Returns: (count, 4) xyxy in its pixels.
+    """
+    return np.resize(selective_search(image), (count, 4))
 
 
 def selective_search(image: Picture, mode: Mode = FAST, seed: int = 0) -> Boxes:

@@ -73,6 +73,11 @@ def _numbered(found: NDArray[np.integer]) -> Parts:
     return np.asarray(numbers.reshape(found.shape), np.int32)
 
 
+def check_library() -> None:
+    """Raises LibraryMissing: what makes superpixels is not installed."""
+    _library()
+
+
 def _library() -> Any:
     """Raises LibraryMissing: it is not installed."""
     try:

@@ -10,7 +10,7 @@ from watchline.engines.checked import CheckedEngine
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.kinds.answer import Answer
 from watchline.pipeline.stages.asker import Asker
-from watchline.pipeline.stages.modelled import prepared
+from watchline.pipeline.stages.modelled import fitted
 from watchline.streams.frame import ArrayPicture, Image
 
 
@@ -41,7 +41,7 @@ def ask(image: Image, asker: Asker) -> Looked:
         if path.suffix == ".onnx" and "attention" not in {each.name for each in metadata.parse(path).graph.output}:
             raise ConfigError(f"{asker.model}: it does not tell where it looks: expected a model with attention")
         asked = asker.asked(engine.metadata.words)
-        _, images = prepared(engine, [ArrayPicture(image)])
+        _, images = fitted(engine, [ArrayPicture(image)])
         outputs = engine.tensors({"images": images, "question": asked.numbers[None]}, ("scores", "attention"))
         answer = asker.answer(outputs["scores"][0], engine.metadata.labels, 0)
         return Looked(answer, asked.words, asked.unknown, outputs["attention"][0, : len(asked.words)])

@@ -270,6 +270,31 @@ def tiny_asker(words: int | str = 4, batch: int | str = "batch") -> onnx.ModelPr
     return model
 
 
+def tiny_classifier(count: int) -> onnx.ModelProto:
+    """Takes every one of `count` proposals for a person, with a score of 0.9."""
+    node = helper.make_node
+    constants = {"no": np.zeros((4, 3), np.float32), "yes": np.array([0.9, 0, 0], np.float32)}
+    nodes = [
+        node("Identity", ["proposals"], ["boxes"]),
+        node("MatMul", ["proposals", "no"], ["nothing"]),
+        node("Add", ["nothing", "yes"], ["scores"]),
+    ]
+    tensor = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            tensor("images", TensorProto.UINT8, ["batch", "height", "width", 3]),
+            tensor("proposals", TensorProto.FLOAT, ["batch", count, 4]),
+        ],
+        [tensor(name, TensorProto.FLOAT, ["batch", count, last]) for name, last in (("boxes", 4), ("scores", 3))],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    metadata.write(model, replace(about(), task="regions"))
+    return model
+
+
 def answered(images: NDArray[np.uint8], question: NDArray[np.int64]) -> NDArray[np.float32]:
     """What `tiny_asker` must give: how much of each colour there is, and the sum of the words."""
     return (images.sum((1, 2)) / 255 + question.sum(1, keepdims=True)).astype(np.float32)

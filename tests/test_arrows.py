@@ -38,6 +38,7 @@ HOMES = {
     "PIL": ("streams/",),
     "pi_heif": ("streams/",),
     "scipy": ("ops/assignment.py",),
+    "sklearn": ("train/rcnn.py",),
     "tensorrt": ("engines/",),
     "torch": ("export/", "models/", "train/"),
     "zmq": ("pipeline/remote/channel.py", "pipeline/link.py"),

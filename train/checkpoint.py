@@ -32,14 +32,14 @@ def read(file: Path, instead: str = "move it away, or name another --out") -> di
 
 def check_recipe(file: Path, saved: dict[str, Any], recipe: str) -> None:
     """Raises CheckpointError: the run was started with another recipe (both are JSON); the error names what differs."""
-    if saved.get("recipe") == recipe:
-        return
     now = json.loads(recipe)
     try:
         begun = dict(json.loads(saved["recipe"]))
     except (KeyError, TypeError, ValueError):
         begun = {}
     names = sorted(name for name in begun.keys() | now.keys() if begun.get(name) != now.get(name))
+    if not names:
+        return
     differ = ", ".join(f"{name} {begun.get(name)} (now {now.get(name)})" for name in names)
     raise CheckpointError(
         f"{file} was started with another recipe: {differ}; a run keeps its schedule to the end: "

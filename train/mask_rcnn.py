@@ -17,7 +17,7 @@ from torch import Tensor
 from watchline.export.pytorch import exported
 from watchline.models.efficientnet_lite import SCALE, EfficientNetLite0
 from watchline.models.errors import DatasetError
-from watchline.models.faster_rcnn import TrueBoxes
+from watchline.models.fast_rcnn import TrueBoxes
 from watchline.models.mask_rcnn_lite import LABELS, LiteMaskRCNN
 from watchline.train import checkpoint, people, two_stage
 from watchline.train.people import Masked

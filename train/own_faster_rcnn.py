@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from watchline.export.pytorch import faster_rcnn as exporter
-from watchline.models.faster_rcnn import Trunk
+from watchline.models.fast_rcnn import Trunk
 from watchline.train import faster_rcnn
 from watchline.train.datasets import Sample
 from watchline.train.faster_rcnn import Recipe

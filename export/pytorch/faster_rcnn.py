@@ -20,7 +20,8 @@ from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
+from watchline.models.fast_rcnn import TRUNKS
+from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings
 
 MAX_SCALE = 1e5  # pixels: an anchor larger than any picture
 TESTED_BEFORE = 2000  # anchors that go into the suppression of proposals

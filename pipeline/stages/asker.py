@@ -187,7 +187,7 @@ class Asking(Work):
 
     def _job(self, stream: _Stream, frame: Frame) -> Callable[[], _Given]:
         """What makes an answer; the frame's pixels are valid only now."""
-        _, images = self._engines.prepared([frame.picture])
+        _, images = self._engines.fitted([frame.picture])
         return partial(self._answer, stream, images, frame.index, frame.time)
 
     def _answer(self, stream: _Stream, images: NDArray[np.uint8], frame: int, time: float | None) -> _Given:

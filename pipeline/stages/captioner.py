@@ -13,11 +13,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from watchline.engines import zoo
+from watchline.engines.engine import Batch
 from watchline.ops.detections import Detections
 from watchline.ops.new_objects import NewObjects
 from watchline.ops.scene import THUMBNAIL, SceneWatch
@@ -163,7 +162,7 @@ class Captioning(Work):
         made = Caption("", 0.0, frame.index, frame.seconds, box=box)
         return partial(self._caption, batch, made, frame.time)
 
-    def _caption(self, batch: NDArray[np.uint8], made: Caption, time: float | None) -> "_Said":
+    def _caption(self, batch: Batch, made: Caption, time: float | None) -> "_Said":
         outputs = self._engines.run(batch)
         text = text_of(outputs["words"][0, 0], self._engines.labels)
         score = min(0.0, float(outputs["scores"][0, 0]))

@@ -30,7 +30,7 @@ class Detector(EachFrame):
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
     per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
-    tasks = ("detect", "instances")
+    tasks = ("detect", "regions", "instances")
 
     model: str = Field(
         default=zoo.DEFAULT,

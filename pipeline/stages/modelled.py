@@ -14,13 +14,16 @@ from pydantic import AfterValidator, Field
 from watchline import engines
 from watchline.engines import runtimes, zoo
 from watchline.engines.cores import cores
-from watchline.engines.engine import Batch as InputBatch
+from watchline.engines.engine import Batch as Inputs
 from watchline.engines.engine import Engine
+from watchline.engines.tasks import IMAGES, PROPOSALS
 from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.masks import Masks
 from watchline.ops.select import select
+from watchline.ops.selective_search import proposals, searched
+from watchline.ops.superpixels import check_library
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.stages.stage import Stage
 from watchline.settings import Threads, flag, settings
@@ -96,6 +99,7 @@ class Modelled(Stage):
 
         Raises:
             EngineError: the model or the runtime is not to be had.
+            LibraryMissing: the model takes proposals, and what searches them is not installed.
             ConfigError: the model is for another task, or the settings do not fit it.
         """
         engine = engines.load(self.file, self.runtime, self.size, self.threads, self.batch)
@@ -106,6 +110,8 @@ class Modelled(Stage):
         if wrong:
             engine.close()
             raise ConfigError("\n".join(wrong))
+        if PROPOSALS.name in engine.rows:
+            check_library()
         return engine
 
     def mistakes(self, labels: Sequence[str]) -> list[str]:
@@ -223,11 +229,15 @@ class Engines:
             for n, place in enumerate(fits)
         ]
 
-    def prepared(self, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+    def prepared(self, pictures: Sequence[Picture]) -> tuple[list[Fit], Inputs]:
         """As `prepared`, for these engines."""
         return prepared(self._first, pictures)
 
-    def run(self, batch: InputBatch) -> dict[str, NDArray[Any]]:
+    def fitted(self, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+        """As `fitted`, for these engines."""
+        return fitted(self._first, pictures)
+
+    def run(self, batch: Inputs) -> dict[str, NDArray[Any]]:
         """What a free engine gives for them. Raises what `Engine.infer` raises."""
         engine = self._free.get()
         try:
@@ -236,8 +246,18 @@ class Engines:
             self._free.put(engine)
 
 
-def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
-    """Pictures as a model takes them, (B, H, W, 3) uint8 BGR, and where each is in its input."""
+def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], Inputs]:
+    """Pictures as a model takes them, with proposals if it takes these, and where each is in its input."""
+    fits, batch = fitted(engine, pictures)
+    if PROPOSALS.name not in engine.rows:
+        return fits, batch
+    count, _ = engine.rows[PROPOSALS.name]
+    boxes = np.stack([_proposed(picture, place, count) for picture, place in zip(pictures, fits, strict=True)])
+    return fits, {IMAGES.name: batch, PROPOSALS.name: boxes}
+
+
+def fitted(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDArray[np.uint8]]:
+    """Pictures in the size of a model's input, (B, H, W, 3) uint8 BGR, and where each is in it."""
     width, height = engine.size
     rule = cast(Rule, engine.metadata.resize)
     fits = [fit((picture.width, picture.height), engine.size, rule) for picture in pictures]
@@ -245,3 +265,10 @@ def prepared(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], ND
     for picture, place, canvas in zip(pictures, fits, batch, strict=True):
         place.place(picture.scaled(*place.inner), canvas, engine.metadata.pad)
     return fits, batch
+
+
+def _proposed(picture: Picture, place: Fit, count: int) -> NDArray[np.float32]:
+    """So many proposals of a picture, (count, 4) xyxy in pixels of the input where it is."""
+    size = searched(place.source)
+    scale = np.array(place.source * 2, np.float32) / np.array(size * 2, np.float32)
+    return place.to_network(np.asarray(proposals(picture.scaled(*size), count) * scale, np.float32))

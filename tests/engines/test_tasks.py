@@ -158,4 +158,4 @@ def test_only_a_task_of_labels_needs_any(monkeypatch: pytest.MonkeyPatch, labels
 
 
 def test_who_finds_boxes() -> None:
-    assert {name for name, task in tasks.TASKS.items() if task.finds_boxes} == {"detect", "instances"}
+    assert {name for name, task in tasks.TASKS.items() if task.finds_boxes} == {"detect", "instances", "regions"}

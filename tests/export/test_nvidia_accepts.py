@@ -34,7 +34,8 @@ from watchline.export.precision.int8 import quantise
 from watchline.export.pytorch import faster_rcnn, mask_rcnn, segmenters, torchvision_nets, yolov2
 from watchline.export.request import Request
 from watchline.models.deconvnet import DeconvNet
-from watchline.models.faster_rcnn import SCALES, SIDE, TRUNKS, FasterRCNN, RegionSettings
+from watchline.models.fast_rcnn import TRUNKS
+from watchline.models.faster_rcnn import SCALES, SIDE, FasterRCNN, RegionSettings
 from watchline.models.fcn import FCN
 from watchline.models.fcn_lite import FCNLite
 from watchline.models.mask_rcnn_lite import LiteMaskRCNN

@@ -4,24 +4,21 @@ import numpy as np
 import pytest
 import reference
 import torch
+from regions import boxes_in, noise, seeded, smooth_l1, truth
 
-from watchline.models import faster_rcnn
+from watchline.models import fast_rcnn
 from watchline.models.boxes import encode
+from watchline.models.fast_rcnn import UNUSED, TrueBoxes, detections, roi_losses
 from watchline.models.faster_rcnn import (
     RPN,
     SCALES,
-    UNUSED,
     FasterRCNN,
     RegionSettings,
-    TrueBoxes,
     anchor_shapes,
-    detections,
     label_anchors,
     place_anchors,
     propose,
-    roi_losses,
     rpn_losses,
-    sample_regions,
 )
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.vgg import VGG16
@@ -30,29 +27,6 @@ from watchline.ops.nms import nms_per_class
 
 SMALL = RegionSettings(scales=(16.0, 32.0, 64.0), before=200, proposals=60, tested=20, anchors=32, regions=16)
 SIZE = (96, 64)  # width, height
-
-
-def truth(*rows, ignore=()):
-    """Rows (x1, y1, x2, y2, class)."""
-    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
-    flags = torch.zeros(len(table), dtype=torch.bool)
-    flags[list(ignore)] = True
-    return TrueBoxes(table[:, :4], table[:, 4].long(), flags)
-
-
-def seeded(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def boxes_in(size, count, seed=0):
-    corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor(size)
-    corners = corners.sort(dim=1).values
-    corners[:, 1] += 1
-    return corners.reshape(count, 4)
-
-
-def smooth_l1(x):
-    return 0.5 * x * x if abs(x) < 1 else abs(x) - 0.5
 
 
 # Anchors and proposals
@@ -205,40 +179,6 @@ def test_a_mini_batch_of_anchors_has_its_size_and_at_most_half_are_positive():
     assert int((few == 0).sum()) == 32 - int((few == 1).sum()) > 16  # filled up with negatives
 
 
-def test_regions_are_objects_from_half_an_overlap_on():
-    settings = RegionSettings(regions=60, share=0.5)
-    found = truth((10, 10, 50, 50, 3), (60, 20, 90, 60, 7), (0, 40, 30, 64, 5), ignore=[2])
-    proposals = torch.cat([boxes_in(SIZE, 40), found.boxes[:2] + torch.tensor([3.0, -2, 4, 1]), found.boxes[2:] + 1])
-    regions, classes, goals = sample_regions(proposals, found, settings)
-    drawn = {tuple(r): (int(c), g) for r, c, g in zip(regions.tolist(), classes, goals, strict=True) if c != UNUSED}
-    real = found.boxes[:2].tolist()
-    for candidate in [*proposals.tolist(), *real]:
-        overlaps = [reference.iou(candidate, g) for g in real]
-        best = overlaps.index(max(overlaps))
-        if max(overlaps) >= 0.5:
-            label, goal = drawn.pop(tuple(candidate))
-            assert label == found.classes[best] + 1
-            assert torch.allclose(goal, encode(torch.tensor(real[best]), torch.tensor(candidate), (10.0, 5.0)))
-        elif reference.iou(candidate, found.boxes[2].tolist()) >= 0.5:
-            assert tuple(candidate) not in drawn
-        else:
-            label, goal = drawn.pop(tuple(candidate))
-            assert label == 0
-            assert not goal.any()
-    assert not drawn
-    assert int((classes == UNUSED).sum()) == 60 - 44  # 45 candidates, of which one lies on what is ignored
-
-
-def test_at_most_a_quarter_of_the_regions_are_objects():
-    found = truth((10, 10, 50, 50, 3))
-    near = found.boxes + torch.rand(100, 4, generator=torch.Generator().manual_seed(0))
-    far = torch.tensor([70.0, 40, 90, 60]) + torch.rand(100, 4)
-    regions, classes, _ = sample_regions(torch.cat([near, far]), found, SMALL)
-    assert regions.shape == (16, 4)
-    assert (classes[:4] == 4).all()
-    assert (classes[4:] == 0).all()
-
-
 # Losses
 
 
@@ -257,24 +197,6 @@ def test_the_rpn_s_losses_are_equation_1_term_by_term():
             distance += sum(smooth_l1(float(deltas[b, i, j] - goals[b, i, j])) for j in range(4))
     assert float(losses["rpn class"]) == pytest.approx(log_loss / used, rel=1e-5)
     assert float(losses["rpn box"]) == pytest.approx(10 * distance / (2 * 6), rel=1e-5)
-
-
-def test_the_second_network_s_losses_are_fast_rcnn_s_term_by_term():
-    logits, moves, goals = seeded(2, 9, 4) * 3, seeded(2, 9, 3, 4, seed=1) * 2, seeded(2, 9, 4, seed=2)
-    classes = torch.randint(-1, 4, (2, 9), generator=torch.Generator().manual_seed(3))
-    assert {-1, 0, 1, 2, 3} == set(classes.flatten().tolist())
-    losses = roi_losses(logits, moves, classes, goals)
-    log_loss = distance = used = 0.0
-    for b, i in np.ndindex(2, 9):
-        c = int(classes[b, i])
-        if c == UNUSED:
-            continue
-        used += 1
-        log_loss += math.log(sum(math.exp(float(v)) for v in logits[b, i])) - float(logits[b, i, c])
-        if c > 0:
-            distance += sum(smooth_l1(float(moves[b, i, c - 1, j] - goals[b, i, j])) for j in range(4))
-    assert float(losses["roi class"]) == pytest.approx(log_loss / used, rel=1e-5)
-    assert float(losses["roi box"]) == pytest.approx(distance / used, rel=1e-5)
 
 
 @pytest.mark.parametrize("empty", ["rpn", "roi"])
@@ -300,12 +222,6 @@ def network(trunk="lite", classes=3, settings=SMALL, seed=0):
     return FasterRCNN(LiteTrunk(hidden=32) if trunk == "lite" else VGG16(hidden=32), classes, settings)
 
 
-def noise(count, width, height, seed=0):
-    """Blocks of 8 pixels, so that the networks see something."""
-    blocks = torch.rand(count, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed)) * 255
-    return blocks.repeat_interleave(8, 2).repeat_interleave(8, 3).floor()
-
-
 @pytest.mark.parametrize("trunk", ["lite", "vgg16"])
 def test_every_parameter_has_a_gradient_and_the_losses_begin_at_chance(trunk):
     model = network(trunk).train()
@@ -329,42 +245,10 @@ def test_shapes_and_ranges_of_what_comes_out(trunk):
     assert boxes.shape == (2, 60, 4)  # 20 regions of 3 classes
     assert scores.shape == (2, 60, 3)
     assert ((scores > 0).sum(-1) <= 1).all()
-    assert (scores.sum(-1).diff(dim=1) <= SMALL.tested * faster_rcnn.TIE).all()  # best first, but for near ties
+    assert (scores.sum(-1).diff(dim=1) <= SMALL.tested * fast_rcnn.TIE).all()  # best first, but for near ties
     limit = torch.tensor([96.0, 64.0, 96.0, 64.0])
     assert (boxes >= 0).all()
     assert (boxes <= limit).all()
-
-
-def test_detections_are_pairs_of_a_region_and_a_class(monkeypatch):
-    monkeypatch.setattr(faster_rcnn, "MOST", 7)
-    logits, moves = seeded(2, 6, 4) * 2, seeded(2, 6, 3, 4, seed=1)
-    regions = torch.stack([boxes_in(SIZE, 6), boxes_in(SIZE, 6, seed=5)])
-    found = torch.ones(2, 6, dtype=torch.bool)
-    boxes, scores = detections(logits, moves, regions, found, SIZE)
-    for b in range(2):
-        pairs = []
-        for k, c in np.ndindex(6, 3):
-            odds = [math.exp(float(v)) for v in logits[b, k]]
-            (x1, y1, x2, y2), (tx, ty, tw, th) = regions[b, k].tolist(), moves[b, k, c].tolist()
-            w, h = (x2 - x1) * math.exp(tw / 5), (y2 - y1) * math.exp(th / 5)
-            x, y = (x1 + x2) / 2 + tx / 10 * (x2 - x1), (y1 + y2) / 2 + ty / 10 * (y2 - y1)
-            corners = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-            pairs.append(
-                (odds[c + 1] / sum(odds), c, [min(max(v, 0), m) for v, m in zip(corners, SIZE * 2, strict=True)])
-            )
-        for row, (score, c, box) in enumerate(sorted(pairs, reverse=True)[:7]):
-            assert scores[b, row].tolist() == pytest.approx([score if i == c else 0.0 for i in range(3)], abs=1e-6)
-            assert boxes[b, row].tolist() == pytest.approx(box, abs=1e-3)
-
-
-def test_of_equal_scores_the_better_region_s_comes_first():
-    """Pooling rounds neighbours to the same cells; in whose order they come decides which one is shown."""
-    regions = boxes_in(SIZE, 300).unsqueeze(0)
-    boxes, scores = detections(
-        torch.zeros(1, 300, 2), torch.zeros(1, 300, 1, 4), regions, torch.ones(1, 300, dtype=torch.bool), SIZE
-    )
-    assert (scores == 0.5).all()
-    assert torch.allclose(boxes, regions.clamp(max=torch.tensor([*SIZE, *SIZE])), atol=1e-4)
 
 
 def test_missing_regions_score_nothing_and_change_nothing():
@@ -374,8 +258,8 @@ def test_missing_regions_score_nothing_and_change_nothing():
     padded = torch.cat([regions, torch.zeros(1, 3, 4)], dim=1)
     found = torch.tensor([[True] * 5 + [False] * 3])
     with torch.no_grad():
-        alone = detections(*model.classify(features, regions), regions, found[:, :5], SIZE)
-        among = detections(*model.classify(features, padded), padded, found, SIZE)
+        alone = detections(*model.classify(features, regions), regions, SIZE, found[:, :5])
+        among = detections(*model.classify(features, padded), padded, SIZE, found)
     assert torch.allclose(among[0][:, :15], alone[0], atol=1e-4)
     assert torch.allclose(among[1][:, :15], alone[1], atol=1e-6)
     assert not among[1][:, 15:].any()

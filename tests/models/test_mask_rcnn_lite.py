@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from watchline.models.efficientnet_lite import EfficientNetLite0
-from watchline.models.faster_rcnn import RegionSettings, TrueBoxes
+from watchline.models.fast_rcnn import TrueBoxes
+from watchline.models.faster_rcnn import RegionSettings
 from watchline.models.mask_rcnn_lite import (
     LiteMaskRCNN,
     MaskBranch,

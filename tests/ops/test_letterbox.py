@@ -69,6 +69,13 @@ def test_boxes_come_back(source, network, rule):
     assert back[0].tolist() == [0, 0, *source]  # the whole picture, exactly
 
 
+def test_boxes_go_to_the_input_as_they_come_back():
+    boxes = np.array([[3.5, 10, 100, 250.25]], np.float32)
+    for rule in RULES:
+        place = fit((640, 272), (288, 288), rule)
+        assert np.allclose(place.to_source(place.to_network(boxes)), boxes, atol=1e-3)
+
+
 def test_boxes_in_the_padding_are_cut():
     place = fit((640, 272), (416, 416))
     boxes = np.array([[-9, -9, 500, 500], [100, 300, 200, 400]], np.float32)

@@ -6,7 +6,7 @@ import pytest
 
 from watchline.ops.boxes import iou
 from watchline.ops.region_similarity import boxes_of, describe, neighbours, similarities
-from watchline.ops.selective_search import FAST, SPACES, Mode, hierarchy, selective_search
+from watchline.ops.selective_search import FAST, SPACES, Mode, hierarchy, proposals, searched, selective_search
 
 pytest.importorskip("skimage")
 
@@ -88,3 +88,13 @@ def test_light_does_not_change_the_shares_of_colours():
     shares = SPACES["rgI"](image)
     assert np.abs(shares[0, 0, :2].astype(int) - shares[0, 1, :2]).max() <= 1
     assert shares[0, 0, 2] < shares[0, 1, 2]
+
+
+def test_detectors_take_a_fixed_number_of_boxes_again_if_these_are_fewer(picture):
+    image, _ = picture
+    boxes = selective_search(image)
+    assert (proposals(image, 10) == boxes[:10]).all()
+    more = proposals(image, len(boxes) + 7)
+    assert (more[: len(boxes)] == boxes).all()
+    assert (more[len(boxes) :] == boxes[:7]).all()
+    assert [searched(size) for size in ((512, 384), (100, 200), (256, 1))] == [(256, 192), (128, 256), (256, 1)]

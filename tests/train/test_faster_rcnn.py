@@ -11,9 +11,12 @@ from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.vgg import VGG16
 from watchline.train import faster_rcnn
 from watchline.train.datasets import Sample
-from watchline.train.faster_rcnn import LITE, Recipe, batch_of, build, freeze, schedule, view
+from watchline.train.faster_rcnn import LITE, PAPER, Recipe, build, freeze
+from watchline.train.region_recipe import batch_of, schedule, view
 
-RECIPE = Recipe(steps=4, batch=2, size=64, zoom=0.5, rate=0.01, before=60, proposals=20, regions=8, save_every=2)
+RECIPE = Recipe(
+    steps=4, batch=2, size=64, rate=0.01, warmup=0, average=0.0, before=60, proposals=20, regions=8, save_every=2
+)
 PAD = (127, 127, 127)
 
 
@@ -130,7 +133,7 @@ def test_early_layers_and_batch_statistics_stay_the_rest_learns(samples, tmp_pat
 
 
 def test_vgg_learns_from_conv3_on():
-    model = build(VGG16(hidden=8), Recipe(), 20)
+    model = build(VGG16(hidden=8), PAPER, 20)
     freeze(model)
     held = [name for name, p in model.named_parameters() if not p.requires_grad]
     assert held == [f"trunk.features.{i}.{part}" for i in (0, 2, 5, 7) for part in ("weight", "bias")]
@@ -148,4 +151,4 @@ def test_the_rate_rises_stays_and_falls_to_a_tenth():
     assert rates[10:75] == [1.0] * 65
     assert rates[75:] == [0.1] * 25
     assert all(a >= b for a, b in pairwise(rates[10:]))
-    assert schedule(0, Recipe()) == 1.0  # the paper knows no rise
+    assert schedule(0, PAPER) == 1.0  # the paper knows no rise

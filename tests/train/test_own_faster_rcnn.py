@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pictures import picture
 
-from watchline.train.faster_rcnn import LITE, Recipe
+from watchline.train.faster_rcnn import LITE, PAPER
 from watchline.train.own_faster_rcnn import Samples, recipe_for
 
 
@@ -20,8 +20,8 @@ def test_a_short_run_does_not_end_before_its_rate_has_risen():
 
 
 def test_the_rate_follows_the_batch():
-    recipe = recipe_for(Recipe(), (80, 20), batch=4, imgsz=320, seed=7)
-    assert (recipe.rate, recipe.size, recipe.seed) == (4 * Recipe().rate, 320, 7)
+    recipe = recipe_for(PAPER, (80, 20), batch=4, imgsz=320, seed=7)
+    assert (recipe.rate, recipe.size, recipe.seed) == (4 * PAPER.rate, 320, 7)
     assert recipe.save_every == 20
 
 

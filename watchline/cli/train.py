@@ -6,6 +6,7 @@ watchline train mask-rcnn --data pennfudan coco128 --out DIR  # people with thei
 watchline train segmenter --data CAMVID --out DIR  # the class of every pixel
 watchline train localizer --data DIR --out DIR  # classification + localization: the one object of a photo
 watchline train overfeat --data DIR --out DIR  # the same network, slid over the picture
+watchline train fast-rcnn --data DIR --out DIR  # it classifies what Selective Search proposes; also rcnn
 watchline train captioner --data flickr8k --out DIR --system show-and-tell
 watchline train vqa --data daquar --out DIR  # it answers questions about photos
 watchline train lstm --data TEXT --out DIR  # it goes on with a text; also rnn, deep-rnn
@@ -20,7 +21,7 @@ from pathlib import Path
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 from watchline.cli.output_folder import check_folder
-from watchline.cli.train_report import report, say, settled
+from watchline.cli.train_report import asked, report, say, settled
 from watchline.extras import command
 
 BOXES = ("specific", "agnostic")
@@ -46,6 +47,8 @@ OWN: dict[str, tuple[str, ...]] = {  # options that not every model has
     "bidirectional-rnn": (),
     "localizer": ("boxes", "cache"),
     "overfeat": ("cache",),
+    "rcnn": ("cache",),
+    "fast-rcnn": ("epochs", "cache"),
 }
 NEEDED = f"training needs torch: {command('train')}"
 
@@ -112,8 +115,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--cache",
         type=Path,
-        help="folder for feature maps of captioner, vqa, localizer and overfeat (default: OUT), or for labels of "
-        "--recipe's teachers (default: OUT/labels)",
+        help="folder for features of captioner, vqa, localizer, overfeat and rcnn, for proposals of rcnn and fast-rcnn "
+        "(default: OUT), or for labels of --recipe's teachers (default: OUT/labels)",
     )
     return parser
 
@@ -127,7 +130,7 @@ def _detector_options(group: "argparse._ArgumentGroup") -> None:
         "yet (default: imagenet; of yolov2, yolov2-lite0)",
     )
     group.add_argument(
-        "--epochs", type=at_least(1), help="how often to see the data (default: 100; captioner: its own)"
+        "--epochs", type=at_least(1), help="how often to see the data (default: 100; fast-rcnn: 12; captioner: its own)"
     )
     group.add_argument(
         "--patience", type=at_least(0), help="epochs without a better mAP after which it ends; 0: never (default: 30)"
@@ -184,6 +187,8 @@ def run(options: argparse.Namespace) -> int:
             "bidirectional-rnn": train_text.tagger,
             "localizer": _localizer,
             "overfeat": _overfeat,
+            "rcnn": _rcnn,
+            "fast-rcnn": _fast_rcnn,
         }[options.model](options)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("watchline"):
@@ -320,6 +325,41 @@ def _overfeat(options: argparse.Namespace) -> int:
     report(overfeat.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
     file = options.out / overfeat.CHECKPOINT
     say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o overfeat.onnx")
+    return DONE
+
+
+def _rcnn(options: argparse.Namespace) -> int:
+    from watchline.train import rcnn
+    from watchline.train.own_data import dataset
+
+    for name in ("steps", "batch"):
+        if getattr(options, name):
+            options.parser.error(f"--{name}: R-CNN's SVMs are solved, not trained step by step")
+    recipe = settled(options, rcnn.Recipe(), "seed")
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, recipe.seed)
+    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    rcnn.train(data, options.out, _folders(options), recipe, options.threads, say)
+    file = options.out / rcnn.CHECKPOINT
+    say(f"{file}: done; watchline export {file} -o rcnn.onnx")
+    return DONE
+
+
+def _fast_rcnn(options: argparse.Namespace) -> int:
+    from watchline.train import fast_rcnn
+    from watchline.train.own_data import dataset
+
+    if options.steps and options.epochs:
+        options.parser.error("--steps and --epochs: name one of them")
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, options.seed or 0)
+    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    recipe = fast_rcnn.recipe_for(len(data.train), **asked(options, "epochs", "steps", "batch", "seed"))
+    recipe = settled(options, recipe, "steps", "batch", "seed")
+    cache = _folders(options)
+    report(fast_rcnn.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
+    file = options.out / fast_rcnn.CHECKPOINT
+    say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o fast-rcnn.onnx")
     return DONE
 
 

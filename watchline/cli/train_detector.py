@@ -16,7 +16,7 @@ from watchline.cli.train_report import asked, report, say, settled
 from watchline.cli.train_settings import recall, remember
 
 if TYPE_CHECKING:  # torch is not installed with the core
-    from watchline.models.faster_rcnn import Trunk
+    from watchline.models.fast_rcnn import Trunk
     from watchline.train.own_data.dataset import DataSet, PictureFile
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
@@ -113,7 +113,7 @@ def _with_mixture(options: argparse.Namespace, found: "RecipeFile", device: str,
 
 def faster_rcnn(options: argparse.Namespace) -> int:
     """Train Faster R-CNN, measured each epoch."""
-    from watchline.models.faster_rcnn import TRUNKS
+    from watchline.models.fast_rcnn import TRUNKS
     from watchline.train import faster_rcnn as recipes
     from watchline.train import own_faster_rcnn
 

@@ -2,21 +2,25 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import jsonschema
 import numpy as np
 import onnx
 import pytest
 from clips import write_clip
-from models_onnx import tiny_detector, tiny_masker
+from models_onnx import tiny_classifier, tiny_detector, tiny_masker
 from pycocotools import mask as coco
 
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
 from watchline.engines import metadata
 from watchline.engines.replay import Recorder
+from watchline.ops.errors import LibraryMissing
+from watchline.ops.selective_search import proposals, searched
 from watchline.pipeline.message import Item
 from watchline.pipeline.remote.placed import Place, placed
 from watchline.pipeline.stages.modelled import prepared
@@ -134,6 +138,24 @@ def test_a_model_may_ask_for_its_candidates_to_be_merged(model, tmp_path):
     candidates = looked(Detector(model=model, imgsz=64, conf=0.0, iou=1.0), picture).xyxy.tolist()
     assert kept <= set(map(tuple, candidates))
     assert merged - set(map(tuple, candidates))  # averages, which no candidate was
+
+
+def test_a_model_that_takes_proposals_gets_those_of_selective_search(tmp_path):
+    pytest.importorskip("skimage")
+    onnx.save(tiny_classifier(40), tmp_path / "regions.onnx")
+    picture = squares(300, 200)
+    scale = 300 / 256
+    wanted = proposals(np.asarray(cv2.resize(picture, searched((300, 200))), np.uint8), 40) * scale
+    found = looked(Detector(model=str(tmp_path / "regions.onnx"), imgsz=64, iou=1.0), picture)
+    assert len(found) > 20
+    assert np.abs(found.xyxy[:, None] - wanted).max(-1).min(1).max() < 0.01
+
+
+def test_without_the_library_of_the_proposals_nothing_begins(tmp_path, monkeypatch):
+    onnx.save(tiny_classifier(40), tmp_path / "regions.onnx")
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    with pytest.raises(LibraryMissing, match=r"superpixels need scikit-image: pip install '\.\[proposals\]'"):
+        Detector(model=str(tmp_path / "regions.onnx")).check()
 
 
 def squares(width=200, height=140):
