@@ -43,6 +43,7 @@ class Blind(nn.Module):
         embedding: E, of a word.
         hidden: H, of the LSTM.
         dropout: share of the entries of words, and of the state that is answered from, that are zero in training.
+        seen: length of what the LSTM reads with each word.
     """
 
     looks = False
