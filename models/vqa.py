@@ -165,7 +165,7 @@ class VQA(Blind):
         self.photo, self.places = nn.Linear(HEAD, embedding), nn.Linear(HEAD, places)
         self.key, self.query = nn.Linear(places, attention), nn.Linear(hidden, attention, bias=False)
         self.energy = nn.Linear(attention, 1)
-        with torch.no_grad():  # it begins blind, or what it sees would drown the words
+        with torch.no_grad():  # it begins blind: what it sees must not drown the words
             self.photo.weight.zero_()
             self.lstm.x.weight[:, embedding:].zero_()
 
