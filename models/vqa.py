@@ -46,9 +46,6 @@ class Blind(nn.Module):
         seen: length of what the LSTM reads with each word.
     """
 
-    looks = False
-    """Whether it looks at the photo."""
-
     letters: Tensor
     answer_letters: Tensor
 
@@ -146,8 +143,6 @@ class VQA(Blind):
         places: D, length of a place's features.
         attention: width of the network that compares places and state.
     """
-
-    looks = True
 
     def __init__(
         self,
