@@ -43,10 +43,8 @@ class Blind(nn.Module):
         embedding: E, of a word.
         hidden: H, of the LSTM.
         dropout: share of the entries of words, and of the state that is answered from, that are zero in training.
+        seen: length of what the LSTM reads with each word.
     """
-
-    looks = False
-    """Whether it looks at the photo."""
 
     letters: Tensor
     answer_letters: Tensor
@@ -146,8 +144,6 @@ class VQA(Blind):
         attention: width of the network that compares places and state.
     """
 
-    looks = True
-
     def __init__(
         self,
         words: Sequence[str],
@@ -164,7 +160,7 @@ class VQA(Blind):
         self.photo, self.places = nn.Linear(HEAD, embedding), nn.Linear(HEAD, places)
         self.key, self.query = nn.Linear(places, attention), nn.Linear(hidden, attention, bias=False)
         self.energy = nn.Linear(attention, 1)
-        with torch.no_grad():  # it begins blind, or what it sees would drown the words
+        with torch.no_grad():  # it begins blind: what it sees must not drown the words
             self.photo.weight.zero_()
             self.lstm.x.weight[:, embedding:].zero_()
 

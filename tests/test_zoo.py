@@ -41,11 +41,17 @@ CAPTIONS = {
         "ROUGE-L on Flickr8k's test photos": 0.45,
     }
 }
+ANSWERS = {
+    "accuracy of single words on DAQUAR's test photos": 0.22,
+    "WUPS 0.9 on DAQUAR's test photos": 0.28,
+    "WUPS 0.0 on DAQUAR's test photos": 0.60,
+}
 MEAN_IOU = 0.66
 BYTES = {
     "fcn-lite0": 5e6,
     "mask-rcnn-lite0": 10e6,
     "show-attend-tell": 15e6,
+    "vqa-lite0": 10e6,
     "yolov2-lite0": 8e6,
     "yolov2-slim": 2.5e6,
 }
@@ -94,6 +100,17 @@ def test_a_captioner_says_where_it_looked_and_reaches_its_figures(model):
     assert "attention" in {output.name for output in metadata.parse(zoo.find(model)).graph.output}
     assert about.figures.keys() == CAPTIONS[model].keys()
     for name, least in CAPTIONS[model].items():
+        assert about.figures[name] >= least
+
+
+def test_the_model_that_answers_says_where_it_looked_and_reaches_its_figures():
+    about = metadata.read(zoo.find(zoo.ANSWERER))
+    assert (about.task, about.imgsz, about.resize) == ("answer", 448, "stretch")
+    assert {"2", "lamp", "night_stand", "white"} < set(about.labels)
+    assert {"what", "left", "many", "table"} < set(about.words)
+    assert "attention" in {output.name for output in metadata.parse(zoo.find(zoo.ANSWERER)).graph.output}
+    assert about.figures.keys() == ANSWERS.keys()
+    for name, least in ANSWERS.items():
         assert about.figures[name] >= least
 
 

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from watchline.models.captioner import load_head
 from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import DatasetError
 from watchline.models.vqa import END, SYSTEMS, VQA, Blind
 from watchline.ops.words import words_of
 from watchline.train import captions, checkpoint, two_stage
@@ -39,7 +40,6 @@ class Recipe:
         photos: of a step, with all their questions.
         rate: of AdamW, which rises for `warmup` steps and falls to zero along half a cosine.
         decay: of its weights.
-        smoothing: share of the probability that is spread over all answers (Szegedy et al., 2016).
         hidden_words: share of the words of questions that are hidden.
         dropout: of the network.
         clip: limit of the gradient's norm.
@@ -54,7 +54,6 @@ class Recipe:
     rate: float = 3e-3
     warmup: int = 100
     decay: float = 0.01
-    smoothing: float = 0.0
     hidden_words: float = 0.1
     dropout: float = 0.5
     clip: float = 2.0
@@ -89,8 +88,11 @@ def train(learn: Split, out: Path, recipe: Recipe, threads: int) -> Generator[di
         threads: of PyTorch.
 
     Raises:
+        DatasetError: no answer is there often enough to be learnt.
         CheckpointError: `out` has a checkpoint of another recipe or other questions, or a broken one.
     """
+    if not answers(learn.asked):
+        raise DatasetError(f"none of {len(learn.asked)} questions has an answer that another one has: expected some")
     torch.set_num_threads(threads)
     checkpoint.make_folder(out)
     model = build(learn, recipe).train()
@@ -101,7 +103,7 @@ def train(learn: Split, out: Path, recipe: Recipe, threads: int) -> Generator[di
     )
 
     def losses_of(batch: Batch) -> dict[str, Tensor]:
-        return {"loss": F.cross_entropy(logits_of(model, batch), batch.targets, label_smoothing=recipe.smoothing)}
+        return {"loss": F.cross_entropy(logits_of(model, batch), batch.targets)}
 
     yield from two_stage.run(
         model,
@@ -123,8 +125,9 @@ def batch_of(step: int, learn: Split, taught: NDArray[np.bool_], wanted: Tensor,
         wanted: (N, A) of `targets`.
         model: whose words they are.
     """
-    epoch, within = divmod(step, max(1, len(learn.maps) // recipe.photos))
-    order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(learn.maps))
+    shown = np.unique(learn.photos[taught])
+    epoch, within = divmod(step, max(1, len(shown) // recipe.photos))
+    order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(shown)
     rows = np.flatnonzero(taught & np.isin(learn.photos, order[within * recipe.photos :][: recipe.photos]))
     rows = rows[np.argsort([len(words_of(learn.asked[row].question)) for row in rows], kind="stable")]
     photos, which = np.unique(learn.photos[rows], return_inverse=True)

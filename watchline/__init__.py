@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from watchline.ops.draw import draw
     from watchline.ops.masks import Masks
     from watchline.pipeline.annotate import Annotate
+    from watchline.pipeline.ask import ask
     from watchline.pipeline.caption import caption
     from watchline.pipeline.detect import detect
     from watchline.pipeline.job import Job
+    from watchline.pipeline.kinds.answer import ANSWER, Answer
     from watchline.pipeline.kinds.caption import CAPTION, Caption
     from watchline.pipeline.kinds.class_map import CLASS_MAP
     from watchline.pipeline.kinds.detections import DETECTIONS
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.sinks.mot import Mot
     from watchline.pipeline.sinks.sink import Opening, Sink, Unwritten, Writer
     from watchline.pipeline.stages.annotator import Annotator
+    from watchline.pipeline.stages.asker import Asker
     from watchline.pipeline.stages.captioner import Captioner
     from watchline.pipeline.stages.detector import Detector
     from watchline.pipeline.stages.lines import Line, Lines
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "ANSWER",
     "CAPTION",
     "CLASS_MAP",
     "DETECTIONS",
@@ -68,7 +72,9 @@ __all__ = [
     "About",
     "Annotate",
     "Annotator",
+    "Answer",
     "ArrayPicture",
+    "Asker",
     "Begin",
     "Canvas",
     "Caption",
@@ -115,6 +121,7 @@ __all__ = [
     "Zone",
     "Zones",
     "__version__",
+    "ask",
     "caption",
     "detect",
     "draw",
@@ -131,9 +138,11 @@ _HOMES = {
     "ops.draw": ("draw",),
     "ops.masks": ("Masks",),
     "pipeline.annotate": ("Annotate",),
+    "pipeline.ask": ("ask",),
     "pipeline.caption": ("caption",),
     "pipeline.detect": ("detect",),
     "pipeline.job": ("Job",),
+    "pipeline.kinds.answer": ("ANSWER", "Answer"),
     "pipeline.kinds.caption": ("CAPTION", "Caption"),
     "pipeline.kinds.class_map": ("CLASS_MAP",),
     "pipeline.kinds.detections": ("DETECTIONS",),
@@ -143,6 +152,7 @@ _HOMES = {
     "pipeline.runner": ("Runner",),
     "pipeline.segment": ("segment",),
     "pipeline.stages.annotator": ("Annotator",),
+    "pipeline.stages.asker": ("Asker",),
     "pipeline.stages.captioner": ("Captioner",),
     "pipeline.stages.detector": ("Detector",),
     "pipeline.stages.lines": ("Line", "Lines"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from watchline.models.errors import CheckpointError
+from watchline.models.errors import CheckpointError, DatasetError
 from watchline.models.vqa import SYSTEMS
 from watchline.ops.daquar import Asked
 from watchline.train import vqa
@@ -63,6 +63,13 @@ def test_other_questions_or_another_recipe_are_refused(small, tmp_path):
     with pytest.raises(CheckpointError, match="started with other classes"):
         other = learnt()
         next(train(replace(other, asked=[one._replace(answer=("no",)) for one in other.asked]), tmp_path, RECIPE, 1))
+
+
+def test_questions_without_an_answer_in_common_are_refused(tmp_path):
+    learn = learnt()
+    unlike = [one._replace(answer=(f"thing{n}",)) for n, one in enumerate(learn.asked)]
+    with pytest.raises(DatasetError, match="none of 12 questions has an answer that another one has"):
+        next(train(replace(learn, asked=unlike), tmp_path, RECIPE, 1))
 
 
 def test_a_step_has_all_questions_of_its_photos(small):

@@ -10,12 +10,10 @@ import pytest
 from clips import write_clip
 from models_onnx import tiny_vqa
 
-from watchline import Annotate, Annotator, Files, FileSource, Job
+from watchline import ANSWER, Annotate, Annotator, Answer, Asker, Files, FileSource, Job
 from watchline.errors import SettingsError
 from watchline.pipeline.errors import ConfigError
-from watchline.pipeline.kinds.answer import ANSWER, Answer
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.asker import Asker
 from watchline.pipeline.stages.modelled import Engines
 from watchline.streams.frame import ArrayPicture, Frame
 
