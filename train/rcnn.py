@@ -34,6 +34,7 @@ from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
 PIECE = 8192  # rows of features that are in memory at once
 NONE = -1  # class of a region that is no true box
+NEVER = -10.0  # margin of a class without true boxes: a score of 0.00005
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def svms(scaled: Scaled, regions: Regions, recipe: Recipe, tell: Callable[[str],
     negative = [np.flatnonzero(regions.overlap[:, c] < recipe.far) for c in range(count)]
     used = [np.sort(rng.permutation(rows)[: recipe.first]) for rows in negative]
     weights = np.zeros((FEATURES + 1, count), np.float32)
+    weights[-1] = NEVER
     active = [c for c in range(count) if len(positive[c]) and len(negative[c])]
     for number in range(1, recipe.rounds + 1):
         for c in active:
