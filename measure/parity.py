@@ -88,6 +88,11 @@ def parity(
     with TemporaryDirectory(prefix="watchline-parity-") as folder:
         with engines.load(file, names[0]) as engine:
             told, size = engine.metadata, engine.size
+        if len(TASKS[told.task].inputs) > 1:
+            raise ComparisonRefused(
+                f"{file}: it takes {' and '.join(each.name for each in TASKS[told.task].inputs)}; expected a model "
+                "that takes pictures alone: measure this one by `watchline bench map`"
+            )
         if all(path.is_file() for path in paths) and told.checkpoint not in map(sha256, paths):
             raise ComparisonRefused(
                 f"{file}: it was made of a file with the sha256 {told.checkpoint[:12]}…, and {paths[-1]} has another; "

@@ -1,7 +1,8 @@
-"""Maps of a frozen network for the pictures of a training, computed once: its heads learn from these.
+"""What of a training's pictures is computed once and kept: maps of a frozen network, from which its heads learn.
 
-The network does not change, so every look at a picture (a crop, a window) needs one pass only. They are kept in a file,
-in half precision. A computation that was interrupted continues where it stopped.
+The network does not change, so every look at a picture (a crop, a window, a region) needs one pass only. Proposals are
+kept in the same way. All is in a file, in half precision; a computation that was interrupted continues where it
+stopped.
 """
 
 import copy
@@ -49,7 +50,7 @@ def cached(
     Args:
         files: the pictures.
         shape: of the maps of one picture.
-        maps_of: from a picture's number and its pixels (H, W, 3) uint8 BGR to its maps.
+        maps_of: from a picture's number and its pixels (H, W, 3) uint8 BGR to its maps, of which the last is not 0.
         folder: where the file is kept; its name says what the maps depend on.
         about: what they depend on in addition to the pictures.
         tell: hears now and then how far it is.

@@ -34,6 +34,7 @@ from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
 PIECE = 8192  # rows of features that are in memory at once
 NONE = -1  # class of a region that is no true box
+NEVER = -10.0  # margin of a class without true boxes: a score of 0.00005
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class Recipe:
     far: float = 0.3
     margin: float = 0.001
     positive: float = 2.0
-    first: int = 4000
-    hard: int = 4000
+    first: int = 2000
+    hard: int = 2000
     rounds: int = 4
     enough: float = 0.01
     ridge: float = 1000.0
@@ -209,6 +210,7 @@ def svms(scaled: Scaled, regions: Regions, recipe: Recipe, tell: Callable[[str],
     negative = [np.flatnonzero(regions.overlap[:, c] < recipe.far) for c in range(count)]
     used = [np.sort(rng.permutation(rows)[: recipe.first]) for rows in negative]
     weights = np.zeros((FEATURES + 1, count), np.float32)
+    weights[-1] = NEVER
     active = [c for c in range(count) if len(positive[c]) and len(negative[c])]
     for number in range(1, recipe.rounds + 1):
         for c in active:
@@ -232,8 +234,13 @@ def svm(positive: NDArray[np.float32], negative: NDArray[np.float32], recipe: Re
     """The weights (n,) of a linear SVM, of rows (P, n) and (N, n) whose last column is 1."""
     from sklearn.svm import LinearSVC
 
-    solver = LinearSVC(
-        C=recipe.margin, class_weight={1: recipe.positive}, fit_intercept=False, dual=False, max_iter=10_000
+    solver = LinearSVC(  # with so small a C, the dual problem is solved in half the time
+        C=recipe.margin,
+        class_weight={1: recipe.positive},
+        fit_intercept=False,
+        dual=True,
+        max_iter=10_000,
+        random_state=recipe.seed,
     )
     solver.fit(np.concatenate([positive, negative]), np.repeat([1, 0], [len(positive), len(negative)]))
     return np.asarray(solver.coef_[0], np.float32)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper, version_converter
 
 from watchline.engines import metadata
+from watchline.engines.tasks import IMAGES
 from watchline.export.errors import ExportFailed, ExportRefused
 from watchline.export.precision import layers, sensitivity
 from watchline.export.precision.layers import CARRIERS, JOINS, Layers, data_inputs
@@ -68,13 +69,17 @@ def quantise(
         progress: called with how many pictures were looked at, and of how many.
 
     Raises:
-        ExportRefused: there are no pictures, or nothing in the model that INT8 is for.
+        ExportRefused: there are no pictures, nothing in the model that INT8 is for, or inputs other than pictures.
         ExportFailed: NaN or infinity comes up in FP32 already, or all layers are hurt by rounding.
     """
     way = FORMS[form]
     small = _at_least(way.opset, layers.prepared(model))
     graph = small.graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    if others := [value.name for value in graph.input if value.name not in (IMAGES.name, *weights)]:
+        raise ExportRefused(
+            f"the model takes `{others[0]}` beside the pictures, and INT8 is fitted to pictures alone; keep it in FP32"
+        )
     weighted = layers.find(graph).weighted
     alone = _alone(graph, weights) & weighted if way.on_cpu else frozenset()
     heavy = [node for node in graph.node if node.output[0] in weighted - alone and _in_int8(node, way.on_cpu)]

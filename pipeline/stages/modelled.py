@@ -19,6 +19,7 @@ from watchline.engines.engine import Engine
 from watchline.engines.tasks import IMAGES, PROPOSALS
 from watchline.ops.class_map import ClassMap
 from watchline.ops.detections import Detections
+from watchline.ops.errors import LibraryMissing
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.masks import Masks
 from watchline.ops.select import select
@@ -110,8 +111,12 @@ class Modelled(Stage):
         if wrong:
             engine.close()
             raise ConfigError("\n".join(wrong))
-        if PROPOSALS.name in engine.rows:
-            check_library()
+        try:
+            if PROPOSALS.name in engine.rows:
+                check_library()
+        except LibraryMissing:
+            engine.close()
+            raise
         return engine
 
     def mistakes(self, labels: Sequence[str]) -> list[str]:

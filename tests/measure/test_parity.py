@@ -8,6 +8,7 @@ import darknet_files
 import onnx
 import pytest
 from broken_onnx import noise, said_otherwise, scaled
+from models_onnx import tiny_classifier
 from stranger_forms import columns
 from strangers import save
 
@@ -150,6 +151,12 @@ def test_another_checkpoint_is_refused(made: Path, tmp_path: Path) -> None:
     others = darknet_files.write(tmp_path, seed=1)
     with pytest.raises(ComparisonRefused, match="name the checkpoint that it was made of"):
         list(parity(others, made / "net.onnx", PICTURES))
+
+
+def test_a_model_that_takes_proposals_is_refused(made: Path, tmp_path: Path) -> None:
+    onnx.save(tiny_classifier(4), tmp_path / "regions.onnx")
+    with pytest.raises(ComparisonRefused, match="images and proposals; expected a model that takes pictures alone"):
+        steps(made, tmp_path / "regions.onnx")
 
 
 def test_what_is_no_engine_or_no_checkpoint_is_refused(made: Path, tmp_path: Path) -> None:

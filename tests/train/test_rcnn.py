@@ -14,7 +14,7 @@ from watchline.ops.boxes import iou
 from watchline.train import rcnn
 from watchline.train.own_data import dataset
 from watchline.train.own_data.dataset import PictureFile
-from watchline.train.rcnn import NONE, Recipe, Regions, Scaled, moments, regions_of, ridge, svm, svms
+from watchline.train.rcnn import NEVER, NONE, Recipe, Regions, Scaled, moments, regions_of, ridge, svm, svms
 
 pytest.importorskip("skimage")
 pytest.importorskip("sklearn")
@@ -93,6 +93,8 @@ def test_hard_negatives_are_found_and_change_the_svm():
     assert (often[50:110] > 0).sum() < (once[50:110] > 0).sum() / 2
     assert (often[:50] > 0).mean() > 0.8
     assert told[0].startswith("round 1 of the SVMs: ")
+    absent = replace(regions, truth=np.full(3050, NONE))
+    assert (scaled.products(svms(scaled, absent, recipe, told.append)) == NEVER).all()  # of a class without true boxes
 
 
 def test_it_trains_what_the_exporter_takes_and_keeps_its_features(tmp_path):

@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 from layered_nets import Body, Net, build, pictures
+from models_onnx import tiny_classifier
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from watchline import engines
@@ -299,6 +300,11 @@ def test_a_model_of_one_batch_only_sees_pictures_in_it() -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
     small = quantise(model, pictures(4), "onnxruntime")
     assert Small(small).constants.keys() == Small(quantise(build(swish), pictures(4), "onnxruntime")).constants.keys()
+
+
+def test_a_model_that_takes_proposals_is_refused() -> None:
+    with pytest.raises(ExportRefused, match="takes `proposals` beside the pictures"):
+        quantise(tiny_classifier(4), pictures(4), "onnxruntime")
 
 
 def test_a_model_without_layers_for_int8_is_refused() -> None:

@@ -144,7 +144,7 @@ def test_a_model_that_takes_proposals_gets_those_of_selective_search(tmp_path):
     pytest.importorskip("skimage")
     onnx.save(tiny_classifier(40), tmp_path / "regions.onnx")
     picture = squares(300, 200)
-    scale = 300 / 256
+    scale = np.array([300 / 256, 200 / 171] * 2)  # 256 x 171 pixels are searched
     wanted = proposals(np.asarray(cv2.resize(picture, searched((300, 200))), np.uint8), 40) * scale
     found = looked(Detector(model=str(tmp_path / "regions.onnx"), imgsz=64, iou=1.0), picture)
     assert len(found) > 20
