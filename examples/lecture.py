@@ -71,6 +71,11 @@ chapter("Fully convolutional network", f"each pixel is one of {', '.join(areas.l
 seen = attention(photo, watchline.Captioner())
 chapter("Show, Attend and Tell", seen.text, attention_picture(photo, seen.words, seen.maps))
 
+question = "What is the object on the table?"
+seen = watchline.ask(photo, watchline.Asker(question=question))
+text = f"{question} {seen.answer.text}"
+chapter("Visual question answering", text, attention_picture(photo, seen.words, seen.maps))
+
 with LanguageModel(zoo.find(zoo.WRITER, zoo.TEXT)) as model:
     chapter("LSTM", "".join(["ROMEO:", *write(model, "ROMEO:", 200, 0.8, np.random.default_rng(0))]))
 

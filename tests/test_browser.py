@@ -256,5 +256,5 @@ def test_the_lecture_s_page_shows_each_system_on_a_phone(chromium: str, tmp_path
     seen = play(chromium, out, tmp_path, PHONE)
     assert "error" not in seen, seen
     assert seen["width"] <= 390
-    assert len(seen["pictures"]) == 7
+    assert len(seen["pictures"]) == 8
     assert min(seen["pictures"]) >= 600

@@ -108,7 +108,7 @@ def test_lecture(photos, tmp_path):
     onnx.save(tiny_detector(), tmp_path / "tiny.onnx")
     lines = run("lecture.py", photos / "0.png", tmp_path / "page.html", tmp_path / "tiny.onnx")
     titles = ["Non-maximum suppression", "Superpixels and Selective Search", "yolov2-lite0", "tiny", "mask-rcnn-lite0"]
-    titles += ["Fully convolutional network", "Show, Attend and Tell", "LSTM"]
+    titles += ["Fully convolutional network", "Show, Attend and Tell", "Visual question answering", "LSTM"]
     page = (tmp_path / "page.html").read_text()
     assert re.findall("<h2>(.*?)</h2>", page) == titles
     assert [title for title in titles if not any(line.startswith(f"{title}: ") for line in lines)] == []

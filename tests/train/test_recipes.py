@@ -8,17 +8,21 @@ import pytest
 
 from watchline.train import (
     captions,
+    fixed_size,
     language,
     localizer,
     mask_rcnn,
     overfeat,
     recipe_file,
     segment,
+    vqa,
     yolov2,
 )
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = {
+    "ssd": fixed_size.recipe_of("ssd", 300),
+    "vqa": vqa.Recipe(),
     "yolov2": yolov2.RECIPES["cpu"],
     "mask-rcnn": mask_rcnn.Recipe(),
     "segmenter": segment.Recipe(),
