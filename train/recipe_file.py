@@ -2,8 +2,10 @@
 and the networks that label them.
 """
 
+import math
 import tomllib
 from dataclasses import fields, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,6 +18,7 @@ from watchline.settings import settings
 Share = Annotated[float, Field(ge=0, le=1)]
 LayoutName = Literal["voc", "coco-yolo", "kitti-cyclists", "penn-fudan", "photos", "video", "flickr8k"]
 MOST_BYTES = 1 << 20
+MAY_BE_NONE = ("seed", "warmup", "frozen", "reward_epochs")  # whole numbers that may be 0
 R = TypeVar("R")
 
 
@@ -115,11 +118,15 @@ def applied(file: RecipeFile, recipe: R, path: Path) -> R:
     Raises DatasetError: there is no such setting, or its value is not like the recipe's own.
     """
     own = {field.name: getattr(recipe, field.name) for field in fields(recipe)}  # type: ignore[arg-type]
-    known = {name: value for name, value in own.items() if _is_number(value) or isinstance(value, tuple)}
+    known = {
+        name: value
+        for name, value in own.items()
+        if (_is_number(value) or isinstance(value, tuple)) and name != "save_every"  # which changes no result
+    }
     for name, value in file.train.items():
         if name not in known:
             raise DatasetError(f"{path}: [train]: {unknown('setting', name, known)}")
-        if not _is_like(value, known[name]):
+        if not _is_like(value, known[name], 0 if name in MAY_BE_NONE else 1):
             raise DatasetError(f"{path}: [train]: {name} is {value!r}: expected something like {known[name]!r}")
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in file.train.items()}
     return replace(recipe, **given)  # type: ignore[type-var]
@@ -129,8 +136,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_like(value: object, own: object) -> bool:
-    """A list of as many numbers, a whole number, or any number."""
+def _is_like(value: object, own: object, least: int) -> bool:
+    """A list of as many numbers, a whole number from `least` on, or a number from 0 on."""
     if isinstance(own, tuple):
-        return isinstance(value, list) and len(value) == len(own) and all(map(_is_like, value, own))
-    return _is_number(value) and (isinstance(own, float) or isinstance(value, int))
+        return isinstance(value, list) and len(value) == len(own) and all(map(_is_like, value, own, repeat(least)))
+    if isinstance(own, float):
+        return isinstance(value, int | float) and _is_number(value) and 0 <= value < math.inf
+    return isinstance(value, int) and _is_number(value) and value >= least

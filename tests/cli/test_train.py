@@ -1,5 +1,6 @@
 """`watchline train`: its settings, its lines, and what it says without torch or without data."""
 
+import argparse
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -268,3 +270,24 @@ def test_a_recipe_s_settings_give_way_to_options_and_its_data_is_yolov2_s(tmp_pa
     assert done.err[-1].endswith("--recipe short.toml: lstm takes its data by --data, not by [[groups]]")
     done = within(tmp_path, "train", "ssd", *words[2:], "--out", "five", "--epochs", "3")
     assert done.err[-1].endswith("--epochs does not go with --recipe, which has steps of its own")
+
+
+def test_what_follows_from_steps_and_batch_follows_those_of_a_recipe_s_file(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from watchline.train import own_single_shot
+    from watchline.train.yolov2 import RECIPES
+
+    (tmp_path / "mine.toml").write_text("[train]\nbatch = 5\nsteps = 30\nlr_head = 1e-5\n")
+    options = argparse.Namespace(
+        recipe=tmp_path / "mine.toml", model="yolov2", imgsz=None, epochs=None, steps=40, batch=None, seed=None
+    )
+    base = RECIPES["cpu"]
+    recipe_for = partial(own_single_shot.recipe_for, base, (100, 20), "cpu")
+    recipe = train_report.settled_for(options, base, recipe_for, "epochs", "steps", "batch", "imgsz", "seed")
+    alike = recipe_for(batch=5, steps=40)
+    assert (recipe.steps, recipe.batch, recipe.lr_head) == (40, 5, 1e-5)
+    assert (recipe.save_every, recipe.warmup, recipe.lr_backbone) == (
+        alike.save_every,
+        alike.warmup,
+        alike.lr_backbone,
+    )

@@ -129,6 +129,11 @@ TEACHERS = "[teachers]\nmodels = []\n"
         ("[train]\nlr_head = 'much'\n", "[train]: lr_head is 'much': expected something like 0.0008"),
         ("[train]\nsizes = [320]\n", "[train]: sizes is [320]: expected something like (320, 352, 416, 480)"),
         ("[train]\nviews = 3\n", "[train]: unknown setting 'views'"),
+        ("[train]\nsave_every = 3\n", "[train]: unknown setting 'save_every'"),
+        ("[train]\nbatch = 0\n", "[train]: batch is 0: expected something like 16"),
+        ("[train]\nseed = -1\n", "[train]: seed is -1: expected something like 0"),
+        ("[train]\nlr_head = nan\n", "[train]: lr_head is nan: expected something like 0.0008"),
+        ("[train]\nfrozen = true\n", "[train]: frozen is True: expected something like 3"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_named(tmp_path, text, says):

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.exit_codes import DONE, INTERRUPTED
 from watchline.cli.interrupt import first_stops
 from watchline.cli.train import BACKBONES, IMAGENET, start_of
-from watchline.cli.train_report import asked, report, say, settled
+from watchline.cli.train_report import asked, report, say, settled_for
 from watchline.cli.train_settings import recall, remember
 
 if TYPE_CHECKING:  # torch is not installed with the core
@@ -44,13 +45,9 @@ def yolov2(options: argparse.Namespace) -> int:
     if mixed:
         return _with_mixture(options, mixed, device, network)
     data = _read(options)
-    recipe = own_single_shot.recipe_for(
-        recipes.RECIPES[device],
-        (len(data.train), len(data.val)),
-        device,
-        **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
-    )
-    recipe = settled(options, recipe, "steps", "batch", "seed")
+    base, counts = recipes.RECIPES[device], (len(data.train), len(data.val))
+    recipe_for = partial(own_single_shot.recipe_for, base, counts, device)
+    recipe = settled_for(options, base, recipe_for, "epochs", "steps", "batch", "imgsz", "seed")
     kept = [label for label, source in zip(data.names, sources(network, data.names), strict=True) if source is not None]
     say(f"from {name}" + (f", which knows {', '.join(kept)}" if kept else ""))
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
@@ -72,13 +69,9 @@ def fixed_size(options: argparse.Namespace) -> int:
     if (size := options.imgsz or sizes[0]) not in sizes:
         options.parser.error(f"--imgsz {size}: {name} takes {' or '.join(map(str, sizes))}")
     data = _read(options)
-    recipe = own_single_shot.recipe_for(
-        recipes.recipe_of(name, size),
-        (len(data.train), len(data.val)),
-        device,
-        **asked(options, "epochs", "steps", "batch", "seed"),
-    )
-    recipe = settled(options, recipe, "steps", "batch", "seed")
+    base, counts = recipes.recipe_of(name, size), (len(data.train), len(data.val))
+    recipe_for = partial(own_single_shot.recipe_for, base, counts, device)
+    recipe = settled_for(options, base, recipe_for, "epochs", "steps", "batch", "seed")
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
     steps = recipes.train(name, train, options.out, recipe, options.threads, device, data.names)
@@ -124,12 +117,9 @@ def faster_rcnn(options: argparse.Namespace) -> int:
         options.parser.error(f"--imgsz {options.imgsz}: expected a multiple of {multiple} for {backbone}")
     trunk = _trunk(options, backbone)
     data = _read(options)
-    recipe = own_faster_rcnn.recipe_for(
-        recipes.RECIPES[backbone],
-        (len(data.train), len(data.val)),
-        **asked(options, "epochs", "steps", "batch", "imgsz", "seed"),
-    )
-    recipe = settled(options, recipe, "steps", "batch", "seed")
+    base, counts = recipes.RECIPES[backbone], (len(data.train), len(data.val))
+    recipe_for = partial(own_faster_rcnn.recipe_for, base, counts)
+    recipe = settled_for(options, base, recipe_for, "epochs", "steps", "batch", "imgsz", "seed")
     train, val = (_decode(options, files, len(data.names), recipe.size) for files in (data.train, data.val))
     remember(options)
     loop = own_faster_rcnn.loop(

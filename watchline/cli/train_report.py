@@ -2,11 +2,15 @@
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from watchline.train.recipe_file import RecipeFile
 
 R = TypeVar("R")
+BASICS = ("steps", "batch", "seed")  # of a recipe that follows the data
 EVERY = 20  # steps between lines
 
 
@@ -24,13 +28,43 @@ def settled(options: argparse.Namespace, recipe: R, *names: str) -> R:
     from watchline.train import recipe_file
 
     if options.recipe:
-        found = recipe_file.read(options.recipe)
-        if found.groups:
-            options.parser.error(
-                f"--recipe {options.recipe}: {options.model} takes its data by --data, not by [[groups]]"
-            )
-        recipe = recipe_file.applied(found, recipe, options.recipe)
+        recipe = recipe_file.applied(_read(options), recipe, options.recipe)
     return replace(recipe, **asked(options, *names))  # type: ignore[type-var]
+
+
+def settled_for(options: argparse.Namespace, base: R, recipe_for: Callable[..., R], *names: str) -> R:
+    """The recipe that follows the data: the steps, batch and seed of --recipe's file go into it as the options do, the
+    file's other settings replace what comes out.
+
+    Args:
+        base: with which the file's settings must fit.
+        recipe_for: makes the recipe, of settings by name.
+        names: of the options that go into it.
+
+    Raises:
+        DatasetError: the file is missing, or does not fit the recipe.
+    """
+    from watchline.train import recipe_file
+
+    if not options.recipe:
+        return recipe_for(**asked(options, *names))
+    found = _read(options)
+    if options.imgsz and (sizes := {"size", "sizes", "calm_sizes"} & found.train.keys()):
+        options.parser.error(f"--imgsz does not go with --recipe, which has {min(sizes)}")
+    recipe_file.applied(found, base, options.recipe)
+    basics = {name: value for name, value in found.train.items() if name in BASICS}
+    others = {name: value for name, value in found.train.items() if name not in BASICS}
+    recipe = recipe_for(**{**basics, **asked(options, *names)})
+    return recipe_file.applied(replace(found, train=others), recipe, options.recipe)
+
+
+def _read(options: argparse.Namespace) -> "RecipeFile":
+    from watchline.train import recipe_file
+
+    found = recipe_file.read(options.recipe)
+    if found.groups:
+        options.parser.error(f"--recipe {options.recipe}: {options.model} takes its data by --data, not by [[groups]]")
+    return found
 
 
 def say(line: str) -> None:
