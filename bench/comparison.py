@@ -47,7 +47,7 @@ def main() -> None:
     for detector, seconds in zip(detectors, times(detectors, args.data), strict=True):
         counting = Counting("voc2010", classes=args.classes, samples=0)
         [outcome] = benchmark(open_data(args.data, None, args.every), [of_stages("", [detector])], counting).outcomes
-        mean, name = float(outcome.boxes.table[MEAN]["AP"]), Path(detector.model).stem
+        mean, name = float(outcome.boxes.table[MEAN]["AP"]), detector.model.removesuffix(".onnx")
         width, height = outcome.about["model"]["size"]
         table.add(name, f"{width} x {height}", mean, seconds * 1e3, 1 / seconds)
         lines.setdefault(name, []).append((1 / seconds, mean))

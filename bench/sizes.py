@@ -100,10 +100,10 @@ def plot(title: str, lines: Points, has_decades: bool = False) -> Image:
     """
     canvas = np.full((SIDE + 2 * MARGIN + 24 * len(lines), SIDE + 2 * MARGIN, 3), 255, np.uint8)
     speeds, values = (np.array([point[axis] for points in lines.values() for point in points]) for axis in (0, 1))
-    low, high = np.floor(values.min() * 20) / 20, np.ceil(values.max() * 20) / 20
+    low, high = np.floor(values.min() * 20) / 20, np.floor(values.max() * 20) / 20 + 0.05
     marks = np.linspace(0, speeds.max(), 6)
     if has_decades:
-        marks = 10.0 ** np.arange(np.floor(np.log10(speeds.min())), np.ceil(np.log10(speeds.max())) + 1)
+        marks = 10.0 ** np.arange(np.floor(np.log10(speeds.min())), np.floor(np.log10(speeds.max())) + 2)
     scale = np.log10 if has_decades else np.asarray
 
     def across(speed: float) -> int:
@@ -119,7 +119,8 @@ def plot(title: str, lines: Points, has_decades: bool = False) -> Image:
         _text(canvas, f"{high - (high - low) * step / 5:.2f}", MARGIN - 42, at + 5, INK)
     _text(canvas, title, 8, MARGIN - 16, INK)
     _text(canvas, "FPS of one core", MARGIN + SIDE - 110, MARGIN + SIDE + 38, INK)
-    for (name, points), colour, number in zip(lines.items(), COLOURS, range(len(lines)), strict=False):
+    for number, (name, points) in enumerate(lines.items()):
+        colour = COLOURS[number % len(COLOURS)]
         corners = [(across(x), round(MARGIN + SIDE * (high - y) / (high - low))) for x, y in points]
         cv2.polylines(canvas, [np.array(corners, np.int32)], False, colour, 2, cv2.LINE_AA)
         for corner in corners:

@@ -31,6 +31,10 @@ if len(sys.argv) < 3 or "--help" in sys.argv:
     sys.exit("--help" not in sys.argv)
 
 photo, chapters = cv2.imread(sys.argv[1]), []
+if photo is None:
+    sys.exit(f"{sys.argv[1]} is not a photo that can be read")
+if (scale := 640 / max(photo.shape)) < 1:
+    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def chapter(title: str, text: str, *pictures: NDArray[np.uint8]) -> None:
@@ -82,4 +86,4 @@ with LanguageModel(zoo.find(zoo.WRITER, zoo.TEXT)) as model:
 style = "body{font:16px sans-serif;max-width:60em;margin:auto;padding:1em}img{max-width:100%}p{white-space:pre-wrap}"
 head = '<!doctype html><html lang="en"><meta charset="utf-8">'
 head += f'<meta name="viewport" content="width=device-width"><title>The lecture</title><style>{style}</style>'
-Path(sys.argv[2]).write_text(f"{head}<h1>The lecture</h1>{''.join(chapters)}")
+Path(sys.argv[2]).write_text(f"{head}<h1>The lecture</h1>{''.join(chapters)}", encoding="utf-8")

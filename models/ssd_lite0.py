@@ -37,7 +37,7 @@ SHAPES = {
 """By the side of the input in pixels: the default boxes, and the sides of the maps that they are on."""
 
 SMALL, EXTRA = 128, 256  # channels inside the convolutions after the backbone, and of their maps
-WEIGHTS = 0.001  # deviation of the heads' first ones
+DEVIATION = 0.001  # of the heads' first weights
 OVERLAP = 0.5  # of a default box with an object that it predicts
 NEGATIVES = 3  # that count, for each default box that predicts an object
 NOTHING, NEITHER = -1, -2  # of `match`
@@ -70,7 +70,7 @@ class SSDLite0(SingleShot):
             channels.append(EXTRA)
         layers = [nn.Conv2d(n, boxes.count(i) * (5 + classes), 3, padding=1) for i, n in enumerate(channels)]
         for layer in layers:  # the maps' numbers are large: with usual weights, the first losses are 90
-            nn.init.normal_(layer.weight, std=WEIGHTS)
+            nn.init.normal_(layer.weight, std=DEVIATION)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.head = ScoringHead(layers, 5 + classes)
         grid = torch.cat([boxes.grid(i, side, side, size, size) for i, side in enumerate(sides)])

@@ -6,6 +6,7 @@ convolutions before it; weights are stored in FP16 with a cast that runtimes fol
 """
 
 import copy
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from watchline.models.mask_rcnn_lite import LABELS, MULTIPLE, SIZE, LiteMaskRCNN
 from watchline.models.mask_rcnn_scales import SeveralScales, scaled
 
 GREY = round(MEAN)
+SCALES = "mask-rcnn.scales"  # a property of the file, for those who export it again
 
 
 class _Deployed(nn.Module):
@@ -55,18 +57,22 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         ExportRefused: sizes, scales or labels that do not fit.
     """
     own: tuple[str, ...] | None
+    scales = request.scales
     if path.suffix == ".onnx":
-        before = metadata.of(metadata.parse(path), str(path))
+        exported_ = metadata.parse(path)
+        before = metadata.of(exported_, str(path))
         model, own, usual = load_exported(path, len(before.labels)), before.labels, before.size
+        checkpoint = before.checkpoint
+        scales = scales or _scales_of(exported_)
     else:
-        model, usual = load(path), SIZE
+        model, usual, checkpoint = load(path), SIZE, sha256(path)
         own = LABELS if model.classes == len(LABELS) else None
     labels = labels_for(model.classes, request.labels or own, {}, str(path))
     size = request.size_of(path, usual, MULTIPLE)
-    for scale in request.scales or ():
+    for scale in scales or ():
         replace(request, size=scaled(size, scale)).size_of(path, size, MULTIPLE)
     free = {0: "batch"}
-    graph = trace(_Deployed(model, request.scales), size, {"boxes": free, "scores": free, "masks": free}, free=False)
+    graph = trace(_Deployed(model, scales), size, {"boxes": free, "scores": free, "masks": free}, free=False)
     halve(graph)
     about = Metadata(
         name=request.name,
@@ -75,12 +81,19 @@ def export(path: Path, request: Request) -> onnx.ModelProto:
         imgsz=size,
         stride=MULTIPLE,
         resize="letterbox",
-        checkpoint=sha256(path),
+        checkpoint=checkpoint,
         figures={},
         pad=(GREY, GREY, GREY),
     )
     metadata.write(graph, about)
+    if scales:
+        graph.metadata_props.add(key=SCALES, value=json.dumps(scales))
     return graph
+
+
+def _scales_of(model: onnx.ModelProto) -> tuple[float, ...] | None:
+    """Those that a model was exported with."""
+    return next((tuple(json.loads(one.value)) for one in model.metadata_props if one.key == SCALES), None)
 
 
 def is_ours(state: Mapping[str, Tensor]) -> bool:

@@ -109,6 +109,18 @@ def test_at_several_scales_the_engine_finds_what_torch_finds(network, checkpoint
     assert near[sure].quantile(0.9) < 1.0
 
 
+def test_an_exported_one_keeps_its_scales_when_it_is_exported_again(checkpoint, tmp_path):
+    sizes = {}
+    for name, scales in (("one", None), ("two", (1.0, 0.5))):
+        onnx.save(
+            to_onnx([checkpoint], Request(name, ("person", "bag"), (64, 64), scales=scales)), tmp_path / "net.onnx"
+        )
+        larger = again(tmp_path / "net.onnx", "net.onnx", Request("larger", size=(96, 64)), None, None)
+        assert metadata.of(larger, "larger").checkpoint == metadata.read(tmp_path / "net.onnx").checkpoint
+        sizes[name] = len(larger.graph.node)
+    assert sizes["two"] > sizes["one"]
+
+
 def test_an_exported_one_is_exported_again_with_another_size(model, tmp_path):
     onnx.save(model, tmp_path / "net.onnx")
     larger = again(tmp_path / "net.onnx", "net.onnx", Request("larger", size=(160, 128)), None, None)
