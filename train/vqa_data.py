@@ -52,7 +52,7 @@ def split(folder: Path, name: str, cache: Path, tell: Callable[[str], None]) -> 
     """
     asked = read(folder, name)
     number_of = {photo: number for number, photo in enumerate(dict.fromkeys(one.photo for one in asked))}
-    maps = cached(list(number_of), cache / f"places-{name}.npy", tell, SIDE)
+    maps = cached(list(number_of), cache, f"places-{name}", tell, SIDE)
     return Split(asked, np.array([number_of[one.photo] for one in asked]), maps)
 
 

@@ -143,3 +143,6 @@ def test_a_split_is_read_with_its_maps(tmp_path):
     assert read.photos.tolist() == [0, 0, 0, 1, 1, 1]
     assert read.maps.shape == (2, 2, 320, 14, 14)
     assert np.abs(read.maps).max() > 0
+    (tmp_path / "train.jsonl").write_text("\n".join(rows[::-1]))  # as many photos, in another order
+    turned = split(tmp_path, "train", tmp_path, lambda _: None)
+    assert np.array_equal(turned.maps, read.maps[::-1])
