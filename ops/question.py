@@ -64,9 +64,9 @@ def best(scores: NDArray[np.float32], among: Sequence[int]) -> tuple[int, float]
 
     Args:
         scores: (A,), the probability of each answer.
-        among: the numbers to choose from, of which one is right; none: all of them.
+        among: the numbers to choose from, of which one is right; one that is there twice counts once. None: all.
     """
-    numbers = list(among) or list(range(len(scores)))
+    numbers = list(dict.fromkeys(among)) or list(range(len(scores)))
     number = max(numbers, key=lambda number: float(scores[number]))
     every = float(scores[numbers].sum())
     return number, min(1.0, float(scores[number]) / every) if every > 0 else 1 / len(numbers)

@@ -42,3 +42,4 @@ def test_of_given_answers_one_is_right():
     assert best(SCORES, (0, 3)) == (3, pytest.approx(0.75))
     assert best(SCORES, (2,)) == (2, pytest.approx(1))
     assert best(np.zeros(3, np.float32), (0, 2)) == (0, 0.5)
+    assert best(SCORES, (1, 1)) == (1, pytest.approx(1))
