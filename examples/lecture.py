@@ -76,7 +76,7 @@ seen = attention(photo, watchline.Captioner())
 chapter("Show, Attend and Tell", seen.text, attention_picture(photo, seen.words, seen.maps))
 
 question = "What is the object on the table?"
-seen = watchline.ask(photo, watchline.Asker(question=question))
+seen = watchline.ask(photo, watchline.Asker(question=question), attention=True)
 text = f"{question} {seen.answer.text}"
 chapter("Visual question answering", text, attention_picture(photo, seen.words, seen.maps))
 

@@ -88,8 +88,8 @@ def answers(
         for photo, its in groupby(asked, key=attrgetter("photo")):
             _, images = fitted(engine, [ArrayPicture(read_photo(photo).pixels)])
             for one in its:
-                numbers = question.read(one.question, engine.metadata.words, LONGEST_QUESTION).numbers
-                scores = engine.infer({"images": images, "question": numbers[None]})["scores"][0]
+                row = question.row(one.question, engine.metadata.words, LONGEST_QUESTION)
+                scores = engine.infer({"images": images, "question": row[None]})["scores"][0]
                 given.append(engine.metadata.labels[int(scores.argmax())])
                 if progress:
                     progress(len(given), len(asked))

@@ -28,6 +28,9 @@ from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
 from watchline.models.lstm import LSTMCell
 from watchline.models.rnn import State
 
+SIDE = 448
+"""Pixels of the photo, which is stretched to a square: 14 x 14 places."""
+
 END = 0
 """The number of "?": what is after it in a row is never read."""
 

@@ -201,15 +201,16 @@ class Canvas:
         """Draw a straight line. Args: its ends a and b, x and y in pixels; they may be outside the picture."""
         self._path((a, b), 2, False, colour)
 
-    def text(self, at: ArrayLike, text: str, colour: Colour = WHITE) -> None:
+    def text(self, at: ArrayLike, text: str, colour: Colour = WHITE, end: str = "") -> None:
         """Draw a text on a coloured bar, always inside the picture.
 
         Args:
             at: x and y in pixels of its lower left corner, or of its upper left corner if there is no room above.
             text: is shortened if the picture is too narrow.
+            end: is written behind it, and shortened only if the picture is too narrow for the end alone.
         """
         [(x, y)] = _points((at,), 1).tolist()
-        self._write(text, min(max(x, 0), self.width), min(max(y, 0), self.height), as_colour(colour))
+        self._write(text, min(max(x, 0), self.width), min(max(y, 0), self.height), as_colour(colour), end)
 
     def info(self, parts: Sequence[str]) -> None:
         """Add parts to the line in the top left corner. If not all fit, the first ones are left out."""
@@ -268,8 +269,8 @@ class Canvas:
         numbers = found.tracker_id.tolist()
         return [track_colour(n) if n >= 0 else own for n, own in zip(numbers, by_class, strict=True)]
 
-    def _write(self, text: str, x: int, y: int, colour: Colour) -> None:
-        tab = tabs.tab(text, colour, self._text_size, self.width)
+    def _write(self, text: str, x: int, y: int, colour: Colour, end: str) -> None:
+        tab = tabs.tab(text, colour, self._text_size, self.width, end)
         if tab is not None and len(tab) <= self.height:
             self._texts.append((tab, x, y))
 

@@ -15,7 +15,8 @@ class Asked(NamedTuple):
     Attributes:
         photo: its file.
         question: as people wrote it.
-        answer: one word, or several where there are several things; a word of two is one with `_`, as `night_stand`.
+        answer: one word in lower case, or several where there are several things; a word of two is one with `_`, as
+            `night_stand`.
     """
 
     photo: Path
@@ -32,7 +33,7 @@ def read(folder: Path, split: str) -> list[Asked]:
         split: one of SPLITS.
 
     Raises:
-        AnnotationRefused: the folder does not have them.
+        AnnotationRefused: the folder does not have them, or an answer is not such a word.
     """
     file = folder / f"{split}.jsonl"
     try:
@@ -56,7 +57,16 @@ def _asked(folder: Path, line: str, where: str) -> Asked:
         case {"image": str(image), "question": str(question), "answer": [str(), *_] as answer} if Path(
             image
         ).name == image and all(isinstance(word, str) for word in answer):
+            if wrong := [word for word in answer if not _is_answer(word)]:
+                raise AnnotationRefused(
+                    f"{where}: the answer {wrong[0][:40]!r}: expected a word in lower case, as 'lamp' or 'night_stand'"
+                )
             return Asked(folder / "images" / f"{image}.jpg", question, tuple(answer))
     raise AnnotationRefused(
         f'{where}: it is {line[:60]!r}; expected {{"image": "image3", "question": "what is it ?", "answer": ["lamp"]}}'
     )
+
+
+def _is_answer(word: str) -> bool:
+    """Whether a model can have it among its answers, which are kept a line each, and people can name it as a choice."""
+    return word.split() == [word] and word.isprintable() and word == word.lower()

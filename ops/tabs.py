@@ -30,13 +30,17 @@ def text_size(width: int, height: int) -> int:
 
 
 @lru_cache(maxsize=512)
-def tab(text: str, fill: Colour, size: int, room: int) -> Image | None:
-    """A label as a picture (h, w, 3), shortened to `room` pixels; None if no letter fits. Cached, as labels repeat."""
-    text = text[:LONGEST]
-    while bar_width(text, size) > room:
+def tab(text: str, fill: Colour, size: int, room: int, end: str = "") -> Image | None:
+    """A label as a picture (h, w, 3), shortened to `room` pixels; None if no letter fits. Cached, as labels repeat.
+
+    Args: end, what follows the text; it is shortened only where it does not fit alone.
+    """
+    text, end = text[:LONGEST], end[:LONGEST]
+    while bar_width(text + end, size) > room:
         if len(text) <= 4:
-            return None
+            return tab(end.lstrip(), fill, size, room) if end else None
         text = text.removesuffix("...")[:-1] + "..."
+    text += end
     bar = np.full((bar_height(size), bar_width(text, size), 3), fill, np.uint8)
     return _written(bar, text, size, ink(fill))
 

@@ -44,7 +44,7 @@ def split(folder: Path, name: str, cache: Path, tell: Callable[[str], None]) -> 
         CheckpointError: a photo cannot be read, or `cache` has other maps.
     """
     photos, written = read(folder, name)
-    return Split(photos, written, cached(photos, cache / f"last-{name}.npy", tell))
+    return Split(photos, written, cached(photos, cache, f"last-{name}", tell))
 
 
 def vocabulary(captions: Sequence[Sequence[Sequence[str]]]) -> list[str]:

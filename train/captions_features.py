@@ -3,6 +3,7 @@
 The backbone does not change, so its last map is enough. Each photo has two, its own and its mirror image's.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,18 +54,30 @@ def fused(backbone: EfficientNetLite0) -> torch.nn.Module:
     return chain
 
 
+def _digest(photos: Sequence[Path], side: int) -> str:
+    """Of what the maps depend on. Raises CheckpointError: a photo is not there."""
+    try:
+        lines = [f"{side}", *(f"{photo.absolute()} {photo.stat().st_size}" for photo in photos)]
+    except OSError as error:
+        raise CheckpointError(f"{error.filename}: {error.strerror}; the data set names this photo") from error
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
 @torch.inference_mode()
-def cached(photos: Sequence[Path], file: Path, tell: Callable[[str], None], side: int = SIDE) -> Maps:
-    """The maps of the photos, from the file if it has them: (N, 2, 320, R, R) float16, the second one mirrored.
+def cached(photos: Sequence[Path], folder: Path, name: str, tell: Callable[[str], None], side: int = SIDE) -> Maps:
+    """The maps of the photos, from a file if they are there: (N, 2, 320, R, R) float16, the second one mirrored.
 
     An interrupted computation goes on where it was: maps of photos that are not done are zero.
 
     Args:
+        folder, name: where the file is kept, and how its name begins; it goes on with what the maps depend on, so they
+            are never those of other photos or of another order.
         tell: hears now and then how far it is.
         side: of the backbone's input in pixels; R is its 32nd part.
 
     Raises CheckpointError: a photo cannot be read, or the file has other maps.
     """
+    file = folder / f"{name}-{_digest(photos, side)}.npy"
     shape = (len(photos), 2, CHANNELS[-1], side // STRIDE, side // STRIDE)
     try:
         if not file.exists():

@@ -136,7 +136,7 @@ def batch_of(step: int, learn: Split, taught: NDArray[np.bool_], wanted: Tensor,
     known = {word: number for number, word in enumerate(model.words)}
     questions = padded(
         [
-            numbers(learn.asked[row].question, known, model.unknown, bool(mirrored[photo]))
+            numbers(learn.asked[row].question, known, bool(mirrored[photo]))
             for row, photo in zip(rows, which, strict=True)
         ]
     )
@@ -181,7 +181,7 @@ def answered(model: Blind, split: Split) -> list[str]:
     found: list[str] = []
     for i in range(0, len(split.asked), AT_ONCE):
         photos, which = np.unique(split.photos[i : i + AT_ONCE], return_inverse=True)
-        questions = padded([numbers(one.question, known, model.unknown) for one in split.asked[i : i + AT_ONCE]])
+        questions = padded([numbers(one.question, known) for one in split.asked[i : i + AT_ONCE]])
         logits, _ = model(torch.from_numpy(split.maps[photos, 0]).float(), questions, torch.from_numpy(which))
         found += [model.answers[number] for number in logits.argmax(1).tolist()]
     return found

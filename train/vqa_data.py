@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from watchline.models.vqa import END
+from watchline.engines.tasks import LONGEST_QUESTION
+from watchline.models.vqa import END, SIDE
+from watchline.ops import question as questions
 from watchline.ops.daquar import Asked, read
 from watchline.ops.words import words_of
 from watchline.train.captions_features import cached
 
-SIDE = 448  # pixels: 14 x 14 places
-LONGEST = 31  # words of a question before its "?"; the longest of DAQUAR has 28
 SEEN = 2  # a word, or an answer, is learnt if the questions for training have it this often
 END_LABEL = "?"
 MIRRORED = {"left": "right", "right": "left"}  # words that are others in the mirror image
@@ -52,7 +52,7 @@ def split(folder: Path, name: str, cache: Path, tell: Callable[[str], None]) -> 
     """
     asked = read(folder, name)
     number_of = {photo: number for number, photo in enumerate(dict.fromkeys(one.photo for one in asked))}
-    maps = cached(list(number_of), cache / f"places-{name}.npy", tell, SIDE)
+    maps = cached(list(number_of), cache, f"places-{name}", tell, SIDE)
     return Split(asked, np.array([number_of[one.photo] for one in asked]), maps)
 
 
@@ -71,15 +71,15 @@ def _frequent(words: Iterable[str]) -> list[str]:
     return [word for _, word in sorted(often)]
 
 
-def numbers(question: str, known: dict[str, int], unknown: int, is_mirrored: bool = False) -> list[int]:
-    """The numbers of a question's words, without the end; those after the longest length are cut.
+def numbers(question: str, known: dict[str, int], is_mirrored: bool = False) -> list[int]:
+    """The numbers of a question's words, without the end, as an exported network is asked them.
 
     Args:
-        unknown: the number of words that are not known.
+        known: the numbers of the words; one more for all that are not known.
         is_mirrored: what is asked is asked about the mirror image, where left is right.
     """
-    words = words_of(question)[:LONGEST]
-    return [known.get(MIRRORED.get(word, word) if is_mirrored else word, unknown) for word in words]
+    words = [MIRRORED.get(word, word) if is_mirrored else word for word in words_of(question)]
+    return questions.numbers(words, known, LONGEST_QUESTION)
 
 
 def padded(questions: Sequence[Sequence[int]]) -> Tensor:

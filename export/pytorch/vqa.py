@@ -24,9 +24,8 @@ from watchline.export.pytorch.smaller import fuse, halve, take_bgr
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.efficientnet_lite import MEAN, SCALE
-from watchline.models.vqa import VQA
+from watchline.models.vqa import SIDE, VQA
 
-SIDE = 448  # pixels: what it was trained with
 STRIDE = 32
 
 

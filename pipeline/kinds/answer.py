@@ -67,7 +67,7 @@ SCHEMA: Mapping[str, Any] = {
 
 def _draw(canvas: "Canvas", answer: Answer) -> None:
     old = answer.age is not None and answer.age >= SHOWN_FROM
-    canvas.text((0, 0), f"{answer.question} {answer.text}" + (f" ({answer.age:.0f} s ago)" if old else ""))
+    canvas.text((0, 0), answer.question, end=f" {answer.text}" + (f" ({answer.age:.0f} s ago)" if old else ""))
 
 
 ANSWER: Kind[Answer] = Kind("answer", Answer, as_json=Answer.to_dict, schema=SCHEMA, draw=_draw)

@@ -37,6 +37,7 @@ def asked(folder, *words, model="vqa.onnx"):
         (("photo.png", QUESTION), "red (60%)"),
         (("photo.png", "How many?"), "two cats (70%)"),
         (("photo.png", QUESTION, "--choices", "two cats,green,blue"), "green (75%)"),
+        (("photo.png", QUESTION, "--choices", "green,Green,blue"), "green (75%)"),
         (("clip.mp4", QUESTION), "blue (60%)"),
         (("clip.mp4", QUESTION, "--at", "950ms"), "blue (60%)"),
         (("clip.mp4", QUESTION, "--at", "1s"), "green (60%)"),

@@ -42,6 +42,12 @@ def test_the_likeliest_answers_are_compared_with_peoples(asker, folder, monkeypa
     assert answers(asker, folder, every=2).answers == ["red", "blue"]
 
 
+@pytest.mark.parametrize("question", ["", "?", "what " * 40 + "many ?"])
+def test_a_question_of_any_length_is_read_as_in_training(asker, folder, question):
+    (folder / "test.jsonl").write_text(json.dumps({"image": "one", "question": question, "answer": ["red"]}))
+    assert answers(asker, folder).answers == ["red"]
+
+
 def test_data_that_is_not_there_is_named(asker, tmp_path):
     with pytest.raises(DataRefused, match=r"expected DAQUAR's layout: train\.jsonl"):
         answers(asker, tmp_path, "train")

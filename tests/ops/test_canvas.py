@@ -255,3 +255,17 @@ def trimmed(picture):
     inked = picture.any(axis=2) if picture.ndim == 3 else picture
     x, y, width, height = cv2.boundingRect(inked.astype(np.uint8))
     return picture[y : y + height, x : x + width]
+
+
+def written(width, text, end=""):
+    canvas = Canvas(np.zeros((60, width, 3), np.uint8))
+    canvas.text((0, 0), text, end=end)
+    return canvas.picture()
+
+
+def test_the_end_of_a_text_is_kept_where_the_picture_is_too_narrow():
+    assert np.array_equal(written(640, "what is it?", " a lamp"), written(640, "what is it? a lamp"))
+    for width, question in ((160, "what is on the table in front of the window?"), (640, "what is it, " * 50)):
+        assert not np.array_equal(written(width, question, " lamp"), written(width, question, " cat"))
+    assert np.array_equal(written(60, "what is on the table?", " a lamp"), written(60, "a lamp"))
+    assert np.array_equal(written(60, "what?", " a lamp on a table"), written(60, "a lamp on a table"))

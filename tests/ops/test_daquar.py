@@ -46,3 +46,15 @@ def test_a_broken_line_is_named(tmp_path, line):
     (tmp_path / "train.jsonl").write_text(json.dumps(ROW) + "\n" + line + "\n")
     with pytest.raises(AnnotationRefused, match=r"train\.jsonl, line 2: it is .*; expected \{\"image\": \"image3\""):
         read(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    "word", ["", " ", "lamp\n", "night\nstand", "night stand", "Lamp", "la\x07mp", "\x00", "\u202elamp", "\ud800"]
+)
+def test_an_answer_that_no_model_can_give_is_named(tmp_path, word):
+    rows = [ROW, {**ROW, "answer": ["lamp", word]}]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(
+        AnnotationRefused, match=r"train\.jsonl, line 2: the answer '.*': expected a word in lower case"
+    ):
+        read(tmp_path, "train")

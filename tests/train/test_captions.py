@@ -161,7 +161,8 @@ def test_a_split_is_read_and_its_maps_are_kept(folder):
     assert found.maps.shape == (1, 2, 320, 7, 7)
     assert not np.array_equal(found.maps[0, 0], found.maps[0, 1])
     before = found.maps.copy()
-    (folder / "images" / "two.jpg").unlink()  # the maps are there
+    photo = folder / "images" / "two.jpg"
+    photo.write_bytes(bytes(photo.stat().st_size))  # it is not read again: the maps are there
     again = split(folder, "train", folder, heard.append)
     assert np.array_equal(again.maps, before)
 
@@ -171,6 +172,19 @@ def test_a_photo_that_cannot_be_read_is_named(folder):
     with pytest.raises(CheckpointError, match=r"two\.jpg: no picture"):
         split(folder, "train", folder, print)
     (folder / "images" / "two.jpg").unlink()
+    with pytest.raises(CheckpointError, match=r"two\.jpg: No such file"):
+        split(folder, "train", folder, print)
+
+
+def test_maps_are_never_those_of_other_photos(folder):
+    def first():
+        return split(folder, "train", folder, lambda _: None).maps[0].copy()
+
+    two = first()
+    (folder / "Flickr_8k.trainImages.txt").write_text("one.jpg\n")
+    assert not np.array_equal(first(), two)
+    (folder / "Flickr_8k.trainImages.txt").write_text("two.jpg\n")
+    assert np.array_equal(first(), two)
 
 
 def test_the_recipe_in_the_checkpoint_is_json(small, tmp_path):

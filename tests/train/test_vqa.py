@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from watchline.engines.tasks import LONGEST_QUESTION
 from watchline.models.errors import CheckpointError, DatasetError
 from watchline.models.vqa import SYSTEMS
 from watchline.ops.daquar import Asked
 from watchline.train import vqa
 from watchline.train.vqa import Recipe, answered, batch_of, train
-from watchline.train.vqa_data import LONGEST, Split, answers, numbers, padded, split, targets, vocabulary
+from watchline.train.vqa_data import Split, answers, numbers, padded, split, targets, vocabulary
 
 QUESTIONS = ["what is on the left side of the lamp ?", "what colour is it ?", "how many chairs are there ?"]
 ANSWERS = [("table", "lamp"), ("red",), ("2",), ("lamp",)]
@@ -99,7 +100,7 @@ def test_left_is_right_in_the_mirror(small):
                 assert (left in row) == (not is_mirrored)
                 seen.add(is_mirrored)
     assert seen == {True, False}
-    assert numbers("left right lamp", {"left": 1, "right": 2, "lamp": 3}, 9, is_mirrored=True) == [2, 1, 3]
+    assert numbers("left right lamp", {"left": 1, "right": 2, "lamp": 3}, is_mirrored=True) == [2, 1, 3]
 
 
 def test_some_words_are_hidden_but_never_the_end(small):
@@ -115,8 +116,8 @@ def test_words_and_answers_that_are_seen_twice_are_learnt():
     asked = [Asked(None, q, a) for q, a in (("What is it?", ("lamp", "2")), ("what's the lamp ?", ("lamp",)))]
     assert vocabulary(asked) == ["?", "what"]
     assert answers(asked) == ["lamp"]
-    assert numbers("What is this?", {"what": 1}, 5) == [1, 5, 5]
-    assert len(numbers("word " * 100, {}, 5)) == LONGEST
+    assert numbers("What is this?", {"?": 0, "what": 1}) == [1, 2, 2]
+    assert len(numbers("word " * 100, {})) == LONGEST_QUESTION - 1
     assert padded([[1, 2], [3]]).tolist() == [[1, 2, 0], [3, 0, 0]]
     known = {"lamp": 0, "2": 1, "x": 2}
     assert targets([*asked, Asked(None, "", ("y",))], known).tolist() == [[0.5, 0.5, 0], [1, 0, 0], [0, 0, 0]]
@@ -142,3 +143,6 @@ def test_a_split_is_read_with_its_maps(tmp_path):
     assert read.photos.tolist() == [0, 0, 0, 1, 1, 1]
     assert read.maps.shape == (2, 2, 320, 14, 14)
     assert np.abs(read.maps).max() > 0
+    (tmp_path / "train.jsonl").write_text("\n".join(rows[::-1]))  # as many photos, in another order
+    turned = split(tmp_path, "train", tmp_path, lambda _: None)
+    assert np.array_equal(turned.maps, read.maps[::-1])

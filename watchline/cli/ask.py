@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         attention_file.check(options)
         attention_file.check_input(options, options.input)
     image = _picture(options)
-    looked = ask(image, asker)
+    looked = ask(image, asker, attention=bool(options.attention))
     if looked.unknown:
         print(concealed_text(f"watchline: {unheard(looked.unknown)}"), file=sys.stderr)
     if options.attention:

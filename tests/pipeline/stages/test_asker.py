@@ -111,7 +111,10 @@ def test_the_answer_is_in_the_events_and_on_the_picture(tmp_path, model):
     with Annotator().open() as draw:
         plain = Item(frame(0, 0))
         [drawn] = draw([plain.with_result(ANSWER, Answer(COLOUR, "blue", 0.6, 0))])
+        long = "what is the colour of it " * 40
+        [one], [other] = (draw([plain.with_result(ANSWER, Answer(long, text, 0.6, 0))]) for text in ("red", "blue"))
     assert (drawn.drawn != coloured(0)).any()
+    assert (one.drawn != other.drawn).any()  # the question is cut, not the answer
 
 
 @pytest.mark.parametrize(
