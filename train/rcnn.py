@@ -34,7 +34,7 @@ from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
 PIECE = 8192  # rows of features that are in memory at once
 NONE = -1  # class of a region that is no true box
-NEVER = -10.0  # margin of a class without true boxes: a score of 0.00005
+NEVER = -10.0  # margin of a class without true boxes: a score of 3e-14
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""R-CNN: warped regions against a slow warp, and features that depend on their region alone."""
+"""R-CNN: warped regions against a slow warp, features that depend on their region alone, margins as scores."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,10 @@ import torch
 from regions import boxes_in, noise
 
 from watchline.models.efficientnet_lite import normalise
-from watchline.models.rcnn import CONTEXT, FEATURES, RCNN, SIDE, warp
+from watchline.models.rcnn import CONTEXT, FEATURES, RCNN, SIDE, score, warp
 
 SIZE = (96, 64)  # width, height
+CONF = 0.25  # the detectors' default threshold
 
 
 def slowly(plane, box):
@@ -59,6 +60,13 @@ def test_a_region_s_features_and_rows_are_its_own():
     assert features.shape == (2, 3, FEATURES)
     assert torch.allclose(features[1, 2], alone[0, 0], atol=1e-4 * float(alone.abs().max()))
     assert boxes.shape == (2, 9, 4)
-    assert sorted(scores[0].amax(-1).tolist()) == pytest.approx(
-        sorted(margins[0].sigmoid().flatten().tolist()), abs=1e-5
-    )
+    assert sorted(scores[0].amax(-1).tolist()) == pytest.approx(sorted(score(margins[0]).flatten().tolist()), abs=1e-5)
+
+
+def test_scores_part_at_the_default_threshold_as_the_svms_do():
+    """What is on a negative's margin is far below the threshold, what an SVM takes for an object is above it."""
+    margins = torch.linspace(-3, 3, 61)
+    scores = score(margins)
+    assert (scores.diff() > 0).all()
+    assert scores[margins <= -1].max() < CONF / 5
+    assert CONF <= scores[margins >= -1e-6].min() < CONF + 0.05
