@@ -76,5 +76,7 @@ def warp(images: Tensor, regions: Tensor) -> Tensor:
     """
     near, far = regions[..., :2], regions[..., 2:]
     around = (far - near) * (CONTEXT / (1 - 2 * CONTEXT))
-    grown = torch.cat([near - around, far + around], dim=-1)
+    grown = (
+        torch.cat([near - around, far + around], dim=-1) - 0.5
+    )  # pixel centres are at 0.5; RoI align's at whole numbers
     return roi_align([images], grown, [1.0], torch.zeros_like(grown[..., 0]), SIDE, sampling=1)

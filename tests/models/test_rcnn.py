@@ -21,7 +21,10 @@ def slowly(plane, box):
     w, h = max((x2 - x1) * (1 + 2 * share), 1), max((y2 - y1) * (1 + 2 * share), 1)
     warped = np.zeros((SIDE, SIDE))
     for i, j in np.ndindex(SIDE, SIDE):
-        x, y = left + (j + 0.5) * w / SIDE, upper + (i + 0.5) * h / SIDE
+        x, y = (
+            left + (j + 0.5) * w / SIDE - 0.5,
+            upper + (i + 0.5) * h / SIDE - 0.5,
+        )  # in pixels from the first's centre
         if not (-1 <= x <= width and -1 <= y <= height):
             continue
         x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
@@ -38,6 +41,16 @@ def test_a_region_is_warped_with_its_context():
     assert crops.shape == (1, 4, 3, SIDE, SIDE)
     for box, crop in zip(boxes[0].tolist(), crops[0], strict=True):
         assert np.abs(crop[1].numpy() - slowly(images[0, 1].numpy(), box)).max() < 1e-3
+
+
+def test_a_warp_of_a_ramp_has_the_coordinates():
+    """A picture whose pixels are the coordinates of their centres: a warp's are those of its points."""
+    across, down = torch.meshgrid(torch.arange(96) + 0.5, torch.arange(80) + 0.5, indexing="xy")
+    [[crop]] = warp(torch.stack([across, down])[None], torch.tensor([[[20.0, 16, 70, 60]]]))
+    share, at = CONTEXT / (1 - 2 * CONTEXT), (torch.arange(SIDE) + 0.5) / SIDE
+    x, y = (low - share * side + at * side * (1 + 2 * share) for low, side in ((20, 50), (16, 44)))
+    assert torch.allclose(crop[0], x.repeat(SIDE, 1), atol=1e-3)
+    assert torch.allclose(crop[1], y[:, None].repeat(1, SIDE), atol=1e-3)
 
 
 def test_so_much_of_what_is_around_it_as_the_paper_has():
