@@ -258,9 +258,13 @@ def regressors(scaled: Scaled, regions: Regions, recipe: Recipe) -> NDArray[np.f
 
 
 def ridge(x: NDArray[np.float32], y: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """The w (n, k) of least |y - x w|^2 + weight |w|^2, in closed form. Args: x (M, n), y (M, k)."""
-    gram = x.T @ x + weight * np.eye(x.shape[1], dtype=np.float32)
-    return np.asarray(np.linalg.solve(gram, x.T @ y), np.float32)
+    """The w (n, k) of least |y - x w|^2 + weight |w|^2, in closed form; w's last row, the bias, is not in |w|.
+
+    Args: x (M, n), whose last column is 1; y (M, k).
+    """
+    penalty = np.full(x.shape[1], weight, np.float32)
+    penalty[-1] = 0
+    return np.asarray(np.linalg.solve(x.T @ x + np.diag(penalty), x.T @ y), np.float32)
 
 
 def fill(

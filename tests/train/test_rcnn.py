@@ -54,10 +54,19 @@ def test_regions_and_what_they_teach():
 
 def test_ridge_is_the_least_of_what_it_says():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(40, 5)).astype(np.float32), rng.normal(size=(40, 2)).astype(np.float32)
+    x = np.column_stack([rng.normal(size=(40, 4)), np.ones(40)]).astype(np.float32)
+    y = rng.normal(size=(40, 2)).astype(np.float32)
     w = ridge(x, y, 3.0).astype(np.float64)
-    gradient = 2 * x.T @ (x @ w - y) + 2 * 3.0 * w
+    gradient = 2 * x.T @ (x @ w - y) + 2 * 3.0 * w * np.array([1, 1, 1, 1, 0])[:, None]
     assert np.abs(gradient).max() < 1e-3
+
+
+def test_ridge_does_not_shrink_the_bias():
+    """What is the same for all rows is learnt from a few, however large lambda is."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(10, 4)), np.ones(10)]).astype(np.float32)
+    y = np.full((10, 1), 0.2, np.float32)
+    assert x @ ridge(x, y, Recipe().ridge) == pytest.approx(y, abs=1e-3)
 
 
 def test_an_svm_is_the_least_of_its_loss_and_positives_weigh_more():
