@@ -21,6 +21,7 @@ from watchline.export.pytorch.regions import IMGSZ
 from watchline.extras import command
 from watchline.models.boxes import encode
 from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import CheckpointError
 from watchline.models.fast_rcnn import PROPOSALS
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.rcnn import FEATURES, RCNN
@@ -122,12 +123,14 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
         tell: hears how far it is.
 
     Raises:
-        CheckpointError: a file cannot be used or written.
+        CheckpointError: a file cannot be used or written, or `out` holds a checkpoint of another network or classes.
         DatasetError: a picture cannot be read.
         LibraryMissing: scikit-learn or scikit-image is not installed.
     """
     check_library()
     torch.set_num_threads(threads)
+    about = {"network": "rcnn", "names": json.dumps(list(data.names)), "recipe": json.dumps(asdict(recipe))}
+    check_replaced(out / CHECKPOINT, about)
     classes = len(data.names)
     model = RCNN(classes, EfficientNetLite0.pretrained()).eval()
     proposed = proposals.cached(data.train, PROPOSALS, cache, tell)
@@ -149,8 +152,19 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
     scaled = Scaled(features, mean, deviation)
     fill(model.svm, svms(scaled, regions, recipe, tell), mean, deviation)
     fill(model.box, regressors(scaled, regions, recipe), mean, deviation)
-    about = {"network": "rcnn", "names": json.dumps(list(data.names)), "recipe": json.dumps(asdict(recipe))}
     checkpoint.write(out / CHECKPOINT, {**about, "model": model.state_dict()})
+
+
+def check_replaced(file: Path, about: dict[str, str]) -> None:
+    """Raises CheckpointError: what the run will replace is of another network or of other classes, or is broken."""
+    if not file.is_file():
+        return
+    saved = checkpoint.read(file)
+    if (network := saved.get("network")) != about["network"]:
+        raise CheckpointError(
+            f"{file} is of another network{f', {network}' if network else ''}: it would be replaced; name another --out"
+        )
+    checkpoint.check_names(file, saved, about["names"])
 
 
 def scale_of(file: PictureFile) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from watchline.models.boxes import encode
+from watchline.models.errors import CheckpointError
 from watchline.models.rcnn import FEATURES
 from watchline.ops.boxes import iou
 from watchline.train import rcnn
@@ -104,6 +105,22 @@ def test_hard_negatives_are_found_and_change_the_svm():
     assert told[0].startswith("round 1 of the SVMs: ")
     absent = replace(regions, truth=np.full(3050, NONE))
     assert (scaled.products(svms(scaled, absent, recipe, told.append)) == NEVER).all()  # of a class without true boxes
+
+
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"network": "fast-rcnn", "names": '["cup", "person"]'}, "is of another network, fast-rcnn"),
+        ({"model": {}}, "is of another network: it would be replaced"),
+        ({"network": "rcnn", "names": '["cup", "dog"]'}, "other classes, which differ in dog, person"),
+    ],
+)
+def test_it_replaces_no_checkpoint_of_something_else(tmp_path, there, told):
+    data = dataset.read([own_sets.yolo(tmp_path / "set", {"train": own_sets.pictures(3)})])
+    torch.save(there, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match=told):
+        rcnn.train(data, tmp_path, tmp_path, Recipe(), 1, print)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True) == there
 
 
 def test_it_trains_what_the_exporter_takes_and_keeps_its_features(tmp_path):
