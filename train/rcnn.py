@@ -6,6 +6,7 @@ a regressor for the boxes. The SVMs are scikit-learn's (extra `rcnn`). The CNN k
 also fine-tunes it, on the warped regions, before the features are saved.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -139,12 +140,13 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
         for n, file in enumerate(data.train)
     ]
     frozen = looks.quick(model)
+    places = hashlib.sha256(b"".join(one.boxes.tobytes() for one in each)).hexdigest()
     features = looks.cached(
         data.train,
         (recipe.regions, FEATURES),
         lambda number, pixels: features_of(frozen, pixels, each[number].boxes),
         cache,
-        f"rcnn {recipe.regions} {recipe.near} {recipe.seed} {classes}",
+        f"rcnn {places}",
         tell,
     ).reshape(-1, FEATURES)
     regions = Regions(*(np.concatenate(part) for part in zip(*(vars(one).values() for one in each), strict=True)))

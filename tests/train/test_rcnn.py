@@ -139,3 +139,8 @@ def test_it_trains_what_the_exporter_takes_and_keeps_its_features(tmp_path):
     )
     right = [int(one.classes[0]) for one in data.train]
     assert margins.argmax(1).tolist() == right  # the first region is the true box
+    rcnn.train(data, tmp_path / "out", tmp_path, recipe, 1, told.append)
+    assert set(tmp_path.glob("maps-*.npy")) == set(before)
+    moved = replace(data.train[0], boxes=data.train[0].boxes + 2)
+    rcnn.train(replace(data, train=[moved, *data.train[1:]]), tmp_path / "out", tmp_path, recipe, 1, told.append)
+    assert len(list(tmp_path.glob("maps-*.npy"))) == 3  # the features of other true boxes are others
