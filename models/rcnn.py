@@ -45,12 +45,12 @@ class RCNN(nn.Module):
             proposals: (B, K, 4) xyxy in pixels of the input.
 
         Returns:
-            boxes (B, N, 4), and scores (B, N, C), the sigmoids of the SVMs' margins: 0.5 is the decision's border.
+            boxes (B, N, 4), and scores (B, N, C), those of the SVMs' margins: 0.27 is the decision's border.
         """
         features = torch.cat([self.features(images, some) for some in torch.split(proposals, AT_ONCE, 1)], dim=1)
         moves = self.box(features).view(-1, int(features.shape[1]), self.classes, 4)  # (B, K, C, 4)
         boxes = clip(apply(moves, proposals.unsqueeze(2)), *picture_size(images))
-        return best_pairs(boxes, self.svm(features).sigmoid())
+        return best_pairs(boxes, score(self.svm(features)))
 
     def features(self, images: Tensor, regions: Tensor) -> Tensor:
         """The features of each region, (B, K, FEATURES). Args: images, RGB in 0..255; regions (B, K, 4)."""
@@ -60,6 +60,15 @@ class RCNN(nn.Module):
         return bins.reshape(-1, int(regions.shape[1]), FEATURES)
 
 
+def score(margins: Tensor) -> Tensor:
+    """Margins as scores in 0..1, in the same order: sigmoid(3 m - 1).
+
+    An SVM has no probabilities, and it puts negatives at a margin of -1, which a plain sigmoid makes 0.27, above the
+    detectors' default threshold of 0.25. Here -1 is 0.018, 0, the border of the decision, is 0.27, and 1 is 0.88.
+    """
+    return (3 * margins - 1).sigmoid()
+
+
 def warp(images: Tensor, regions: Tensor) -> Tensor:
     """Each region with its context as a square, whatever its aspect ratio; 0 outside of the picture.
 
@@ -67,5 +76,7 @@ def warp(images: Tensor, regions: Tensor) -> Tensor:
     """
     near, far = regions[..., :2], regions[..., 2:]
     around = (far - near) * (CONTEXT / (1 - 2 * CONTEXT))
-    grown = torch.cat([near - around, far + around], dim=-1)
+    grown = (
+        torch.cat([near - around, far + around], dim=-1) - 0.5
+    )  # pixel centres are at 0.5; RoI align's at whole numbers
     return roi_align([images], grown, [1.0], torch.zeros_like(grown[..., 0]), SIDE, sampling=1)

@@ -6,6 +6,7 @@ a regressor for the boxes. The SVMs are scikit-learn's (extra `rcnn`). The CNN k
 also fine-tunes it, on the warped regions, before the features are saved.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from watchline.export.pytorch.regions import IMGSZ
 from watchline.extras import command
 from watchline.models.boxes import encode
 from watchline.models.efficientnet_lite import EfficientNetLite0
+from watchline.models.errors import CheckpointError
 from watchline.models.fast_rcnn import PROPOSALS
 from watchline.models.lite_trunk import LiteTrunk
 from watchline.models.rcnn import FEATURES, RCNN
@@ -34,7 +36,7 @@ from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
 
 PIECE = 8192  # rows of features that are in memory at once
 NONE = -1  # class of a region that is no true box
-NEVER = -10.0  # margin of a class without true boxes: a score of 0.00005
+NEVER = -10.0  # margin of a class without true boxes: a score of 3e-14
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,14 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
         tell: hears how far it is.
 
     Raises:
-        CheckpointError: a file cannot be used or written.
+        CheckpointError: a file cannot be used or written, or `out` holds a checkpoint of another network or classes.
         DatasetError: a picture cannot be read.
         LibraryMissing: scikit-learn or scikit-image is not installed.
     """
     check_library()
     torch.set_num_threads(threads)
+    about = {"network": "rcnn", "names": json.dumps(list(data.names)), "recipe": json.dumps(asdict(recipe))}
+    check_replaced(out / CHECKPOINT, about)
     classes = len(data.names)
     model = RCNN(classes, EfficientNetLite0.pretrained()).eval()
     proposed = proposals.cached(data.train, PROPOSALS, cache, tell)
@@ -136,12 +140,13 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
         for n, file in enumerate(data.train)
     ]
     frozen = looks.quick(model)
+    places = hashlib.sha256(b"".join(one.boxes.tobytes() for one in each)).hexdigest()
     features = looks.cached(
         data.train,
         (recipe.regions, FEATURES),
         lambda number, pixels: features_of(frozen, pixels, each[number].boxes),
         cache,
-        f"rcnn {recipe.regions} {recipe.near} {recipe.seed} {classes}",
+        f"rcnn {places}",
         tell,
     ).reshape(-1, FEATURES)
     regions = Regions(*(np.concatenate(part) for part in zip(*(vars(one).values() for one in each), strict=True)))
@@ -149,8 +154,19 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
     scaled = Scaled(features, mean, deviation)
     fill(model.svm, svms(scaled, regions, recipe, tell), mean, deviation)
     fill(model.box, regressors(scaled, regions, recipe), mean, deviation)
-    about = {"network": "rcnn", "names": json.dumps(list(data.names)), "recipe": json.dumps(asdict(recipe))}
     checkpoint.write(out / CHECKPOINT, {**about, "model": model.state_dict()})
+
+
+def check_replaced(file: Path, about: dict[str, str]) -> None:
+    """Raises CheckpointError: what the run will replace is of another network or of other classes, or is broken."""
+    if not file.is_file():
+        return
+    saved = checkpoint.read(file)
+    if (network := saved.get("network")) != about["network"]:
+        raise CheckpointError(
+            f"{file} is of another network{f', {network}' if network else ''}: it would be replaced; name another --out"
+        )
+    checkpoint.check_names(file, saved, about["names"])
 
 
 def scale_of(file: PictureFile) -> NDArray[np.float32]:
@@ -258,9 +274,13 @@ def regressors(scaled: Scaled, regions: Regions, recipe: Recipe) -> NDArray[np.f
 
 
 def ridge(x: NDArray[np.float32], y: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """The w (n, k) of least |y - x w|^2 + weight |w|^2, in closed form. Args: x (M, n), y (M, k)."""
-    gram = x.T @ x + weight * np.eye(x.shape[1], dtype=np.float32)
-    return np.asarray(np.linalg.solve(gram, x.T @ y), np.float32)
+    """The w (n, k) of least |y - x w|^2 + weight |w|^2, in closed form; w's last row, the bias, is not in |w|.
+
+    Args: x (M, n), whose last column is 1; y (M, k).
+    """
+    penalty = np.full(x.shape[1], weight, np.float32)
+    penalty[-1] = 0
+    return np.asarray(np.linalg.solve(x.T @ x + np.diag(penalty), x.T @ y), np.float32)
 
 
 def fill(

@@ -1,4 +1,4 @@
-"""R-CNN: warped regions against a slow warp, and features that depend on their region alone."""
+"""R-CNN: warped regions against a slow warp, features that depend on their region alone, margins as scores."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,10 @@ import torch
 from regions import boxes_in, noise
 
 from watchline.models.efficientnet_lite import normalise
-from watchline.models.rcnn import CONTEXT, FEATURES, RCNN, SIDE, warp
+from watchline.models.rcnn import CONTEXT, FEATURES, RCNN, SIDE, score, warp
 
 SIZE = (96, 64)  # width, height
+CONF = 0.25  # the detectors' default threshold
 
 
 def slowly(plane, box):
@@ -20,7 +21,10 @@ def slowly(plane, box):
     w, h = max((x2 - x1) * (1 + 2 * share), 1), max((y2 - y1) * (1 + 2 * share), 1)
     warped = np.zeros((SIDE, SIDE))
     for i, j in np.ndindex(SIDE, SIDE):
-        x, y = left + (j + 0.5) * w / SIDE, upper + (i + 0.5) * h / SIDE
+        x, y = (
+            left + (j + 0.5) * w / SIDE - 0.5,
+            upper + (i + 0.5) * h / SIDE - 0.5,
+        )  # in pixels from the first's centre
         if not (-1 <= x <= width and -1 <= y <= height):
             continue
         x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
@@ -37,6 +41,16 @@ def test_a_region_is_warped_with_its_context():
     assert crops.shape == (1, 4, 3, SIDE, SIDE)
     for box, crop in zip(boxes[0].tolist(), crops[0], strict=True):
         assert np.abs(crop[1].numpy() - slowly(images[0, 1].numpy(), box)).max() < 1e-3
+
+
+def test_a_warp_of_a_ramp_has_the_coordinates():
+    """A picture whose pixels are the coordinates of their centres: a warp's are those of its points."""
+    across, down = torch.meshgrid(torch.arange(96) + 0.5, torch.arange(80) + 0.5, indexing="xy")
+    [[crop]] = warp(torch.stack([across, down])[None], torch.tensor([[[20.0, 16, 70, 60]]]))
+    share, at = CONTEXT / (1 - 2 * CONTEXT), (torch.arange(SIDE) + 0.5) / SIDE
+    x, y = (low - share * side + at * side * (1 + 2 * share) for low, side in ((20, 50), (16, 44)))
+    assert torch.allclose(crop[0], x.repeat(SIDE, 1), atol=1e-3)
+    assert torch.allclose(crop[1], y[:, None].repeat(1, SIDE), atol=1e-3)
 
 
 def test_so_much_of_what_is_around_it_as_the_paper_has():
@@ -59,6 +73,13 @@ def test_a_region_s_features_and_rows_are_its_own():
     assert features.shape == (2, 3, FEATURES)
     assert torch.allclose(features[1, 2], alone[0, 0], atol=1e-4 * float(alone.abs().max()))
     assert boxes.shape == (2, 9, 4)
-    assert sorted(scores[0].amax(-1).tolist()) == pytest.approx(
-        sorted(margins[0].sigmoid().flatten().tolist()), abs=1e-5
-    )
+    assert sorted(scores[0].amax(-1).tolist()) == pytest.approx(sorted(score(margins[0]).flatten().tolist()), abs=1e-5)
+
+
+def test_scores_part_at_the_default_threshold_as_the_svms_do():
+    """What is on a negative's margin is far below the threshold, what an SVM takes for an object is above it."""
+    margins = torch.linspace(-3, 3, 61)
+    scores = score(margins)
+    assert (scores.diff() > 0).all()
+    assert scores[margins <= -1].max() < CONF / 5
+    assert CONF <= scores[margins >= -1e-6].min() < CONF + 0.05

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from watchline.models.boxes import encode
+from watchline.models.errors import CheckpointError
 from watchline.models.rcnn import FEATURES
 from watchline.ops.boxes import iou
 from watchline.train import rcnn
@@ -54,10 +55,19 @@ def test_regions_and_what_they_teach():
 
 def test_ridge_is_the_least_of_what_it_says():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(40, 5)).astype(np.float32), rng.normal(size=(40, 2)).astype(np.float32)
+    x = np.column_stack([rng.normal(size=(40, 4)), np.ones(40)]).astype(np.float32)
+    y = rng.normal(size=(40, 2)).astype(np.float32)
     w = ridge(x, y, 3.0).astype(np.float64)
-    gradient = 2 * x.T @ (x @ w - y) + 2 * 3.0 * w
+    gradient = 2 * x.T @ (x @ w - y) + 2 * 3.0 * w * np.array([1, 1, 1, 1, 0])[:, None]
     assert np.abs(gradient).max() < 1e-3
+
+
+def test_ridge_does_not_shrink_the_bias():
+    """What is the same for all rows is learnt from a few, however large lambda is."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=(10, 4)), np.ones(10)]).astype(np.float32)
+    y = np.full((10, 1), 0.2, np.float32)
+    assert x @ ridge(x, y, Recipe().ridge) == pytest.approx(y, abs=1e-3)
 
 
 def test_an_svm_is_the_least_of_its_loss_and_positives_weigh_more():
@@ -97,6 +107,22 @@ def test_hard_negatives_are_found_and_change_the_svm():
     assert (scaled.products(svms(scaled, absent, recipe, told.append)) == NEVER).all()  # of a class without true boxes
 
 
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"network": "fast-rcnn", "names": '["cup", "person"]'}, "is of another network, fast-rcnn"),
+        ({"model": {}}, "is of another network: it would be replaced"),
+        ({"network": "rcnn", "names": '["cup", "dog"]'}, "other classes, which differ in dog, person"),
+    ],
+)
+def test_it_replaces_no_checkpoint_of_something_else(tmp_path, there, told):
+    data = dataset.read([own_sets.yolo(tmp_path / "set", {"train": own_sets.pictures(3)})])
+    torch.save(there, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match=told):
+        rcnn.train(data, tmp_path, tmp_path, Recipe(), 1, print)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True) == there
+
+
 def test_it_trains_what_the_exporter_takes_and_keeps_its_features(tmp_path):
     data = dataset.read([own_sets.yolo(tmp_path / "set", {"train": own_sets.pictures(4)})])
     (tmp_path / "out").mkdir()
@@ -113,3 +139,8 @@ def test_it_trains_what_the_exporter_takes_and_keeps_its_features(tmp_path):
     )
     right = [int(one.classes[0]) for one in data.train]
     assert margins.argmax(1).tolist() == right  # the first region is the true box
+    rcnn.train(data, tmp_path / "out", tmp_path, recipe, 1, told.append)
+    assert set(tmp_path.glob("maps-*.npy")) == set(before)
+    moved = replace(data.train[0], boxes=data.train[0].boxes + 2)
+    rcnn.train(replace(data, train=[moved, *data.train[1:]]), tmp_path / "out", tmp_path, recipe, 1, told.append)
+    assert len(list(tmp_path.glob("maps-*.npy"))) == 3  # the features of other true boxes are others

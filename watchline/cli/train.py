@@ -17,12 +17,16 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 from watchline.cli.output_folder import check_folder
 from watchline.cli.train_report import asked, report, say, settled
 from watchline.extras import command
+
+if TYPE_CHECKING:  # torch is not installed with the core
+    from watchline.train.own_data.dataset import DataSet
 
 BOXES = ("specific", "agnostic")
 SYSTEMS = {
@@ -330,15 +334,12 @@ def _overfeat(options: argparse.Namespace) -> int:
 
 def _rcnn(options: argparse.Namespace) -> int:
     from watchline.train import rcnn
-    from watchline.train.own_data import dataset
 
     for name in ("steps", "batch"):
         if getattr(options, name):
             options.parser.error(f"--{name}: R-CNN's SVMs are solved, not trained step by step")
     recipe = settled(options, rcnn.Recipe(), "seed")
-    say(f"reading {', '.join(map(str, options.data))}")
-    data = dataset.read(options.data, recipe.seed)
-    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    data = _read(options, recipe.seed)
     rcnn.train(data, options.out, _folders(options), recipe, options.threads, say)
     file = options.out / rcnn.CHECKPOINT
     say(f"{file}: done; watchline export {file} -o rcnn.onnx")
@@ -346,14 +347,13 @@ def _rcnn(options: argparse.Namespace) -> int:
 
 
 def _fast_rcnn(options: argparse.Namespace) -> int:
-    from watchline.train import fast_rcnn
-    from watchline.train.own_data import dataset
+    from watchline.train import fast_rcnn, region_recipe
 
     if options.steps and options.epochs:
         options.parser.error("--steps and --epochs: name one of them")
-    say(f"reading {', '.join(map(str, options.data))}")
-    data = dataset.read(options.data, options.seed or 0)
-    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    if options.recipe and options.epochs:
+        options.parser.error("--epochs does not go with --recipe, which has steps of its own")
+    data = _read(options, settled(options, region_recipe.Recipe(), "seed").seed)
     recipe = fast_rcnn.recipe_for(len(data.train), **asked(options, "epochs", "steps", "batch", "seed"))
     recipe = settled(options, recipe, "steps", "batch", "seed")
     cache = _folders(options)
@@ -361,6 +361,18 @@ def _fast_rcnn(options: argparse.Namespace) -> int:
     file = options.out / fast_rcnn.CHECKPOINT
     say(f"{file}: done, {recipe.steps} steps; watchline export {file} -o fast-rcnn.onnx")
     return DONE
+
+
+def _read(options: argparse.Namespace, seed: int) -> "DataSet":
+    """The checked data, with a line of what it is and one for each note. Args: seed, of its split if it has none."""
+    from watchline.train.own_data import dataset
+
+    say(f"reading {', '.join(map(str, options.data))}")
+    data = dataset.read(options.data, seed)
+    for note in data.notes:
+        say(f"note: {note}")
+    say(f"{len(data.names)} classes: {', '.join(data.names)}; {len(data.train)} pictures")
+    return data
 
 
 def _folders(options: argparse.Namespace) -> Path:
