@@ -16,13 +16,14 @@ watchline train bidirectional-rnn --data TEXT --out DIR  # it finds capitals in 
 import argparse
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE
 from watchline.cli.output_folder import check_folder
-from watchline.cli.train_report import asked, report, say, settled
+from watchline.cli.train_report import report, say, settled, settled_for
 from watchline.extras import command
 
 if TYPE_CHECKING:  # torch is not installed with the core
@@ -353,9 +354,10 @@ def _fast_rcnn(options: argparse.Namespace) -> int:
         options.parser.error("--steps and --epochs: name one of them")
     if options.recipe and options.epochs:
         options.parser.error("--epochs does not go with --recipe, which has steps of its own")
-    data = _read(options, settled(options, region_recipe.Recipe(), "seed").seed)
-    recipe = fast_rcnn.recipe_for(len(data.train), **asked(options, "epochs", "steps", "batch", "seed"))
-    recipe = settled(options, recipe, "steps", "batch", "seed")
+    base = region_recipe.Recipe()
+    data = _read(options, settled(options, base, "seed").seed)
+    recipe_for = partial(fast_rcnn.recipe_for, len(data.train))
+    recipe = settled_for(options, base, recipe_for, "epochs", "steps", "batch", "seed")
     cache = _folders(options)
     report(fast_rcnn.train(data, options.out, cache, recipe, options.threads, say), recipe.steps)
     file = options.out / fast_rcnn.CHECKPOINT
