@@ -70,7 +70,7 @@ def test_a_model_without_metadata_says_all_it_lacks(tmp_path: Path) -> None:
     [
         ("schema", "2", "schema 2, this Watchline reads 1; upgrade"),
         ("name", "", "name is empty"),
-        ("task", "sing", "task is 'sing'; expected one of detect, instances, segment, caption"),
+        ("task", "sing", "task is 'sing'; expected one of detect, regions, instances, segment, caption, answer"),
         ("labels", "person", "labels is 'person'; expected a JSON list"),
         ("labels", "[]", "labels are .*at least one"),
         ("labels", '["a", "a", "b"]', "labels are .*different"),
