@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FOLDERS := engines export measure models ops pipeline streams train
 NETWORKS := $(addprefix tests/,engines export measure models ops train) \
-	$(patsubst %,tests/cli/test_%.py,bench_map export fetch parity train train_captioner train_faster_rcnn train_localizer train_mask_rcnn train_vqa write) \
+	$(patsubst %,tests/cli/test_%.py,bench_map export fetch parity train train_captioner train_faster_rcnn train_localizer train_mask_rcnn train_regions train_vqa write) \
 	tests/test_bench_gpu.py tests/test_zoo.py
 CODE := watchline $(FOLDERS) $(wildcard bench examples) tests
 # The other tests wait for cameras, clocks and processes that start for nearly half of their time: three share two cores.
