@@ -64,6 +64,12 @@ def searched(size: Size) -> Size:
     return fit(size, (SIDE, SIDE)).inner
 
 
+def enlarged(boxes: Boxes, size: Size) -> Boxes:
+    """Boxes (N, 4) xyxy in pixels of the size that `searched` gives, in those of a picture of (width, height)."""
+    scale = np.array(size * 2, np.float32) / np.array(searched(size) * 2, np.float32)
+    return np.asarray(boxes * scale, np.float32)
+
+
 def proposals(image: Picture, count: int) -> Boxes:
     """So many boxes as detectors take them: the first of the fast mode, again from the beginning if these are fewer.
 

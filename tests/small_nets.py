@@ -1,8 +1,9 @@
-"""Segmentation networks that are small enough for tests, and pictures that they can learn in seconds."""
+"""Networks that are small or quick enough for tests, and pictures that segmenters can learn in seconds."""
 
 import torch
 from torch import Tensor, nn
 
+from watchline.models.mask_rcnn_lite import LiteMaskRCNN
 from watchline.models.vgg import PATCH, VGG16
 
 
@@ -46,3 +47,21 @@ def learn(model: nn.Module, images: Tensor, truth: Tensor, steps: int, rate: flo
         optimizer.step()
     with torch.no_grad():
         return float((model.eval()(images).argmax(1) == truth).float().mean())
+
+
+def mask_rcnn(classes: int = 2) -> LiteMaskRCNN:
+    """Random weights, statistics of noise, boxes of some certainty; no two biases are alike, as after a training."""
+    torch.manual_seed(0)
+    model = LiteMaskRCNN(classes)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 1.0
+    with torch.no_grad():
+        model.train().pyramid(torch.randn(4, 3, 96, 128))
+        model.score.weight *= 60
+        model.box.weight *= 40
+        model.mask.logits.weight *= 20
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.01 * torch.randn(len(parameter))
+    return model.eval()

@@ -19,7 +19,7 @@ from torch import Tensor
 from watchline.models.errors import DatasetError
 from watchline.models.fast_rcnn import PROPOSALS, FastRCNN, Sampling, TrueBoxes
 from watchline.models.lite_trunk import LiteTrunk
-from watchline.ops.selective_search import searched
+from watchline.ops.selective_search import enlarged
 from watchline.streams.errors import SourceUnreadable
 from watchline.streams.photo import read_photo
 from watchline.train import checkpoint, proposals, two_stage
@@ -79,8 +79,7 @@ class Proposed(Sequence[Sample]):
             pixels = read_photo(file.path).pixels
         except SourceUnreadable as error:
             raise DatasetError(str(error)) from error
-        scale = np.array(file.size * 2, np.float32) / np.array(searched(file.size) * 2, np.float32)
-        proposed = self._boxes[index] * scale
+        proposed = enlarged(self._boxes[index], file.size)
         return Sample(
             pixels,
             np.concatenate([file.boxes, proposed]),

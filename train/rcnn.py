@@ -29,7 +29,7 @@ from watchline.models.rcnn import FEATURES, RCNN
 from watchline.ops.boxes import Boxes, iou
 from watchline.ops.errors import LibraryMissing
 from watchline.ops.letterbox import fit
-from watchline.ops.selective_search import searched
+from watchline.ops.selective_search import enlarged
 from watchline.train import checkpoint, looks, proposals
 from watchline.train.own_data.dataset import DataSet, PictureFile
 from watchline.train.two_stage import CHECKPOINT as CHECKPOINT
@@ -136,7 +136,7 @@ def train(data: DataSet, out: Path, cache: Path, recipe: Recipe, threads: int, t
     model = RCNN(classes, EfficientNetLite0.pretrained()).eval()
     proposed = proposals.cached(data.train, PROPOSALS, cache, tell)
     each = [
-        regions_of(file, proposed[n] * scale_of(file), classes, recipe, np.random.default_rng([recipe.seed, n]))
+        regions_of(file, enlarged(proposed[n], file.size), classes, recipe, np.random.default_rng([recipe.seed, n]))
         for n, file in enumerate(data.train)
     ]
     frozen = looks.quick(model)
@@ -167,11 +167,6 @@ def check_replaced(file: Path, about: dict[str, str]) -> None:
             f"{file} is of another network{f', {network}' if network else ''}: it would be replaced; name another --out"
         )
     checkpoint.check_names(file, saved, about["names"])
-
-
-def scale_of(file: PictureFile) -> NDArray[np.float32]:
-    """The factor on proposals, to pixels of the picture."""
-    return np.asarray(np.array(file.size * 2, np.float32) / np.array(searched(file.size) * 2, np.float32), np.float32)
 
 
 def features_of(model: RCNN, pixels: NDArray[np.uint8], boxes: Boxes) -> Tensor:

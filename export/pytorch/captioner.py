@@ -6,12 +6,11 @@ the batch is free. The colour order goes into the first convolution, batch norma
 it; weights are stored in FP16 with a cast that runtimes fold when they load.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from torch import Tensor, nn
+from torch import Tensor
 
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
@@ -19,29 +18,25 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve, take_bgr
+from watchline.export.pytorch.deployed import OfMaps
+from watchline.export.pytorch.smaller import halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
 from watchline.models.beam import BEAM, POWER, STEPS, beam_search
 from watchline.models.captioner import Captioner
 from watchline.models.captioners import system_of
-from watchline.models.efficientnet_lite import MEAN, SCALE
 
 SIDE = 224  # pixels: what it was trained with
 STRIDE = 32
 
 
-class Deployed(nn.Module):
+class Deployed(OfMaps):
     """The network between uint8 pictures (B, H, W, 3) BGR and its captions."""
 
-    def __init__(self, model: Captioner) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        fuse(self.model.backbone)
-        take_bgr(self.model.backbone.stem[0], SCALE)
+    model: Captioner
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        _, _, maps = self.model.backbone(images.permute(0, 3, 1, 2).float() - MEAN)
+        maps = self.maps(images)
         words, scores, looked = beam_search(self.model, maps, BEAM, STEPS, POWER)
         if looked is None:
             return words, scores

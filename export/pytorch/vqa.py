@@ -5,13 +5,12 @@ width are fixed, the batch is free. Normalisation and colour order go into the c
 FP16 with a cast that runtimes fold when they load.
 """
 
-import copy
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from watchline.engines import metadata
 from watchline.engines.engine import Metadata
@@ -20,26 +19,22 @@ from watchline.export.class_names import labels_for
 from watchline.export.digest import sha256
 from watchline.export.errors import CheckpointRefused
 from watchline.export.pytorch import state_dict
-from watchline.export.pytorch.smaller import fuse, halve, take_bgr
+from watchline.export.pytorch.deployed import OfMaps
+from watchline.export.pytorch.smaller import halve
 from watchline.export.pytorch.trace import trace
 from watchline.export.request import Request
-from watchline.models.efficientnet_lite import MEAN, SCALE
 from watchline.models.vqa import SIDE, VQA
 
 STRIDE = 32
 
 
-class Deployed(nn.Module):
+class Deployed(OfMaps):
     """The network between uint8 pictures (B, H, W, 3) BGR with a question (B, T) each, and the answers' scores."""
 
-    def __init__(self, model: VQA) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        fuse(self.model.backbone)
-        take_bgr(self.model.backbone.stem[0], SCALE)
+    model: VQA
 
     def forward(self, images: Tensor, question: Tensor) -> tuple[Tensor, Tensor]:
-        _, _, maps = self.model.backbone(images.permute(0, 3, 1, 2).float() - MEAN)
+        maps = self.maps(images)
         logits, looked = self.model(maps, question.long())
         return logits.softmax(1), looked.unflatten(2, (int(maps.shape[2]), int(maps.shape[3])))
 

@@ -23,7 +23,7 @@ from watchline.ops.errors import LibraryMissing
 from watchline.ops.letterbox import Fit, Rule, fit
 from watchline.ops.masks import Masks
 from watchline.ops.select import select
-from watchline.ops.selective_search import proposals, searched
+from watchline.ops.selective_search import enlarged, proposals, searched
 from watchline.ops.superpixels import check_library
 from watchline.pipeline.errors import ConfigError
 from watchline.pipeline.stages.stage import Stage
@@ -274,6 +274,5 @@ def fitted(engine: Engine, pictures: Sequence[Picture]) -> tuple[list[Fit], NDAr
 
 def _proposed(picture: Picture, place: Fit, count: int) -> NDArray[np.float32]:
     """So many proposals of a picture, (count, 4) xyxy in pixels of the input where it is."""
-    size = searched(place.source)
-    scale = np.array(place.source * 2, np.float32) / np.array(size * 2, np.float32)
-    return place.to_network(np.asarray(proposals(picture.scaled(*size), count) * scale, np.float32))
+    found = proposals(picture.scaled(*searched(place.source)), count)
+    return place.to_network(enlarged(found, place.source))

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from small_nets import mask_rcnn as random_mask_rcnn
 
-from watchline.models.mask_rcnn_lite import Candidates, LiteMaskRCNN
+from watchline.models.mask_rcnn_lite import Candidates
 from watchline.models.mask_rcnn_scales import SAME, SeveralScales, resized, scaled, voted
 from watchline.ops.boxes import iou
 from watchline.ops.nms import nms_per_class
@@ -14,18 +15,7 @@ SCALES = (0.5, 1.0, 1.5)
 
 @pytest.fixture(scope="module")
 def network():
-    """Random weights, statistics of noise, and boxes of some certainty."""
-    torch.manual_seed(0)
-    model = LiteMaskRCNN(2)
-    for part in model.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.momentum = 1.0
-    with torch.no_grad():
-        model.train().pyramid(torch.randn(4, 3, 96, 128))
-        model.score.weight *= 60
-        model.box.weight *= 40
-        model.mask.logits.weight *= 20
-    return model.eval()
+    return random_mask_rcnn()
 
 
 @pytest.fixture(scope="module")

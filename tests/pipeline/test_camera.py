@@ -125,8 +125,10 @@ def test_a_dead_camera_does_not_hold_up_the_others(hasty):
     good = Script("good", [[0.02, 1] * 30])
     started = time.monotonic()
     runner = Runner([Step("detector", keep, 2)])
-    messages = watch(runner, [dead, stuck, good], lambda m, _: isinstance(m, Item) and m.frame.index == 29)
-    assert len(frames(messages, "good")) == 30
+    messages = watch(
+        runner, [dead, stuck, good], lambda m, _: isinstance(m, State) and (m.stream, m.state) == ("good", "retrying")
+    )
+    assert len(frames(messages, "good")) > 20
     assert time.monotonic() - started < 3  # the stuck reader is left behind
     assert [m.state for m in messages if isinstance(m, State) and m.stream == "stuck"] == ["connecting", "ended"]
 
@@ -270,7 +272,7 @@ def test_a_stage_that_fails_on_a_live_frame_costs_that_frame_only(hasty):
         return item
 
     runner = Runner([Step("detector", fails)])
-    source = Script("a", [[0.03, 1] * 7])
+    source = Script("a", [[0.1, 1] * 7])
     messages = watch(runner, [source], lambda m, _: isinstance(m, State) and m.state == "retrying")
     assert [f.frame.index for f in frames(messages)] == [0, 1, 3, 5, 6]
     assert [(m.cause, m.frames) for m in messages if isinstance(m, Dropped)] == [("failed", 1), ("detector lost", 1)]
@@ -279,16 +281,17 @@ def test_a_stage_that_fails_on_a_live_frame_costs_that_frame_only(hasty):
 
 def test_an_abandoned_camera_ends_and_the_others_go_on(hasty):
     runner = Runner([Step("detector", keep)])
-    messages = []
+    messages, last = [], None
     for m in runner.run([Script("a", [[0.01, 1] * 500]), Script("b", [[0.01, 1] * 100])]):
         messages.append(m)
-        if isinstance(m, Item) and m.stream == "a" and m.frame.index == 5:
+        if isinstance(m, Item) and m.stream == "a" and m.frame.index >= 5 and last is None:
+            last = m
             runner.abandon("a")
         if isinstance(m, State) and m.stream == "b" and m.state == "retrying":
             runner.stop()
-    assert len(frames(messages)) == 6
+    assert frames(messages)[-1] is last
     assert states(messages)[-1][0] == "ended"
-    assert len(frames(messages, "b")) > 80
+    assert len(frames(messages, "b")) > 50
 
 
 def test_leaving_the_loop_ends_all_threads(hasty):

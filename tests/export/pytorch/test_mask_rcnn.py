@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from small_nets import mask_rcnn as random_mask_rcnn
 
 from watchline import engines
 from watchline.engines import metadata
@@ -24,21 +25,7 @@ SIZE = (128, 96)
 
 @pytest.fixture(scope="module")
 def network():
-    """Random weights, statistics of noise, and boxes of some certainty. Weights are those that FP16 has."""
-    torch.manual_seed(0)
-    model = LiteMaskRCNN(2)
-    for part in model.modules():
-        if isinstance(part, torch.nn.BatchNorm2d):
-            part.momentum = 1.0
-    with torch.no_grad():
-        model.train().pyramid(torch.randn(4, 3, 96, 128))
-        model.score.weight *= 60
-        model.box.weight *= 40
-        model.mask.logits.weight *= 20
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                parameter += 0.01 * torch.randn(len(parameter))  # no two biases are alike, as after a training
-    return model.eval()
+    return random_mask_rcnn()
 
 
 @pytest.fixture(scope="module")
