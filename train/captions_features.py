@@ -4,7 +4,6 @@ The backbone does not change, so its last map is enough. Each photo has two, its
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,12 +16,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from watchline.models.efficientnet_lite import CHANNELS, EfficientNetLite0
 from watchline.models.errors import CheckpointError
+from watchline.train import looks
+from watchline.train.looks import Maps
 
 SIDE = 224  # pixels: the input of the backbone for captioners
 STRIDE = 32
 BATCH = 16
-
-Maps = NDArray[np.float16]
 
 
 def pixels_of(file: Path, side: int) -> NDArray[np.uint8]:
@@ -79,18 +78,7 @@ def cached(photos: Sequence[Path], folder: Path, name: str, tell: Callable[[str]
     """
     file = folder / f"{name}-{_digest(photos, side)}.npy"
     shape = (len(photos), 2, CHANNELS[-1], side // STRIDE, side // STRIDE)
-    try:
-        if not file.exists():
-            np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
-            with file.open("r+b") as there:
-                os.posix_fallocate(
-                    there.fileno(), 0, file.stat().st_size
-                )  # a full disk is an error here, not a signal later
-        maps = np.lib.format.open_memmap(file, "r+")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be used ({error}): delete it, or name another --cache") from error
-    if maps.shape != shape:
-        raise CheckpointError(f"{file} holds maps of shape {maps.shape}, expected {shape}: delete it")
+    maps = looks.opened(file, shape)
     network = None
     for i in range(0, len(photos), BATCH):
         if maps[i : i + BATCH, 1].any(axis=(1, 2, 3)).all():

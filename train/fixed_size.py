@@ -14,7 +14,7 @@ from watchline.models.single_shot import SingleShot
 from watchline.models.ssd_lite0 import SHAPES, SSDLite0
 from watchline.models.yolo import SIZE, YOLO
 from watchline.ops.voc import VOC
-from watchline.train import single_shot
+from watchline.train import checkpoint, single_shot
 from watchline.train.pictures import LabelledPicture
 from watchline.train.single_shot import Network, Recipe
 from watchline.train.views import Store, ViewSettings
@@ -45,13 +45,19 @@ def train(
     threads: int,
     device: str = "cpu",
     names: Sequence[str] = VOC,
+    start: Path | None = None,
 ) -> Generator[dict[str, float], None, None]:
-    """Train "yolo" or "ssd" from ImageNet's backbone, as `single_shot.train` does. Raises the same errors."""
+    """Train "yolo" or "ssd", as `single_shot.train` does. Raises the same errors.
+
+    Args: start, a checkpoint of the same network that a new run starts from; None for ImageNet's backbone alone.
+    """
 
     def begin(store: Store) -> SingleShot:
         backbone = EfficientNetLite0.pretrained()
         [size] = recipe.sizes
         model = YOLO(len(names), backbone) if name == "yolo" else SSDLite0(len(names), size, backbone)
+        if start:
+            model.load_state_dict(checkpoint.read(start)["model"])
         return model.to(store.device)
 
     return single_shot.train(Network(begin, NETWORKS[name][1]), pictures, out, recipe, threads, device, names=names)

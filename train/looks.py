@@ -25,6 +25,7 @@ from watchline.train.mixed import autocast
 from watchline.train.own_data.dataset import PictureFile
 
 Maps = NDArray[np.float16]
+File = np.memmap[tuple[int, ...], np.dtype[np.float16]]
 N = TypeVar("N", bound=nn.Module)
 EVERY = 200  # pictures between lines
 
@@ -34,6 +35,26 @@ def quick(model: N) -> N:
     mine = copy.deepcopy(model).eval()
     fuse(mine)
     return mine.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # not in its stubs
+
+
+def opened(file: Path, shape: tuple[int, ...]) -> File:
+    """The array of a file, which is made with zeros if it is not there.
+
+    Raises:
+        CheckpointError: the file cannot be used, or its array has another shape.
+    """
+    try:
+        if not file.exists():
+            np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
+            with file.open("r+b") as there:
+                # a full disk is an error here, not a signal later
+                os.posix_fallocate(there.fileno(), 0, file.stat().st_size)
+        maps: File = np.lib.format.open_memmap(file, "r+")
+        if maps.shape != shape:
+            raise ValueError(f"its array has the shape {maps.shape}, not {shape}")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be used ({error}): delete it, or take another folder") from error
+    return maps
 
 
 @torch.inference_mode()
@@ -61,15 +82,7 @@ def cached(
     """
     names = "\n".join([about, *(f"{one.path.absolute()} {one.path.stat().st_size}" for one in files)])
     file = folder / f"maps-{hashlib.sha256(names.encode()).hexdigest()[:12]}.npy"
-    try:
-        if not file.exists():
-            np.lib.format.open_memmap(file, "w+", np.float16, (len(files), *shape)).flush()
-            with file.open("r+b") as there:
-                # a full disk is an error here, not a signal later
-                os.posix_fallocate(there.fileno(), 0, file.stat().st_size)
-        maps = np.lib.format.open_memmap(file, "r+")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be used ({error}): delete it, or name another --cache") from error
+    maps = opened(file, (len(files), *shape))
     for number, one in enumerate(files):
         if maps[number, -1].any():
             continue

@@ -145,6 +145,20 @@ def test_own_data_to_a_detector_in_the_pipeline(tmp_path: Path) -> None:
     assert found <= {"cup", "person"}
 
 
+def test_yolo_s_head_learns_alone_before_the_whole_network(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    own_sets.coco(tmp_path / "data", {"train": own_sets.pictures(4), "val": {"07": own_sets.boxes(7)}})
+    words = ("--data", "data", "--out", "out", "--steps", "2", "--batch", "2", "--threads", "1", "--device", "cpu")
+    done = within(tmp_path, "train", "yolo", *words)
+    assert (done.code, done.err) == (0, [])
+    assert "first the head alone, on maps of 16 views, which take 0.0 GiB in out/head" in done.out
+    assert [line.split()[1] for line in done.out if line.startswith("step ")] == ["20/20", "2/2"]
+    assert [file.name for file in (tmp_path / "out" / "head").iterdir()] == ["checkpoint.pt"]
+    assert done.out[-1] == "next: watchline export out/best.pt -o yolo.onnx"
+    again = within(tmp_path, "train", "yolo", "--out", "out", "--resume", "--threads", "1")
+    assert (again.code, [line for line in again.out if line.startswith("first")]) == (0, [])
+
+
 def test_a_recipe_s_file_on_its_own_data(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     onnx.save(tiny_detector(labels=("person", "cat", "dog")), tmp_path / "teacher.onnx")

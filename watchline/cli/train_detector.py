@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # torch is not installed with the core
     from watchline.train.own_run import Loop
     from watchline.train.pictures import LabelledPicture
     from watchline.train.recipe_file import RecipeFile
+    from watchline.train.single_shot import Recipe
 
 PATIENCE = 30  # epochs
 
@@ -61,7 +62,7 @@ def fixed_size(options: argparse.Namespace) -> int:
     """Train YOLO or SSD, measured each epoch."""
     from watchline.export.pytorch.fixed_size import load
     from watchline.train import fixed_size as recipes
-    from watchline.train import own_single_shot
+    from watchline.train import own_single_shot, single_shot
 
     recall(options)
     device = _device(options)
@@ -74,9 +75,29 @@ def fixed_size(options: argparse.Namespace) -> int:
     recipe = settled_for(options, base, recipe_for, "epochs", "steps", "batch", "seed")
     train, val = _load(options, data, own_single_shot.longest(recipe), device)
     remember(options)
-    steps = recipes.train(name, train, options.out, recipe, options.threads, device, data.names)
+    begins = name == "yolo" and not (options.out / single_shot.CHECKPOINT).exists()
+    start = _head_alone(options, train, recipe, device, data.names) if begins else None
+    steps = recipes.train(name, train, options.out, recipe, options.threads, device, data.names, start)
     loop = own_single_shot.loop(steps, load, (len(train), len(val)), options.out, recipe, device)
     return _run(options, loop, val, data.names)
+
+
+def _head_alone(
+    options: argparse.Namespace,
+    pictures: Sequence["LabelledPicture"],
+    whole: "Recipe",
+    device: str,
+    names: Sequence[str],
+) -> Path:
+    """The first part of YOLO's training. Returns its checkpoint."""
+    from watchline.train import yolo_head
+    from watchline.train.two_stage import CHECKPOINT
+
+    out: Path = options.out / yolo_head.FOLDER
+    recipe = yolo_head.recipe_for(whole)
+    say(f"first the head alone, on maps of {recipe.views} views, which take {recipe.gibibytes:.1f} GiB in {out}")
+    report(yolo_head.train(pictures, out, recipe, whole.views, options.threads, device, names, say), recipe.steps)
+    return out / CHECKPOINT
 
 
 def _with_mixture(options: argparse.Namespace, found: "RecipeFile", device: str, start: Path | None) -> int:
