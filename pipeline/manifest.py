@@ -13,6 +13,7 @@ whoever opens the manifest next.
 
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections import Counter
@@ -24,12 +25,14 @@ from typing import Any
 
 from watchline.files import NOT_SUPPORTED, unshared
 from watchline.pipeline.errors import ManifestError
+from watchline.pipeline.shard import Shard
 
 NAME = "watchline.db"
-LOCK = "watchline.lock"
+LOCK = ".lock"  # the suffix of the file beside it that is locked
 VERSION = 1  # of the tables
 WAITING, RUNNING, DONE, FAILED, SAME, DAMAGED = STATES = ("waiting", "running", "done", "failed", "same", "damaged")
 PAGE = 1000  # rows that are in memory at once
+SHARD = re.compile(r".*-(\d+)-of-(\d+)\.db")  # names of the manifests of parts
 PATIENCE = 10.0  # seconds that a reader may hold up a commit
 # Names are bytes, as those of files are.
 TABLES = f"""
@@ -118,23 +121,31 @@ class Figures:
 
 
 @contextmanager
-def opened(folder: Path, is_new: bool = True) -> Iterator["Manifest"]:
+def opened(folder: Path, is_new: bool = True, shard: Shard | None = None) -> Iterator["Manifest"]:
     """The manifest of an output folder, which no other process may open meanwhile.
 
     Args:
         is_new: whether there may be none, and then one is made.
+        shard: the part of the job's files that it is of; each part has a manifest of its own.
 
     Raises:
-        ManifestError: another process has it; there is none; it cannot be read or written.
+        ManifestError: another process has it; there is none, or one of other parts; it cannot be read or written.
     """
-    path = folder / NAME
+    path = folder / file_of(shard)
     if not is_new and not path.is_file():
         raise ManifestError(f"{path}: there is no manifest; `watchline annotate … --out {folder} --resume` makes one")
+    for other in all_in(folder) if is_new else ():
+        if _parts(other) != _parts(shard):
+            raise ManifestError(
+                f"{folder} has a job in {_parts(other)} parts, and this one has {_parts(shard)}: a job keeps its "
+                "parts; name another folder"
+            )
     with ExitStack() as stack:
         try:
-            stack.enter_context(unshared(folder / LOCK))
-            stack.callback((folder / LOCK).unlink, missing_ok=True)
-            manifest = Manifest(folder, stack.enter_context(closing(_connection(path))))
+            lock = path.with_suffix(LOCK)
+            stack.enter_context(unshared(lock))
+            stack.callback(lock.unlink, missing_ok=True)
+            manifest = Manifest(path, stack.enter_context(closing(_connection(path, alone=shard is not None))))
         except ManifestError:
             raise
         except BlockingIOError:
@@ -148,9 +159,30 @@ def opened(folder: Path, is_new: bool = True) -> Iterator["Manifest"]:
         yield manifest
 
 
-def _connection(path: Path) -> sqlite3.Connection:
+def file_of(shard: Shard | None) -> str:
+    """The name of a manifest's file."""
+    return f"{Path(NAME).stem}{shard.suffix}.db" if shard else NAME
+
+
+def all_in(folder: Path) -> list[Shard | None]:
+    """The parts of a job whose manifests are in a folder; None stands for the one of a whole job."""
+    found: list[Shard | None] = [None] if (folder / NAME).is_file() else []
+    parts = (SHARD.fullmatch(path.name) for path in folder.glob(f"{Path(NAME).stem}-*.db"))
+    return found + sorted((Shard(int(m[1]), int(m[2])) for m in parts if m), key=lambda one: (one.count, one.number))
+
+
+def _parts(shard: Shard | None) -> int:
+    return shard.count if shard else 1
+
+
+def _connection(path: Path, alone: bool) -> sqlite3.Connection:
+    """Args: alone, nobody else may read it meanwhile; then it needs no memory that processes share, which file systems
+    of a network have not.
+    """
     db = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         [version] = db.execute("PRAGMA user_version").fetchone()
@@ -172,12 +204,13 @@ class Manifest:
     """An open manifest; any thread may use it.
 
     Attributes:
+        path: of its file.
         folder: of the outputs.
         left: rows that a killed process left running; they are waiting again.
     """
 
-    def __init__(self, folder: Path, db: sqlite3.Connection) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, db: sqlite3.Connection) -> None:
+        self.path, self.folder = path, path.parent
         self._db = db
         self._lock = threading.RLock()
         self._lease = f"{os.getpid()}-{os.urandom(4).hex()}"
@@ -343,7 +376,7 @@ class Manifest:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise _refused(self.folder / NAME, error) from error
+                raise _refused(self.path, error) from error
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

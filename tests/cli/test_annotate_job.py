@@ -130,7 +130,42 @@ def test_a_second_job_in_a_folder_is_refused(folder: Path) -> None:
         2,
         ["watchline: out is being written by another job: wait, or name another folder"],
     )
-    assert not (folder / "out" / LOCK).exists()
+    assert not (folder / "out" / NAME).with_suffix(LOCK).exists()
+
+
+def test_shards_do_the_whole_once_and_are_verified_together(folder: Path) -> None:
+    """As an array of jobs of a cluster does it: each part a command of its own."""
+    assert job(folder).code == 0
+    expected = hashes(folder / "out")
+    shutil.rmtree(folder / "out")
+    (folder / "tree" / "broken.mp4").write_text("no video\n" * 20)
+    did = [job(folder, "--shard", f"{number}/3") for number in (1, 2, 3)]
+    assert sorted(done.code for done in did) == [0, 0, 1]
+    assert sum(int(done.out[-1].split()[1]) for done in did) == 4
+    [listed] = (folder / "out").glob("failed-*-of-3.txt")
+    assert listed.read_text().startswith("broken.mp4: ")
+    listed.unlink()
+    assert {name: of for name, of in hashes(folder / "out").items() if not name.endswith(".db")} == expected
+    before = seen(folder)
+    for number in (1, 2, 3):
+        job(folder, "--shard", f"{number}/3")
+    assert {name for name in changed(folder, before) if not name.startswith(("watchline-", "failed-"))} == set()
+    assert within(folder, "verify", "out").out == ["out: 3 done, 1 failed"]
+    (folder / "out" / "c.mp4").write_bytes(b"")
+    assert within(folder, "verify", "out").err[0].startswith("watchline: damaged: c.mp4: it has 0 bytes: ")
+    done = job(folder, "--shard", "1/2")
+    assert (done.code, done.err) == (
+        2,
+        ["watchline: out has a job in 3 parts, and this one has 2: a job keeps its parts; name another folder"],
+    )
+    assert job(folder).code == 2
+
+
+def test_a_shard_of_a_job_without_a_manifest_is_its_files(folder: Path) -> None:
+    words = ("annotate", "tree", "--recursive", "--out", "out", "--model", "tiny.onnx", "--no-video")
+    for number in (1, 2):
+        assert within(folder, *words, "--shard", f"{number}/2").code == 0
+    assert sorted(seen(folder)) == ["A/x.jsonl", "B/x.jsonl", "c.jsonl"]
 
 
 def test_the_same_content_is_done_once(folder: Path) -> None:
@@ -171,6 +206,7 @@ def test_damage_is_found_and_repaired(folder: Path) -> None:
     [
         (["--out", "x.mp4", "--resume"], "--out x.mp4 is one video"),
         (["--once"], "--once needs --resume"),
+        (["--shard", "4/3"], "argument --shard: '4/3': expected K/N, part K of N, such as 3/16"),
         (["--resume", "--model", "gone.onnx"], "no model 'gone.onnx'"),
     ],
 )

@@ -56,6 +56,8 @@ def run(options: argparse.Namespace) -> int:
     out = _checked_out(options, settings)
     _tell_left_out(options, settings)
     sources, failed = _gather(options, names, settings, out)
+    if options.shard:
+        sources = [source for source in sources if options.shard.has(source.stream)]
     _check_single(options, out, sources)
     check_report(options, sources)
     if is_resuming(options):

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from watchline.pipeline.batch import Batch
     from watchline.pipeline.config import Config
     from watchline.pipeline.manifest import Manifest, Row
+    from watchline.pipeline.shard import Shard
     from watchline.streams.source import Source
 
-FAILED_LIST = "failed.txt"
-SHOWN = 20  # failed files that are shown at the end; failed.txt has all of them
+FAILED_LIST = "failed{}.txt"  # with the suffix of the shard
+SHOWN = 20  # failed files that are shown at the end; the list has all of them
 ANEW = {
     "model": "the model has changed: {} to be done anew",
     "config": "the settings have changed: {} to be done anew",
@@ -32,7 +33,22 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
     """The options of such a job."""
     parser.add_argument("--resume", action="store_true", help="keep a manifest, and go on where a killed job stopped")
     parser.add_argument("--retry-failed", action="store_true", help="the same, and try again what has failed")
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="K/N",
+        help="the K-th of N equal parts of the files, each by a command, on machines that share a file system",
+    )
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
+
+
+def _shard(text: str) -> "Shard":
+    from watchline.pipeline.shard import shard
+
+    try:
+        return shard(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def is_resuming(options: argparse.Namespace) -> bool:
@@ -57,13 +73,14 @@ def work(
     model = models_of(job.stages)
     make_folder(out)
     stopped = False
-    with opened(out) as manifest:
+    with opened(out, shard=options.shard) as manifest:
         _tell_anew(manifest.plan(planned(sources, job, model), options.retry_failed, options.once))
         sources.clear()  # from now on, the manifest has them
         batch = Batch(job, manifest, settings.overwrite, options.once)
         if WAITING in manifest.counts():
             stopped = _do(batch, options.verbose)
-        failed = _list_failed(out, manifest, problems, settings)
+        listed = out / FAILED_LIST.format(options.shard.suffix if options.shard else "")
+        failed = _list_failed(listed, manifest, problems, settings)
         _tell(out, manifest)
         if options.report:
             unwritten = write_report(options.report, batch, settings.conceal, map(row_of_report, _all(manifest)))
@@ -112,15 +129,14 @@ def _tell(out: Path, manifest: "Manifest") -> None:
     print(f"{out}: {sum(counts.values())} files: {states or 'none'}")
 
 
-def _list_failed(out: Path, manifest: "Manifest", problems: list[str], settings: "Config") -> int:
-    """Show what has failed, and list it in failed.txt; without any, there is no such file. Returns how many."""
+def _list_failed(path: Path, manifest: "Manifest", problems: list[str], settings: "Config") -> int:
+    """Show what has failed, and list it in a file; without any, there is none. Returns how many."""
     from watchline.files import write_complete
     from watchline.pipeline.manifest import FAILED
     from watchline.text import printable
 
     rows = (f"{row.source.get('name') or row.name}: {row.why}" for row in manifest.rows(FAILED, named=True))
     lines = [concealed_text(settings.conceal(line)) for line in chain(problems, rows)]
-    path = out / FAILED_LIST
     if not lines:
         path.unlink(missing_ok=True)
         return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from watchline.cli.exit_codes import DONE, SOME_FAILED
@@ -22,16 +23,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 def run(options: argparse.Namespace) -> int:
     """Name what is wrong on stderr, and say how many files there are on stdout."""
-    from watchline.pipeline.manifest import opened
+    from watchline.pipeline.manifest import all_in, opened
     from watchline.pipeline.verify import verified
 
-    damaged = 0
-    with opened(options.folder, is_new=False) as manifest:
-        for _, wrong in verified(manifest):
-            damaged += bool(wrong)
-            for line in wrong:
-                print(f"watchline: damaged: {line}", file=sys.stderr)
-        counts = {state: count for state, (count, _) in manifest.counts().items()}
+    damaged, counts = 0, Counter[str]()
+    for shard in all_in(options.folder) or [None]:
+        with opened(options.folder, is_new=False, shard=shard) as manifest:
+            for _, wrong in verified(manifest):
+                damaged += bool(wrong)
+                for line in wrong:
+                    print(f"watchline: damaged: {line}", file=sys.stderr)
+            counts.update({state: count for state, (count, _) in manifest.counts().items()})
     states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     print(f"{options.folder}: {states or 'no files'}")
     return SOME_FAILED if damaged else DONE
