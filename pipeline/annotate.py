@@ -11,6 +11,7 @@ from watchline.pipeline.events import header_of
 from watchline.pipeline.intake import is_live
 from watchline.pipeline.job import Job, name_of
 from watchline.pipeline.lanes import Lane, Outcome, Progress
+from watchline.pipeline.meter import Meter
 from watchline.pipeline.report import Report
 from watchline.pipeline.runner import Runner
 from watchline.pipeline.sinks.sink import Opening
@@ -45,6 +46,11 @@ class Annotate:
         self._error: BaseException | None = None
         self._started: float | None = None
         self._is_left = False
+
+    @property
+    def meter(self) -> Meter:
+        """The figures of the run so far."""
+        return self._runner.meter
 
     def stop(self) -> None:
         """Finish what was begun properly, and begin nothing more. Any thread or signal handler may call it."""

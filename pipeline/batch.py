@@ -35,6 +35,7 @@ from watchline.streams.write.photo_files import PhotoFilesWriter
 from watchline.streams.write.subtitles import SUFFIX
 
 AHEAD = 4  # files that are claimed at once: while one is written, the next ones are read and hashed
+AHEAD_OF_SEVERAL = 2  # the same, where other processes wait for what this one has claimed
 LOOK = 0.1  # seconds between looks at whether the run was stopped
 ALL = "all files"  # the account of those that are over
 CHANGED = "it was changed while it was read: start the job again when it is complete"
@@ -65,22 +66,51 @@ def planned(sources: Iterable[Source | LiveSource], job: Job, model: str) -> Ite
     Raises:
         ConfigError: a source is neither a video file nor photos.
     """
-    others = [sink for sink in job.sinks if not isinstance(sink, Files)]
-    video = next((sink.video for sink in job.sinks if isinstance(sink, Files)), None)
-    is_common = not any(stage.streams for stage in job.stages)
-    known: dict[int | None, str] = {}  # hashes of settings that hold for all streams, by video track
+    config = Configs(job)
     for source in sources:
         if not isinstance(source, FileSource | PhotosSource):
             raise ConfigError(f"{source.stream} is not a file: a job that can be resumed takes video files and photos")
-        track = source.track if isinstance(source, FileSource) else None
-        config = known.get(track) or config_of(source.stream, job.stages, video, others, track)
-        if is_common:
-            known[track] = config
         try:
             stamp, size = stamp_of(inputs_of(source))
         except OSError:  # it fails when its turn comes
             stamp, size = "", 0
-        yield Planned(source.stream, asdict(source), size, stamp, config, model)
+        yield Planned(source.stream, asdict(source), size, stamp, config.of(source), model)
+
+
+class Configs:
+    """The hashes of a job's settings, as they hold for each source."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._others = [sink for sink in job.sinks if not isinstance(sink, Files)]
+        self._video = next((sink.video for sink in job.sinks if isinstance(sink, Files)), None)
+        self._is_common = not any(stage.streams for stage in job.stages)
+        self._known: dict[int | None, str] = {}  # of settings that hold for all streams, by video track
+
+    def of(self, source: FileSource | PhotosSource) -> str:
+        """The hash for a source."""
+        track = source.track if isinstance(source, FileSource) else None
+        found = self._known.get(track) or config_of(source.stream, self._job.stages, self._video, self._others, track)
+        if self._is_common:
+            self._known[track] = found
+        return found
+
+
+def outputs_of(files: Files, source: FileSource | PhotosSource, is_drawn: bool) -> list[Path]:
+    """The files that a source may become. Args: is_drawn, pictures too."""
+    events, video = files.paths_of(source.stream)
+    if not is_drawn:
+        return [events]
+    if isinstance(source, FileSource):
+        return [events, video, video.with_suffix(SUFFIX)]
+    photos = PhotoFilesWriter(1, events.parent, source.paths)
+    return [events, *(photos.path_of(path.name) for path in source.paths)]
+
+
+def remove_parts_of(files: Files, rows: Iterable[Row]) -> None:
+    """Remove what a process that is dead has left half written of these rows."""
+    for row in rows:
+        remove_parts(outputs_of(files, source_of(row), is_drawn=True))
 
 
 class Batch(Annotate):
@@ -91,16 +121,26 @@ class Batch(Annotate):
         manifest: that is open, and knows the files.
         may_replace: outputs that are there and not in the manifest.
         once: files of the same content are done once.
+        model: hash of the job's models; rows that were planned with other ones, or with other settings, end the job.
+            None: the job has planned them itself.
     """
 
     _is_kept = True
 
-    def __init__(self, job: Job, manifest: Manifest, may_replace: bool = False, once: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        manifest: Manifest,
+        may_replace: bool = False,
+        once: bool = False,
+        model: str | None = None,
+    ) -> None:
         super().__init__(job)
-        self._manifest, self._once = manifest, once
+        self._manifest, self._once, self._model = manifest, once, model
+        self._configs = Configs(job)
         self._files = next(sink for sink in job.sinks if isinstance(sink, Files))
         self._careful = replace(self._files, overwrite=may_replace)
-        self._slots = threading.Semaphore(AHEAD)
+        self._slots = threading.Semaphore(AHEAD if model is None else AHEAD_OF_SEVERAL)
         self._claimed: dict[str, tuple[Row, Figures]] = {}  # by stream
         self._lock_of_figures = threading.Lock()
         counts = manifest.counts()
@@ -111,8 +151,7 @@ class Batch(Annotate):
         self._frames = self._bytes_over = 0
         self._now: Progress | None = None
         self._begun = self._last = time.monotonic()
-        for row in manifest.left:
-            remove_parts(self._outputs_of(_source_of(row), is_drawn=True))
+        remove_parts_of(self._files, manifest.left)
 
     def run(self) -> Iterator[Progress]:
         feeder = threading.Thread(target=self._feed, name="feeder", daemon=True)
@@ -148,7 +187,10 @@ class Batch(Annotate):
                 row = self._manifest.claim(self._refused)
                 if row is None:
                     break
+                is_alone = self._model is not None and row.tries > 0
+                self._wait_for_others(is_alone)
                 self._begin(row)
+                self._wait_for_others(is_alone)
         except Stopped:
             pass
         except BaseException as error:
@@ -162,13 +204,21 @@ class Batch(Annotate):
             self._check()
         return not self._runner.control.halt.is_set()
 
+    def _wait_for_others(self, is_asked: bool) -> None:
+        """A file that was begun before may be what a process has died of: then it is to be alone."""
+        while is_asked and self._claimed:
+            self._check()
+            time.sleep(LOOK)
+
     def _check(self) -> None:
         if self._runner.control.halt.is_set() or self._runner.control.abort.is_set():
             raise Stopped
 
     def _refused(self, row: Row) -> str:
         """Why a row cannot be begun: before it was begun for the first time, what is there is somebody else's."""
-        source = _source_of(row)
+        source = source_of(row)
+        if self._model is not None and (self._model, self._configs.of(source)) != (row.model, row.config):
+            raise ConfigError("model or settings have changed since the job began: start it again")
         out = self._manifest.folder.resolve()
         if any(path.resolve().is_relative_to(out) for path in inputs_of(source)):
             return self._lost(
@@ -176,7 +226,7 @@ class Batch(Annotate):
             )
         if row.tries == 0:
             try:
-                for path in self._outputs_of(source, is_drawn=self._files.video is not None):
+                for path in outputs_of(self._files, source, is_drawn=self._files.video is not None):
                     self._careful.refuse_if_there(path)
             except SinkError as error:
                 return self._lost(row, str(error))
@@ -188,7 +238,7 @@ class Batch(Annotate):
         return why
 
     def _begin(self, row: Row) -> None:
-        source = _source_of(row)
+        source = source_of(row)
         try:
             figures = Figures(stamp_of(inputs_of(source))[0], content_of(inputs_of(source), self._check))
         except OSError as error:
@@ -233,16 +283,6 @@ class Batch(Annotate):
             self._bytes_over += row.bytes
             self._frames += figures.frames if outputs else 0
         self._slots.release()
-
-    def _outputs_of(self, source: FileSource | PhotosSource, is_drawn: bool) -> list[Path]:
-        """The files that a source may become. Args: is_drawn, pictures too."""
-        events, video = self._files.paths_of(source.stream)
-        if not is_drawn:
-            return [events]
-        if isinstance(source, FileSource):
-            return [events, video, video.with_suffix(SUFFIX)]
-        photos = PhotoFilesWriter(1, events.parent, source.paths)
-        return [events, *(photos.path_of(path.name) for path in source.paths)]
 
     # What a lane's thread does.
 
@@ -299,7 +339,8 @@ class Batch(Annotate):
                 self._runner.ledger.sum_up(stream, ALL)
 
 
-def _source_of(row: Row) -> FileSource | PhotosSource:
+def source_of(row: Row) -> FileSource | PhotosSource:
+    """The source of a row, as it was planned."""
     settings: dict[str, Any] = dict(row.source)
     return PhotosSource(**settings) if "paths" in settings else FileSource(**settings)
 

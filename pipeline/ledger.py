@@ -87,6 +87,14 @@ class Ledger:
             total.annotated += mine.annotated
             total.dropped += mine.dropped
 
+    def take(self, stream: str, account: Account) -> None:
+        """Add the account of a run that was beside this one."""
+        with self._lock:
+            mine = self._streams.setdefault(stream, _Stream())
+            mine.decoded += account.decoded
+            mine.annotated += account.annotated
+            mine.dropped.update(account.dropped)
+
     def accounts(self) -> dict[str, Account]:
         """A snapshot of every stream, in the order in which they began."""
         with self._lock:

@@ -1,7 +1,9 @@
 """The meter: how long frames wait for each stage, and how long it works on them."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,16 @@ class Histogram:
         place = int(np.log10(max(seconds, LOWEST) / LOWEST) * BINS_A_DECADE)
         self.counts[min(place, BINS - 1)] += 1
         self.total += seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: the bins that have counts, and the sum of the durations."""
+        return {"bins": {int(n): int(self.counts[n]) for n in self.counts.nonzero()[0]}, "total": self.total}
+
+    def take(self, other: Mapping[str, Any]) -> None:
+        """Count what another histogram has counted. Args: other, what its `as_dict` gave."""
+        for place, count in other["bins"].items():
+            self.counts[int(place)] += count
+        self.total += other["total"]
 
     def percentile(self, q: float) -> float:
         """The duration in seconds that q (0..100) percent of the counted ones stay under; 0 if none was counted."""
@@ -67,6 +79,30 @@ class Meter:
                 mine.queue.add(waited)
             for _ in range(frames):
                 mine.work.add(work / frames)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        stages = {
+            name: {
+                "workers": one.workers,
+                "count": one.count,
+                "queue": one.queue.as_dict(),
+                "work": one.work.as_dict(),
+            }
+            for name, one in self.stages.items()
+        }
+        return {"stages": stages, "latency": self.latency.as_dict()}
+
+    def take(self, other: Mapping[str, Any]) -> None:
+        """Add the figures of a run that was beside this one. Args: other, what its meter's `as_dict` gave."""
+        with self._lock:
+            for name, its in other["stages"].items():
+                mine = self.stages.setdefault(name, StageMeter(0))
+                mine.workers += its["workers"]
+                mine.count += its["count"]
+                mine.queue.take(its["queue"])
+                mine.work.take(its["work"])
+            self.latency.take(other["latency"])
 
     def finished(self, latency: float) -> None:
         """A frame has reached its sinks, `latency` seconds after its source delivered it."""

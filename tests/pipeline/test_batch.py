@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -70,6 +71,19 @@ def test_a_job_whose_stage_cannot_start_leaves_its_files_waiting(folder: Path) -
         with pytest.raises(ConfigError, match="unknown class 'persn'"):
             list(batch_of(folder, manifest, classes=("persn",)).run())
         assert states(manifest) == {WAITING: FILES}
+
+
+def test_a_process_whose_settings_are_not_those_of_the_plan_does_nothing(folder: Path) -> None:
+    """A config or a model that is changed while a job of several processes runs must not go into its outputs."""
+    with opened(made(folder, "out")) as manifest:
+        job = batch_of(folder, manifest, conf=0.3)._job
+        other = replace(job, stages=(replace(job.stages[0], conf=0.4), *job.stages[1:]))
+        for one, model in ((other, models_of(job.stages)), (job, "another")):
+            with pytest.raises(ConfigError, match="have changed since the job began"):
+                list(Batch(one, manifest, model=model).run())
+        assert states(manifest) == {WAITING: FILES}
+        list(Batch(job, manifest, model=models_of(job.stages)).run())
+        assert states(manifest) == {DONE: FILES}
 
 
 def test_a_job_ends_where_its_manifest_cannot_be_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,3 +58,12 @@ def test_lost_and_repeated_frames_are_found(book):
 
 def test_accounts_that_do_not_balance_say_so():
     assert not Account(decoded=5, annotated=3, dropped={"late": 1}, in_flight=0).balances
+
+
+def test_accounts_of_runs_beside_this_one_are_added():
+    ledger = Ledger()
+    for number in (1, 2):
+        ledger.take(
+            "all files", Account(decoded=5 * number, annotated=4 * number, dropped={"late": number}, in_flight=0)
+        )
+    assert ledger.accounts() == {"all files": Account(15, 12, {"late": 3}, 0)}

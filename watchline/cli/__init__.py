@@ -135,7 +135,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         import argcomplete
 
         argcomplete.autocomplete(parser)
-    options, rest = parser.parse_known_args(with_models([*map(_named, sys.argv[1:] if argv is None else argv)]))
+    words = [*map(_named, sys.argv[1:] if argv is None else argv)]
+    options, rest = parser.parse_known_args(with_models(words))
+    options.words = words
     if options.command is None and not rest:
         parser.print_help()
         raise SystemExit(DONE)

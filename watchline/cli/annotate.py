@@ -49,11 +49,15 @@ def run(options: argparse.Namespace) -> int:
     names = names_of(options)
     if options.once and not is_resuming(options):
         options.parser.error("--once needs --resume: the manifest knows what the content of files is")
+    if options.processes > 1 and not is_resuming(options):
+        options.parser.error("--processes needs --resume: it is by the manifest that processes share the files")
     settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
     if not options.inputs and not names and not settings.streams and options.list is None:
         options.parser.error("what? name videos, folders or patterns, or a --list, or a --config with streams")
     out = _checked_out(options, settings)
+    if options.lease:
+        return annotate_job.take_part(options, settings, out)
     _tell_left_out(options, settings)
     sources, failed = _gather(options, names, settings, out)
     if options.shard:

@@ -2,12 +2,18 @@
 
 import argparse
 import gc
+import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
 from watchline.cli.results import write_report
 from watchline.cli.title import concealed_text
@@ -15,11 +21,15 @@ from watchline.cli.title import concealed_text
 if TYPE_CHECKING:
     from watchline.pipeline.batch import Batch
     from watchline.pipeline.config import Config
+    from watchline.pipeline.job import Job
     from watchline.pipeline.manifest import Manifest, Row
+    from watchline.pipeline.processes import Processes
     from watchline.pipeline.shard import Shard
+    from watchline.pipeline.sinks.files import Files
     from watchline.streams.source import Source
 
 FAILED_LIST = "failed{}.txt"  # with the suffix of the shard
+PAUSE = 0.2  # seconds between what one of several processes says
 SHOWN = 20  # failed files that are shown at the end; the list has all of them
 ANEW = {
     "model": "the model has changed: {} to be done anew",
@@ -39,6 +49,14 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
         metavar="K/N",
         help="the K-th of N equal parts of the files, each by a command, on machines that share a file system",
     )
+    parser.add_argument(
+        "--processes",
+        type=at_least(1),
+        metavar="N",
+        default=1,
+        help="of a job with a manifest: so many processes side by side, which share the cores (default: 1)",
+    )
+    parser.add_argument("--lease", help=argparse.SUPPRESS)  # of one of them
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
 
 
@@ -62,21 +80,26 @@ def work(
     """Do what is not done yet. Args: problems, a line for each input that leads nowhere. Returns the exit code."""
     from watchline.pipeline.batch import Batch, planned
     from watchline.pipeline.fingerprint import models_of
-    from watchline.pipeline.job import Job
     from watchline.pipeline.manifest import WAITING, opened
-    from watchline.pipeline.sinks.files import Files
+    from watchline.pipeline.processes import Processes
     from watchline.streams.write.paths import make_folder
 
-    files = Files(out, None if options.no_video else settings.video, overwrite=True)
-    sinks = [files, *settings.sinks]
-    job = Job((), settings.chain(sinks), sinks, conceal=settings.conceal)
+    if options.processes > 1 and settings.sinks:
+        options.parser.error(
+            f"--processes: each would write to [sinks.{settings.sinks[0].name}] of its own; leave out one of them"
+        )
+    files, job = _job(options, settings, out)
     model = models_of(job.stages)
     make_folder(out)
-    stopped = False
-    with opened(out, shard=options.shard) as manifest:
+    stopped, several = False, options.processes > 1
+    with opened(out, shard=options.shard, is_shared=several) as manifest:
         _tell_anew(manifest.plan(planned(sources, job, model), options.retry_failed, options.once))
         sources.clear()  # from now on, the manifest has them
-        batch = Batch(job, manifest, settings.overwrite, options.once)
+        batch: Batch | Processes
+        if several:
+            batch = Processes(manifest, files, options.processes, options.words)
+        else:
+            batch = Batch(job, manifest, settings.overwrite, options.once)
         if WAITING in manifest.counts():
             stopped = _do(batch, options.verbose)
         listed = out / FAILED_LIST.format(options.shard.suffix if options.shard else "")
@@ -90,6 +113,46 @@ def work(
     return INTERRUPTED if stopped else SOME_FAILED if failed else DONE
 
 
+def take_part(options: argparse.Namespace, settings: "Config", out: Path) -> int:
+    """What one of several processes does (pipeline/processes.py has its parent): it says on stdout how far it is."""
+    from watchline.pipeline.batch import Batch
+    from watchline.pipeline.fingerprint import models_of
+    from watchline.pipeline.manifest import joined
+
+    _, job = _job(options, settings, out)
+    with joined(out, options.shard, options.lease) as manifest:
+        batch = Batch(job, manifest, settings.overwrite, options.once, models_of(job.stages))
+        threading.Thread(target=_listen, args=(batch,), daemon=True).start()
+        said = 0.0
+        for progress in batch.run():
+            if (now := time.monotonic()) - said >= PAUSE:
+                said = now
+                _say({"stream": progress.stream, "frames": batch.standing().frames})
+        accounts = {name: asdict(account) for name, account in batch.report.streams.items()}
+        _say({"frames": batch.standing().frames, "meter": batch.meter.as_dict(), "accounts": accounts})
+    return DONE
+
+
+def _listen(batch: "Batch") -> None:
+    """The parent says that the job is to stop, or it is gone."""
+    for _ in sys.stdin:
+        batch.stop()
+    os._exit(INTERRUPTED)
+
+
+def _say(what: Mapping[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+def _job(options: argparse.Namespace, settings: "Config", out: Path) -> "tuple[Files, Job]":
+    from watchline.pipeline.job import Job
+    from watchline.pipeline.sinks.files import Files
+
+    files = Files(out, None if options.no_video else settings.video, overwrite=True)
+    sinks = [files, *settings.sinks]
+    return files, Job((), settings.chain(sinks), sinks, conceal=settings.conceal)
+
+
 def row_of_report(row: "Row") -> dict[str, Any]:
     """A file as the report has it."""
     fps = round(row.frames / row.seconds, 2) if row.seconds else None
@@ -98,7 +161,7 @@ def row_of_report(row: "Row") -> dict[str, Any]:
     return {"name": row.name, "state": row.state, **figures, "tries": row.tries, "why": row.why, "notes": notes}
 
 
-def _do(batch: "Batch", plain: bool) -> bool:
+def _do(batch: "Batch | Processes", plain: bool) -> bool:
     from watchline.cli.job_progress import display
     from watchline.cli.progress import work
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from tqdm import tqdm
@@ -13,7 +14,8 @@ from watchline.cli.status import one_row
 from watchline.pipeline.lanes import Progress
 
 if TYPE_CHECKING:
-    from watchline.pipeline.annotate import Annotate
+    from watchline.pipeline.lanes import Outcome
+    from watchline.pipeline.report import Report
 
 BAR = "{desc} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} frames{postfix}, ETA {remaining}"
 UNKNOWN = "{desc} {n_fmt} frames{postfix}"
@@ -42,7 +44,20 @@ def display(plain: bool) -> ProgressDisplay:
     return Bars()
 
 
-def work(job: "Annotate", shown: ProgressDisplay) -> bool:
+class Work(Protocol):
+    """A job at work; pipeline/annotate.py says what its parts are."""
+
+    report: "Report"
+
+    @property
+    def outcomes(self) -> "Sequence[Outcome]": ...
+
+    def stop(self) -> None: ...
+
+    def run(self) -> Iterator[Progress]: ...
+
+
+def work(job: Work, shown: ProgressDisplay) -> bool:
     """Do a job, and show how far it is. Returns whether it was stopped by a signal."""
     try:
         with first_stops(job.stop) as signals:

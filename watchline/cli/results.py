@@ -11,6 +11,7 @@ from watchline.files import write_complete
 from watchline.text import json_text
 
 if TYPE_CHECKING:
+    from watchline.cli.progress import Work
     from watchline.pipeline.annotate import Annotate
     from watchline.streams.source import LiveSource, Source
 
@@ -51,7 +52,7 @@ def tell(job: "Annotate", conceal: Callable[[str], str], out: TextIO) -> None:
 
 
 def write_report(
-    path: Path, job: "Annotate", conceal: Callable[[str], str], files: Iterable[Mapping[str, Any]] | None = None
+    path: Path, job: "Work", conceal: Callable[[str], str], files: Iterable[Mapping[str, Any]] | None = None
 ) -> list[str]:
     """Write the report, without the config's secrets: as JSON, or as one page of HTML if the path ends so.
 
