@@ -12,10 +12,10 @@ ahead, so neither memory nor the cost of a file depends on how many there are.
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from watchline.files import remove_parts
 from watchline.pipeline.annotate import Annotate
@@ -24,7 +24,7 @@ from watchline.pipeline.fingerprint import config_of, content_of, sha256, stamp_
 from watchline.pipeline.job import Job, inputs_of, name_of
 from watchline.pipeline.lanes import LEFT, Outcome, Progress
 from watchline.pipeline.link import Stopped
-from watchline.pipeline.manifest import DONE, FAILED, SAME, WAITING, Figures, Manifest, Output, Planned, Row
+from watchline.pipeline.manifest import DONE, FAILED, SAME, WAITING, Figures, Output, Planned, Row
 from watchline.pipeline.sinks.files import Files
 from watchline.pipeline.sinks.sink import Opening
 from watchline.streams.errors import SinkError
@@ -35,7 +35,6 @@ from watchline.streams.write.photo_files import PhotoFilesWriter
 from watchline.streams.write.subtitles import SUFFIX
 
 AHEAD = 4  # files that are claimed at once: while one is written, the next ones are read and hashed
-AHEAD_OF_SEVERAL = 2  # the same, where other processes wait for what this one has claimed
 LOOK = 0.1  # seconds between looks at whether the run was stopped
 ALL = "all files"  # the account of those that are over
 CHANGED = "it was changed while it was read: start the job again when it is complete"
@@ -66,7 +65,7 @@ def planned(sources: Iterable[Source | LiveSource], job: Job, model: str) -> Ite
     Raises:
         ConfigError: a source is neither a video file nor photos.
     """
-    config = Configs(job)
+    configs = Configs(job)
     for source in sources:
         if not isinstance(source, FileSource | PhotosSource):
             raise ConfigError(f"{source.stream} is not a file: a job that can be resumed takes video files and photos")
@@ -74,7 +73,7 @@ def planned(sources: Iterable[Source | LiveSource], job: Job, model: str) -> Ite
             stamp, size = stamp_of(inputs_of(source))
         except OSError:  # it fails when its turn comes
             stamp, size = "", 0
-        yield Planned(source.stream, asdict(source), size, stamp, config.of(source), model)
+        yield Planned(source.stream, asdict(source), size, stamp, configs.of(source), model)
 
 
 class Configs:
@@ -96,6 +95,12 @@ class Configs:
         return found
 
 
+def source_of(row: Row) -> FileSource | PhotosSource:
+    """The source of a row, as it was planned."""
+    settings: dict[str, Any] = dict(row.source)
+    return PhotosSource(**settings) if "paths" in settings else FileSource(**settings)
+
+
 def outputs_of(files: Files, source: FileSource | PhotosSource, is_drawn: bool) -> list[Path]:
     """The files that a source may become. Args: is_drawn, pictures too."""
     events, video = files.paths_of(source.stream)
@@ -113,6 +118,30 @@ def remove_parts_of(files: Files, rows: Iterable[Row]) -> None:
         remove_parts(outputs_of(files, source_of(row), is_drawn=True))
 
 
+class Rows(Protocol):
+    """What a batch needs of a manifest; pipeline/manifest.py says what it does."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def left(self) -> Sequence[Row]: ...
+
+    def claim(self, refuse: Callable[[Row], str]) -> Row | None: ...
+
+    def twin(self, row: Row, content: str) -> str | None: ...
+
+    def finish(
+        self, row: Row, state: str, figures: Figures, why: str | None = None, outputs: Sequence[Output] | None = None
+    ) -> None: ...
+
+    def release(self, row: Row) -> None: ...
+
+    def outputs(self, row: Row) -> list[Output]: ...
+
+    def counts(self) -> dict[str, tuple[int, int]]: ...
+
+
 class Batch(Annotate):
     """Does the files that are waiting in a manifest.
 
@@ -121,26 +150,21 @@ class Batch(Annotate):
         manifest: that is open, and knows the files.
         may_replace: outputs that are there and not in the manifest.
         once: files of the same content are done once.
-        model: hash of the job's models; rows that were planned with other ones, or with other settings, end the job.
-            None: the job has planned them itself.
+        model: hash of the job's models, where another process has planned: a row that was planned with other ones, or
+            with other settings, ends the job.
     """
 
     _is_kept = True
 
     def __init__(
-        self,
-        job: Job,
-        manifest: Manifest,
-        may_replace: bool = False,
-        once: bool = False,
-        model: str | None = None,
+        self, job: Job, manifest: Rows, may_replace: bool = False, once: bool = False, model: str | None = None
     ) -> None:
         super().__init__(job)
         self._manifest, self._once, self._model = manifest, once, model
         self._configs = Configs(job)
         self._files = next(sink for sink in job.sinks if isinstance(sink, Files))
         self._careful = replace(self._files, overwrite=may_replace)
-        self._slots = threading.Semaphore(AHEAD if model is None else AHEAD_OF_SEVERAL)
+        self._slots = threading.Semaphore(AHEAD)
         self._claimed: dict[str, tuple[Row, Figures]] = {}  # by stream
         self._lock_of_figures = threading.Lock()
         counts = manifest.counts()
@@ -178,6 +202,16 @@ class Batch(Annotate):
         eta = seconds * (self._bytes - done) / done if done else None
         return Standing(self._over, self._total, self._failed, frames, seconds, eta)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether all stages have begun."""
+        return len(self._runner.about) == len(self._job.stages)
+
+    def check(self) -> None:
+        """Raises Stopped: the job begins nothing more."""
+        if self._runner.control.halt.is_set() or self._runner.control.abort.is_set():
+            raise Stopped
+
     # What the feeder does.
 
     def _feed(self) -> None:
@@ -187,10 +221,7 @@ class Batch(Annotate):
                 row = self._manifest.claim(self._refused)
                 if row is None:
                     break
-                is_alone = self._model is not None and row.tries > 0
-                self._wait_for_others(is_alone)
                 self._begin(row)
-                self._wait_for_others(is_alone)
         except Stopped:
             pass
         except BaseException as error:
@@ -201,18 +232,8 @@ class Batch(Annotate):
     def _has_turn(self) -> bool:
         """Wait until one more file may be claimed. False: the run was stopped."""
         while not self._slots.acquire(timeout=LOOK):
-            self._check()
+            self.check()
         return not self._runner.control.halt.is_set()
-
-    def _wait_for_others(self, is_asked: bool) -> None:
-        """A file that was begun before may be what a process has died of: then it is to be alone."""
-        while is_asked and self._claimed:
-            self._check()
-            time.sleep(LOOK)
-
-    def _check(self) -> None:
-        if self._runner.control.halt.is_set() or self._runner.control.abort.is_set():
-            raise Stopped
 
     def _refused(self, row: Row) -> str:
         """Why a row cannot be begun: before it was begun for the first time, what is there is somebody else's."""
@@ -240,7 +261,7 @@ class Batch(Annotate):
     def _begin(self, row: Row) -> None:
         source = source_of(row)
         try:
-            figures = Figures(stamp_of(inputs_of(source))[0], content_of(inputs_of(source), self._check))
+            figures = Figures(stamp_of(inputs_of(source))[0], content_of(inputs_of(source), self.check))
         except OSError as error:
             why = f"{error.filename} cannot be read: {error.strerror}; check its name, owner and rights"
             self._finish(row, FAILED, Figures(), self._job.conceal(why), outputs=())
@@ -337,12 +358,6 @@ class Batch(Annotate):
         for stream in self._runner.ledger.accounts():
             if stream != ALL and stream not in self._claimed:
                 self._runner.ledger.sum_up(stream, ALL)
-
-
-def source_of(row: Row) -> FileSource | PhotosSource:
-    """The source of a row, as it was planned."""
-    settings: dict[str, Any] = dict(row.source)
-    return PhotosSource(**settings) if "paths" in settings else FileSource(**settings)
 
 
 def _is_same(figures: Figures, source: Source | LiveSource) -> bool:

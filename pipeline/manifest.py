@@ -31,7 +31,6 @@ NAME = "watchline.db"
 LOCK = ".lock"  # the suffix of the file beside it that is locked
 VERSION = 1  # of the tables
 WAITING, RUNNING, DONE, FAILED, SAME, DAMAGED = STATES = ("waiting", "running", "done", "failed", "same", "damaged")
-DEADLY = "it was tried {} times, and each time the process that worked on it died"
 PAGE = 1000  # rows that are in memory at once
 SHARD = re.compile(r".*-(\d+)-of-(\d+)\.db")  # names of the manifests of parts
 PATIENCE = 10.0  # seconds that a reader may hold up a commit
@@ -122,15 +121,12 @@ class Figures:
 
 
 @contextmanager
-def opened(
-    folder: Path, is_new: bool = True, shard: Shard | None = None, is_shared: bool = False
-) -> Iterator["Manifest"]:
+def opened(folder: Path, is_new: bool = True, shard: Shard | None = None) -> Iterator["Manifest"]:
     """The manifest of an output folder, which no other process may open meanwhile.
 
     Args:
         is_new: whether there may be none, and then one is made.
         shard: the part of the job's files that it is of; each part has a manifest of its own.
-        is_shared: processes that this one starts, and that inherit its lock, may join it.
 
     Raises:
         ManifestError: another process has it; there is none, or one of other parts; it cannot be read or written.
@@ -149,7 +145,7 @@ def opened(
             lock = path.with_suffix(LOCK)
             held = stack.enter_context(unshared(lock)).fileno()
             stack.callback(lock.unlink, missing_ok=True)
-            db = stack.enter_context(closing(_connection(path, is_alone=shard is not None and not is_shared)))
+            db = stack.enter_context(closing(_connection(path, is_alone=shard is not None)))
             manifest = Manifest(path, db, held)
         except ManifestError:
             raise
@@ -162,22 +158,6 @@ def opened(
                 raise ManifestError(f"{folder}: its file system has no locks; a job needs another folder") from error
             raise ManifestError(f"{folder} cannot be written: {error.strerror}; check owner and rights") from error
         yield manifest
-
-
-@contextmanager
-def joined(folder: Path, shard: Shard | None, lease: str) -> Iterator["Manifest"]:
-    """The manifest that the process which has started this one has open. Args: lease, of the rows that are claimed.
-
-    Raises:
-        ManifestError: it cannot be read or written.
-    """
-    path = folder / file_of(shard)
-    try:
-        db = _connection(path, is_alone=False)
-    except sqlite3.Error as error:
-        raise _refused(path, error) from error
-    with closing(db):
-        yield Manifest(path, db, lease=lease)
 
 
 def file_of(shard: Shard | None) -> str:
@@ -227,22 +207,18 @@ class Manifest:
     Attributes:
         path: of its file.
         folder: of the outputs.
+        held: the descriptor of its lock; a process that inherits it keeps others out, as this one does.
         left: rows that a killed process left running; they are waiting again.
-        held: descriptor of its lock; None where it was joined.
     """
 
-    def __init__(self, path: Path, db: sqlite3.Connection, held: int | None = None, lease: str | None = None) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, held: int) -> None:
         self.path, self.folder, self.held = path, path.parent, held
         self._db = db
         self._lock = threading.RLock()
-        self._lease = lease or new_lease()
-        self.left: list[Row] = []
-        if lease is None:
-            self.left = [*self.rows(RUNNING)]
-            with self._changing():
-                db.execute(
-                    "UPDATE files SET state = ?, lease = NULL, content = NULL WHERE state = ?", (WAITING, RUNNING)
-                )
+        self._lease = f"{os.getpid()}-{os.urandom(4).hex()}"
+        self.left = [*self.rows(RUNNING)]
+        with self._changing():
+            db.execute("UPDATE files SET state = ?, lease = NULL, content = NULL WHERE state = ?", (WAITING, RUNNING))
 
     def plan(self, files: Iterable[Planned], retry: bool, once: bool) -> Counter[str]:
         """Take the files of this run. What is done, and still what it was, stays done; what has changed waits.
@@ -344,19 +320,13 @@ class Manifest:
     def finish(
         self, row: Row, state: str, figures: Figures, why: str | None = None, outputs: Sequence[Output] | None = None
     ) -> None:
-        """A row that was claimed is over. Args: outputs, on the disk; None leaves those that it has.
-
-        Raises:
-            ManifestError: it was taken from this process, which was thought to be dead, or it cannot be written.
-        """
+        """A row is over. Args: outputs, on the disk; None leaves those that it has."""
         with self._changing() as db:
-            ours = db.execute(
+            db.execute(
                 "UPDATE files SET state = ?, lease = NULL, why = ?, stamp = ?, content = ?, frames = ?, seconds = ?, "
-                "notes = ? WHERE id = ? AND lease = ?",
-                (state, why, *astuple(figures), row.id, self._lease),
-            ).rowcount
-            if not ours:
-                raise ManifestError(f"{self.path}: {row.name} was given to another process meanwhile")
+                "notes = ? WHERE id = ?",
+                (state, why, *astuple(figures), row.id),
+            )
             if outputs is not None:
                 db.execute("DELETE FROM outputs WHERE file = ?", (row.id,))
                 db.executemany(
@@ -367,26 +337,7 @@ class Manifest:
     def release(self, row: Row) -> None:
         """A row was begun and not finished: it is waiting again."""
         with self._changing() as db:
-            db.execute(
-                "UPDATE files SET state = ?, lease = NULL, content = NULL WHERE id = ? AND lease = ?",
-                (WAITING, row.id, self._lease),
-            )
-
-    def free(self, lease: str, most: int) -> list[Row]:
-        """The process of a lease is gone. What it had claimed is waiting again. Returns these rows.
-
-        Args:
-            most: if it had but one, and that was begun so often, it has failed.
-        """
-        with self._changing() as db:
-            found = db.execute(f"SELECT {COLUMNS} FROM files WHERE lease = ?", (lease,)).fetchall()
-            rows = [*map(_row, found)]
-            deadly = len(rows) == 1 and rows[0].tries >= most
-            db.execute(
-                "UPDATE files SET state = ?, why = ?, lease = NULL, content = NULL WHERE lease = ?",
-                (FAILED, DEADLY.format(rows[0].tries), lease) if deadly else (WAITING, None, lease),
-            )
-        return rows
+            db.execute("UPDATE files SET state = ?, lease = NULL, content = NULL WHERE id = ?", (WAITING, row.id))
 
     def damage(self, row: Row) -> None:
         """A row's outputs are not what they were: it is done again by the next job."""
@@ -441,11 +392,6 @@ class Manifest:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
-
-
-def new_lease() -> str:
-    """A word that no other process has."""
-    return f"{os.getpid()}-{os.urandom(4).hex()}"
 
 
 def _row(found: tuple[Any, ...]) -> Row:

@@ -265,15 +265,15 @@ class Runner:
             try:
                 arrived = inbox.receive()
             except Stopped:
-                if self._crash:
-                    raise self._crash from None
-                return
+                break
             for delivery in (due for early in arrived for due in order.push(early)):
                 waiting.setdefault(delivery.message.stream, deque()).append(delivery)
             for stream in list(waiting) if together else self._in_turn(waiting):
                 yield from self._given_out(waiting[stream], failed)
                 if not waiting[stream]:
                     del waiting[stream]
+        if self._crash:  # also where nothing was to be done by then, as whoever adds files has stopped because of it
+            raise self._crash
 
     def _in_turn(self, waiting: Mapping[str, object]) -> Iterator[str]:
         """The stream whose turn it is, as long as it has something to say; then the next."""

@@ -159,13 +159,36 @@ def test_ctrl_c_finishes_what_is_begun_and_the_rest_waits(folder: Path) -> None:
     assert hashes(folder / "out") == expected(folder)
 
 
+def test_processes_that_die_before_they_have_a_file_are_not_begun_for_ever(folder: Path) -> None:
+    dying = "import os, signal, sys\nif any('annotate_process' in word for word in sys.orig_argv):\n"
+    (folder / "early.py").write_text(f"{dying}    os.kill(os.getpid(), signal.SIGKILL)\n{DEADLY}")
+    job = begun(folder, "--stage", "early:Deadly")
+    _, err = job.communicate(timeout=60)
+    assert job.returncode == 2
+    assert "watchline: processes of the job die before they begin" in err.splitlines()[-1]
+    assert states(folder) == {"waiting": FILES}
+
+
+def test_what_a_stage_prints_goes_to_stderr(folder: Path) -> None:
+    (folder / "loud.py").write_text(
+        DEADLY.replace('if item.frame.stream == "3":', "if True:").replace(
+            "os.kill(os.getpid(), signal.SIGKILL)", 'print("seen", item.frame.stream)'
+        )
+    )
+    job = begun(folder, "--stage", "loud:Deadly")
+    out, err = job.communicate(timeout=60)
+    assert job.returncode == 0, err
+    assert "seen 3" in err.splitlines()
+    assert "seen" not in out
+
+
 def test_a_process_that_cannot_begin_ends_the_job(folder: Path) -> None:
     (folder / "late.py").write_text(DEADLY.replace("yield work", "raise ValueError('no licence')"))
     job = begun(folder, "--stage", "late:Deadly")
     _, err = job.communicate(timeout=60)
     assert job.returncode == 2
     assert "no licence" in err
-    assert err.splitlines()[-1].startswith("watchline: a process of the job ended with exit code ")
+    assert err.splitlines()[-1] == "watchline: a process of the job ended with exit code 1; it has said why"
     assert states(folder) == {"waiting": FILES}
 
 

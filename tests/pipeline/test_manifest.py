@@ -7,19 +7,7 @@ from pathlib import Path
 import pytest
 
 from watchline.pipeline.errors import ManifestError
-from watchline.pipeline.manifest import (
-    DONE,
-    FAILED,
-    NAME,
-    RUNNING,
-    WAITING,
-    Figures,
-    Manifest,
-    Output,
-    Planned,
-    joined,
-    opened,
-)
+from watchline.pipeline.manifest import DONE, FAILED, NAME, WAITING, Figures, Manifest, Output, Planned, opened
 
 ODD = "v\udce9"  # a name that is no UTF-8
 MANY = 20_000
@@ -91,38 +79,6 @@ def test_what_a_killed_process_had_waits_and_is_named(tmp_path: Path) -> None:
     with opened(tmp_path) as manifest:
         assert [(row.name, row.tries) for row in manifest.left] == [("a", 1)]
         assert manifest.counts() == {WAITING: (2, 20)}
-
-
-def test_processes_that_join_claim_different_rows_and_one_that_is_gone_may_not_finish(tmp_path: Path) -> None:
-    with opened(tmp_path, is_shared=True) as manifest:
-        manifest.plan([planned("a"), planned("b"), planned("c")], retry=False, once=False)
-        with joined(tmp_path, None, "one") as one, joined(tmp_path, None, "two") as two:
-            assert one.left == two.left == []
-            claimed = [each.claim(lambda row: "") for each in (one, two)]
-            assert [row.name for row in claimed if row] == ["a", "b"]
-            assert [row.name for row in manifest.free("one", most=3)] == ["a"]
-            assert claimed[0] is not None
-            with pytest.raises(ManifestError, match="a was given to another process meanwhile"):
-                one.finish(claimed[0], DONE, Figures())
-            assert finish(two, tmp_path) == "c", "what was begun least often is first"
-            one.release(claimed[0])
-        assert manifest.counts() == {DONE: (1, 10), WAITING: (1, 10), RUNNING: (1, 10)}
-
-
-def test_a_file_has_failed_that_processes_died_of_when_they_had_no_other(tmp_path: Path) -> None:
-    with opened(tmp_path, is_shared=True) as manifest:
-        manifest.plan([planned("a"), planned("b")], retry=False, once=False)
-        for lease, rows in (("1", 2), ("2", 1)):
-            with joined(tmp_path, None, lease) as one:
-                for _ in range(rows):
-                    one.claim(lambda row: "")
-            manifest.free(lease, most=2)
-        [failed] = manifest.rows(FAILED)
-        assert (failed.name, failed.why) == (
-            "a",
-            "it was tried 2 times, and each time the process that worked on it died",
-        )
-        assert manifest.counts() == {FAILED: (1, 10), WAITING: (1, 10)}
 
 
 def test_nothing_of_a_plan_that_breaks_off_is_kept(tmp_path: Path) -> None:

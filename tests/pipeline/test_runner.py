@@ -112,6 +112,25 @@ def test_a_stage_that_cannot_start_raises_its_own_error():
         list(Runner([Broken("detector", keep)]).run([Numbers("a", 100)]))
 
 
+def test_a_stage_that_cannot_start_is_told_where_nothing_was_added_because_of_it(monkeypatch):
+    """Whoever adds files sees that the run is over, and closes it, before anybody waits for a frame."""
+
+    class Broken(Step):
+        def open(self):
+            raise LookupError("no model")
+
+    def after_the_crash(links, together):
+        runner.control.abort.wait(10)
+        runner.close()
+        return deliver(links, together)
+
+    runner = Runner([Broken("detector", keep)])
+    deliver = runner._deliver
+    monkeypatch.setattr(runner, "_deliver", after_the_crash)
+    with pytest.raises(LookupError, match="no model"):
+        list(runner.deliveries([], kept=True))
+
+
 def test_a_slow_end_holds_the_source_back():
     runner = Runner([Step("detector", keep, 2), Step("annotator", keep)])
     most = 0

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.inputs and not names and not settings.streams and options.list is None:
         options.parser.error("what? name videos, folders or patterns, or a --list, or a --config with streams")
     out = _checked_out(options, settings)
-    if options.lease:
+    if options.member:
         return annotate_job.take_part(options, settings, out)
     _tell_left_out(options, settings)
     sources, failed = _gather(options, names, settings, out)

@@ -6,9 +6,8 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +20,14 @@ from watchline.cli.title import concealed_text
 if TYPE_CHECKING:
     from watchline.pipeline.batch import Batch
     from watchline.pipeline.config import Config
+    from watchline.pipeline.crew.captain import Captain
     from watchline.pipeline.job import Job
     from watchline.pipeline.manifest import Manifest, Row
-    from watchline.pipeline.processes import Processes
     from watchline.pipeline.shard import Shard
     from watchline.pipeline.sinks.files import Files
     from watchline.streams.source import Source
 
 FAILED_LIST = "failed{}.txt"  # with the suffix of the shard
-PAUSE = 0.2  # seconds between what one of several processes says
 SHOWN = 20  # failed files that are shown at the end; the list has all of them
 ANEW = {
     "model": "the model has changed: {} to be done anew",
@@ -56,7 +54,7 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
         default=1,
         help="of a job with a manifest: so many processes side by side, which share the cores (default: 1)",
     )
-    parser.add_argument("--lease", help=argparse.SUPPRESS)  # of one of them
+    parser.add_argument("--member", action="store_true", help=argparse.SUPPRESS)  # of them, our parent is the captain
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
 
 
@@ -78,10 +76,12 @@ def work(
     options: argparse.Namespace, settings: "Config", out: Path, sources: "list[Source]", problems: list[str]
 ) -> int:
     """Do what is not done yet. Args: problems, a line for each input that leads nowhere. Returns the exit code."""
+    from watchline.engines.cores import shares
     from watchline.pipeline.batch import Batch, planned
+    from watchline.pipeline.crew.captain import Captain
+    from watchline.pipeline.crew.local import Started
     from watchline.pipeline.fingerprint import models_of
     from watchline.pipeline.manifest import WAITING, opened
-    from watchline.pipeline.processes import Processes
     from watchline.streams.write.paths import make_folder
 
     if options.processes > 1 and settings.sinks:
@@ -92,12 +92,13 @@ def work(
     model = models_of(job.stages)
     make_folder(out)
     stopped, several = False, options.processes > 1
-    with opened(out, shard=options.shard, is_shared=several) as manifest:
+    with opened(out, shard=options.shard) as manifest:
         _tell_anew(manifest.plan(planned(sources, job, model), options.retry_failed, options.once))
         sources.clear()  # from now on, the manifest has them
-        batch: Batch | Processes
+        batch: Batch | Captain
         if several:
-            batch = Processes(manifest, files, options.processes, options.words)
+            places = [partial(Started, options.words, its, manifest.held) for its in shares(options.processes)]
+            batch = Captain(manifest, files, places)
         else:
             batch = Batch(job, manifest, settings.overwrite, options.once)
         if WAITING in manifest.counts():
@@ -114,34 +115,28 @@ def work(
 
 
 def take_part(options: argparse.Namespace, settings: "Config", out: Path) -> int:
-    """What one of several processes does (pipeline/processes.py has its parent): it says on stdout how far it is."""
+    """What one of several processes does: the files that it is handed on stdin. It says on stdout how far it is."""
     from watchline.pipeline.batch import Batch
+    from watchline.pipeline.crew.member import Handed, Told, work
     from watchline.pipeline.fingerprint import models_of
-    from watchline.pipeline.manifest import joined
+
+    channel, lock = os.fdopen(os.dup(1), "w"), threading.Lock()
+    os.dup2(2, 1)  # what stages of your own print must not get between
+
+    def say(told: Told) -> None:
+        with lock:
+            channel.write(json.dumps(told) + "\n")
+            channel.flush()
+
+    def heard() -> Iterator[Told]:
+        yield from map(json.loads, sys.stdin)
+        os._exit(INTERRUPTED)  # the captain is gone
 
     _, job = _job(options, settings, out)
-    with joined(out, options.shard, options.lease) as manifest:
-        batch = Batch(job, manifest, settings.overwrite, options.once, models_of(job.stages))
-        threading.Thread(target=_listen, args=(batch,), daemon=True).start()
-        said = 0.0
-        for progress in batch.run():
-            if (now := time.monotonic()) - said >= PAUSE:
-                said = now
-                _say({"stream": progress.stream, "frames": batch.standing().frames})
-        accounts = {name: asdict(account) for name, account in batch.report.streams.items()}
-        _say({"frames": batch.standing().frames, "meter": batch.meter.as_dict(), "accounts": accounts})
+    handed = Handed(out, say)
+    batch = Batch(job, handed, settings.overwrite, options.once, models_of(job.stages))
+    work(batch, handed, heard(), say)
     return DONE
-
-
-def _listen(batch: "Batch") -> None:
-    """The parent says that the job is to stop, or it is gone."""
-    for _ in sys.stdin:
-        batch.stop()
-    os._exit(INTERRUPTED)
-
-
-def _say(what: Mapping[str, Any]) -> None:
-    print(json.dumps(what), flush=True)
 
 
 def _job(options: argparse.Namespace, settings: "Config", out: Path) -> "tuple[Files, Job]":
@@ -161,7 +156,7 @@ def row_of_report(row: "Row") -> dict[str, Any]:
     return {"name": row.name, "state": row.state, **figures, "tries": row.tries, "why": row.why, "notes": notes}
 
 
-def _do(batch: "Batch | Processes", plain: bool) -> bool:
+def _do(batch: "Batch | Captain", plain: bool) -> bool:
     from watchline.cli.job_progress import display
     from watchline.cli.progress import work
 

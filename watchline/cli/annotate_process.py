@@ -1,8 +1,6 @@
-"""One process of `watchline annotate --processes`: its parent tells it on standard input what to do.
+"""One process of `watchline annotate --processes`: pipeline/crew/local.py starts this module.
 
-    python -m watchline.cli.annotate_process
-
-Nobody else's command line shows what was typed, and the process ends with its standard input.
+What it is to do comes on its standard input, so that no list of processes shows it.
 """
 
 import json
@@ -13,12 +11,12 @@ from watchline.cli import main
 
 
 def obey() -> int:
-    """Do what the first line says: {"words": the command line, "lease": of what it claims, "cores": [0, 1]}."""
+    """Do what the first line says: {"words": the command line, "cores": [0, 1]}."""
     told = json.loads(sys.stdin.readline())
     if told["cores"]:
         os.sched_setaffinity(0, told["cores"])
     command, *words = told["words"]
-    return main([command, "--lease", told["lease"], *words])
+    return main([command, "--member", *words])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,240 @@
+"""The captain of a crew: it alone has the manifest, claims the files, and hands each to a member that has room.
+
+    with opened(out) as manifest:
+        manifest.plan(…)
+        captain = Captain(manifest, files, [partial(Started, …) for _ in range(4)])
+        for progress in captain.run(): ...
+
+A member that dies (`kill -9`, no memory) is replaced, and what it had waits again; whatever it might still say is not
+heard. A file that was the only one a member had when it died, MOST times, has failed: so a file that was begun before
+is handed to a member that has no other.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from watchline.pipeline.batch import Standing, remove_parts_of
+from watchline.pipeline.board import Board
+from watchline.pipeline.crew.member import Told, outputs_of
+from watchline.pipeline.errors import ManifestError
+from watchline.pipeline.lanes import Outcome, Progress
+from watchline.pipeline.ledger import Account, Ledger
+from watchline.pipeline.manifest import FAILED, RUNNING, WAITING, Figures, Manifest, Row
+from watchline.pipeline.meter import Meter
+from watchline.pipeline.report import Report
+from watchline.pipeline.sinks.files import Files
+
+AHEAD = 2  # files that a member has at once: while one is written, the next one is read and hashed
+MOST = 3  # times
+RENEWED = 1.0  # seconds between looks into the manifest
+DEADLY = "it was tried {} times, and each time the process that worked on it died"
+log = logging.getLogger(__name__)
+
+
+class Member(Protocol):
+    """A process, here or elsewhere, that has begun."""
+
+    def tell(self, told: Told) -> None:
+        """For any thread; nothing happens if it has ended."""
+
+    def hear(self) -> Iterator[Told]:
+        """What it says, until it has ended."""
+
+    def end(self) -> str:
+        """Wait for its end. Returns what it died of; nothing if it ended properly.
+
+        Raises:
+            ManifestError: it could not begin, or could not go on; it has said why.
+        """
+
+
+class _Its:
+    """What a member has.
+
+    Attributes:
+        rows: that it was handed, by their ids.
+        held: one that is to be its only one, until the others are over.
+        frames: that it has written.
+        is_ready: its stages have begun.
+        is_told: that there are no more.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.held: Row | None = None
+        self.frames = 0
+        self.is_ready = self.is_told = False
+
+
+class Captain:
+    """The captain at work.
+
+    Args:
+        manifest: that is open, and knows the files.
+        files: the sink of the job.
+        places: each begins a member.
+
+    Attributes:
+        outcomes: none; the manifest has them.
+        report: of the whole run, once it is over.
+    """
+
+    outcomes: tuple[Outcome, ...] = ()
+    report: Report
+
+    def __init__(self, manifest: Manifest, files: Files, places: Sequence[Callable[[], Member]]) -> None:
+        self._manifest, self._files, self._places = manifest, files, places
+        self._board, self._lock, self._halt = Board(), threading.Lock(), threading.Event()
+        self._members: list[Member] = []
+        self._crew: list[_Its] = []
+        self._meter, self._ledger = Meter(), Ledger()
+        self._deaths = 0  # one after another, of members whose stages have not begun
+        self._error: BaseException | None = None
+        self._begun = time.monotonic()
+        self._counts, self._counted = manifest.counts(), self._begun
+        self._bytes = self._counts.get(WAITING, (0, 0))[1]
+        remove_parts_of(files, manifest.left)
+
+    def stop(self) -> None:
+        """Finish what was begun properly, and begin nothing more. Any thread or signal handler may call it."""
+        self._halt.set()
+
+    def run(self) -> Iterator[Progress]:
+        """Do the job. Yields how far it is, by the stream that was last at work.
+
+        Raises:
+            ManifestError: a member could not begin, or could not go on; it has said why.
+        """
+        self._begun = time.monotonic()
+        threads = [threading.Thread(target=self._keep, args=(begin,)) for begin in self._places]
+        threads += [threading.Thread(target=self._close, args=([*threads],)), threading.Thread(target=self._pass_on)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield from self._board.read()
+        finally:
+            self._halt.set()
+            for thread in threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
+        self.report = Report.of(self._ledger, self._meter, time.monotonic() - self._begun, {})
+
+    def standing(self) -> Standing:
+        """How far the job is. For any thread."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._counted >= RENEWED:
+                self._counts, self._counted = self._manifest.counts(), now
+            counts, frames = self._counts, sum(its.frames for its in self._crew)
+        left = [counts.get(state, (0, 0)) for state in (WAITING, RUNNING)]
+        total, done = sum(count for count, _ in counts.values()), self._bytes - sum(size for _, size in left)
+        files, seconds = total - sum(count for count, _ in left), now - self._begun
+        eta = seconds * (self._bytes - done) / done if done else None
+        return Standing(files, total, counts.get(FAILED, (0, 0))[0], frames, seconds, eta)
+
+    # What the thread of each place does.
+
+    def _keep(self, begin: Callable[[], Member]) -> None:
+        """One member after another, as long as there is something to do."""
+        try:
+            while not self._halt.is_set() and WAITING in self._manifest.counts():
+                self._lead(begin())
+        except BaseException as error:
+            self._error = self._error or error
+            self._halt.set()
+
+    def _lead(self, member: Member) -> None:
+        its = _Its()
+        with self._lock:
+            self._crew.append(its)
+        self._members.append(member)
+        try:
+            for told in member.hear():
+                self._hear(member, its, told)
+                self._hand(member, its)
+        finally:
+            self._members.remove(member)
+            cause = ""
+            try:
+                cause = member.end()
+            finally:
+                self._take_back(its, cause)
+        if cause:
+            log.warning("a process of the job died of %s; another one takes its place", cause)
+
+    def _hand(self, member: Member, its: _Its) -> None:
+        """Hand over files, as many as there is room for."""
+        if self._halt.is_set() and not its.is_told:
+            its.is_told = True
+            member.tell({"stop": True})
+        if not its.is_ready:
+            return
+        while not its.is_told and len(its.rows) < (1 if any(row.tries for row in its.rows.values()) else AHEAD):
+            row, its.held = its.held or self._manifest.claim(lambda row: ""), None
+            if row is None:
+                its.is_told = True
+                member.tell({"end": True})
+            elif row.tries and its.rows:
+                its.held = row
+                return
+            else:
+                its.rows[row.id] = row
+                outputs = [{**asdict(each), "path": str(each.path)} for each in self._manifest.outputs(row)]
+                member.tell({"row": asdict(row), "outputs": outputs})
+
+    def _hear(self, member: Member, its: _Its, told: Told) -> None:
+        if "finished" in told:
+            row = its.rows.pop(told["finished"])
+            outputs = None if told["outputs"] is None else outputs_of(told)
+            self._manifest.finish(row, told["state"], Figures(**told["figures"]), told["why"], outputs)
+        elif "released" in told:
+            self._manifest.release(its.rows.pop(told["released"]))
+        elif "twin" in told:
+            member.tell({"twin": self._manifest.twin(its.rows[told["twin"]], told["content"])})
+        elif "ready" in told:
+            its.is_ready = True
+        else:
+            with self._lock:
+                its.frames = told["frames"]
+                if "meter" in told:
+                    self._meter.take(told["meter"])
+                    for stream, account in told["accounts"].items():
+                        self._ledger.take(stream, Account(**account))
+            if "stream" in told:
+                self._board.post(Progress(told["stream"], None, told["frames"]))
+
+    def _take_back(self, its: _Its, cause: str) -> None:
+        """What a member had when it ended waits again, or has failed."""
+        rows = [*its.rows.values()]
+        remove_parts_of(self._files, rows)
+        tries = rows[0].tries + 1 if len(rows) == 1 else 0
+        for row in rows:
+            if cause and tries >= MOST:
+                self._manifest.finish(row, FAILED, Figures(), DEADLY.format(tries))
+            else:
+                self._manifest.release(row)
+        if its.held:
+            self._manifest.release(its.held)
+        self._deaths = 0 if its.is_ready else self._deaths + bool(cause)
+        if self._deaths >= MOST:
+            raise ManifestError(f"processes of the job die before they begin, {self._deaths} of them of {cause}")
+
+    # What other threads do.
+
+    def _pass_on(self) -> None:
+        """Tell all that the job is to stop. (Not in `stop`: a signal handler may not wait for a lock.)"""
+        self._halt.wait()
+        for member in [*self._members]:
+            member.tell({"stop": True})
+
+    def _close(self, threads: Sequence[threading.Thread]) -> None:
+        for thread in threads:
+            thread.join()
+        with self._lock:
+            self._counted = 0.0  # the last look is to be true
+        self._board.close()
