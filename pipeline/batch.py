@@ -112,10 +112,32 @@ def outputs_of(files: Files, source: FileSource | PhotosSource, is_drawn: bool) 
     return [events, *(photos.path_of(path.name) for path in source.paths)]
 
 
-def remove_parts_of(files: Files, rows: Iterable[Row]) -> None:
-    """Remove what a process that is dead has left half written of these rows."""
-    for row in rows:
-        remove_parts(outputs_of(files, source_of(row), is_drawn=True))
+def why_refused(row: Row, files: Files, folder: Path) -> str:
+    """Why a row cannot be begun: before it was begun for the first time, what is there is somebody else's. Nothing if
+    it can.
+
+    Args:
+        files: the sink, which says whether files that are there may be replaced.
+        folder: of the outputs.
+    """
+    source, out = source_of(row), folder.resolve()
+    if any(path.resolve().is_relative_to(out) for path in inputs_of(source)):
+        return f"it is in {folder}, where outputs go: name another folder with --out"
+    if row.tries == 0:
+        try:
+            for path in outputs_of(files, source, is_drawn=files.video is not None):
+                files.refuse_if_there(path)
+        except SinkError as error:
+            return str(error)
+    return ""
+
+
+def remove_outputs(folder: Path, outputs: Iterable[Output]) -> None:
+    """Remove what a row has from earlier. A manifest of anybody must not lead to files elsewhere."""
+    for each in outputs:
+        path = folder / each.path
+        if path.parent.resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
 
 
 class Rows(Protocol):
@@ -175,7 +197,8 @@ class Batch(Annotate):
         self._frames = self._bytes_over = 0
         self._now: Progress | None = None
         self._begun = self._last = time.monotonic()
-        remove_parts_of(self._files, manifest.left)
+        for row in manifest.left:
+            remove_parts(outputs_of(self._files, source_of(row), is_drawn=True))
 
     def run(self) -> Iterator[Progress]:
         feeder = threading.Thread(target=self._feed, name="feeder", daemon=True)
@@ -236,26 +259,13 @@ class Batch(Annotate):
         return not self._runner.control.halt.is_set()
 
     def _refused(self, row: Row) -> str:
-        """Why a row cannot be begun: before it was begun for the first time, what is there is somebody else's."""
-        source = source_of(row)
-        if self._model is not None and (self._model, self._configs.of(source)) != (row.model, row.config):
+        if self._model is not None and (self._model, self._configs.of(source_of(row))) != (row.model, row.config):
             raise ConfigError("model or settings have changed since the job began: start it again")
-        out = self._manifest.folder.resolve()
-        if any(path.resolve().is_relative_to(out) for path in inputs_of(source)):
-            return self._lost(
-                row, f"it is in {self._manifest.folder}, where outputs go: name another folder with --out"
-            )
-        if row.tries == 0:
-            try:
-                for path in outputs_of(self._files, source, is_drawn=self._files.video is not None):
-                    self._careful.refuse_if_there(path)
-            except SinkError as error:
-                return self._lost(row, str(error))
-        return ""
-
-    def _lost(self, row: Row, why: str) -> str:
-        with self._lock_of_figures:
-            self._over, self._failed, self._bytes_over = self._over + 1, self._failed + 1, self._bytes_over + row.bytes
+        why = why_refused(row, self._careful, self._manifest.folder)
+        if why:
+            with self._lock_of_figures:
+                self._over, self._failed = self._over + 1, self._failed + 1
+                self._bytes_over += row.bytes
         return why
 
     def _begin(self, row: Row) -> None:
@@ -274,7 +284,7 @@ class Batch(Annotate):
             return
         assert figures.content is not None, "just hashed"
         twin = self._manifest.twin(row, figures.content) if self._once else None
-        self._remove_outputs(row)
+        remove_outputs(self._manifest.folder, self._manifest.outputs(row))
         if twin is not None:
             self._finish(row, SAME, figures, twin, outputs=())
             return
@@ -285,13 +295,6 @@ class Batch(Annotate):
             self._runner.add(source)
         except ConfigError:  # the run was stopped meanwhile; `run` releases the row
             raise Stopped from None
-
-    def _remove_outputs(self, row: Row) -> None:
-        """What a row has from earlier. A manifest of anybody must not lead to files elsewhere."""
-        for each in self._manifest.outputs(row):
-            path = self._manifest.folder / each.path
-            if path.parent.resolve().is_relative_to(self._manifest.folder.resolve()):
-                path.unlink(missing_ok=True)
 
     def _finish(
         self, row: Row, state: str, figures: Figures, why: str | None = None, outputs: Sequence[Output] | None = None

@@ -5,29 +5,36 @@
         captain = Captain(manifest, files, [partial(Started, …) for _ in range(4)])
         for progress in captain.run(): ...
 
-A member that dies (`kill -9`, no memory) is replaced, and what it had waits again; whatever it might still say is not
-heard. A file that was the only one a member had when it died, MOST times, has failed: so a file that was begun before
-is handed to a member that has no other.
+A member writes into a folder of its own, and the captain publishes what it has finished. A member that dies (`kill -9`,
+no memory) is replaced, and what it had waits again; whatever it might still say or write, nobody takes. A file that was
+the only one a member had when it died, MOST times, has failed: so a file that was begun before is handed to a member
+that has no other.
 """
 
 import logging
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Protocol
 
-from watchline.pipeline.batch import Standing, remove_parts_of
+from watchline.files import rename
+from watchline.pipeline.batch import Standing, remove_outputs, why_refused
 from watchline.pipeline.board import Board
 from watchline.pipeline.crew.member import Told, outputs_of
 from watchline.pipeline.errors import ManifestError
 from watchline.pipeline.lanes import Outcome, Progress
 from watchline.pipeline.ledger import Account, Ledger
-from watchline.pipeline.manifest import FAILED, RUNNING, WAITING, Figures, Manifest, Row
+from watchline.pipeline.manifest import FAILED, RUNNING, WAITING, Figures, Manifest, Output, Row
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.report import Report
 from watchline.pipeline.sinks.files import Files
+from watchline.streams.write.paths import make_folder
 
+STAGING = ".staging"  # in the folder of the outputs
 AHEAD = 2  # files that a member has at once: while one is written, the next one is read and hashed
 MOST = 3  # times
 RENEWED = 1.0  # seconds between looks into the manifest
@@ -56,6 +63,7 @@ class _Its:
     """What a member has.
 
     Attributes:
+        folder: into which it writes.
         rows: that it was handed, by their ids.
         held: one that is to be its only one, until the others are over.
         frames: that it has written.
@@ -63,7 +71,8 @@ class _Its:
         is_told: that there are no more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.rows: dict[int, Row] = {}
         self.held: Row | None = None
         self.frames = 0
@@ -75,8 +84,8 @@ class Captain:
 
     Args:
         manifest: that is open, and knows the files.
-        files: the sink of the job.
-        places: each begins a member.
+        files: the sink of the job, which says whether outputs that are not in the manifest may be replaced.
+        places: each begins a member; it is told the folder that the member writes into.
 
     Attributes:
         outcomes: none; the manifest has them.
@@ -86,7 +95,7 @@ class Captain:
     outcomes: tuple[Outcome, ...] = ()
     report: Report
 
-    def __init__(self, manifest: Manifest, files: Files, places: Sequence[Callable[[], Member]]) -> None:
+    def __init__(self, manifest: Manifest, files: Files, places: Sequence[Callable[[Path], Member]]) -> None:
         self._manifest, self._files, self._places = manifest, files, places
         self._board, self._lock, self._halt = Board(), threading.Lock(), threading.Event()
         self._members: list[Member] = []
@@ -97,7 +106,8 @@ class Captain:
         self._begun = time.monotonic()
         self._counts, self._counted = manifest.counts(), self._begun
         self._bytes = self._counts.get(WAITING, (0, 0))[1]
-        remove_parts_of(files, manifest.left)
+        self._staging = manifest.folder / STAGING
+        shutil.rmtree(self._staging, ignore_errors=True)  # of a captain that was killed
 
     def stop(self) -> None:
         """Finish what was begun properly, and begin nothing more. Any thread or signal handler may call it."""
@@ -120,6 +130,7 @@ class Captain:
             self._halt.set()
             for thread in threads:
                 thread.join()
+            shutil.rmtree(self._staging, ignore_errors=True)
         if self._error is not None:
             raise self._error
         self.report = Report.of(self._ledger, self._meter, time.monotonic() - self._begun, {})
@@ -139,17 +150,19 @@ class Captain:
 
     # What the thread of each place does.
 
-    def _keep(self, begin: Callable[[], Member]) -> None:
+    def _keep(self, begin: Callable[[Path], Member]) -> None:
         """One member after another, as long as there is something to do."""
         try:
             while not self._halt.is_set() and WAITING in self._manifest.counts():
-                self._lead(begin())
+                folder = self._staging / os.urandom(8).hex()
+                folder.mkdir(parents=True)
+                self._lead(begin(folder), _Its(folder))
+                shutil.rmtree(folder, ignore_errors=True)
         except BaseException as error:
             self._error = self._error or error
             self._halt.set()
 
-    def _lead(self, member: Member) -> None:
-        its = _Its()
+    def _lead(self, member: Member, its: "_Its") -> None:
         with self._lock:
             self._crew.append(its)
         self._members.append(member)
@@ -175,7 +188,7 @@ class Captain:
         if not its.is_ready:
             return
         while not its.is_told and len(its.rows) < (1 if any(row.tries for row in its.rows.values()) else AHEAD):
-            row, its.held = its.held or self._manifest.claim(lambda row: ""), None
+            row, its.held = its.held or self._manifest.claim(self._why_refused), None
             if row is None:
                 its.is_told = True
                 member.tell({"end": True})
@@ -184,13 +197,17 @@ class Captain:
                 return
             else:
                 its.rows[row.id] = row
-                outputs = [{**asdict(each), "path": str(each.path)} for each in self._manifest.outputs(row)]
-                member.tell({"row": asdict(row), "outputs": outputs})
+                member.tell({"row": asdict(row)})
+
+    def _why_refused(self, row: Row) -> str:
+        return why_refused(row, self._files, self._manifest.folder)
 
     def _hear(self, member: Member, its: _Its, told: Told) -> None:
         if "finished" in told:
             row = its.rows.pop(told["finished"])
             outputs = None if told["outputs"] is None else outputs_of(told)
+            if outputs is not None:
+                self._publish(row, its.folder, outputs)
             self._manifest.finish(row, told["state"], Figures(**told["figures"]), told["why"], outputs)
         elif "released" in told:
             self._manifest.release(its.rows.pop(told["released"]))
@@ -208,10 +225,20 @@ class Captain:
             if "stream" in told:
                 self._board.post(Progress(told["stream"], None, told["frames"]))
 
+    def _publish(self, row: Row, folder: Path, outputs: Sequence[Output]) -> None:
+        """What a member has written takes the place of what the row has from earlier."""
+        remove_outputs(self._manifest.folder, self._manifest.outputs(row))
+        for each in outputs:
+            path = self._manifest.folder / each.path
+            make_folder(path.parent)
+            if "paths" in row.source:  # photos are not synced one by one
+                (folder / each.path).replace(path)
+            else:
+                rename(folder / each.path, path)
+
     def _take_back(self, its: _Its, cause: str) -> None:
         """What a member had when it ended waits again, or has failed."""
         rows = [*its.rows.values()]
-        remove_parts_of(self._files, rows)
         tries = rows[0].tries + 1 if len(rows) == 1 else 0
         for row in rows:
             if cause and tries >= MOST:

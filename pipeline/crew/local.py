@@ -29,12 +29,13 @@ class Started:
         words: the command line that it obeys.
         cores: that it may use; none leaves it all.
         held: descriptor of the manifest's lock.
+        folder: that it writes into.
 
     Raises:
         ManifestError: no process can be started.
     """
 
-    def __init__(self, words: Sequence[str], cores: Collection[int], held: int) -> None:
+    def __init__(self, words: Sequence[str], cores: Collection[int], held: int, folder: Path) -> None:
         self._lock = threading.Lock()
         try:
             self._process = subprocess.Popen(
@@ -48,7 +49,7 @@ class Started:
             )
         except OSError as error:
             raise ManifestError(f"no process can be started for the job: {error.strerror}; try fewer") from error
-        self.tell({"words": [*words], "cores": [*cores]})
+        self.tell({"words": [*words], "cores": [*cores], "folder": str(folder)})
 
     def tell(self, told: Told) -> None:
         assert self._process.stdin is not None, "asked for"
@@ -59,7 +60,8 @@ class Started:
     def hear(self) -> Iterator[Told]:
         assert self._process.stdout is not None, "asked for"
         for line in self._process.stdout:
-            yield json.loads(line)
+            if line.endswith("\n"):  # the last one of a process that was killed may be torn
+                yield json.loads(line)
 
     def end(self) -> str:
         with self._process as process:  # its pipes are closed, at which it ends

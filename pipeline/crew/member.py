@@ -1,8 +1,9 @@
-"""A member of a crew: it does the files that its captain hands it. What they say to each other, JSON can hold.
+"""A member of a crew: it does the files that its captain hands it, and writes them into a folder of its own. What they
+say to each other, JSON can hold.
 
 The captain says
 
-    {"row": …, "outputs": […]}      a file to do, as the manifest has it, and what it has from earlier
+    {"row": …}                      a file to do, as the manifest has it
     {"twin": NAME or None}          the answer to a question
     {"end": True}                   there are no more files
     {"stop": True}                  finish what is begun
@@ -38,7 +39,7 @@ class Handed:
     """What a member has in place of the manifest.
 
     Args:
-        folder: of the outputs.
+        folder: the member's own.
         say: tells the captain.
 
     Attributes:
@@ -56,14 +57,11 @@ class Handed:
         self._say = say
         self._rows: queue.Queue[Row | None] = queue.Queue()
         self._answers: queue.Queue[str | None] = queue.Queue()
-        self._outputs: dict[int, list[Output]] = {}
 
     def hear(self, told: Told) -> None:
         """What the captain has said."""
         if "row" in told:
-            row = Row(**told["row"])
-            self._outputs[row.id] = outputs_of(told)
-            self._rows.put(row)
+            self._rows.put(Row(**told["row"]))
         elif "twin" in told:
             self._answers.put(told["twin"])
         else:
@@ -97,7 +95,7 @@ class Handed:
         self._say({"released": row.id})
 
     def outputs(self, row: Row) -> list[Output]:
-        return self._outputs.pop(row.id)
+        return []
 
     def counts(self) -> dict[str, tuple[int, int]]:
         return {}

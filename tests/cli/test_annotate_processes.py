@@ -127,7 +127,7 @@ def test_a_file_that_kills_its_process_again_and_again_has_failed_and_no_other(f
     job = begun(folder, "--stage", "deadly:Deadly")
     _, err = job.communicate(timeout=240)
     assert job.returncode == 1, err
-    assert states(folder) == {"done": FILES - 1, "failed": 1}
+    assert states(folder) == {"done": FILES - 1, "failed": 1}, err
     listed = (folder / "out" / "failed.txt").read_text()
     assert listed == "3.mp4: it was tried 3 times, and each time the process that worked on it died\n"
     assert not list((folder / "out").rglob("*.part"))

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         options.parser.error("what? name videos, folders or patterns, or a --list, or a --config with streams")
     out = _checked_out(options, settings)
     if options.member:
-        return annotate_job.take_part(options, settings, out)
+        return annotate_job.take_part(options, settings)
     _tell_left_out(options, settings)
     sources, failed = _gather(options, names, settings, out)
     if options.shard:

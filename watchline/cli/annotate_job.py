@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -54,7 +55,7 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
         default=1,
         help="of a job with a manifest: so many processes side by side, which share the cores (default: 1)",
     )
-    parser.add_argument("--member", action="store_true", help=argparse.SUPPRESS)  # of them, our parent is the captain
+    parser.add_argument("--member", type=Path, help=argparse.SUPPRESS)  # the folder of one of them
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
 
 
@@ -98,7 +99,7 @@ def work(
         batch: Batch | Captain
         if several:
             places = [partial(Started, options.words, its, manifest.held) for its in shares(options.processes)]
-            batch = Captain(manifest, files, places)
+            batch = Captain(manifest, replace(files, overwrite=settings.overwrite), places)
         else:
             batch = Batch(job, manifest, settings.overwrite, options.once)
         if WAITING in manifest.counts():
@@ -114,7 +115,7 @@ def work(
     return INTERRUPTED if stopped else SOME_FAILED if failed else DONE
 
 
-def take_part(options: argparse.Namespace, settings: "Config", out: Path) -> int:
+def take_part(options: argparse.Namespace, settings: "Config") -> int:
     """What one of several processes does: the files that it is handed on stdin. It says on stdout how far it is."""
     from watchline.pipeline.batch import Batch
     from watchline.pipeline.crew.member import Handed, Told, work
@@ -132,9 +133,9 @@ def take_part(options: argparse.Namespace, settings: "Config", out: Path) -> int
         yield from map(json.loads, sys.stdin)
         os._exit(INTERRUPTED)  # the captain is gone
 
-    _, job = _job(options, settings, out)
-    handed = Handed(out, say)
-    batch = Batch(job, handed, settings.overwrite, options.once, models_of(job.stages))
+    _, job = _job(options, settings, options.member)
+    handed = Handed(options.member, say)
+    batch = Batch(job, handed, True, options.once, models_of(job.stages))
     work(batch, handed, heard(), say)
     return DONE
 

@@ -11,12 +11,12 @@ from watchline.cli import main
 
 
 def obey() -> int:
-    """Do what the first line says: {"words": the command line, "cores": [0, 1]}."""
+    """Do what the first line says: {"words": the command line, "cores": [0, 1], "folder": for what is written}."""
     told = json.loads(sys.stdin.readline())
     if told["cores"]:
         os.sched_setaffinity(0, told["cores"])
     command, *words = told["words"]
-    return main([command, "--member", *words])
+    return main([command, "--member", told["folder"], *words])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""A captain and its crew: what a member that is gone has left counts for nothing; how files are handed out."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from watchline import Files
+from watchline.pipeline.crew import local
+from watchline.pipeline.crew.captain import Captain
+from watchline.pipeline.crew.local import Started
+from watchline.pipeline.crew.member import Told
+from watchline.pipeline.errors import ManifestError
+from watchline.pipeline.manifest import DONE, FAILED, Planned, opened
+
+
+class Scripted:
+    """A member that does what a script says: a generator that is sent what the captain tells, and yields answers."""
+
+    def __init__(self, script, folder: Path) -> None:
+        self.heard: list[Told] = []
+        self._script = script(self, folder)
+        self.died_of = ""
+
+    def tell(self, told: Told) -> None:
+        self.heard.append(told)
+
+    def hear(self) -> Iterator[Told]:
+        yield {"ready": True}
+        yield from self._script
+
+    def end(self) -> str:
+        return self.died_of
+
+    @property
+    def rows(self) -> list[str]:
+        return [told["row"]["name"] for told in self.heard if "row" in told]
+
+
+def finished(folder: Path, row: Told, text: str) -> Told:
+    """A row whose output was written into the member's folder."""
+    (folder / f"{row['name']}.jsonl").write_text(text)
+    outputs = [{"path": f"{row['name']}.jsonl", "bytes": len(text), "sha256": "?"}]
+    figures = {"stamp": "1", "content": "c", "frames": 1, "seconds": 1.0, "notes": None}
+    return {"finished": row["id"], "state": DONE, "figures": figures, "why": None, "outputs": outputs}
+
+
+def does_all(member: Scripted, folder: Path) -> Iterator[Told]:
+    done = 0
+    while {"end": True} not in member.heard or done < len(member.rows):
+        row = [told["row"] for told in member.heard if "row" in told][done]
+        done += 1
+        yield finished(folder, row, f"{row['name']} done")
+
+
+def crew_of(out: Path, names: str, *scripts) -> tuple[list[Scripted], dict[str, str]]:
+    """Let members follow their scripts, one after another; the last script is that of all who come later."""
+    members: list[Scripted] = []
+
+    def begin(folder: Path) -> Scripted:
+        members.append(Scripted(scripts[min(len(members), len(scripts) - 1)], folder))
+        return members[-1]
+
+    with opened(out) as manifest:
+        files = [Planned(name, {"path": f"/in/{name}.mp4"}, 10, "1", "config", "model") for name in names]
+        manifest.plan(files, retry=False, once=False)
+        captain = Captain(manifest, Files(out, None), [begin])
+        list(captain.run())
+        return members, {row.name: row.state for row in manifest.rows(DONE, FAILED)}
+
+
+def test_what_a_member_writes_is_published_when_it_says_that_it_is_finished(tmp_path: Path) -> None:
+    def dies_with_a_file_written(member, folder):
+        (folder / "a.jsonl").write_text("half")
+        member.died_of = "SIGKILL"
+        yield {"stream": "a", "frames": 3}
+        assert not (tmp_path / "a.jsonl").exists()
+
+    members, states = crew_of(tmp_path, "ab", dies_with_a_file_written, does_all)
+    assert states == {"a": DONE, "b": DONE}
+    assert (tmp_path / "a.jsonl").read_text() == "a done"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "watchline.db"]
+    assert len(members) == 2
+
+
+def test_a_file_that_was_begun_before_is_handed_to_a_member_that_has_no_other(tmp_path: Path) -> None:
+    def dies(member, folder):
+        member.died_of = "SIGSEGV"
+        yield {"stream": "a", "frames": 0}
+
+    def waits(member, folder):
+        """Finishes a file only when it has been seen what else it has been handed."""
+        for name, at_once in (("c", ["c"]), ("a", ["c", "a"]), ("b", ["c", "a", "b"])):
+            assert member.rows == at_once
+            yield finished(folder, member.heard[-1]["row"], name)
+
+    members, states = crew_of(tmp_path, "abc", dies, waits)
+    assert members[0].rows == ["a", "b"]
+    assert states == {"a": DONE, "b": DONE, "c": DONE}
+
+
+def test_what_is_there_and_not_in_the_manifest_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("precious")
+    members, states = crew_of(tmp_path, "ab", does_all)
+    assert states == {"a": FAILED, "b": DONE}
+    assert (tmp_path / "a.jsonl").read_text() == "precious"
+    assert members[0].rows == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [("print('torn', end='')", None), ("import os; os.kill(os.getpid(), 9)", "SIGKILL"), ("exit(130)", "an interrupt")],
+)
+def test_how_a_process_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, says: str | None) -> None:
+    """Its first line is read; half a line at the end, of a process that was killed while it wrote, is not."""
+    (tmp_path / "member_module.py").write_text(
+        f"print({json.dumps(json.dumps({'ready': True}))}, flush=True)\n{code}\n"
+    )
+    monkeypatch.setattr(local, "MODULE", "member_module")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with (tmp_path / "lock").open("w") as lock:
+        member = Started([], [], lock.fileno(), tmp_path)
+        assert list(member.hear()) == [{"ready": True}]
+        assert member.end() == (says or "")
+        member.tell({"stop": True})  # nothing happens
+
+
+def test_a_process_that_says_why_it_cannot_go_on_ends_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "member_module.py").write_text("exit(2)")
+    monkeypatch.setattr(local, "MODULE", "member_module")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with (tmp_path / "lock").open("w") as lock:
+        member = Started([], [], lock.fileno(), tmp_path)
+        with pytest.raises(ManifestError, match="ended with exit code 2; it has said why"):
+            member.end()
