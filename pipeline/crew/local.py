@@ -28,14 +28,14 @@ class Started:
     Args:
         words: the command line that it obeys.
         cores: that it may use; none leaves it all.
-        held: descriptor of the manifest's lock.
+        held: descriptor of the manifest's lock, if that is of this machine.
         folder: that it writes into.
 
     Raises:
         ManifestError: no process can be started.
     """
 
-    def __init__(self, words: Sequence[str], cores: Collection[int], held: int, folder: Path) -> None:
+    def __init__(self, words: Sequence[str], cores: Collection[int], held: int | None, folder: Path) -> None:
         self._lock = threading.Lock()
         try:
             self._process = subprocess.Popen(
@@ -43,7 +43,7 @@ class Started:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                pass_fds=(held,),
+                pass_fds=() if held is None else (held,),
                 process_group=0,  # Ctrl-C in a terminal reaches the captain alone
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
             )

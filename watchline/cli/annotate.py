@@ -49,8 +49,9 @@ def run(options: argparse.Namespace) -> int:
     names = names_of(options)
     if options.once and not is_resuming(options):
         options.parser.error("--once needs --resume: the manifest knows what the content of files is")
-    if options.processes > 1 and not is_resuming(options):
-        options.parser.error("--processes needs --resume: it is by the manifest that processes share the files")
+    for name in ("processes", "ray"):
+        if getattr(options, name) and not is_resuming(options):
+            options.parser.error(f"--{name} needs --resume: it is by the manifest that processes share the files")
     settings = config.load(options.config, flags_of(options), options.stage, [*options.inputs, *names.values()])
     options.conceal = settings.conceal
     if not options.inputs and not names and not settings.streams and options.list is None:

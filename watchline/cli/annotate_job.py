@@ -52,8 +52,12 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
         "--processes",
         type=at_least(1),
         metavar="N",
-        default=1,
-        help="of a job with a manifest: so many processes side by side, which share the cores (default: 1)",
+        help="of a job with a manifest: so many processes side by side, which share the cores",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="the same on the machines of a Ray cluster: auto, HOST:PORT, or local for a new one on this machine",
     )
     parser.add_argument("--member", type=Path, help=argparse.SUPPRESS)  # the folder of one of them
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
@@ -79,26 +83,32 @@ def work(
     """Do what is not done yet. Args: problems, a line for each input that leads nowhere. Returns the exit code."""
     from watchline.engines.cores import shares
     from watchline.pipeline.batch import Batch, planned
+    from watchline.pipeline.crew import on_ray
     from watchline.pipeline.crew.captain import Captain
     from watchline.pipeline.crew.local import Started
     from watchline.pipeline.fingerprint import models_of
     from watchline.pipeline.manifest import WAITING, opened
     from watchline.streams.write.paths import make_folder
 
-    if options.processes > 1 and settings.sinks:
+    several = bool(options.ray) or (options.processes or 1) > 1
+    if several and settings.sinks:
         options.parser.error(
             f"--processes: each would write to [sinks.{settings.sinks[0].name}] of its own; leave out one of them"
         )
     files, job = _job(options, settings, out)
     model = models_of(job.stages)
     make_folder(out)
-    stopped, several = False, options.processes > 1
+    stopped = False
     with opened(out, shard=options.shard) as manifest:
         _tell_anew(manifest.plan(planned(sources, job, model), options.retry_failed, options.once))
         sources.clear()  # from now on, the manifest has them
         batch: Batch | Captain
         if several:
-            places = [partial(Started, options.words, its, manifest.held) for its in shares(options.processes)]
+            places = (
+                on_ray.places(options.ray, options.processes, options.words)
+                if options.ray
+                else [partial(Started, options.words, its, manifest.held) for its in shares(options.processes)]
+            )
             batch = Captain(manifest, replace(files, overwrite=settings.overwrite), places)
         else:
             batch = Batch(job, manifest, settings.overwrite, options.once)
