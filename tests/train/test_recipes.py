@@ -13,7 +13,9 @@ from watchline.train import (
     localizer,
     mask_rcnn,
     overfeat,
+    rcnn,
     recipe_file,
+    region_recipe,
     segment,
     vqa,
     yolov2,
@@ -21,6 +23,8 @@ from watchline.train import (
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 RECIPES = {
+    "rcnn": rcnn.Recipe(),
+    "fast-rcnn": region_recipe.Recipe(),
     "ssd": fixed_size.recipe_of("ssd", 300),
     "vqa": vqa.Recipe(),
     "yolov2": yolov2.RECIPES["cpu"],
