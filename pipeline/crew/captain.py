@@ -34,7 +34,7 @@ from watchline.pipeline.report import Report
 from watchline.pipeline.sinks.files import Files
 from watchline.streams.write.paths import make_folder
 
-STAGING = ".staging"  # in the folder of the outputs
+STAGING = ".{}-members"  # a folder beside the manifest of that name
 AHEAD = 2  # files that a member has at once: while one is written, the next one is read and hashed
 MOST = 3  # times
 RENEWED = 1.0  # seconds between looks into the manifest
@@ -106,7 +106,7 @@ class Captain:
         self._begun = time.monotonic()
         self._counts, self._counted = manifest.counts(), self._begun
         self._bytes = self._counts.get(WAITING, (0, 0))[1]
-        self._staging = manifest.folder / STAGING
+        self._staging = manifest.folder / STAGING.format(manifest.path.stem)
         shutil.rmtree(self._staging, ignore_errors=True)  # of a captain that was killed
 
     def stop(self) -> None:

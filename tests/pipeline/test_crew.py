@@ -85,6 +85,15 @@ def test_what_a_member_writes_is_published_when_it_says_that_it_is_finished(tmp_
     assert len(members) == 2
 
 
+def test_members_of_other_parts_of_the_job_are_left_in_peace(tmp_path: Path) -> None:
+    """Each part of a job in one folder has a captain of its own, who removes what a killed one has left."""
+    beside, before = tmp_path / ".watchline-2-of-2-members", tmp_path / ".watchline-members"
+    for folder in (beside, before):
+        (folder / "one").mkdir(parents=True)
+    crew_of(tmp_path, "a", does_all)
+    assert (beside.exists(), before.exists()) == (True, False)
+
+
 def test_a_file_that_was_begun_before_is_handed_to_a_member_that_has_no_other(tmp_path: Path) -> None:
     def dies(member, folder):
         member.died_of = "SIGSEGV"
