@@ -1,0 +1,194 @@
+"""Frames of events that are read again: when and where each was, and what was found in it.
+
+saved = Saved(files_in(Path("out")))
+for frame in saved:
+    for found in frame.found: ...
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from watchline.ops.masks import LARGEST_SIDE
+from watchline.streams.errors import EventsRefused
+from watchline.streams.events.lines import EXPECTED, checked, labels_of, lines_in
+from watchline.streams.layouts.coco import is_inside
+
+KEYS = ("detections", "instances")  # of a line, whose objects may be asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object of a frame.
+
+    Attributes:
+        label: the name of its class.
+        class_id: index of the class into the model's labels.
+        score: 0 to 1.
+        box: x1, y1, x2, y2 in pixels of the picture, half-open.
+        track: the number of its track; None without one.
+        segmentation: its pixels, COCO's run lengths; None where nobody segmented.
+    """
+
+    label: str
+    class_id: int
+    score: float
+    box: tuple[float, float, float, float]
+    track: int | None
+    segmentation: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEvent:
+    """A frame that was looked at.
+
+    Attributes:
+        source: name of the file or folder; of a camera, its address without credentials.
+        stream: its name; it may have folders in front, and leads out of none.
+        index: of the frame in its stream, from 0.
+        seconds: presentation time.
+        file: of a photo, its name.
+        epoch, time: of a live frame, its connection and when it arrived (UTC); None of a file.
+        width, height: of the picture as shown, in pixels.
+        found: the objects, best score first.
+        zones: the names of zones, each with the tracks in it.
+        kmh: speeds of tracks on the ground.
+    """
+
+    source: str
+    stream: str
+    index: int
+    seconds: float
+    file: str | None
+    epoch: int | None
+    time: datetime | None
+    width: int
+    height: int
+    found: tuple[Found, ...]
+    zones: Mapping[str, Sequence[int]]
+    kmh: Mapping[int, float]
+
+
+class Saved:
+    """Events on the disk. Each iteration reads the files anew, line by line, so memory does not grow with them.
+
+    Args:
+        files: of events.
+        of: the key of the objects, "detections" or "instances".
+
+    Raises:
+        EventsRefused: while it is read; a line cannot be, or no line has such objects.
+    """
+
+    def __init__(self, files: Sequence[Path], of: str = "detections") -> None:
+        if of not in KEYS:
+            raise EventsRefused(f"objects of {of!r}: expected one of {', '.join(KEYS)}")
+        self.files, self.of = tuple(files), of
+
+    def __iter__(self) -> Iterator[FrameEvent]:
+        """The frames that were looked at, file by file. Of a frame without any object, too."""
+        others, last = "", _Order()
+        is_any = False
+        for file in self.files:
+            sources: dict[str, str] = {}
+            for number, line in lines_in(file):
+                if "header" in line:
+                    sources |= _source_of(line["header"])
+                elif self.of in line:
+                    is_any = True
+                    frame = _frame(file, number, line, sources, self.of)
+                    last.check(file, number, frame)
+                    yield frame
+                else:
+                    others = next((key for key in KEYS if key in line), others)
+        if not is_any:
+            more = f"; they have {others!r}" if others else ""
+            raise EventsRefused(f"no line of {_named(self.files)} has {self.of!r}: {EXPECTED}{more}")
+
+    def headers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """The first line of each file, if it is a header."""
+        for file in self.files:
+            for _, line in lines_in(file):
+                if isinstance(line.get("header"), dict):
+                    yield file, line["header"]
+                break
+
+    def labels(self) -> tuple[str, ...]:
+        """The labels that models could have given, in the order of the headers; then others that were given."""
+        known = {label: None for _, header in self.headers() for label in labels_of(header, self.of)}
+        seen = {found.label for frame in self for found in frame.found}
+        return (*known, *sorted(seen - known.keys()))
+
+
+class _Order:
+    """Frames of a file come once, in order: twice, they would be counted twice."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def check(self, file: Path, number: int, frame: FrameEvent) -> None:
+        """Raises EventsRefused. (Cameras that are watched again begin anew.)"""
+        if frame.time is None and frame.index <= self._last.get(frame.stream, -1):
+            raise EventsRefused(
+                f"{file}: line {number} has frame {frame.index} of {frame.stream!r} again: expected each frame once; "
+                "is the stream in two files?"
+            )
+        self._last[frame.stream] = frame.index
+
+
+def _named(files: Sequence[Path]) -> str:
+    return str(files[0]) if len(files) == 1 else f"{len(files)} files"
+
+
+def _source_of(header: Any) -> dict[str, str]:
+    match header:
+        case {"source": str(source), "stream": str(stream)}:
+            return {stream: source}
+    return {}
+
+
+def _frame(file: Path, number: int, line: Mapping[str, Any], sources: Mapping[str, str], of: str) -> FrameEvent:
+    match line:
+        case {
+            "stream": str(stream),
+            "frame": int(index),
+            "pts": int() | float() as pts,
+            "width": int(),
+            "height": int(),
+        }:
+            size = line["width"], line["height"]
+        case _:
+            raise EventsRefused(f"{file}: line {number} has no stream, frame, pts, width or height; {EXPECTED}")
+    if not (index >= 0 and math.isfinite(pts) and all(1 <= side <= LARGEST_SIDE for side in size)):
+        raise EventsRefused(f"{file}: line {number} is of frame {index} at {pts} s, {size[0]} x {size[1]}; {EXPECTED}")
+    photo = line.get("file")
+    if not is_inside(stream) or not (photo is None or is_inside(photo)):
+        raise EventsRefused(
+            f"{file}: line {number} is of {stream!r}, {photo!r}: expected names that lead out of no folder"
+        )
+    if stream not in sources:
+        raise EventsRefused(f"{file}: line {number} is of {stream!r}, of which no header stands before; {EXPECTED}")
+    try:
+        time = datetime.fromisoformat(line["time"]) if "time" in line else None
+        epoch = int(line["epoch"]) if time else None
+        zones = {str(name): [int(track) for track in tracks] for name, tracks in line.get("zones", {}).items()}
+        kmh = {int(one["track"]): float(one["kmh"]) for one in line.get("speeds", ())}
+        found = tuple(map(_found, checked(file, number, line[of])))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, EventsRefused):
+            raise
+        raise EventsRefused(f"{file}: line {number} has parts that cannot be ({error!r}); {EXPECTED}") from error
+    return FrameEvent(sources[stream], stream, index, float(pts), photo, epoch, time, *size, found, zones, kmh)
+
+
+def _found(row: Mapping[str, Any]) -> Found:
+    """Raises KeyError, TypeError, ValueError: it cannot be."""
+    x1, y1, x2, y2 = map(float, row["box"])
+    track = row.get("track")
+    segmentation = row.get("segmentation")
+    if not (isinstance(row["class"], int) and isinstance(track, int | None) and isinstance(segmentation, dict | None)):
+        raise TypeError(f"detection {str(row)[:60]}")
+    return Found(row["label"], row["class"], float(row["score"]), (x1, y1, x2, y2), track, segmentation)
