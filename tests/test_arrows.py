@@ -38,7 +38,7 @@ HOMES = {
     "pandas": ("streams/events/",),
     "PIL": ("streams/",),
     "pi_heif": ("streams/",),
-    "pyarrow": ("streams/events/",),
+    "pyarrow": ("streams/events/", "streams/formats/"),
     "scipy": ("ops/assignment.py",),
     "sklearn": ("train/rcnn.py",),
     "tensorrt": ("engines/",),

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from watchline.ops.masks import LARGEST_SIDE
+from watchline.ops.errors import DetectionsError
+from watchline.ops.masks import LARGEST_SIDE, Masks
 from watchline.streams.errors import EventsRefused
-from watchline.streams.events.lines import EXPECTED, checked, labels_of, lines_in
+from watchline.streams.events.lines import EXPECTED, checked, lines_in
 from watchline.streams.layouts.coco import is_inside
 
 KEYS = ("detections", "instances")  # of a line, whose objects may be asked for
@@ -46,7 +47,8 @@ class FrameEvent:
     """A frame that was looked at.
 
     Attributes:
-        source: name of the file or folder; of a camera, its address without credentials.
+        events: the file that it was read from.
+        header: the last one of its stream before it.
         stream: its name; it may have folders in front, and leads out of none.
         index: of the frame in its stream, from 0.
         seconds: presentation time.
@@ -58,7 +60,8 @@ class FrameEvent:
         kmh: speeds of tracks on the ground.
     """
 
-    source: str
+    events: Path
+    header: Mapping[str, Any]
     stream: str
     index: int
     seconds: float
@@ -70,6 +73,23 @@ class FrameEvent:
     found: tuple[Found, ...]
     zones: Mapping[str, Sequence[int]]
     kmh: Mapping[int, float]
+
+    @property
+    def source(self) -> str:
+        """Name of the file or folder; of a camera, its address without credentials."""
+        return str(self.header["source"])
+
+    def masks(self) -> Masks | None:
+        """The pixels of the objects; None where nobody segmented. Raises EventsRefused: they cannot be."""
+        lengths = [found.segmentation for found in self.found if found.segmentation is not None]
+        if not lengths:
+            return None
+        try:
+            if len(lengths) < len(self.found):
+                raise DetectionsError(f"{len(lengths)} masks of {len(self.found)} objects")
+            return Masks.from_rle(lengths, (self.height, self.width))
+        except (DetectionsError, KeyError, TypeError, ValueError) as error:
+            raise EventsRefused(f"{self.events}: frame {self.index} has masks that cannot be ({error})") from error
 
 
 class Saved:
@@ -93,13 +113,13 @@ class Saved:
         others, last = "", _Order()
         is_any = False
         for file in self.files:
-            sources: dict[str, str] = {}
+            headers: dict[str, Mapping[str, Any]] = {}
             for number, line in lines_in(file):
                 if "header" in line:
-                    sources |= _source_of(line["header"])
+                    headers |= _by_stream(line["header"])
                 elif self.of in line:
                     is_any = True
-                    frame = _frame(file, number, line, sources, self.of)
+                    frame = _frame(file, number, line, headers, self.of)
                     last.check(file, number, frame)
                     yield frame
                 else:
@@ -107,20 +127,6 @@ class Saved:
         if not is_any:
             more = f"; they have {others!r}" if others else ""
             raise EventsRefused(f"no line of {_named(self.files)} has {self.of!r}: {EXPECTED}{more}")
-
-    def headers(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """The first line of each file, if it is a header."""
-        for file in self.files:
-            for _, line in lines_in(file):
-                if isinstance(line.get("header"), dict):
-                    yield file, line["header"]
-                break
-
-    def labels(self) -> tuple[str, ...]:
-        """The labels that models could have given, in the order of the headers; then others that were given."""
-        known = {label: None for _, header in self.headers() for label in labels_of(header, self.of)}
-        seen = {found.label for frame in self for found in frame.found}
-        return (*known, *sorted(seen - known.keys()))
 
 
 class _Order:
@@ -143,14 +149,16 @@ def _named(files: Sequence[Path]) -> str:
     return str(files[0]) if len(files) == 1 else f"{len(files)} files"
 
 
-def _source_of(header: Any) -> dict[str, str]:
+def _by_stream(header: Any) -> dict[str, Mapping[str, Any]]:
     match header:
-        case {"source": str(source), "stream": str(stream)}:
-            return {stream: source}
+        case {"source": str(), "stream": str(stream)}:
+            return {stream: header}
     return {}
 
 
-def _frame(file: Path, number: int, line: Mapping[str, Any], sources: Mapping[str, str], of: str) -> FrameEvent:
+def _frame(
+    file: Path, number: int, line: Mapping[str, Any], headers: Mapping[str, Mapping[str, Any]], of: str
+) -> FrameEvent:
     match line:
         case {
             "stream": str(stream),
@@ -169,7 +177,7 @@ def _frame(file: Path, number: int, line: Mapping[str, Any], sources: Mapping[st
         raise EventsRefused(
             f"{file}: line {number} is of {stream!r}, {photo!r}: expected names that lead out of no folder"
         )
-    if stream not in sources:
+    if stream not in headers:
         raise EventsRefused(f"{file}: line {number} is of {stream!r}, of which no header stands before; {EXPECTED}")
     try:
         time = datetime.fromisoformat(line["time"]) if "time" in line else None
@@ -181,7 +189,7 @@ def _frame(file: Path, number: int, line: Mapping[str, Any], sources: Mapping[st
         if isinstance(error, EventsRefused):
             raise
         raise EventsRefused(f"{file}: line {number} has parts that cannot be ({error!r}); {EXPECTED}") from error
-    return FrameEvent(sources[stream], stream, index, float(pts), photo, epoch, time, *size, found, zones, kmh)
+    return FrameEvent(file, headers[stream], stream, index, float(pts), photo, epoch, time, *size, found, zones, kmh)
 
 
 def _found(row: Mapping[str, Any]) -> Found:
