@@ -8,7 +8,7 @@ pipeline/schema.py says what they are. Here is checked what readers rely on.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,12 @@ def files_in(path: Path) -> list[Path]:
         unfinished = next(path.rglob(f"*{SUFFIX}{PART}"), None)
         more = f"; {unfinished} is of a run that writes it or was killed: wait, or run it again" if unfinished else ""
         raise EventsNotFound(f"{path} holds no {SUFFIX} files; {EXPECTED}{more}")
-    return sorted(found, key=lambda file: file.with_suffix(""))  # the first segment of a second before `…Z-2`
+    return in_order(found)
+
+
+def in_order(files: Iterable[Path]) -> list[Path]:
+    """Files of events by name: of a camera, by time."""
+    return sorted(files, key=lambda file: file.with_suffix(""))  # the first segment of a second before `…Z-2`
 
 
 def lines_in(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -1,14 +1,11 @@
 """`watchline convert OUT --to coco,mot`: what runs have written, in the formats of other programs (docs/formats.md)."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from watchline.cli.arguments import words
 from watchline.cli.exit_codes import DONE
-
-# Those of streams/formats/known.py, which takes a while to load, and the help must not.
-FORMATS = "csv, parquet, coco, yolo, mot, cvat, labelstudio"
+from watchline.cli.formats import FORMATS, tell_written
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> argparse.ArgumentParser:
@@ -33,14 +30,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert, and say what was written on stdout and what was odd on stderr."""
+    """Convert, and say what was written."""
     from watchline.streams.events.lines import files_in
     from watchline.streams.formats.convert import convert
 
     files = files_in(options.events)
     folder = options.out or (options.events if options.events.is_dir() else options.events.parent)
     for written in convert(files, options.to, folder, options.overwrite, options.of):
-        print(f"{written.format}: {', '.join(map(str, written.paths))} written")
-        for note in written.notes:
-            print(f"watchline: {written.format}: {note}", file=sys.stderr)
+        tell_written(written, options.conceal)
     return DONE
