@@ -16,7 +16,7 @@ from watchline.measure.layouts.labelled import names_of
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DetectionsError
 from watchline.ops.masks import Masks
-from watchline.streams.errors import EventsNotFound, EventsRefused
+from watchline.streams.errors import EventsRefused
 from watchline.streams.events.lines import checked, labels_of, lines_in
 from watchline.streams.write.jsonl import SCHEMA
 from watchline.text import json_text
@@ -45,7 +45,7 @@ def read(file: Path) -> dict[str, Detections]:
             if name in lines:
                 raise DataRefused(f"{file}: line {number} is the second of {name}: expected one for each picture")
             lines[name] = checked(file, number, line["detections"])
-    except (FileNotFoundError, EventsNotFound) as error:
+    except FileNotFoundError as error:
         raise DataNotFound(
             f"{file}: there is no such file; expected events, as `watchline annotate` writes them"
         ) from error

@@ -58,11 +58,10 @@ class _Writer:
             self._numbers.begin()
         if not isinstance(message, Item) or message.detections is None:
             return
-        index, numbered = message.frame.index, ((one, one.tracker_id) for one in message.detections)
         rows = [
-            row(index, self._numbers.of(track), one.xyxy, one.confidence)
-            for one, track in numbered
-            if track is not None
+            row(message.frame.index, self._numbers.of(one.tracker_id), one.xyxy, one.confidence)
+            for one in message.detections
+            if one.tracker_id is not None
         ]
         try:
             self._file.write("".join(rows).encode())

@@ -5,10 +5,9 @@ for frame in saved:
     for found in frame.found: ...
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from watchline.streams.events.lines import EXPECTED, checked, lines_in
 from watchline.streams.layouts.coco import is_inside
 
 KEYS = ("detections", "instances")  # of a line, whose objects may be asked for
+LARGEST = 1 << 53  # of any number; JSON has some that no table holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +170,12 @@ def _frame(
             size = line["width"], line["height"]
         case _:
             raise EventsRefused(f"{file}: line {number} has no stream, frame, pts, width or height; {EXPECTED}")
-    if not (index >= 0 and math.isfinite(pts) and all(1 <= side <= LARGEST_SIDE for side in size)):
-        raise EventsRefused(f"{file}: line {number} is of frame {index} at {pts} s, {size[0]} x {size[1]}; {EXPECTED}")
+    is_fit = 0 <= index <= LARGEST and -LARGEST <= pts <= LARGEST
+    if not is_fit or not all(1 <= side <= LARGEST_SIDE for side in size):
+        number_, seconds, width, height = (str(value)[:12] for value in (index, pts, *size))
+        raise EventsRefused(
+            f"{file}: line {number} is of frame {number_} at {seconds} s, {width} x {height} pixels; {EXPECTED}"
+        )
     photo = line.get("file")
     if not is_inside(stream) or not (photo is None or is_inside(photo)):
         raise EventsRefused(
@@ -180,14 +184,15 @@ def _frame(
     if stream not in headers:
         raise EventsRefused(f"{file}: line {number} is of {stream!r}, of which no header stands before; {EXPECTED}")
     try:
-        time = datetime.fromisoformat(line["time"]) if "time" in line else None
-        epoch = int(line["epoch"]) if time else None
-        zones = {str(name): [int(track) for track in tracks] for name, tracks in line.get("zones", {}).items()}
-        kmh = {int(one["track"]): float(one["kmh"]) for one in line.get("speeds", ())}
+        time = datetime.fromisoformat(line["time"]).astimezone(UTC) if "time" in line else None
+        epoch = _whole(line["epoch"]) if time else None
+        zones = {str(name): [*map(_whole, tracks)] for name, tracks in line.get("zones", {}).items()}
+        kmh = {_whole(one["track"]): float(one["kmh"]) for one in line.get("speeds", ())}
+        "".join((stream, photo or "", headers[stream]["source"], *zones)).encode()  # or else it is no text
         found = tuple(map(_found, checked(file, number, line[of])))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, EventsRefused):
-            raise
+    except EventsRefused:
+        raise
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise EventsRefused(f"{file}: line {number} has parts that cannot be ({error!r}); {EXPECTED}") from error
     return FrameEvent(file, headers[stream], stream, index, float(pts), photo, epoch, time, *size, found, zones, kmh)
 
@@ -195,8 +200,19 @@ def _frame(
 def _found(row: Mapping[str, Any]) -> Found:
     """Raises KeyError, TypeError, ValueError: it cannot be."""
     x1, y1, x2, y2 = map(float, row["box"])
-    track = row.get("track")
+    track = None if row.get("track") is None else _whole(row["track"])
     segmentation = row.get("segmentation")
-    if not (isinstance(row["class"], int) and isinstance(track, int | None) and isinstance(segmentation, dict | None)):
-        raise TypeError(f"detection {str(row)[:60]}")
-    return Found(row["label"], row["class"], float(row["score"]), (x1, y1, x2, y2), track, segmentation)
+    row["label"].encode()
+    if not isinstance(segmentation, dict | None):
+        raise TypeError(f"segmentation is {str(segmentation)[:60]}")
+    box = (x1, y1, x2, y2)
+    return Found(row["label"], _whole(row["class"]), float(row["score"]), box, track, segmentation)
+
+
+def _whole(value: Any) -> int:
+    """A number from 0 on. Raises TypeError, ValueError: it is none."""
+    if not isinstance(value, int):
+        raise TypeError(f"{str(value)[:20]!r} is not a whole number")
+    if not 0 <= value <= LARGEST:
+        raise ValueError(f"a number is below 0 or above {LARGEST}")
+    return value

@@ -5,6 +5,7 @@ for written in convert(files_in(Path("out")), ["coco", "mot"], Path("out"), over
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,15 +74,10 @@ def convert(
     for name in dict.fromkeys(formats):
         format = FORMATS[name]
         with _staged(folder, name) as staged:
-            try:
-                notes = format.write(survey, staged)
-                check([name], folder, overwrite)  # meanwhile, it may have come
-                for place in format.places:
-                    _publish(staged, place, folder)
-            except OSError as error:
-                if isinstance(error, StreamError):
-                    raise
-                raise refused(folder / format.places[0], error) from error
+            notes = format.write(survey, staged)
+            check([name], folder, overwrite)  # meanwhile, it may have come
+            for place in format.places:
+                _publish(staged, place, folder)
         yield Written(name, tuple(folder / place for place in format.places), tuple(notes))
 
 
@@ -99,7 +95,11 @@ def _check_place(place: Path, suffixes: tuple[str, ...], overwrite: bool) -> Non
 
 @contextmanager
 def _staged(folder: Path, name: str) -> Iterator[Path]:
-    """An empty folder for a format, `.NAME.part`, of which nothing is left in the end."""
+    """An empty folder for a format, `.NAME.part`, of which nothing is left in the end.
+
+    Raises:
+        SinkError: it cannot be made, another process has it, or the block raises an OSError.
+    """
     staged = folder / f".{name}{PART}"
     lock = folder / f".{name}.lock"
     try:
@@ -125,9 +125,7 @@ def _publish(staged: Path, place: str, folder: Path) -> None:
     there.parent.mkdir(parents=True, exist_ok=True)
     if new.is_dir():
         if there.exists():
-            there.rename(staged / "replaced")
+            there.rename(Path(tempfile.mkdtemp(dir=staged), there.name))
         new.rename(there)
-        if (staged / "replaced").exists():
-            shutil.rmtree(staged / "replaced", ignore_errors=True)
     else:
         rename(new, there)
