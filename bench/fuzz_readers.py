@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -256,6 +257,37 @@ def _read_labels(folder: Path) -> None:
         labels.read(file)
 
 
+def _events() -> list[Sample]:
+    """Of a video with tracks and masks, of a camera with zones and speeds, and of photos."""
+    from watchline.ops.masks import Masks
+
+    header = {
+        "schema": 1,
+        "header": {"source": "a", "stream": "a", "model": {"name": "m", "labels": ["car", "person"]}},
+    }
+    [mask] = Masks.of(np.tri(8, 16, 3, np.bool_)[None]).to_rle()
+    car = {"label": "car", "class": 0, "score": 0.5, "box": [1.5, 2.0, 9.0, 7.5], "track": 3, "segmentation": mask}
+    frame = {"schema": 1, "stream": "a", "frame": 0, "pts": 0.04, "width": 16, "height": 8, "detections": [car, car]}
+    live = {
+        "epoch": 1,
+        "time": "2026-11-23T06:45:00.123Z",
+        "zones": {"yard": [3]},
+        "speeds": [{"track": 3, "kmh": 9.5}],
+    }
+    kinds = [frame, frame | live, frame | {"file": "b/c.jpg"}]
+    return [{"a.jsonl": "".join(f"{json.dumps(line)}\n" for line in (header, kind)).encode()} for kind in kinds]
+
+
+def _read_events(folder: Path) -> None:
+    from watchline.streams.events.lines import files_in
+    from watchline.streams.formats.convert import convert
+    from watchline.streams.formats.known import FORMATS
+
+    for name in FORMATS:
+        with TemporaryDirectory() as out, suppress(WatchlineError):
+            list(convert(files_in(folder), [name], Path(out), overwrite=False))
+
+
 READERS = {
     "video": Reader(_videos, _read_sources),
     "photo": Reader(_photos, _read_sources),
@@ -266,4 +298,5 @@ READERS = {
     "config": Reader(lambda: [{"watchline.toml": TOML.encode()}], _read_config),
     "recording": Reader(_recordings, _read_model),
     "wire": Reader(_messages, _read_message),
+    "events": Reader(_events, _read_events),
 }

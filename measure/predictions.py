@@ -4,7 +4,6 @@ Each line with `detections` is a picture: of a photo `file` is its name, of a vi
 labels of the model are those that it could have found.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -17,13 +16,13 @@ from watchline.measure.layouts.labelled import names_of
 from watchline.ops.detections import Detections
 from watchline.ops.errors import DetectionsError
 from watchline.ops.masks import Masks
+from watchline.streams.errors import EventsRefused
+from watchline.streams.events.lines import checked, labels_of, lines_in
 from watchline.streams.write.jsonl import SCHEMA
 from watchline.text import json_text
 from watchline.version import VERSION
 
-LONGEST = 1 << 26  # bytes of a line: a hundred masks of 8K have less
 MOST_BYTES = 1 << 31  # of a file, which is held in memory
-FARTHEST = 1e6  # pixels of a coordinate
 
 
 def read(file: Path) -> dict[str, Detections]:
@@ -38,20 +37,20 @@ def read(file: Path) -> dict[str, Detections]:
     try:
         if file.stat().st_size > MOST_BYTES:
             raise DataRefused(f"{file} has more than {MOST_BYTES >> 20} MiB: expected predictions of fewer pictures")
-        with file.open("rb") as text:
-            for number, raw in enumerate(iter(lambda: text.readline(LONGEST), b""), 1):
-                line = _parsed(file, number, raw)
-                labels = labels or _labels(line)
-                if "detections" not in line:
-                    continue
-                name = str(line["file"] if "file" in line else line.get("frame"))
-                if name in lines:
-                    raise DataRefused(f"{file}: line {number} is the second of {name}: expected one for each picture")
-                lines[name] = _checked(file, number, line["detections"])
+        for number, line in lines_in(file):
+            labels = labels or labels_of(line.get("header", {}))
+            if "detections" not in line:
+                continue
+            name = str(line["file"] if "file" in line else line.get("frame"))
+            if name in lines:
+                raise DataRefused(f"{file}: line {number} is the second of {name}: expected one for each picture")
+            lines[name] = checked(file, number, line["detections"])
     except FileNotFoundError as error:
         raise DataNotFound(
             f"{file}: there is no such file; expected events, as `watchline annotate` writes them"
         ) from error
+    except EventsRefused as error:
+        raise DataRefused(str(error)) from error
     except OSError as error:
         raise DataRefused(f"{file} cannot be read: {error.strerror}; check its owner and rights") from error
     if not lines:
@@ -88,40 +87,6 @@ def write(file: Path, source: str, about: Mapping[str, Any], found: Iterable[tup
         write_complete(file, "".join(f"{json_text(line)}\n" for line in lines).encode())
     except OSError as error:
         raise ReportNotWritten(f"{file}: it cannot be written ({error.strerror}); name another place") from error
-
-
-def _parsed(file: Path, number: int, raw: bytes) -> Mapping[str, Any]:
-    try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise DataRefused(
-            f"{file}: line {number} is no JSON; expected events, as `watchline annotate` writes them"
-        ) from error
-    if not isinstance(line, dict):
-        raise DataRefused(f"{file}: line {number} is no event; expected lines, as `watchline annotate` writes them")
-    return line
-
-
-def _labels(line: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of the model, where the line is a header."""
-    match line.get("header"):
-        case {"model": {"labels": list(labels)}}:
-            return tuple(map(str, labels))
-    return ()
-
-
-def _checked(file: Path, number: int, rows: Any) -> list[Mapping[str, Any]]:
-    """The detections of a line. Raises DataRefused: they cannot be."""
-    for row in rows if isinstance(rows, list) else [None]:
-        match row:
-            case {"label": str(), "score": int() | float() as score, "box": [*sides]} if 0 <= score <= 1:
-                if len(sides) == 4 and all(isinstance(v, int | float) and abs(v) <= FARTHEST for v in sides):
-                    continue
-        raise DataRefused(
-            f"{file}: line {number} has the detection {str(row)[:60]}: expected a label, a score in 0..1 and a box "
-            "x1, y1, x2, y2 in pixels"
-        )
-    return list(rows)
 
 
 def _detections(

@@ -1,10 +1,10 @@
-"""The errors of sources and sinks. Each is also the builtin that fits."""
+"""The errors of sources, sinks and events that are read again. Each is also the builtin that fits."""
 
 from watchline.errors import WatchlineError
 
 
 class StreamError(WatchlineError):
-    """Root of all errors of sources and sinks. The message says what is wrong, what was expected, and what to do."""
+    """Root of all errors of this folder. The message says what is wrong, what was expected, and what to do."""
 
 
 class NoSource(StreamError, TypeError):
@@ -45,3 +45,15 @@ class SourceLost(StreamError, ConnectionError):
 
 class SinkError(StreamError, OSError):
     """An output cannot be written: its folder, rights or disk space, or because it is also an input."""
+
+
+class EventsNotFound(StreamError, FileNotFoundError):
+    """There is no file of events at the path."""
+
+
+class EventsRefused(StreamError, ValueError):
+    """A file of events has a line that cannot be, or nothing of what is asked for."""
+
+
+class LibraryMissing(StreamError, ImportError):
+    """A format or a table needs a library that is not installed."""

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 import pytest
 from camera_page import CameraPage
+from cli.shell import within
 from clips import Image, decode, write_clip
 from models_onnx import tiny_detector
 
@@ -71,7 +72,7 @@ def run(name: str, *words: Path | str) -> list[str]:
 def test_each_example_is_short_says_how_to_run_it_and_is_run_here():
     here = Path(__file__).read_text()
     programs = sorted(EXAMPLES.glob("*.py"))
-    assert len(programs) == 17
+    assert len(programs) == 18
     for program in programs:
         text = program.read_text()
         assert f"\n    python examples/{program.name} " in text
@@ -208,6 +209,20 @@ def test_detect_folder(photos):
     found = look(frames_of([cv2.imread(str(photos / line["file"])) for line in lines]))
     assert [line["detections"] for line in lines] == [detections.to_dicts() for _, detections in found]
     assert sum(len(line["detections"]) for line in lines) > 3
+
+
+def test_cars_an_hour(street, tmp_path):
+    config = tmp_path / "watchline.toml"
+    config.write_text("[tracker]\nsure = 0.3\nstart = 0.3\n")
+    done = within(tmp_path, "annotate", street, "--config", config, "--no-video", "--out", tmp_path / "out")
+    assert done.code == 0, done
+    lines = map(json.loads, (tmp_path / "out" / "street.jsonl").read_text().splitlines())
+    rows = [row for line in lines for row in line.get("detections", ())]
+    for label in ("person", "car"):
+        tracks = {row["track"] for row in rows if row["label"] == label and "track" in row}
+        assert tracks
+        words = [tmp_path / "out"] if label == "car" else [tmp_path / "out", label]
+        assert run("cars_an_hour.py", *words) == [f"street, hour 1: {len(tracks)} {label}"]
 
 
 def test_detect_array(photos):

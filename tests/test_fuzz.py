@@ -18,6 +18,7 @@ COUNTS = {  # some seconds each
     "config": 300,
     "recording": 500,
     "wire": 1000,
+    "events": 200,
 }
 
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.zones import Zone, Zones
     from watchline.pipeline.track import track
     from watchline.pipeline.watch import Watch
+    from watchline.streams.events.table import read_events
     from watchline.streams.file import FileSource
     from watchline.streams.frame import ArrayPicture, Frame
     from watchline.streams.inputs import find_sources
@@ -126,6 +127,7 @@ __all__ = [
     "detect",
     "draw",
     "find_sources",
+    "read_events",
     "segment",
     "track",
 ]
@@ -168,6 +170,7 @@ _HOMES = {
     "pipeline.stages.zones": ("Zone", "Zones"),
     "pipeline.track": ("track",),
     "pipeline.watch": ("Watch",),
+    "streams.events.table": ("read_events",),
     "streams.file": ("FileSource",),
     "streams.frame": ("ArrayPicture", "Frame"),
     "streams.inputs": ("find_sources",),

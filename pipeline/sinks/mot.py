@@ -1,7 +1,6 @@
-"""The tracks of each stream as NAME.txt in the format of MOT Challenge's results, which its programs read.
+"""The tracks of each stream as NAME.txt in the format of MOT Challenge's results, see streams/formats/mot.py.
 
-A row is frame (from 1), track, left, top, width, height, score and -1 three times. Of a camera, the numbers of each
-connection go on behind those of the one before.
+A detection without a track is left out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from watchline.pipeline.message import Begin, Item, Message
 from watchline.pipeline.sinks.sink import Opening, Sink, Writer
 from watchline.settings import settings
 from watchline.streams.errors import SinkError
+from watchline.streams.formats.mot import Numbers, row
 from watchline.streams.write.paths import finish, make_folder, opened, prepare, refused
 
 
@@ -51,21 +51,18 @@ class _Writer:
     def __init__(self, file: PartialFile) -> None:
         self.paths = [file.path]
         self._file = file
-        self._most = self._before = 0  # the largest number so far, and that of the connections before
+        self._numbers = Numbers()
 
     def take(self, message: Message, lines: Sequence[bytes]) -> None:
         if isinstance(message, Begin):
-            self._before = self._most
+            self._numbers.begin()
         if not isinstance(message, Item) or message.detections is None:
             return
-        rows = []
-        for one in message.detections:
-            if one.tracker_id is not None:
-                x1, y1, x2, y2 = one.xyxy
-                number = self._before + one.tracker_id
-                self._most = max(self._most, number)
-                box = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
-                rows.append(f"{message.frame.index + 1},{number},{box},{one.confidence:.4f},-1,-1,-1\n")
+        rows = [
+            row(message.frame.index, self._numbers.of(one.tracker_id), one.xyxy, one.confidence)
+            for one in message.detections
+            if one.tracker_id is not None
+        ]
         try:
             self._file.write("".join(rows).encode())
         except OSError as error:

@@ -206,6 +206,7 @@ def test_damage_is_found_and_repaired(folder: Path) -> None:
     [
         (["--out", "x.mp4", "--resume"], "--out x.mp4 is one video"),
         (["--once"], "--once needs --resume"),
+        (["--shard", "1/3", "--format", "coco"], "--format needs all parts: `watchline convert OUT --to …` when they"),
         (["--shard", "4/3"], "argument --shard: '4/3': expected K/N, part K of N, such as 3/16"),
         (["--resume", "--model", "gone.onnx"], "no model 'gone.onnx'"),
     ],

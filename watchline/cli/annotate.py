@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from watchline.cli import annotate_job
 from watchline.cli.annotate_job import add_resuming, is_resuming
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
+from watchline.cli.formats import add_formats, check_formats, write_formats
 from watchline.cli.listed import add_list, listed
 from watchline.cli.results import check_report, tell, write_report
 from watchline.cli.settings import ONLY_LIVE, add_names, add_settings, flags_of, names_of, of_streams
@@ -33,6 +34,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument("--recursive", action="store_true", help="search the folders' subfolders too")
     add_list(parser)
     add_resuming(parser)
+    add_formats(parser)
     add_names(parser)
     add_settings(parser, live=False)
     return parser
@@ -49,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
     names = names_of(options)
     if options.once and not is_resuming(options):
         options.parser.error("--once needs --resume: the manifest knows what the content of files is")
+    if options.shard and options.format:
+        options.parser.error("--format needs all parts: `watchline convert OUT --to …` when they are done")
     for name in ("processes", "ray"):
         if getattr(options, name) and not is_resuming(options):
             options.parser.error(f"--{name} needs --resume: it is by the manifest that processes share the files")
@@ -65,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         sources = [source for source in sources if options.shard.has(source.stream)]
     _check_single(options, out, sources)
     check_report(options, sources)
+    check_formats(options, out, settings.overwrite or is_resuming(options))
     if is_resuming(options):
         return annotate_job.work(options, settings, out, sources, failed)
     files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)
@@ -79,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
         failed += [f"{outcome.name}: {outcome.error}" for outcome in job.outcomes if outcome.error]
         if options.report:
             failed += write_report(options.report, job, settings.conceal)
+        if not stopped:
+            outputs = (path for outcome in job.outcomes for path in outcome.outputs)
+            failed += write_formats(options, out, outputs, settings.overwrite)
     for line in failed:
         print(f"watchline: failed: {concealed_text(settings.conceal(line))}", file=sys.stderr)
     return INTERRUPTED if stopped else SOME_FAILED if failed else DONE

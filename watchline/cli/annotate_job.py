@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from watchline.cli.arguments import at_least
 from watchline.cli.exit_codes import DONE, INTERRUPTED, SOME_FAILED
+from watchline.cli.formats import write_formats
 from watchline.cli.results import write_report
 from watchline.cli.title import concealed_text
 
@@ -117,11 +118,15 @@ def work(
         listed = out / FAILED_LIST.format(options.shard.suffix if options.shard else "")
         failed = _list_failed(listed, manifest, problems, settings)
         _tell(out, manifest)
+        unwritten = []
         if options.report:
-            unwritten = write_report(options.report, batch, settings.conceal, map(row_of_report, _all(manifest)))
-            failed += len(unwritten)
-            for line in unwritten:
-                print(f"watchline: failed: {line}", file=sys.stderr)
+            unwritten += write_report(options.report, batch, settings.conceal, map(row_of_report, _all(manifest)))
+        if not stopped:
+            outputs = (out / each.path for row in _all(manifest) for each in manifest.outputs(row))
+            unwritten += write_formats(options, out, outputs, overwrite=True)
+        failed += len(unwritten)
+        for line in unwritten:
+            print(f"watchline: failed: {concealed_text(settings.conceal(line))}", file=sys.stderr)
     return INTERRUPTED if stopped else SOME_FAILED if failed else DONE
 
 

@@ -28,7 +28,7 @@ OTHERWISE = {
     "-i": "inputs have no option: watchline annotate clip.mp4",
     "--device": "the runtime says what computes: --runtime onnxruntime, openvino, cuda or tensorrt",
     "--half": "a model of half precision is made once, by watchline export … --precision fp16",
-    "--save-txt": "the events are always written, as NAME.jsonl",
+    "--save-txt": "the events are always written, as NAME.jsonl; watchline convert OUT --to yolo makes texts of them",
 }
 
 
