@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.assignment import matched
-from watchline.ops.boxes import Boxes, iou
+from watchline.ops.boxes import Boxes, clip, iou
 from watchline.ops.detections import Detections
 from watchline.ops.kalman import begun, boxes_of, corrected, predicted
 
@@ -121,7 +121,7 @@ class Tracks:
         groups, sure = _groups(found.labels)[found.class_id], scores >= self._sure
         before = seconds if self._time is None else self._time
         tracks = self._waiting(seconds, before)
-        outside = _is_outside(tracks, size)
+        outside = _is_outside(tracks["motion"][:, 0, 0] + 1j * tracks["motion"][:, 0, 1], size)
         choice = _Choice(tracks, boxes, scores, groups)
         choice.run(np.ones(len(tracks), np.bool_), sure, _as_expected)
         choice.run(tracks["seen"] >= min(before, seconds - LATELY - SOON), ~sure & (scores >= UNSURE), _exactly)
@@ -145,6 +145,25 @@ class Tracks:
         self._keep(tracks, left, "left")
         self._time = seconds
         return numbers
+
+    def between(self, seconds: float, size: tuple[int, int]) -> list[Track]:
+        """The tracks with a number where they must be in a frame that no detector looks at: those that it saw when it
+        looked last. Who was hidden then is not there, nor is who must have left by now, nor who is lost by now.
+
+        Args:
+            seconds, size: of the frame, as `update` takes them.
+
+        Returns:
+            each with its last box, which goes on as its Kalman filter says, clipped to the picture.
+        """
+        if self._time is None:
+            return []
+        waited = seconds - self._time
+        tracks = self._tracks[(self._tracks["seen"] == self._time) & (waited <= self._memory + SOON)]
+        tracks["box"] += np.tile(tracks["motion"][:, 1, :2] * max(waited, 0), 2)
+        tracks = tracks[~_is_outside(_centres(tracks["box"]), size)]
+        tracks["box"] = clip(tracks["box"], *size)
+        return _told(tracks)
 
     def known(self) -> list[Track]:
         """Those that have a number, as they are now."""
@@ -257,10 +276,10 @@ def _continued(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], second
     return tracks
 
 
-def _is_outside(tracks: _Table, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(N,) whether the centre of an object must be outside of the picture."""
-    centres = tracks["motion"][:, 0, :2]
-    return np.asarray(((centres < 0) | (centres > size)).any(axis=1))
+def _is_outside(centres: NDArray[np.complex128], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(N,) whether x + iy is outside of the picture."""
+    x, y = centres.real, centres.imag
+    return np.asarray((x < 0) | (y < 0) | (x > size[0]) | (y > size[1]))
 
 
 def _told(tracks: _Table, how: Literal["left", "lost"] | None = None) -> list[Track]:
