@@ -58,6 +58,7 @@ _TRACK = np.dtype(
         ("hits", np.int64),  # how often it was seen
         ("since", np.float64),  # seconds
         ("seen", np.float64),
+        ("rested", np.float64),  # seconds since then in which nothing moved
         ("score", np.float64),  # mean over the last STEADY seconds
         ("box", np.float32, 4),  # as seen last
         ("trail", np.complex128),  # x + iy: the centre some time before
@@ -105,7 +106,9 @@ class Tracks:
         self.ended: list[Track] = []
         self._sure, self._start, self._memory = sure, start, memory
         self._tracks: _Table = np.empty(0, _TRACK)
-        self._time: float | None = None
+        self._time: float | None = None  # of the last look
+        self._now = 0.0  # of the last frame
+        self._rested = 0.0  # seconds since the last look in which nothing moved
         self._last = 0
 
     def update(self, found: Detections, seconds: float, size: tuple[int, int]) -> NDArray[np.int64]:
@@ -143,22 +146,26 @@ class Tracks:
         owned = owner >= 0
         numbers[owned] = tracks["number"][owner[owned]]
         self._keep(tracks, left, "left")
-        self._time = seconds
+        self._time = self._now = seconds
+        self._rested = 0.0
         return numbers
 
-    def between(self, seconds: float, size: tuple[int, int]) -> list[Track]:
-        """The tracks with a number where they must be in a frame that no detector looks at: those that it saw when it
-        looked last. Who was hidden then is not there, nor is who must have left by now, nor who is lost by now.
+    def between(self, seconds: float, size: tuple[int, int], is_still: bool = False) -> list[Track]:
+        """The tracks with a number where they must be in the next frame, at which no detector looks: those that it saw
+        when it looked last. Who was hidden then is not there, nor is who must have left by now, nor who is lost by now.
 
         Args:
             seconds, size: of the frame, as `update` takes them.
+            is_still: nothing has moved since the frame before, so the tracks stay where they were, and none gets older.
 
         Returns:
             each with its last box, which goes on as its Kalman filter says, clipped to the picture.
         """
         if self._time is None:
             return []
-        waited = seconds - self._time
+        self._rested += max(seconds - self._now, 0) if is_still else 0
+        self._now = seconds
+        waited = seconds - self._time - self._rested
         tracks = self._tracks[(self._tracks["seen"] == self._time) & (waited <= self._memory + SOON)]
         tracks["box"] += np.tile(tracks["motion"][:, 1, :2] * max(waited, 0), 2)
         tracks = tracks[~_is_outside(_centres(tracks["box"]), size)]
@@ -172,13 +179,14 @@ class Tracks:
     def _waiting(self, seconds: float, before: float) -> _Table:
         """The tracks that still wait, where they must be now."""
         tracks = self._tracks
-        waited = seconds - tracks["seen"]
+        tracks["rested"] += self._rested
+        waited = seconds - tracks["seen"] - tracks["rested"]
         # However rare frames are, one without a number waits for the next.
         doubtful = (tracks["number"] == NONE) & (waited > DOUBTFUL + SOON) & (tracks["seen"] < before)
         self.ended = []
         self._keep(tracks, doubtful | (waited > self._memory + SOON), "lost")
         if len(self._tracks):
-            self._tracks["motion"] = predicted(self._tracks["motion"], max(seconds - before, 0))
+            self._tracks["motion"] = predicted(self._tracks["motion"], max(seconds - before - self._rested, 0))
         return self._tracks
 
     def _keep(self, tracks: _Table, over: NDArray[np.bool_], how: Literal["left", "lost"]) -> None:
@@ -272,7 +280,7 @@ def _continued(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], second
     tracks["score"] += weight * (scores - tracks["score"])
     tracks["trail"] += (1 - np.exp(-gap / PATH)) * (_centres(tracks["box"]) - tracks["trail"])
     tracks["motion"] = corrected(tracks["motion"], boxes)
-    tracks["box"], tracks["seen"] = boxes, seconds
+    tracks["box"], tracks["seen"], tracks["rested"] = boxes, seconds, 0
     return tracks
 
 

@@ -12,7 +12,7 @@ from watchline.errors import unknown
 from watchline.ops.detections import Detections
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Share
+from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Share, is_due
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import flag, settings
 
@@ -94,7 +94,7 @@ class Detecting(Work):
         self.about = {"model": engines.about | {"labels": list(engines.labels)}}
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        looked = [item for item in items if item.frame.index % self._settings[self._key(item)].every == 0]
+        looked = [item for item in items if is_due(item, self._settings[self._key(item)].every)]
         if not looked:
             return list(items)
         done = {id(item): item.with_result(DETECTIONS, found) for item, found in self._detect(looked)}

@@ -17,6 +17,7 @@ from watchline.ops.assignment import solver
 from watchline.ops.detections import Detections
 from watchline.ops.tracks import MEMORY, NONE, START, SURE, Track, Tracks
 from watchline.pipeline.kinds.detections import DETECTIONS
+from watchline.pipeline.kinds.motion import MOTION
 from watchline.pipeline.kinds.trails import FARTHEST, TRAILS, Trails
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.settings.duration import Seconds
@@ -136,7 +137,9 @@ class _Stream:
         if not self.labels:
             return item
         frame = item.frame
-        tracks = sorted(self.tracks.between(frame.seconds, (frame.width, frame.height)), key=lambda one: -one.score)
+        movement, size = item.result(MOTION), (frame.width, frame.height)
+        is_still = movement is not None and movement.number is None
+        tracks = sorted(self.tracks.between(frame.seconds, size, is_still), key=lambda one: -one.score)
         found = Detections(
             np.array([one.box for one in tracks], np.float32).reshape(-1, 4),
             np.array([one.score for one in tracks], np.float32),
