@@ -21,7 +21,7 @@ from watchline.measure.layouts import mot
 from watchline.ops.assignment import solver
 from watchline.ops.detections import Detections
 from watchline.ops.track_scores import Tracked, TrackScores, track_scores
-from watchline.ops.tracks import NONE, UNSURE, Tracks
+from watchline.ops.tracks import NONE, UNSURE, Track, Tracks
 from watchline.pipeline.stages.detector import Detector
 
 COLUMNS = 7  # of given boxes: frame from 1, whatever, left, top, width, height, score
@@ -50,29 +50,33 @@ class TrackFigures:
         return own | asdict(self.scores)
 
 
-def measure_tracks(sequence: mot.Sequence, found: Iterable[Detections]) -> TrackFigures:
+def measure_tracks(sequence: mot.Sequence, found: Iterable[Detections], every: int = 1) -> TrackFigures:
     """Track the people of a video, and compare with who they are.
 
     Args:
         sequence: the video's true tracks.
         found: what a detector saw in each of its frames.
+        every: the tracker gets that of each n-th frame; in between it says where the tracks must be.
 
     Raises:
         DataRefused: there are more frames than truth, or fewer.
     """
-    every = list(found)
-    if len(every) != len(sequence.truth):
+    frames = list(found)
+    if len(frames) != len(sequence.truth):
         raise DataRefused(
-            f"{sequence.name} has {len(every)} frames: expected {len(sequence.truth)}, as seqinfo.ini says"
+            f"{sequence.name} has {len(frames)} frames: expected {len(sequence.truth)}, as seqinfo.ini says"
         )
     solver()
     tracks, tracked, spent = Tracks(), [], 0.0
-    for index, one in enumerate(every):
-        began = time.thread_time()
-        numbers = tracks.update(one, index / sequence.rate, sequence.size)
+    for index, one in enumerate(frames):
+        seconds, began = index / sequence.rate, time.thread_time()
+        if index % every:
+            tracked.append(_as_tracked(tracks.between(seconds, sequence.size)))
+        else:
+            numbers = tracks.update(one, seconds, sequence.size)
+            kept = numbers != NONE
+            tracked.append(Tracked(numbers[kept], one.xyxy[kept]))
         spent += time.thread_time() - began
-        kept = numbers != NONE
-        tracked.append(Tracked(numbers[kept], one.xyxy[kept]))
     return TrackFigures(sequence.name, len(tracked), track_scores(sequence.truth, tracked), 1000 * spent / len(tracked))
 
 
@@ -105,10 +109,10 @@ def boxes_in(file: Path, frames: int) -> list[Detections]:
 def boxes_by(
     detector: Detector, data: Path, progress: Callable[[int, int], object] | None = None
 ) -> Iterator[Detections]:
-    """The boxes of the people in each frame of a video, as the detector finds them.
+    """The boxes of the people in each frame of a video, as the detector finds them; none where it does not look.
 
     Args:
-        detector: its settings, but for `conf`, which is as low as the tracker can use.
+        detector: its settings, `every` too, but for `conf`, which is as low as the tracker can use.
         data: folder in MOT Challenge's layout.
         progress: is told how many frames are done, and of how many.
 
@@ -119,12 +123,20 @@ def boxes_by(
     video = mot.open_set(data, None, 1)
     with finder(replace(detector, conf=UNSURE)) as find:
         for number, picture in enumerate(video.read(), 1):
+            if (number - 1) % detector.every:
+                yield Detections.none((mot.PERSON,))
+                continue
             found = find(picture.image)
             if mot.PERSON not in found.labels:
                 raise DataRefused(f"{detector.model} has no label {mot.PERSON!r}: expected one that finds people")
             yield found[found.names == mot.PERSON]
             if progress:
                 progress(number, max(video.count, number))
+
+
+def _as_tracked(tracks: list[Track]) -> Tracked:
+    boxes = np.array([one.box for one in tracks], np.float32).reshape(-1, 4)
+    return Tracked(np.array([one.number for one in tracks], np.int64), boxes)
 
 
 def _detections(rows: Any) -> Detections:

@@ -31,6 +31,7 @@ class Detection:
         class_id: index into the detector's labels.
         name: the label of that class.
         tracker_id: the number of its track; None where nobody tracked, and of one without a track.
+        predicted: whether nobody looked, and this is where its track must be.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -38,6 +39,7 @@ class Detection:
     class_id: int
     name: str
     tracker_id: int | None = None
+    predicted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +58,7 @@ class Detections:
         tracker_id: (N,) int64, the number of each one's track, -1 of one without a track; None where nobody tracked.
         masks: the pixels of each one in the source picture, N of them; None where nobody segmented.
         data: more columns by name, each an array of N rows.
+        predicted: (N,) bool, of boxes where tracks must be in a frame that no detector looked at; None where one did.
 
     Raises:
         DetectionsError: the arrays do not fit together, or a class has no label. Numbers of another size are converted
@@ -69,6 +72,7 @@ class Detections:
     tracker_id: NDArray[np.int64] | None = None
     masks: Masks | None = None
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    predicted: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         confidence = _array("confidence", self.confidence, np.float32, "N")
@@ -82,6 +86,8 @@ class Detections:
         }
         if self.tracker_id is not None:
             columns["tracker_id"] = _array("tracker_id", self.tracker_id, np.int64, n)
+        if self.predicted is not None:
+            columns["predicted"] = _array("predicted", self.predicted, np.bool_, n)
         if self.masks is not None and len(self.masks) != n:
             raise DetectionsError(f"masks has {len(self.masks)} objects: expected {n}, as many as confidence")
         for name, value in columns.items():
@@ -111,14 +117,16 @@ class Detections:
             None if self.tracker_id is None else self.tracker_id[rows],
             None if self.masks is None else self.masks[rows],
             {name: column[rows] for name, column in self.data.items()},
+            None if self.predicted is None else self.predicted[rows],
         )
 
     def __iter__(self) -> Iterator[Detection]:
         tracks = [None] * len(self) if self.tracker_id is None else self.tracker_id.tolist()
-        rows = zip(self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), tracks, strict=True)
-        for box, confidence, number, track in rows:
+        predicted = [False] * len(self) if self.predicted is None else self.predicted.tolist()
+        columns = (self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), tracks, predicted)
+        for box, confidence, number, track, is_predicted in zip(*columns, strict=True):
             known = None if track is None or track < 0 else track
-            yield Detection(tuple(box), confidence, number, self.labels[number], known)
+            yield Detection(tuple(box), confidence, number, self.labels[number], known, is_predicted)
 
     @property
     def names(self) -> NDArray[np.str_]:
@@ -139,8 +147,8 @@ class Detections:
         """Plain values for JSON, one dict a row, as the lines of events have them.
 
         [{"label": "person", "class": 14, "score": 0.91, "box": [x1, y1, x2, y2]}, …]: the score to four digits, the box
-        to two, `track` where it has one, and `segmentation` where there are masks: {"size": [height, width],
-        "counts": "…"}, COCO's run lengths.
+        to two, `track` where it has one, `predicted` where that is true, and `segmentation` where there are masks:
+        {"size": [height, width], "counts": "…"}, COCO's run lengths.
         """
         outlines = [{}] * len(self) if self.masks is None else [{"segmentation": rle} for rle in self.masks.to_rle()]
         return [
@@ -151,12 +159,14 @@ class Detections:
                 "box": [round(side, 2) + 0.0 for side in one.xyxy],  # + 0.0 makes -0.0 a plain zero
             }
             | ({} if one.tracker_id is None else {"track": one.tracker_id})
+            | ({"predicted": True} if one.predicted else {})
             | outline
             for one, outline in zip(self, outlines, strict=True)
         ]
 
     def to_supervision(self) -> "supervision.Detections":
-        """The same for the library `supervision`, with the names where it looks for them: in `data["class_name"]`.
+        """The same for the library `supervision`, with the names where it looks for them: in `data["class_name"]`. What
+        is predicted stands in `data["predicted"]`.
 
         Raises:
             LibraryMissing: it is not installed.
@@ -167,13 +177,14 @@ class Detections:
             raise LibraryMissing(
                 f"supervision cannot be imported ({error}): pip install 'supervision>=0.31'"
             ) from error
+        predicted = {} if self.predicted is None else {"predicted": self.predicted}
         return supervision.Detections(
             self.xyxy,
             self.mask,
             self.confidence,
             self.class_id,
             self.tracker_id,
-            {**self.data, "class_name": self.names},
+            {**self.data, **predicted, "class_name": self.names},
         )
 
 

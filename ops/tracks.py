@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchline.ops.assignment import matched
-from watchline.ops.boxes import Boxes, iou
+from watchline.ops.boxes import Boxes, clip, iou
 from watchline.ops.detections import Detections
 from watchline.ops.kalman import begun, boxes_of, corrected, predicted
 
@@ -58,6 +58,7 @@ _TRACK = np.dtype(
         ("hits", np.int64),  # how often it was seen
         ("since", np.float64),  # seconds
         ("seen", np.float64),
+        ("rested", np.float64),  # seconds since then in which nothing moved
         ("score", np.float64),  # mean over the last STEADY seconds
         ("box", np.float32, 4),  # as seen last
         ("trail", np.complex128),  # x + iy: the centre some time before
@@ -105,7 +106,9 @@ class Tracks:
         self.ended: list[Track] = []
         self._sure, self._start, self._memory = sure, start, memory
         self._tracks: _Table = np.empty(0, _TRACK)
-        self._time: float | None = None
+        self._time: float | None = None  # of the last look
+        self._now = 0.0  # of the last frame
+        self._rested = 0.0  # seconds since the last look in which nothing moved
         self._last = 0
 
     def update(self, found: Detections, seconds: float, size: tuple[int, int]) -> NDArray[np.int64]:
@@ -121,7 +124,7 @@ class Tracks:
         groups, sure = _groups(found.labels)[found.class_id], scores >= self._sure
         before = seconds if self._time is None else self._time
         tracks = self._waiting(seconds, before)
-        outside = _is_outside(tracks, size)
+        outside = _is_outside(tracks["motion"][:, 0, 0] + 1j * tracks["motion"][:, 0, 1], size)
         choice = _Choice(tracks, boxes, scores, groups)
         choice.run(np.ones(len(tracks), np.bool_), sure, _as_expected)
         choice.run(tracks["seen"] >= min(before, seconds - LATELY - SOON), ~sure & (scores >= UNSURE), _exactly)
@@ -143,8 +146,31 @@ class Tracks:
         owned = owner >= 0
         numbers[owned] = tracks["number"][owner[owned]]
         self._keep(tracks, left, "left")
-        self._time = seconds
+        self._time = self._now = seconds
+        self._rested = 0.0
         return numbers
+
+    def between(self, seconds: float, size: tuple[int, int], is_still: bool = False) -> list[Track]:
+        """The tracks with a number where they must be in the next frame, at which no detector looks: those that it saw
+        when it looked last. Who was hidden then is not there, nor is who must have left by now, nor who is lost by now.
+
+        Args:
+            seconds, size: of the frame, as `update` takes them.
+            is_still: nothing has moved since the frame before, so the tracks stay where they were, and none gets older.
+
+        Returns:
+            each with its last box, which goes on as its Kalman filter says, clipped to the picture.
+        """
+        if self._time is None:
+            return []
+        self._rested += max(seconds - self._now, 0) if is_still else 0
+        self._now = seconds
+        waited = seconds - self._time - self._rested
+        tracks = self._tracks[(self._tracks["seen"] == self._time) & (waited <= self._memory + SOON)]
+        tracks["box"] += np.tile(tracks["motion"][:, 1, :2] * max(waited, 0), 2)
+        tracks = tracks[~_is_outside(_centres(tracks["box"]), size)]
+        tracks["box"] = clip(tracks["box"], *size)
+        return _told(tracks)
 
     def known(self) -> list[Track]:
         """Those that have a number, as they are now."""
@@ -153,13 +179,14 @@ class Tracks:
     def _waiting(self, seconds: float, before: float) -> _Table:
         """The tracks that still wait, where they must be now."""
         tracks = self._tracks
-        waited = seconds - tracks["seen"]
+        tracks["rested"] += self._rested
+        waited = seconds - tracks["seen"] - tracks["rested"]
         # However rare frames are, one without a number waits for the next.
         doubtful = (tracks["number"] == NONE) & (waited > DOUBTFUL + SOON) & (tracks["seen"] < before)
         self.ended = []
         self._keep(tracks, doubtful | (waited > self._memory + SOON), "lost")
         if len(self._tracks):
-            self._tracks["motion"] = predicted(self._tracks["motion"], max(seconds - before, 0))
+            self._tracks["motion"] = predicted(self._tracks["motion"], max(seconds - before - self._rested, 0))
         return self._tracks
 
     def _keep(self, tracks: _Table, over: NDArray[np.bool_], how: Literal["left", "lost"]) -> None:
@@ -253,14 +280,14 @@ def _continued(tracks: _Table, boxes: Boxes, scores: NDArray[np.float64], second
     tracks["score"] += weight * (scores - tracks["score"])
     tracks["trail"] += (1 - np.exp(-gap / PATH)) * (_centres(tracks["box"]) - tracks["trail"])
     tracks["motion"] = corrected(tracks["motion"], boxes)
-    tracks["box"], tracks["seen"] = boxes, seconds
+    tracks["box"], tracks["seen"], tracks["rested"] = boxes, seconds, 0
     return tracks
 
 
-def _is_outside(tracks: _Table, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(N,) whether the centre of an object must be outside of the picture."""
-    centres = tracks["motion"][:, 0, :2]
-    return np.asarray(((centres < 0) | (centres > size)).any(axis=1))
+def _is_outside(centres: NDArray[np.complex128], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(N,) whether x + iy is outside of the picture."""
+    x, y = centres.real, centres.imag
+    return np.asarray((x < 0) | (y < 0) | (x > size[0]) | (y > size[1]))
 
 
 def _told(tracks: _Table, how: Literal["left", "lost"] | None = None) -> list[Track]:

@@ -26,6 +26,7 @@ class DetectorSettings(TypedDict, total=False):
     every: int
     agnostic: bool
     several: bool
+    roi: tuple[float, float, float, float] | None
     workers: int
     threads: int
     batch: int

@@ -40,8 +40,9 @@ def track(
         settings: of the tracker, e.g. `memory`: the fields of Tracker.
 
     Returns:
-        an iterator over the frames that were looked at, each with its detections, of which `tracker_id` is the number
-        of the track, -1 where there is none.
+        an iterator over the frames, each with its detections, of which `tracker_id` is the number of the track, -1
+        where there is none. On frames that the detector does not look at (`every`), they are the tracks where these
+        must be, and `predicted` is true.
 
     Raises:
         as `watchline.detect`.

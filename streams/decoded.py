@@ -18,7 +18,7 @@ from av.sidedata import sidedata
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from watchline.streams.frame import Image
+from watchline.streams.frame import Grey, Image
 from watchline.streams.planes import PLANAR, Planes, is_plain, rows_of
 
 HDR = {16: "PQ", 18: "HLG"}  # H.273 transfer code -> name
@@ -153,6 +153,19 @@ class DecodedPicture:
             scaled = self._upright(_pixels(reformatted))
         scaled.flags.writeable = False
         return scaled
+
+    def grey(self, width: int, height: int) -> Grey:
+        """Its luma resampled to (height, width). Where it is a plane of its own, only some of its rows are read: of a
+        picture that nobody else looks at, memory takes most of the time.
+        """
+        planes = self.planes
+        if planes.format not in PLANAR:
+            return np.asarray(cv2.cvtColor(self.scaled(width, height), cv2.COLOR_BGR2GRAY), np.uint8)
+        if self._transposed:
+            width, height = height, width
+        step = max(1, planes.height // height)
+        rows = planes.arrays[0][step // 2 :: step]
+        return self._upright(np.asarray(cv2.resize(rows, (width, height)), np.uint8))
 
     def _plain(self) -> av.VideoFrame:
         """The frame for swscale: the decoded one, or a copy without the fields that swscale must not use."""

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
+Grey = NDArray[np.uint8]
+"""(H, W) uint8, the brightness of a picture."""
 
 
 class Picture(Protocol):
@@ -38,6 +40,10 @@ class Picture(Protocol):
 
     def scaled(self, width: int, height: int) -> Image:
         """The picture resampled to (height, width, 3), read-only."""
+        ...
+
+    def grey(self, width: int, height: int) -> Grey:
+        """Its brightness resampled to (height, width); of a decoded picture, its luma as it is coded."""
         ...
 
 
@@ -72,6 +78,9 @@ class ArrayPicture:
         if (width, height) == (self.width, self.height):
             return self.pixels
         return np.asarray(cv2.resize(self.pixels, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+    def grey(self, width: int, height: int) -> Grey:
+        return np.asarray(cv2.cvtColor(self.scaled(width, height), cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from watchline.pipeline.stages.captioner import Captioner
     from watchline.pipeline.stages.detector import Detector
     from watchline.pipeline.stages.lines import Line, Lines
+    from watchline.pipeline.stages.motion import Motion
     from watchline.pipeline.stages.segmenter import Segmenter
     from watchline.pipeline.stages.speed import Speed
     from watchline.pipeline.stages.stage import Process, Stage, Work
@@ -102,6 +103,7 @@ __all__ = [
     "Masks",
     "Message",
     "Mot",
+    "Motion",
     "Mp4Sink",
     "NetworkSource",
     "Opening",
@@ -158,6 +160,7 @@ _HOMES = {
     "pipeline.stages.captioner": ("Captioner",),
     "pipeline.stages.detector": ("Detector",),
     "pipeline.stages.lines": ("Line", "Lines"),
+    "pipeline.stages.motion": ("Motion",),
     "pipeline.stages.segmenter": ("Segmenter",),
     "pipeline.sinks.files": ("Files",),
     "pipeline.sinks.hourly": ("Hourly",),

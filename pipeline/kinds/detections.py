@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST = 100_000  # detections of a frame that another process may send
 MOST_PIXELS = 1 << 28  # of a frame's masks together: 8 planes of 8K
-COLUMNS = ("xyxy", "confidence", "class_id", "tracker_id")
+COLUMNS = ("xyxy", "confidence", "class_id", "tracker_id", "predicted")
 
 SCHEMA: Mapping[str, Any] = {
     "type": "array",
@@ -40,6 +40,10 @@ SCHEMA: Mapping[str, Any] = {
                 "minimum": 0,
                 "description": "The number of its track, where a stage tracks and it has one",
             },
+            "predicted": {
+                "const": True,
+                "description": "No detector looked at this frame: it is where the object of its track must be",
+            },
             "segmentation": {
                 "type": "object",
                 "description": "The pixels of the object in COCO's run lengths, where a model finds them",
@@ -62,7 +66,9 @@ SCHEMA: Mapping[str, Any] = {
 
 
 def _summary(found: Detections) -> str:
-    return f"{len(found)} detection{'' if len(found) == 1 else 's'}"
+    return f"{len(found)} detection{'' if len(found) == 1 else 's'}" + (
+        ", predicted" if found.predicted is not None else ""
+    )
 
 
 def _draw(canvas: "Canvas", found: Detections) -> None:

@@ -232,7 +232,7 @@ class _Stream:
         return is_over
 
     def _new_object(self, found: Detections | None, seconds: float, is_busy: bool) -> _Wanted | None:
-        if not self.settings.objects or found is None:
+        if not self.settings.objects or found is None or found.predicted is not None:
             return None
         found = chosen(found, self.settings.objects)
         may = not is_busy and seconds - self.wanted_at > STANDS - NEARLY

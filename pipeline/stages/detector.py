@@ -12,9 +12,12 @@ from watchline.errors import unknown
 from watchline.ops.detections import Detections
 from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Share
+from watchline.pipeline.settings.positions import Coordinate, check_unit, in_pixels
+from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Share, is_due
+from watchline.pipeline.stages.part import Part, in_frame, region_of
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import flag, settings
+from watchline.streams.frame import Frame
 
 
 @settings
@@ -29,7 +32,7 @@ class Detector(EachFrame):
     gives = (DETECTIONS,)
     is_always = True
     advice = "a smaller --imgsz, --every 2, another --runtime or a GPU would help"
-    per_stream = ("conf", "iou", "classes", "every", "agnostic", "several")
+    per_stream = ("conf", "iou", "classes", "every", "agnostic", "several", "roi")
     tasks = ("detect", "regions", "instances")
 
     model: str = Field(
@@ -60,6 +63,18 @@ class Detector(EachFrame):
         json_schema_extra=flag("person,car"),
     )
     every: Count = Field(default=1, description="look at every n-th frame only", json_schema_extra=flag("N"))
+    roi: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None = Field(
+        default=None,
+        description="the region that is looked at, [x1, y1, x2, y2], in pixels or in shares of the picture",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.roi is not None:
+            x1, y1, x2, y2 = self.roi
+            check_unit("roi", ((x1, y1), (x2, y2)))
+            if not (x1 < x2 and y1 < y2):
+                raise ValueError(f"roi is {list(self.roi)}: expected x1 < x2 and y1 < y2")
 
     def mistakes(self, labels: Sequence[str]) -> list[str]:
         of_streams = {stream: self.of(stream).classes for stream in self.streams}
@@ -78,7 +93,8 @@ class Detector(EachFrame):
 
     def recorded(self) -> dict[str, Any]:
         """What decides what is found; what few ask for is there only where it is on."""
-        asked = {name: True for name in ("agnostic", "several") if getattr(self, name)}
+        asked: dict[str, Any] = {name: True for name in ("agnostic", "several") if getattr(self, name)}
+        asked |= {} if self.roi is None else {"roi": list(self.roi)}
         return {"conf": self.conf, "iou": self.iou, "classes": list(self.classes), "every": self.every} | asked
 
 
@@ -94,7 +110,7 @@ class Detecting(Work):
         self.about = {"model": engines.about | {"labels": list(engines.labels)}}
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        looked = [item for item in items if item.frame.index % self._settings[self._key(item)].every == 0]
+        looked = [item for item in items if is_due(item, self._settings[self._key(item)].every)]
         if not looked:
             return list(items)
         done = {id(item): item.with_result(DETECTIONS, found) for item, found in self._detect(looked)}
@@ -105,11 +121,20 @@ class Detecting(Work):
         return item.stream if item.stream in self._settings else ""
 
     def _detect(self, items: Sequence[Item]) -> Iterator[tuple[Item, Detections]]:
-        for item, outputs in zip(items, self._engines.infer([item.frame.picture for item in items]), strict=True):
+        parts = [_region(item.frame, self._settings[self._key(item)].roi) for item in items]
+        pictures = [
+            item.frame.picture if part is None else part.picture for item, part in zip(items, parts, strict=True)
+        ]
+        for item, part, outputs in zip(items, parts, self._engines.infer(pictures), strict=True):
             own, wanted = self._settings[self._key(item)], self._wanted[self._key(item)]
-            yield (
-                item,
-                outputs.detections(
-                    conf=own.conf, iou=own.iou, wanted=wanted, several=own.several, agnostic=own.agnostic
-                ),
+            found = outputs.detections(
+                conf=own.conf, iou=own.iou, wanted=wanted, several=own.several, agnostic=own.agnostic
             )
+            yield item, found if part is None else in_frame(found, part, item.frame)
+
+
+def _region(frame: Frame, roi: tuple[float, float, float, float] | None) -> Part | None:
+    """None: the complete picture is looked at. Raises StageError: the region is outside of the picture."""
+    if roi is None:
+        return None
+    return region_of(frame, in_pixels("roi", (roi[:2], roi[2:]), frame.width, frame.height))

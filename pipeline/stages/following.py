@@ -53,8 +53,8 @@ class Following(Work, Generic[S]):
 
     def _followed(self, item: Item) -> Item:
         found, frame = item.detections, item.frame
-        if found is None or frame.file is not None:  # each photo is a scene of its own
-            return item
+        if found is None or found.predicted is not None or frame.file is not None:
+            return item  # what is predicted proves nothing, and each photo is a scene of its own
         trails = item.result(TRAILS)
         if trails is None or found.tracker_id is None:
             raise StageError(f"there are no tracks for the {self._settings.name}: expected the tracker before it")

@@ -26,6 +26,8 @@ from watchline.ops.select import select
 from watchline.ops.selective_search import enlarged, proposals, searched
 from watchline.ops.superpixels import check_library
 from watchline.pipeline.errors import ConfigError
+from watchline.pipeline.kinds.motion import MOTION
+from watchline.pipeline.message import Item
 from watchline.pipeline.stages.stage import Stage
 from watchline.settings import Threads, flag, settings
 from watchline.streams.frame import Picture
@@ -151,6 +153,13 @@ class EachFrame(Modelled):
     batch: Batch = Field(  # type: ignore[misc]
         default=1, description="frames that an engine takes at once, if that many wait", json_schema_extra=flag("N")
     )
+
+
+def is_due(item: Item, every: int) -> bool:
+    """Whether a stage looks at a frame: at each n-th; with a motion stage, at each n-th of a row that is worth it."""
+    movement = item.result(MOTION)
+    number = item.frame.index if movement is None else movement.number
+    return number is not None and number % every == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Objects of chosen classes, and each with what is around it as a picture of its own."""
+"""Parts of a frame as pictures of their own: objects of chosen classes, each with what is around it, and regions."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from watchline.errors import unknown
 from watchline.ops.boxes import clip
 from watchline.ops.detections import Detections
+from watchline.ops.masks import Masks
+from watchline.ops.regions import Points
 from watchline.pipeline.errors import StageError
 from watchline.streams.frame import ArrayPicture, Frame
 
@@ -42,3 +45,20 @@ def part_of(frame: Frame, box: tuple[float, ...]) -> Part:
     left, top = min(int(edges[0]), frame.width - 1), min(int(edges[1]), frame.height - 1)
     right, bottom = max(int(np.ceil(edges[2])), left + 1), max(int(np.ceil(edges[3])), top + 1)
     return Part(left, top, ArrayPicture(frame.image[top:bottom, left:right]))
+
+
+def region_of(frame: Frame, corners: Points) -> Part:
+    """Args: corners, (2, 2) x and y of the upper left and the lower right one, in pixels inside the frame. Pixels that
+    are partly in it belong to it.
+    """
+    (left, top), (right, bottom) = np.floor(corners[0]).astype(int), np.ceil(corners[1]).astype(int)
+    return Part(int(left), int(top), ArrayPicture(frame.image[top:bottom, left:right]))
+
+
+def in_frame(found: Detections, part: Part, frame: Frame) -> Detections:
+    """What was found in a part, in pixels of the frame."""
+    corner = np.array([part.left, part.top] * 2)
+    masks = found.masks
+    if masks is not None:
+        masks = Masks((frame.height, frame.width), (masks.extent + corner).astype(np.int32), masks.bits)
+    return replace(found, xyxy=found.xyxy + corner.astype(np.float32), masks=masks)

@@ -23,13 +23,25 @@ from watchline.pipeline.stages.asker import Asker
 from watchline.pipeline.stages.captioner import Captioner
 from watchline.pipeline.stages.detector import Detector
 from watchline.pipeline.stages.lines import Lines
+from watchline.pipeline.stages.motion import Motion
 from watchline.pipeline.stages.segmenter import Segmenter
 from watchline.pipeline.stages.speed import Speed
 from watchline.pipeline.stages.stage import Stage, StageInfo
 from watchline.pipeline.stages.tracker import Tracker
 from watchline.pipeline.stages.zones import Zones
 
-STAGES: tuple[type[Stage], ...] = (Detector, Tracker, Zones, Lines, Speed, Segmenter, Captioner, Asker, Annotator)
+STAGES: tuple[type[Stage], ...] = (
+    Motion,
+    Detector,
+    Tracker,
+    Zones,
+    Lines,
+    Speed,
+    Segmenter,
+    Captioner,
+    Asker,
+    Annotator,
+)
 BY_NAME: Mapping[str, type[Stage]] = {stage.name: stage for stage in STAGES}
 OUR_EVENTS = ("state", "dropped")  # that are no stage's
 

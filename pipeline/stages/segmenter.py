@@ -20,7 +20,7 @@ from watchline.ops.masks import Masks
 from watchline.pipeline.kinds.class_map import CLASS_MAP
 from watchline.pipeline.kinds.instances import INSTANCES
 from watchline.pipeline.message import Item
-from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Outputs, Share
+from watchline.pipeline.stages.modelled import Count, EachFrame, Engines, Outputs, Share, is_due
 from watchline.pipeline.stages.part import Part, chosen, part_of
 from watchline.pipeline.stages.stage import Work
 from watchline.settings import flag, settings
@@ -101,7 +101,7 @@ class Segmenting(Work):
         self.about = {"model": engines.about | {"labels": list(engines.labels)}}
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
-        looked = [item for item in items if item.frame.index % self._settings[self._key(item)].every == 0]
+        looked = [item for item in items if is_due(item, self._settings[self._key(item)].every)]
         whole = [item for item in looked if not self._settings[self._key(item)].objects]
         done = {}
         if whole:

@@ -1,4 +1,7 @@
-"""The tracker stage: which detections of a stream are one object, from frame to frame."""
+"""The tracker stage: which detections of a stream are one object, from frame to frame.
+
+On frames that the detector does not look at, it says where the tracks must be.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -14,6 +17,7 @@ from watchline.ops.assignment import solver
 from watchline.ops.detections import Detections
 from watchline.ops.tracks import MEMORY, NONE, START, SURE, Track, Tracks
 from watchline.pipeline.kinds.detections import DETECTIONS
+from watchline.pipeline.kinds.motion import MOTION
 from watchline.pipeline.kinds.trails import FARTHEST, TRAILS, Trails
 from watchline.pipeline.message import Event, Item
 from watchline.pipeline.settings.duration import Seconds
@@ -97,18 +101,17 @@ class Tracking(Work):
         return [self._tracked(item) for item in items]
 
     def _tracked(self, item: Item) -> Item:
-        found = item.detections
-        if found is None or item.frame.file is not None:  # each photo is a scene of its own
+        if item.frame.file is not None:  # each photo is a scene of its own
             return item
         stream = self._streams.get(item.stream)
         if stream is None:  # nobody has said that it begins: it is called as a function
             stream = self._streams[item.stream] = _stream_of(self._settings.of(item.stream))
-        return stream.tracked(item, found)
+        return stream.predicted(item) if item.detections is None else stream.tracked(item, item.detections)
 
 
 @dataclass
 class _Stream:
-    """Attributes: trails, of each number the seconds and where it stood; labels, of the detector."""
+    """Attributes: trails, of each number the seconds and where it stood; labels, of the detector once it has looked."""
 
     tracks: Tracks
     trails: dict[int, deque[tuple[float, float, float]]] = field(default_factory=dict)
@@ -128,6 +131,24 @@ class _Stream:
         self._walk(found, numbers.tolist(), frame.seconds)
         item = item.with_result(DETECTIONS, replace(found, tracker_id=numbers)).with_result(TRAILS, self._drawn())
         return replace(item, events=(*item.events, *events)) if events else item
+
+    def predicted(self, item: Item) -> Item:
+        """The item with the tracks where they must be, if the detector has looked at a frame before it."""
+        if not self.labels:
+            return item
+        frame = item.frame
+        movement, size = item.result(MOTION), (frame.width, frame.height)
+        is_still = movement is not None and movement.number is None
+        tracks = sorted(self.tracks.between(frame.seconds, size, is_still), key=lambda one: -one.score)
+        found = Detections(
+            np.array([one.box for one in tracks], np.float32).reshape(-1, 4),
+            np.array([one.score for one in tracks], np.float32),
+            np.array([one.kind for one in tracks], np.int64),
+            self.labels,
+            np.array([one.number for one in tracks], np.int64),
+            predicted=np.ones(len(tracks), np.bool_),
+        )
+        return item.with_result(DETECTIONS, found)
 
     def closed(self) -> list[Event]:
         """What is to be said at the end of the stream or epoch."""

@@ -40,6 +40,13 @@ def test_one_video_with_its_file_of_boxes(folder: Path) -> None:
     assert len(bench(folder, "videos/street", "--boxes", "boxes/street.npy").out) == 4
 
 
+def test_between_the_looks_the_tracker_says_where_people_are(folder: Path) -> None:
+    done = bench(folder, "videos", "--boxes", "boxes", "--every", "3", "--json", "figures.json")
+    assert done.out[0] == "boxes of boxes, every 3 frames"
+    assert float(done.out[2].split()[2]) > 0.9
+    assert json.loads((folder / "figures.json").read_text())["every"] == 3
+
+
 def test_the_boxes_of_a_detector(folder: Path) -> None:
     models_onnx.save(models_onnx.tiny_detector(("person",)), folder)
     done = bench(folder, "videos/gate", "--model", "tiny.onnx", "--threads", "1")

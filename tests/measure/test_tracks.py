@@ -25,6 +25,17 @@ def test_true_boxes_give_true_tracks(tmp_path):
     assert 0 < told["milliseconds"] < 1000
 
 
+def test_between_looks_the_tracks_go_on(tmp_path):
+    """Boxes of the frames between are not used: they may be none."""
+    sequence = open_tracks(write_video(tmp_path / "street", video=False))
+    found = boxes_in(write_boxes(tmp_path / "b.npy"), FRAMES)
+    looked = [one if index % 3 == 0 else Detections.none(("person",)) for index, one in enumerate(found)]
+    measured = [measure_tracks(sequence, boxes, 3).scores for boxes in (found, looked)]
+    assert measured[0] == measured[1]
+    assert (measured[0].switches, measured[0].ids, measured[0].objects) == (0, 3, 3)
+    assert measured[0].idf1 > 0.9
+
+
 def test_of_mot15_all_people_count_and_of_mot16_those_who_do(tmp_path):
     folder = write_video(tmp_path / "street", video=False)
     np.savetxt(folder / "gt" / "gt.txt", rows(counts=0), delimiter=",", fmt="%g")

@@ -29,6 +29,7 @@ def full() -> Detections:
     return three(
         tracker_id=np.array([7, 8, 9]),
         masks=Masks.of(np.arange(3 * 4 * 5).reshape(3, 4, 5) % 7 == 0),
+        predicted=np.array([True, False, True]),
         data={"speed": np.array([1.5, 2.5, 3.5]), "colour": np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]])},
     )
 
@@ -63,7 +64,7 @@ ROWS = [
 def test_rows_stay_together(rows, kept):
     found, picked = full(), full()[rows]
     assert len(picked) == len(kept)
-    for name in ("xyxy", "confidence", "class_id", "tracker_id", "mask"):
+    for name in ("xyxy", "confidence", "class_id", "tracker_id", "mask", "predicted"):
         np.testing.assert_array_equal(getattr(picked, name), getattr(found, name)[kept])
         assert getattr(picked, name).dtype == getattr(found, name).dtype
     assert picked.labels == LABELS
@@ -90,6 +91,7 @@ def test_iterating_gives_plain_values():
         Detection((5.0, 5.0, 30.0, 40.0), pytest.approx(0.6), 2, "car"),
     ]
     assert [one.tracker_id for one in full()] == [7, 8, 9]
+    assert [one.predicted for one in full()] == [True, False, True]
     [one] = full()[1]
     kinds = {type(value) for value in (*one.xyxy, one.confidence, one.class_id, one.name, one.tracker_id)}
     assert kinds == {float, int, str}
@@ -104,6 +106,7 @@ def test_none_is_empty_and_of_the_right_types():
     assert nothing.xyxy.shape == (0, 4)
     assert (nothing.xyxy.dtype, nothing.confidence.dtype, nothing.class_id.dtype) == (np.float32, np.float32, np.int64)
     assert (nothing.tracker_id, nothing.masks, nothing.mask, nothing.data) == (None, None, None, {})
+    assert nothing.predicted is None
     assert len(Detections.none(())) == 0
     assert Detections.none(()).names.tolist() == []
 
@@ -135,6 +138,8 @@ def test_right_arrays_are_taken_as_they_are():
         ({"confidence": np.zeros(2)}, r"xyxy is float32 \(3, 4\): expected float32 \(2, 4\)"),
         ({"class_id": np.zeros(2, int)}, r"class_id is int64 \(2,\): expected int64 \(3,\)"),
         ({"class_id": np.zeros(3)}, r"class_id is float64 \(3,\): expected int64 \(3,\)"),
+        ({"predicted": np.zeros(2, bool)}, r"predicted is bool \(2,\): expected bool \(3,\)"),
+        ({"predicted": [0, 1, 0]}, r"predicted is int64 \(3,\): expected bool \(3,\)"),
         ({"class_id": ["person", "car", "car"]}, r"class_id is <U6 \(3,\): expected int64 \(3,\)"),
         ({"class_id": [0, 3, 0]}, "class_id has 3: expected 0 <= class_id < 3, as many as labels"),
         ({"class_id": [0, 0, -1]}, "class_id has -1: expected 0 <= class_id < 3, as many as labels"),
@@ -189,7 +194,8 @@ def test_to_supervision(make):
         assert getattr(theirs, name) is getattr(found, name)
     np.testing.assert_array_equal(theirs.mask, found.mask)
     assert theirs.data["class_name"].tolist() == found.names.tolist()
-    assert set(theirs.data) == {*found.data, "class_name"}
+    more = {"class_name"} if found.predicted is None else {"class_name", "predicted"}
+    assert set(theirs.data) == {*found.data, *more}
     some = np.arange(len(found)) > 0
     assert theirs[some].data["class_name"].tolist() == found[some].names.tolist()
 

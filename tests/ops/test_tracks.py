@@ -91,6 +91,39 @@ def test_frames_may_be_missing():
             assert tracks.update(found((3 * index, 0.9)), index / 25, SIZE).tolist() == [1]
 
 
+def test_between_looks_tracks_go_on_as_they_went():
+    tracks = Tracks()
+    for index in range(0, 20, 2):
+        tracks.update(found((3 * index, 0.9), (400, 0.8)), index / RATE, SIZE)
+    first, second = tracks.between(1.9, SIZE)
+    assert (first.number, first.seen, first.box) == (1, 1.8, pytest.approx((57, 0, 77, 40), abs=0.5))
+    assert (second.number, second.box) == (2, pytest.approx((400, 0, 420, 40), abs=0.5))
+    assert tracks.between(1.9, SIZE) == [first, second], "it changes nothing"
+    assert tracks.update(found((60, 0.9), (400, 0.8)), 2.0, SIZE).tolist() == [1, 2]
+
+
+def test_between_looks_nothing_is_invented():
+    """Before the first look, of who has no number, of who was hidden at the last look, has left by now, or is lost."""
+    tracks = Tracks()
+    assert tracks.between(0, SIZE) == []
+    for index in range(10):
+        tracks.update(found((680 + 8 * index, 0.9), (300, 0.9), (50, 0.9)), index / RATE, SIZE)
+    tracks.update(found((760, 0.9), (300, 0.9), (200, 0.9)), 1.0, SIZE)
+    assert [one.number for one in tracks.between(1.05, SIZE)] == [2], (
+        "1 has left, 3 is hidden, the new one has no number"
+    )
+    assert [one.number for one in tracks.between(1 + MEMORY, SIZE)] == [2]
+    assert tracks.between(1.1 + MEMORY, SIZE) == []
+
+
+def test_between_looks_boxes_stay_inside_the_picture():
+    tracks = Tracks()
+    for index in range(10):
+        tracks.update(found((670 + 8 * index, 0.9)), index / RATE, SIZE)
+    [track] = tracks.between(1.05, SIZE)
+    assert track.box == pytest.approx((754, 0, SIZE[0], 40), abs=1)
+
+
 def test_a_track_says_since_when_how_sure_and_when_it_ended():
     tracks = Tracks()
     for index in range(10):

@@ -4,6 +4,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 from clips import picture, write_clip
 
 from watchline.streams.decoded import DecodedPicture
@@ -153,6 +154,20 @@ def test_scaled_is_the_same_whether_or_not_the_whole_picture_was_asked_for(bikes
     picture_of.bgr()
     assert (picture_of.scaled(416, 177) == before).all()
     assert picture_of.scaled(640, 272) is picture_of.bgr()
+
+
+@pytest.mark.parametrize("form", ["yuv420p", "yuv444p", "nv12", "bgr24"])
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_grey_is_as_bright_as_the_picture_and_upright(form, degrees):
+    """Of full range, luma is the brightness of the BGR picture."""
+    pixels = np.add.outer(np.arange(60), 2 * np.arange(80)).astype(np.uint8)  # a ramp, as filters differ at edges
+    source = av.VideoFrame.from_ndarray(np.dstack([pixels] * 3), "bgr24")
+    frame = source.reformat(format=form, dst_color_range=ColorRange.JPEG)
+    found = DecodedPicture(frame, (degrees == 90, None))
+    size = (8, 6) if degrees == 0 else (6, 8)
+    whole = cv2.cvtColor(cv2.resize(found.bgr(), size), cv2.COLOR_BGR2GRAY).astype(int)
+    assert found.grey(*size).shape == size[::-1]
+    assert abs(found.grey(*size) - whole)[1:-1, 1:-1].max() <= 3
 
 
 def test_pixels_are_frozen_contiguous_and_kept(tmp_path):

@@ -41,7 +41,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> a
     parser.add_argument(
         "--model", metavar="FILE|NAME", help="the detector (default: the one that ships, see `watchline models`)"
     )
-    add_options(parser, (*SETTINGS, "threads"))
+    add_options(parser, (*SETTINGS, "threads", "every"))
     add_json(parser)
     return parser
 
@@ -63,11 +63,13 @@ def run(options: argparse.Namespace) -> int:
                 found: Iterable[Any] = boxes_in(file, len(sequence.truth))
             else:
                 found = boxes_by(detector, folder, progress)
-            measured.append(measure_tracks(sequence, found))
+            measured.append(measure_tracks(sequence, found, options.every or 1))
     how = "boxes of {boxes}" if detector is None else "{model} at {width} x {height}, {runtime} on {cpu}"
+    how += f", every {options.every} frames" if options.every else ""
     print(how.format(**about))
     print(as_text(measured))
     if options.json:
+        about |= {"every": options.every or 1}
         write_json(options.json, about | {"sequences": [one.as_dict() for one in measured]})
     return DONE
 
@@ -93,7 +95,8 @@ def _detector(options: argparse.Namespace) -> "Detector | None":
 
     given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
     if options.boxes is None:
-        return Detector(model=options.model or zoo.DEFAULT, threads=options.threads or cores(), workers=1, **given)
+        threads, every = options.threads or cores(), options.every or 1
+        return Detector(model=options.model or zoo.DEFAULT, threads=threads, workers=1, every=every, **given)
     wrong = [name for name in ("model", "threads", *given) if getattr(options, name) is not None]
     if wrong:
         options.parser.error(f"--{wrong[0]} is for a model, and --boxes gives what one has found: name one of them")

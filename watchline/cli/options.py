@@ -25,6 +25,17 @@ class Option(NamedTuple):
 
 OPTIONS = (
     Option(
+        "motion",
+        "motion",
+        "interval",
+        "text",
+        "TIME",
+        "of a fixed camera, look only at frames in which something has moved, and so often all the same (default: 5s)",
+        0,
+        None,
+        "5s",
+    ),
+    Option(
         "model",
         "detector",
         "model",

@@ -19,8 +19,10 @@ from pycocotools import mask as coco
 from watchline import Annotate, Detector, Files, FileSource, Job, Stage, engines
 from watchline.engines import metadata
 from watchline.engines.replay import Recorder
+from watchline.errors import SettingsError
 from watchline.ops.errors import LibraryMissing
 from watchline.ops.selective_search import proposals, searched
+from watchline.pipeline.errors import StageError
 from watchline.pipeline.message import Item
 from watchline.pipeline.remote.placed import Place, placed
 from watchline.pipeline.stages.modelled import prepared
@@ -56,6 +58,50 @@ def test_the_header_says_what_ran(model, runtime, tmp_path):
         "size": [64, 48],
         "labels": ["person", "bicycle", "car"],
     }
+
+
+@pytest.mark.parametrize("roi", [(16, 8, 48, 40), (0.25, 8 / 48, 0.75, 40 / 48)])
+@pytest.mark.parametrize("make", [tiny_detector, tiny_masker])
+def test_a_region_is_looked_at_alone_and_boxes_are_those_of_the_picture(make, roi, tmp_path):
+    """What is found is that of the crop, where it stands in the picture; other streams see all of theirs."""
+    onnx.save(make(), tmp_path / "tiny.onnx")
+    pixels = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+    crop = ArrayPicture(pixels[8:40, 16:48].copy())
+    frame = Frame("gate", 0, 0, Fraction(1, 25), ArrayPicture(pixels))
+    stage = Detector(model=str(tmp_path / "tiny.onnx"), conf=0, streams={"gate": {"roi": roi}})
+    items = [Item(frame), Item(replace(frame, stream="a", picture=crop)), Item(replace(frame, stream="b"))]
+    with stage.open() as work:
+        seen, alone, whole = (item.detections for item in work(items))
+    assert len(seen)
+    np.testing.assert_allclose(seen.xyxy, alone.xyxy + np.float32([16, 8, 16, 8]), atol=1e-3)
+    assert (seen.confidence == alone.confidence).all()
+    assert len(whole) != len(seen) or (whole.xyxy != seen.xyxy).any()
+    if alone.masks is not None:
+        assert (seen.mask[:, 8:40, 16:48] == alone.mask).all()
+        assert seen.mask.sum() == alone.mask.sum()
+
+
+@pytest.mark.parametrize(
+    ("roi", "says"),
+    [
+        ((0.5, 0, 0.5, 1), r"roi is \[0.5, 0.0, 0.5, 1.0\]: expected x1 < x2 and y1 < y2"),
+        ((0.5, 0, 90, 90), "roi has 0.5 and 90: expected pixels, or shares"),
+        ((-1, 0, 1, 1), "roi"),
+        ((0, 0, 1), "roi"),
+    ],
+)
+def test_a_region_that_cannot_be_is_refused(roi, says):
+    with pytest.raises(SettingsError, match=says):
+        Detector(roi=roi)
+
+
+def test_a_region_outside_of_the_picture_is_one_line(model):
+    frame = Frame("gate", 0, 0, Fraction(1, 25), ArrayPicture(np.zeros((48, 64, 3), np.uint8)))
+    with (
+        Detector(model=model, roi=(0, 0, 100, 20)).open() as work,
+        pytest.raises(StageError, match=r"roi has \[100, 20\]"),
+    ):
+        work([Item(frame)])
 
 
 def test_a_stage_that_is_no_detector_says_what_runs_in_it(model, tmp_path):

@@ -90,12 +90,41 @@ def test_who_leaves_has_left(work):
     assert [data.get("why") for _, data in events(after)] == [None, "left"]
 
 
-def test_frames_without_detections_and_photos_stay_as_they_are(work):
-    work([item(0, 20)])
-    bare = replace(item(1), results={})
-    photo = item(2, 20, file="a.jpg")
+def unseen(index, **fields):
+    """A frame that no detector looked at."""
+    return replace(item(index, **fields), results={})
+
+
+def test_photos_and_what_comes_before_the_first_look_stay_as_they_are(work):
+    bare, photo = unseen(0), item(1, 20, file="a.jpg")
     assert work([bare, photo]) == [bare, photo]
     assert numbers(work([item(2, 22)])) == [[1]]
+
+
+def test_between_looks_tracks_are_where_they_must_be(work):
+    """Who has no number yet is not, and what is predicted says so."""
+    looks = [item(n, 20 + 3 * n, *([150] if n == 8 else [])) for n in range(0, 9, 2)]
+    [between] = work([*looks, unseen(9)])[-1:]
+    found = between.detections
+    assert (found.tracker_id.tolist(), found.predicted.tolist()) == ([1], [True])
+    assert found.xyxy[0] == pytest.approx([47, 50, 67, 90], abs=1)
+    assert found.to_dicts()[0] | {"box": []} == {
+        "label": "person",
+        "class": 0,
+        "score": 0.9,
+        "track": 1,
+        "predicted": True,
+        "box": [],
+    }
+    assert all("predicted" not in row for one in looks for row in one.detections.to_dicts())
+    assert (between.result(TRAILS), between.events) == (None, ())
+
+
+def test_who_was_not_seen_at_the_last_look_is_nowhere(work):
+    work([item(n, 20) for n in range(5)])
+    after = work([item(5), unseen(6)])[-1]
+    assert after.detections.to_dicts() == []
+    assert [event.data for event in work([item(7, 20)])[0].events] == [], "its track was not over"
 
 
 def test_what_has_no_number_has_minus_one_and_no_key(work):
@@ -208,6 +237,20 @@ def test_the_same_file_has_the_same_numbers_and_valid_lines(tmp_path, model, cli
     assert tracks
     assert begun == sorted(tracks)
     assert sorted(ended) == begun
+
+
+def test_with_every_all_frames_have_boxes(tmp_path, model, clip):
+    """The numbers are those of the looks, and what is predicted crosses into the lines of the events."""
+    stages = [Detector(model=model, every=3), Tracker(sure=0.3, start=0.3), Annotator()]
+    work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None)]))
+    list(work.run())
+    rows = [json.loads(line) for line in (tmp_path / "out" / "street.jsonl").read_text().splitlines()]
+    frames = {row["frame"]: row["detections"] for row in rows if "detections" in row}
+    assert sorted(frames) == list(range(30))
+    assert any(frames.values())
+    assert all(one.get("predicted", False) == bool(frame % 3) for frame, found in frames.items() for one in found)
+    looked = {one["track"] for frame, found in frames.items() for one in found if frame % 3 == 0 and "track" in one}
+    assert {one["track"] for frame, found in frames.items() for one in found if frame % 3} <= looked
 
 
 def test_from_python(model, clip):

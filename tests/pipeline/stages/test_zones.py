@@ -1,6 +1,7 @@
 """The stage of zones: who enters, leaves and loiters, what is written and drawn of it, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -12,6 +13,7 @@ from watchline import Annotator, Detector, Zone, Zones
 from watchline.errors import SettingsError
 from watchline.pipeline.errors import StageError
 from watchline.pipeline.events import EventLines
+from watchline.pipeline.kinds.detections import DETECTIONS
 from watchline.pipeline.kinds.occupancy import OCCUPANCY, Occupancy
 from watchline.pipeline.schema import schema_of
 from watchline.pipeline.stages.registry import STAGES
@@ -99,6 +101,13 @@ def test_zones_are_of_their_stream():
 def test_photos_and_frames_without_detections_stay_as_they_are():
     photo = item(0, {1: (50, 80)}, file="a.jpg")
     assert run(STAGE, photo)[0] == [photo]
+
+
+def test_what_is_predicted_is_in_no_zone():
+    """It proves nothing: a stay and a crossing name frames in which the track was seen."""
+    seen = item(0, {1: (50, 80)})
+    predicted = seen.with_result(DETECTIONS, replace(seen.detections, predicted=np.array([True])))
+    assert run(STAGE, predicted)[0] == [predicted]
 
 
 @pytest.mark.parametrize(
