@@ -1,6 +1,7 @@
 """How many cores this process may use."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 from watchline.settings import MOST_THREADS
@@ -12,9 +13,10 @@ def shares(count: int) -> list[set[int]]:
     """
     if not hasattr(os, "sched_getaffinity"):
         return [set() for _ in range(count)]
-    mine, each = sorted(os.sched_getaffinity(0)), max(1, cores() // count)
-    starts = (number * len(mine) // count for number in range(count))
-    return [set(mine[start : start + each]) for start in starts]
+    mine = sorted(os.sched_getaffinity(0))
+    edges = [number * len(mine) // count for number in range(count + 1)]
+    most = -(-cores() // count)  # a container may have less time than cores
+    return [set(mine[start : max(start + 1, end)][:most]) for start, end in pairwise(edges)]
 
 
 def cores() -> int:

@@ -132,6 +132,12 @@ def why_refused(row: Row, files: Files, folder: Path) -> str:
     return ""
 
 
+def remove_parts_of(files: Files, rows: Iterable[Row]) -> None:
+    """Remove what a process that is dead has left half written of these rows."""
+    for row in rows:
+        remove_parts(outputs_of(files, source_of(row), is_drawn=True))
+
+
 def remove_outputs(folder: Path, outputs: Iterable[Output]) -> None:
     """Remove what a row has from earlier. A manifest of anybody must not lead to files elsewhere."""
     for each in outputs:
@@ -197,8 +203,7 @@ class Batch(Annotate):
         self._frames = self._bytes_over = 0
         self._now: Progress | None = None
         self._begun = self._last = time.monotonic()
-        for row in manifest.left:
-            remove_parts(outputs_of(self._files, source_of(row), is_drawn=True))
+        remove_parts_of(self._files, manifest.left)
 
     def run(self) -> Iterator[Progress]:
         feeder = threading.Thread(target=self._feed, name="feeder", daemon=True)

@@ -86,7 +86,8 @@ def header_of(
 
 def _of_item(item: Item) -> Iterable[bytes]:
     frame = item.frame
-    parts = {kind.key: kind.as_json(result) for kind, result in item.results.items() if kind.as_json is not None}
+    said = ((kind.key, kind.as_json(result)) for kind, result in item.results.items() if kind.as_json is not None)
+    parts = {key: part for key, part in said if part is not None}
     if parts:
         latency = None if frame.time is None else time.monotonic() - frame.arrival
         yield frame_line(frame, parts, latency, item.late)

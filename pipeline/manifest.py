@@ -14,6 +14,7 @@ whoever opens the manifest next.
 import json
 import os
 import re
+import shutil
 import sqlite3
 import threading
 from collections import Counter
@@ -157,6 +158,7 @@ def opened(folder: Path, is_new: bool = True, shard: Shard | None = None) -> Ite
             if error.errno in NOT_SUPPORTED:
                 raise ManifestError(f"{folder}: its file system has no locks; a job needs another folder") from error
             raise ManifestError(f"{folder} cannot be written: {error.strerror}; check owner and rights") from error
+        shutil.rmtree(manifest.staging, ignore_errors=True)  # of a job that was killed
         yield manifest
 
 
@@ -207,12 +209,14 @@ class Manifest:
     Attributes:
         path: of its file.
         folder: of the outputs.
+        staging: where processes that share a job write what is not finished.
         held: the descriptor of its lock; a process that inherits it keeps others out, as this one does.
         left: rows that a killed process left running; they are waiting again.
     """
 
     def __init__(self, path: Path, db: sqlite3.Connection, held: int) -> None:
         self.path, self.folder, self.held = path, path.parent, held
+        self.staging = path.with_name(f".{path.stem}-members")
         self._db = db
         self._lock = threading.RLock()
         self._lease = f"{os.getpid()}-{os.urandom(4).hex()}"

@@ -19,12 +19,18 @@ SIZE = (128, 72)  # width, height
 NOON = 1_700_000_000.0  # seconds since 1970
 
 
-def found(*rows: Sequence[float], tracks: Sequence[int] | None = None, masks: Masks | None = None) -> Detections:
+def found(
+    *rows: Sequence[float],
+    tracks: Sequence[int] | None = None,
+    masks: Masks | None = None,
+    is_predicted: bool = False,
+) -> Detections:
     """Rows of (class, score, x1, y1, x2, y2)."""
     table = np.array(rows, np.float64).reshape(-1, 6)
     numbers = None if tracks is None else np.array(tracks, np.int64)
     boxes, scores = table[:, 2:].astype(np.float32), table[:, 1].astype(np.float32)
-    return Detections(boxes, scores, table[:, 0].astype(np.int64), LABELS, numbers, masks)
+    predicted = np.ones(len(rows), np.bool_) if is_predicted else None
+    return Detections(boxes, scores, table[:, 0].astype(np.int64), LABELS, numbers, masks, predicted=predicted)
 
 
 def parts(detections: Detections, **more: Any) -> dict[str, Any]:

@@ -46,9 +46,12 @@ def opened(file: Path, shape: tuple[int, ...]) -> File:
     try:
         if not file.exists():
             np.lib.format.open_memmap(file, "w+", np.float16, shape).flush()
-            with file.open("r+b") as there:
-                # a full disk is an error here, not a signal later
-                os.posix_fallocate(there.fileno(), 0, file.stat().st_size)
+            try:
+                with file.open("r+b") as there:  # a full disk is an error here, not a signal later
+                    os.posix_fallocate(there.fileno(), 0, file.stat().st_size)
+            except OSError:
+                file.unlink()
+                raise
         maps: File = np.lib.format.open_memmap(file, "r+")
         if maps.shape != shape:
             raise ValueError(f"its array has the shape {maps.shape}, not {shape}")

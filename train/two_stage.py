@@ -96,6 +96,15 @@ def run(
                 raise
 
 
+def is_over(out: Path, recipe: Any, about: dict[str, str]) -> bool:
+    """Whether `out/checkpoint.pt` is of the last step of such a run. Raises CheckpointError: it is a broken one."""
+    if not (out / CHECKPOINT).is_file():
+        return False
+    saved = checkpoint.read(out / CHECKPOINT)
+    same = {**about, "recipe": json.dumps(asdict(recipe))}
+    return saved.get("step") == recipe.steps and all(saved.get(name) == value for name, value in same.items())
+
+
 def _save(
     file: Path,
     about: dict[str, str],

@@ -103,6 +103,9 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     checkpoint.make_folder(out)
+    about = {"network": "yolo", "names": json.dumps(list(names))}
+    if two_stage.is_over(out, recipe, about):
+        return
     where = torch.device(device)
     store = Store.of(pictures, where, threads)
     model = YOLO(len(names), EfficientNetLite0.pretrained()).to(where)
@@ -129,7 +132,6 @@ def train(
         return schedule(step, step / recipe.steps, recipe)
 
     model.train()
-    about = {"network": "yolo", "names": json.dumps(list(names))}
     yield from two_stage.run(model, optimizer, out, recipe, about, batch_of, losses_of, factor)
     file.unlink()
 

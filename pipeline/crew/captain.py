@@ -6,9 +6,8 @@
         for progress in captain.run(): ...
 
 A member writes into a folder of its own, and the captain publishes what it has finished. A member that dies (`kill -9`,
-no memory) is replaced, and what it had waits again; whatever it might still say or write, nobody takes. A file that was
-the only one a member had when it died, MOST times, has failed: so a file that was begun before is handed to a member
-that has no other.
+no memory) is replaced, and what it had waits again; whatever it might still say or write, nobody takes. From then on
+such a file is handed to a member that has no other, and when MOST of these have died, it has failed.
 """
 
 import logging
@@ -16,29 +15,31 @@ import os
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
 from watchline.files import rename
-from watchline.pipeline.batch import Standing, remove_outputs, why_refused
+from watchline.pipeline.batch import Standing, remove_outputs, remove_parts_of, source_of, why_refused
 from watchline.pipeline.board import Board
 from watchline.pipeline.crew.member import Told, outputs_of
-from watchline.pipeline.errors import ManifestError
+from watchline.pipeline.errors import ManifestError, one_line
+from watchline.pipeline.job import inputs_of
 from watchline.pipeline.lanes import Outcome, Progress
 from watchline.pipeline.ledger import Account, Ledger
-from watchline.pipeline.manifest import FAILED, RUNNING, WAITING, Figures, Manifest, Output, Row
+from watchline.pipeline.manifest import FAILED, RUNNING, SAME, WAITING, Figures, Manifest, Output, Row
 from watchline.pipeline.meter import Meter
 from watchline.pipeline.report import Report
 from watchline.pipeline.sinks.files import Files
-from watchline.streams.write.paths import make_folder
+from watchline.streams.errors import SinkError
+from watchline.streams.write.paths import make_folder, refuse_input
 
-STAGING = ".{}-members"  # a folder beside the manifest of that name
 AHEAD = 2  # files that a member has at once: while one is written, the next one is read and hashed
 MOST = 3  # times
 RENEWED = 1.0  # seconds between looks into the manifest
-DEADLY = "it was tried {} times, and each time the process that worked on it died"
+DEADLY = f"{MOST} processes died that had nothing else to do"
 log = logging.getLogger(__name__)
 
 
@@ -102,12 +103,13 @@ class Captain:
         self._crew: list[_Its] = []
         self._meter, self._ledger = Meter(), Ledger()
         self._deaths = 0  # one after another, of members whose stages have not begun
+        self._died_of: Counter[int] = Counter()  # deaths of members, by the only row that they had
+        self._known: set[int] = set()  # rows that a member had when it died
         self._error: BaseException | None = None
         self._begun = time.monotonic()
-        self._counts, self._counted = manifest.counts(), self._begun
+        self._counts, self._next = manifest.counts(), self._begun + RENEWED
         self._bytes = self._counts.get(WAITING, (0, 0))[1]
-        self._staging = manifest.folder / STAGING.format(manifest.path.stem)
-        shutil.rmtree(self._staging, ignore_errors=True)  # of a captain that was killed
+        remove_parts_of(files, manifest.left)
 
     def stop(self) -> None:
         """Finish what was begun properly, and begin nothing more. Any thread or signal handler may call it."""
@@ -130,7 +132,7 @@ class Captain:
             self._halt.set()
             for thread in threads:
                 thread.join()
-            shutil.rmtree(self._staging, ignore_errors=True)
+            shutil.rmtree(self._manifest.staging, ignore_errors=True)
         if self._error is not None:
             raise self._error
         self.report = Report.of(self._ledger, self._meter, time.monotonic() - self._begun, {})
@@ -139,8 +141,9 @@ class Captain:
         """How far the job is. For any thread."""
         now = time.monotonic()
         with self._lock:
-            if now - self._counted >= RENEWED:
-                self._counts, self._counted = self._manifest.counts(), now
+            if now >= self._next:
+                self._counts, took = self._manifest.counts(), time.monotonic() - now
+                self._next = now + max(RENEWED, 50 * took)  # of a million rows, it takes a while
             counts, frames = self._counts, sum(its.frames for its in self._crew)
         left = [counts.get(state, (0, 0)) for state in (WAITING, RUNNING)]
         total, done = sum(count for count, _ in counts.values()), self._bytes - sum(size for _, size in left)
@@ -154,8 +157,8 @@ class Captain:
         """One member after another, as long as there is something to do."""
         try:
             while not self._halt.is_set() and WAITING in self._manifest.counts():
-                folder = self._staging / os.urandom(8).hex()
-                folder.mkdir(parents=True)
+                folder = self._manifest.staging / os.urandom(8).hex()
+                make_folder(folder)
                 self._lead(begin(folder), _Its(folder))
                 shutil.rmtree(folder, ignore_errors=True)
         except BaseException as error:
@@ -177,6 +180,8 @@ class Captain:
                 cause = member.end()
             finally:
                 self._take_back(its, cause)
+        if not {WAITING, RUNNING} & self._manifest.counts().keys():
+            self._halt.set()  # who has not begun need not
         if cause:
             log.warning("a process of the job died of %s; another one takes its place", cause)
 
@@ -187,12 +192,12 @@ class Captain:
             member.tell({"stop": True})
         if not its.is_ready:
             return
-        while not its.is_told and len(its.rows) < (1 if any(row.tries for row in its.rows.values()) else AHEAD):
+        while not its.is_told and len(its.rows) < (1 if self._known & its.rows.keys() else AHEAD):
             row, its.held = its.held or self._manifest.claim(self._why_refused), None
             if row is None:
                 its.is_told = True
                 member.tell({"end": True})
-            elif row.tries and its.rows:
+            elif row.id in self._known and its.rows:
                 its.held = row
                 return
             else:
@@ -206,9 +211,13 @@ class Captain:
         if "finished" in told:
             row = its.rows.pop(told["finished"])
             outputs = None if told["outputs"] is None else outputs_of(told)
-            if outputs is not None:
-                self._publish(row, its.folder, outputs)
-            self._manifest.finish(row, told["state"], Figures(**told["figures"]), told["why"], outputs)
+            state, why = told["state"], told["why"]
+            try:
+                if outputs or (outputs is not None and state == SAME):
+                    self._publish(row, its.folder, outputs)
+            except (SinkError, OSError) as error:  # as where it is written by one process, it costs this file
+                state, why, outputs = FAILED, one_line(error), []
+            self._manifest.finish(row, state, Figures(**told["figures"]), why, outputs)
         elif "released" in told:
             self._manifest.release(its.rows.pop(told["released"]))
         elif "twin" in told:
@@ -226,10 +235,16 @@ class Captain:
                 self._board.post(Progress(told["stream"], None, told["frames"]))
 
     def _publish(self, row: Row, folder: Path, outputs: Sequence[Output]) -> None:
-        """What a member has written takes the place of what the row has from earlier."""
+        """What a member has written takes the place of what the row has from earlier.
+
+        Raises:
+            SinkError, OSError: it cannot, or would replace the input.
+        """
+        paths = [self._manifest.folder / each.path for each in outputs]
+        for path in paths:
+            refuse_input(path, inputs_of(source_of(row)))
         remove_outputs(self._manifest.folder, self._manifest.outputs(row))
-        for each in outputs:
-            path = self._manifest.folder / each.path
+        for each, path in zip(outputs, paths, strict=True):
             make_folder(path.parent)
             if "paths" in row.source:  # photos are not synced one by one
                 (folder / each.path).replace(path)
@@ -239,10 +254,12 @@ class Captain:
     def _take_back(self, its: _Its, cause: str) -> None:
         """What a member had when it ended waits again, or has failed."""
         rows = [*its.rows.values()]
-        tries = rows[0].tries + 1 if len(rows) == 1 else 0
+        if cause:
+            self._known.update(its.rows)
+            self._died_of.update([row.id for row in rows] if len(rows) == 1 else [])
         for row in rows:
-            if cause and tries >= MOST:
-                self._manifest.finish(row, FAILED, Figures(), DEADLY.format(tries))
+            if cause and self._died_of[row.id] >= MOST:
+                self._manifest.finish(row, FAILED, Figures(), DEADLY)
             else:
                 self._manifest.release(row)
         if its.held:
@@ -263,5 +280,5 @@ class Captain:
         for thread in threads:
             thread.join()
         with self._lock:
-            self._counted = 0.0  # the last look is to be true
+            self._next = 0.0  # the last look is to be true
         self._board.close()

@@ -64,6 +64,9 @@ class Started:
                 yield json.loads(line)
 
     def end(self) -> str:
+        assert self._process.stdin is not None, "asked for"
+        with suppress(OSError):  # of what was told to one that was dead
+            self._process.stdin.close()
         with self._process as process:  # its pipes are closed, at which it ends
             pass
         code = process.returncode

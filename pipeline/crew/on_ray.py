@@ -53,15 +53,17 @@ class Actor:
     def tell(self, told: Told) -> None:
         self._started.tell(told)
 
-    def hear(self, known: int) -> tuple[list[Told], bool]:
+    def hear(self, known: int, patience: float) -> tuple[list[Told], bool]:
         """What was said after the first `known`, which are forgotten, and whether that is all there will be. It may
         be asked for again: an answer can be lost on its way.
+
+        Args: patience, seconds until the answer, if there is nothing to say.
         """
         with self._changed:
             del self._told[: known - self._taken]
             self._taken = known
             if not self._told and not self._is_over:
-                self._changed.wait(BEAT)
+                self._changed.wait(patience)
             return [*self._told], self._is_over
 
     def end(self) -> str:
@@ -82,15 +84,17 @@ class OnRay:
 
     Args:
         ray: the library, connected.
-        cores: that it reserves.
+        cores, gpus: that it reserves.
         words: the command line that it obeys.
         folder: that it writes into.
     """
 
-    def __init__(self, ray: Any, cores: int, words: Sequence[str], folder: Path) -> None:
-        self._ray, self._cause = ray, ""
+    def __init__(self, ray: Any, cores: int, gpus: int, words: Sequence[str], folder: Path) -> None:
+        self._ray, self._cause, self._is_stopped = ray, "", False
+        self._is_heard = False
         made = ray.remote(
             num_cpus=cores,
+            num_gpus=gpus,
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
@@ -99,6 +103,7 @@ class OnRay:
         self._actor = made.remote(words, str(Path.cwd()), str(folder.absolute()))
 
     def tell(self, told: Told) -> None:
+        self._is_stopped = self._is_stopped or "stop" in told
         self._actor.tell.options(concurrency_group="tell").remote(told)
 
     def hear(self) -> Iterator[Told]:
@@ -108,10 +113,9 @@ class OnRay:
         while True:
             try:
                 told, is_over = self._ray.get(asked, timeout=2 * BEAT)
-            except errors.ActorDiedError as error:
-                self._cause = one_line(error)
-                return
             except (errors.GetTimeoutError, errors.ActorUnavailableError) as error:
+                if heard is None and self._is_stopped:  # no machine has had room for it until now
+                    return
                 if heard is not None and time.monotonic() - heard > LEASE:
                     self._cause = f"silence for {LEASE:g} seconds"
                     return
@@ -119,7 +123,10 @@ class OnRay:
                     time.sleep(PAUSE)
                     asked = self._ask(known)
                 continue
-            heard = time.monotonic()
+            except errors.RayError as error:
+                self._cause = one_line(error)
+                return
+            heard, self._is_heard = time.monotonic(), True
             known += len(told)
             if not is_over or told:
                 asked = self._ask(known)
@@ -128,17 +135,20 @@ class OnRay:
                 return
 
     def end(self) -> str:
+        if self._cause or not self._is_heard:
+            self._ray.kill(self._actor)
+            return self._cause
         try:
-            return self._cause or str(self._ray.get(self._actor.end.remote(), timeout=LEASE))
-        except ManifestError:
-            raise
+            return str(self._ray.get(self._actor.end.remote(), timeout=LEASE))
+        except self._ray.exceptions.RayTaskError as error:
+            raise ManifestError(one_line(error.cause)) from None
         except self._ray.exceptions.RayError as error:
             return one_line(error)
         finally:
             self._ray.kill(self._actor)
 
     def _ask(self, known: int) -> Any:
-        return self._actor.hear.options(concurrency_group="hear").remote(known)
+        return self._actor.hear.options(concurrency_group="hear").remote(known, BEAT)
 
 
 def _check_reachable(address: str) -> None:
@@ -176,10 +186,8 @@ def places(address: str, count: int | None, words: Sequence[str]) -> list[Callab
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ConfigError(f"--ray {address}: no cluster is to be reached there ({one_line(error)})") from error
     machines = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    cores = sum(int(node["Resources"]["CPU"]) for node in machines)
-    if not cores:
+    if not machines:
         raise ConfigError(f"--ray {address}: the cluster has no machine with a CPU to give")
-    count = count or len(machines)
-    each = max(1, cores // count)
-    command, *others = words
-    return [partial(OnRay, ray, each, [command, "--workers", str(each), *others])] * count
+    cores, gpus = ([int(node["Resources"].get(kind, 0)) for node in machines] for kind in ("CPU", "GPU"))
+    each = min(cores) if count is None else max(1, min(max(cores), sum(cores) // count))
+    return [partial(OnRay, ray, each, min(1, *gpus), words)] * (count or len(machines))

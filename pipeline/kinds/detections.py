@@ -65,6 +65,11 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
+def _part(found: Detections) -> list[dict[str, Any]] | None:
+    """None where nobody looked and no track is known: an empty list says that a detector found nothing."""
+    return found.to_dicts() if len(found) or found.predicted is None else None
+
+
 def _summary(found: Detections) -> str:
     return f"{len(found)} detection{'' if len(found) == 1 else 's'}" + (
         ", predicted" if found.predicted is not None else ""
@@ -132,7 +137,7 @@ def _unpack_masks(size: Any, extent: NDArray[Any], packed: NDArray[Any], count: 
 DETECTIONS: Kind[Detections] = Kind(
     "detections",
     Detections,
-    as_json=Detections.to_dicts,
+    as_json=_part,
     schema=SCHEMA,
     draw=_draw,
     summary=_summary,

@@ -40,7 +40,7 @@ class Kind(Generic[R]):
         key: its name: in a frame's line, on the wire, in errors.
         type: the class of the results. A dataclass of arrays and JSON values, with tuples in place of lists, needs no
             `pack` and `unpack`.
-        as_json: its part of a frame's line; None if it has none.
+        as_json: its part of a frame's line, None where a result has none; None if no result has.
         schema: JSON Schema of that part.
         draw: puts a result on the annotated picture; None if there is nothing to see.
         subtitle: what a result says in words, in English, as subtitles of the video; it holds until the next one.

@@ -31,6 +31,7 @@ class Found:
         score: 0 to 1.
         box: x1, y1, x2, y2 in pixels of the picture, half-open.
         track: the number of its track; None without one.
+        predicted: nobody looked, and this is where its track must be.
         segmentation: its pixels, COCO's run lengths; None where nobody segmented.
     """
 
@@ -39,12 +40,13 @@ class Found:
     score: float
     box: tuple[float, float, float, float]
     track: int | None
+    predicted: bool
     segmentation: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
 class FrameEvent:
-    """A frame that was looked at.
+    """A frame that has a line.
 
     Attributes:
         events: the file that it was read from.
@@ -73,6 +75,11 @@ class FrameEvent:
     found: tuple[Found, ...]
     zones: Mapping[str, Sequence[int]]
     kmh: Mapping[int, float]
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether no detector looked at it, and its boxes are where tracks must be."""
+        return any(found.predicted for found in self.found)
 
     @property
     def source(self) -> str:
@@ -109,7 +116,7 @@ class Saved:
         self.files, self.of = tuple(files), of
 
     def __iter__(self) -> Iterator[FrameEvent]:
-        """The frames that were looked at, file by file. Of a frame without any object, too."""
+        """The frames, file by file. Of a frame that was looked at and has no object, too."""
         others, last = "", _Order()
         is_any = False
         for file in self.files:
@@ -206,7 +213,10 @@ def _found(row: Mapping[str, Any]) -> Found:
     if not isinstance(segmentation, dict | None):
         raise TypeError(f"segmentation is {str(segmentation)[:60]}")
     box = (x1, y1, x2, y2)
-    return Found(row["label"], _whole(row["class"]), float(row["score"]), box, track, segmentation)
+    predicted = row.get("predicted", False)
+    if not isinstance(predicted, bool):
+        raise TypeError(f"predicted is {str(predicted)[:20]!r}")
+    return Found(row["label"], _whole(row["class"]), float(row["score"]), box, track, predicted, segmentation)
 
 
 def _whole(value: Any) -> int:

@@ -25,7 +25,7 @@ class Stream:
         size: width and height of the first frame in pixels.
         are_photos, is_live: photos, frames of a camera; else those of a video file.
         events: the files that have its lines.
-        frames: how many were looked at.
+        frames: how many have a line.
         first, begin: index and time of the first one.
         last, seconds: of the last one.
         is_tracked: some detections have tracks.
@@ -75,12 +75,14 @@ class Survey:
         self._albums = Counter(PurePosixPath(name).parent for name in photos)
 
     def frames(self, stream: str | None = None) -> Iterator[FrameEvent]:
-        """The frames of a stream, or all."""
-        if stream is None:
-            yield from self.saved
-        else:
-            files = self.streams[stream].events
-            yield from (frame for frame in Saved(files, self.saved.of) if frame.stream == stream)
+        """The frames of a stream, or all, that were looked at."""
+        frames = self.saved if stream is None else self.all_frames(stream)
+        return (frame for frame in frames if not frame.is_predicted)
+
+    def all_frames(self, stream: str) -> Iterator[FrameEvent]:
+        """The frames of a stream, also those whose boxes are predicted."""
+        saved = Saved(self.streams[stream].events, self.saved.of)
+        return (frame for frame in saved if frame.stream == stream)
 
     def picture_of(self, frame: FrameEvent) -> PurePosixPath:
         """The name of a frame's picture: of a photo its own, in the folder of its stream; else STREAM/INDEX.jpg.

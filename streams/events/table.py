@@ -40,6 +40,7 @@ class Row:
         score: 0 to 1.
         x1, y1, x2, y2: its box in pixels of the picture; the right and lower edges are outside.
         track: the number of its track; they begin anew with each stream and epoch. None without one.
+        predicted: no detector looked at this frame, and this is where its track must be.
         zones: names of the zones that its track is in.
         kmh: speed of its track on the ground; None where that is not known.
     """
@@ -61,6 +62,7 @@ class Row:
     x2: float
     y2: float
     track: int | None
+    predicted: bool
     zones: tuple[str, ...]
     kmh: float | None
 
@@ -95,6 +97,7 @@ class Rows:
             **dict.fromkeys(("source", "stream", "file", "label"), "string"),
             **dict.fromkeys(("epoch", "track"), "Int64"),
             "time": "datetime64[ms, UTC]",
+            "predicted": "bool",
             "zones": "object",
         }
         parts = [pandas.DataFrame(columns_of(rows)).astype(types) for rows in self._parts()]
@@ -147,7 +150,9 @@ def rows_of(frame: FrameEvent) -> list[Row]:
     for one in frame.found:
         zones = tuple(name for name, tracks in frame.zones.items() if one.track in tracks)
         speed = None if one.track is None else frame.kmh.get(one.track)
-        rows.append(Row(*where, *size, one.label, one.class_id, one.score, *one.box, one.track, zones, speed))
+        rows.append(
+            Row(*where, *size, one.label, one.class_id, one.score, *one.box, one.track, one.predicted, zones, speed)
+        )
     return rows
 
 
@@ -174,6 +179,7 @@ def arrow_schema() -> "pyarrow.Schema":
         **dict.fromkeys(("seconds", "score", "x1", "y1", "x2", "y2", "kmh"), real),
         **dict.fromkeys(("source", "stream", "file", "label"), text),
         "time": pa.timestamp("ms", tz="UTC"),
+        "predicted": pa.bool_(),
         "zones": pa.list_(text),
     }
     optional = ("file", "epoch", "time", "track", "kmh")

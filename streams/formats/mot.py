@@ -51,7 +51,7 @@ def _write(survey: Survey, stream: str, path: Path, is_tracked: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     numbers, epoch, last = Numbers(), None, -1
     with path.open("x", encoding="ascii") as file:
-        for frame in survey.frames(stream):
+        for frame in survey.all_frames(stream):
             if frame.index <= last:
                 raise EventsRefused(
                     f"{frame.events}: frames of {stream!r} begin anew, as it was watched in several runs: MOT's format "

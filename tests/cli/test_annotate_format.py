@@ -84,6 +84,9 @@ def test_a_format_that_cannot_be_is_told_before_the_work_begins(folder, monkeypa
     (folder / "out" / "detections.csv").write_text("precious")
     done = annotate(folder, "--format", "csv")
     assert (done.code, done.err[-1][:55]) == (2, "watchline: out/detections.csv is there already: --overw")
+    done = annotate(folder, "--resume", "--format", "csv")
+    assert (done.code, done.err[-1][:55]) == (2, "watchline: out/detections.csv is there already: --overw")
+    assert (folder / "out" / "detections.csv").read_text() == "precious"
     real = builtins.__import__
     missing = ImportError("No module named 'pyarrow'")
     monkeypatch.setattr(

@@ -88,15 +88,16 @@ def wait(until, limit: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-def members() -> list[int]:
-    """The processes of all members."""
+def members(folder: Path) -> list[int]:
+    """The processes of all members that work in a folder, and are not about to end."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_text()
+            is_one = "annotate_process" in (process / "cmdline").read_text()
+            is_here = (process / "cwd").resolve() == folder.resolve()
         except OSError:
             continue
-        if "annotate_process" in command:
+        if is_one and is_here:
             found.append(int(process.name))
     return found
 
@@ -109,8 +110,8 @@ def test_a_machine_that_is_lost_and_a_process_that_is_killed_cost_nothing(folder
     def losses(out: Path) -> None:
         wait(lambda: videos(out) >= 2)
         cluster.remove_node(machines[0], allow_graceful=False)
-        wait(lambda: videos(out) >= 4)
-        os.kill(members()[0], signal.SIGKILL)
+        wait(lambda: videos(out) >= 4 and members(folder))
+        os.kill(members(folder)[0], signal.SIGKILL)
 
     done = job(folder, cluster, "lost", losses)
     assert (done.code, done.out[-1]) == (0, f"lost: {FILES} files: {FILES} done")
@@ -118,12 +119,12 @@ def test_a_machine_that_is_lost_and_a_process_that_is_killed_cost_nothing(folder
 
 
 def test_what_a_member_says_after_its_lease_is_not_taken(folder, cluster, machines, monkeypatch) -> None:
-    monkeypatch.setattr(on_ray, "LEASE", 4.0)
-    monkeypatch.setattr(on_ray, "BEAT", 1.0)
+    monkeypatch.setattr(on_ray, "LEASE", 6.0)
+    monkeypatch.setattr(on_ray, "BEAT", 0.5)
 
     def stands_still(out: Path) -> None:
         wait(lambda: videos(out) >= 1)
-        process = members()[0]
+        process = members(folder)[0]
         still = (parent_of(process), process)
         for pid in still:
             os.kill(pid, signal.SIGSTOP)

@@ -14,7 +14,7 @@ def test_cores_that_the_process_may_not_use_do_not_count(monkeypatch):
 def test_processes_share_the_cores_evenly_and_each_has_one(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 8})
     assert shares(1) == [{0, 1, 2, 3, 8}]
-    assert shares(2) == [{0, 1}, {2, 3}]
+    assert shares(2) == [{0, 1}, {2, 3, 8}]
     assert shares(5) == [{0}, {1}, {2}, {3}, {8}]
     assert sorted(min(each) for each in shares(7)) == [0, 0, 1, 2, 2, 3, 8]
     monkeypatch.delattr(os, "sched_getaffinity")

@@ -55,7 +55,13 @@ def does_all(member: Scripted, folder: Path) -> Iterator[Told]:
         yield finished(folder, row, f"{row['name']} done")
 
 
-def crew_of(out: Path, names: str, *scripts) -> tuple[list[Scripted], dict[str, str]]:
+def planned(names: str, inputs: Path = Path("/in"), suffix: str = ".mp4") -> list[Planned]:
+    return [Planned(name, {"path": str(inputs / f"{name}{suffix}")}, 10, "1", "config", "model") for name in names]
+
+
+def crew_of(
+    out: Path, names: str, *scripts, files: Files | None = None, inputs: Path = Path("/in"), suffix: str = ".mp4"
+) -> tuple[list[Scripted], dict[str, str]]:
     """Let members follow their scripts, one after another; the last script is that of all who come later."""
     members: list[Scripted] = []
 
@@ -64,9 +70,8 @@ def crew_of(out: Path, names: str, *scripts) -> tuple[list[Scripted], dict[str, 
         return members[-1]
 
     with opened(out) as manifest:
-        files = [Planned(name, {"path": f"/in/{name}.mp4"}, 10, "1", "config", "model") for name in names]
-        manifest.plan(files, retry=False, once=False)
-        captain = Captain(manifest, Files(out, None), [begin])
+        manifest.plan(planned(names, inputs, suffix), retry=False, once=False)
+        captain = Captain(manifest, files or Files(out, None), [begin])
         list(captain.run())
         return members, {row.name: row.state for row in manifest.rows(DONE, FAILED)}
 
@@ -83,6 +88,23 @@ def test_what_a_member_writes_is_published_when_it_says_that_it_is_finished(tmp_
     assert (tmp_path / "a.jsonl").read_text() == "a done"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "watchline.db"]
     assert len(members) == 2
+
+
+def test_a_file_that_three_members_died_of_alone_has_failed(tmp_path: Path) -> None:
+    def dies(member, folder):
+        if member.rows[:1] == ["b"]:
+            yield finished(folder, member.heard[-1]["row"], "b")
+        member.died_of = "SIGKILL"
+        yield {"stream": "a", "frames": 0}
+
+    members, states = crew_of(tmp_path, "ab", dies)
+    assert [one.rows for one in members] == [
+        ["a", "b"],
+        ["a"],
+        ["b", "a"],
+        ["a"],
+    ]  # what was begun least often is first
+    assert states == {"a": FAILED, "b": DONE}
 
 
 def test_members_of_other_parts_of_the_job_are_left_in_peace(tmp_path: Path) -> None:
@@ -110,6 +132,41 @@ def test_a_file_that_was_begun_before_is_handed_to_a_member_that_has_no_other(tm
     assert states == {"a": DONE, "b": DONE, "c": DONE}
 
 
+def test_a_file_that_cannot_be_published_has_failed_and_no_other(tmp_path: Path) -> None:
+    """A folder stands where the events should go."""
+    (tmp_path / "a.jsonl").mkdir()
+    (tmp_path / "a.jsonl" / "mine").write_text("precious")
+    _, states = crew_of(tmp_path, "ab", does_all, files=Files(tmp_path, None, overwrite=True))
+    assert states == {"a": FAILED, "b": DONE}
+    assert (tmp_path / "a.jsonl" / "mine").read_text() == "precious"
+
+
+def test_an_input_is_not_replaced_under_another_name(tmp_path: Path) -> None:
+    """The same folder, mounted or linked under two names, as a container has it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "in").symlink_to(tmp_path / "out")
+    (tmp_path / "out" / "a.jsonl").write_text("the input")
+    files = Files(tmp_path / "out", None, overwrite=True)
+    _, states = crew_of(tmp_path / "out", "a", does_all, files=files, inputs=tmp_path / "in", suffix=".jsonl")
+    assert states == {"a": FAILED}
+    assert (tmp_path / "out" / "a.jsonl").read_text() == "the input"
+
+
+def test_files_that_were_only_interrupted_are_handed_out_as_new_ones(tmp_path: Path) -> None:
+    def looks(member, folder):
+        assert sorted(member.rows) == ["a", "b"]
+        yield from does_all(member, folder)
+
+    with opened(tmp_path) as manifest:
+        manifest.plan(planned("ab"), retry=False, once=False)
+        for _ in range(3):
+            row = manifest.claim(lambda row: "")
+            assert row is not None
+            manifest.release(row)
+    _, states = crew_of(tmp_path, "ab", looks)
+    assert states == {"a": DONE, "b": DONE}
+
+
 def test_what_is_there_and_not_in_the_manifest_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("precious")
     members, states = crew_of(tmp_path, "ab", does_all)
@@ -132,6 +189,7 @@ def test_how_a_process_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, co
     with (tmp_path / "lock").open("w") as lock:
         member = Started([], [], lock.fileno(), tmp_path)
         assert list(member.hear()) == [{"ready": True}]
+        member.tell({"stop": True})  # one that is dead: its end is the same
         assert member.end() == (says or "")
         member.tell({"stop": True})  # nothing happens
 

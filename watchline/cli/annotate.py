@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         sources = [source for source in sources if options.shard.has(source.stream)]
     _check_single(options, out, sources)
     check_report(options, sources)
-    check_formats(options, out, settings.overwrite or is_resuming(options))
+    check_formats(options, out, settings.overwrite or (is_resuming(options) and annotate_job.is_known(options, out)))
     if is_resuming(options):
         return annotate_job.work(options, settings, out, sources, failed)
     files = Files(out, None if options.no_video else settings.video, overwrite=settings.overwrite)

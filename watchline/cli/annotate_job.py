@@ -61,6 +61,7 @@ def add_resuming(parser: argparse._ActionsContainer) -> None:
         help="the same on the machines of a Ray cluster: auto, HOST:PORT, or local for a new one on this machine",
     )
     parser.add_argument("--member", type=Path, help=argparse.SUPPRESS)  # the folder of one of them
+    parser.add_argument("--channel", type=int, help=argparse.SUPPRESS)  # descriptor, to its captain
     parser.add_argument("--once", action="store_true", help="of a job with a manifest: files of one content once")
 
 
@@ -76,6 +77,13 @@ def _shard(text: str) -> "Shard":
 def is_resuming(options: argparse.Namespace) -> bool:
     """Whether the job has a manifest."""
     return bool(options.resume or options.retry_failed)
+
+
+def is_known(options: argparse.Namespace, out: Path) -> bool:
+    """Whether the job has a manifest from earlier: then what is in its folder is its own."""
+    from watchline.pipeline.manifest import file_of
+
+    return (out / file_of(options.shard)).is_file()
 
 
 def work(
@@ -94,7 +102,7 @@ def work(
     several = bool(options.ray) or (options.processes or 1) > 1
     if several and settings.sinks:
         options.parser.error(
-            f"--processes: each would write to [sinks.{settings.sinks[0].name}] of its own; leave out one of them"
+            f"several processes would each write to [sinks.{settings.sinks[0].name}] of its own; leave it out, or them"
         )
     files, job = _job(options, settings, out)
     model = models_of(job.stages)
@@ -131,13 +139,12 @@ def work(
 
 
 def take_part(options: argparse.Namespace, settings: "Config") -> int:
-    """What one of several processes does: the files that it is handed on stdin. It says on stdout how far it is."""
+    """What one of several processes does: the files that its captain hands it on stdin (pipeline/crew/member.py)."""
     from watchline.pipeline.batch import Batch
     from watchline.pipeline.crew.member import Handed, Told, work
     from watchline.pipeline.fingerprint import models_of
 
-    channel, lock = os.fdopen(os.dup(1), "w"), threading.Lock()
-    os.dup2(2, 1)  # what stages of your own print must not get between
+    channel, lock = os.fdopen(options.channel, "w"), threading.Lock()
 
     def say(told: Told) -> None:
         with lock:

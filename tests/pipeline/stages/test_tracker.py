@@ -239,15 +239,16 @@ def test_the_same_file_has_the_same_numbers_and_valid_lines(tmp_path, model, cli
     assert sorted(ended) == begun
 
 
-def test_with_every_all_frames_have_boxes(tmp_path, model, clip):
+def test_with_every_frames_between_have_boxes_too(tmp_path, model, clip):
     """The numbers are those of the looks, and what is predicted crosses into the lines of the events."""
     stages = [Detector(model=model, every=3), Tracker(sure=0.3, start=0.3), Annotator()]
     work = Annotate(Job([FileSource(clip)], stages, [Files(tmp_path / "out", None)]))
     list(work.run())
     rows = [json.loads(line) for line in (tmp_path / "out" / "street.jsonl").read_text().splitlines()]
     frames = {row["frame"]: row["detections"] for row in rows if "detections" in row}
-    assert sorted(frames) == list(range(30))
-    assert any(frames.values())
+    assert frames.keys() >= {*range(0, 30, 3)}
+    assert len(frames) > 20
+    assert all(found for frame, found in frames.items() if frame % 3)
     assert all(one.get("predicted", False) == bool(frame % 3) for frame, found in frames.items() for one in found)
     looked = {one["track"] for frame, found in frames.items() for one in found if frame % 3 == 0 and "track" in one}
     assert {one["track"] for frame, found in frames.items() for one in found if frame % 3} <= looked
@@ -269,3 +270,10 @@ def test_it_runs_elsewhere_too(place):
         assert numbers(after) == [[1, 2]] * 4
         assert after[-1].result(TRAILS).lengths.tolist() == [4, 4]
         assert [event.data["track"] for event in work.end("gate")] == [1, 2]
+
+
+def test_a_frame_that_nobody_looked_at_and_that_has_no_track_has_no_line():
+    """An empty list would say that the detector has looked, and found nothing."""
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), LABELS
+    assert DETECTIONS.as_json(Detections(*empty)) == []
+    assert DETECTIONS.as_json(Detections(*empty, predicted=np.zeros(0, np.bool_))) is None

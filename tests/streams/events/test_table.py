@@ -94,7 +94,7 @@ def test_a_long_file_is_read_in_little_memory(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert file.stat().st_size > 1 << 20
-    assert peak < 1 << 18
+    assert peak < 1 << 20  # all rows would take many times as much
 
 
 @pytest.mark.parametrize("library", ["pandas", "pyarrow"])

@@ -215,3 +215,23 @@ def test_pictures_of_several_albums_and_cameras_have_names_of_their_own(tmp_path
     names = [image["file_name"] for image in listed["images"]]
     times = ["20231114T221320.000Z-000000", "20231114T221320.100Z-000001"]
     assert names == ["A/x.jpg", "B/x.jpg", "C/x.jpg", *(f"gate/{time}.jpg" for time in times)]
+
+
+def test_frames_that_nobody_looked_at_are_in_no_data_set_but_in_rows_and_tracks(tmp_path):
+    """With `--every 2 --track`, each second frame has boxes where tracks must be: no label to train on."""
+    frames = [parts(found(CAR, tracks=[7])), parts(found(CAR, tracks=[7], is_predicted=True))] * 2
+    write_events(tmp_path / "clip.jsonl", "clip", frames)
+    for name in ("coco", "yolo", "cvat", "labelstudio", "mot", "csv", "parquet"):
+        converted(tmp_path, name)
+    images = json.loads((tmp_path / "coco/annotations/instances_default.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["clip/000000.jpg", "clip/000002.jpg"]
+    assert sorted(path.name for path in (tmp_path / "yolo/labels/clip").iterdir()) == ["000000.txt", "000002.txt"]
+    assert '<box frame="1"' not in (tmp_path / "cvat/clip.xml").read_text()
+    [task] = json.loads((tmp_path / "labelstudio/videos.json").read_text())
+    [result] = task["predictions"][0]["result"]
+    assert [key["frame"] for key in result["value"]["sequence"]] == [1, 3]
+    assert [row.split(",")[0] for row in (tmp_path / "mot/clip.txt").read_text().splitlines()] == ["1", "2", "3", "4"]
+    with (tmp_path / "detections.csv").open() as file:
+        assert [row["predicted"] for row in csv.DictReader(file)] == ["False", "True"] * 2
+    assert parquet.read_table(tmp_path / "detections.parquet")["predicted"].to_pylist() == [False, True] * 2
+    assert watchline.read_events(tmp_path).to_pandas().predicted.tolist() == [False, True] * 2
