@@ -11,6 +11,7 @@ import itertools
 import os
 import socket as sockets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -138,11 +139,9 @@ class Port:
         self._watched: set[int] = set()
 
     def wake(self) -> None:
-        """Make `receive` return. For any thread, at any time before `close`."""
-        try:
+        """Make `receive` return. For any thread, at any time; after `close`, nothing happens."""
+        with suppress(OSError):  # a wake-up is waiting already, or nobody receives any more
             self._waker.send(b"\0")
-        except BlockingIOError:
-            return  # a wake-up is waiting already
 
     def watch(self, descriptor: int) -> None:
         """Make `receive` return when a file descriptor has something to read, or has reached its end."""

@@ -130,6 +130,8 @@ def test_other_threads_and_descriptors_wake_it(ports):
     os.close(end)
     for _ in range(100_000):  # more than a pipe holds
         client.wake()  # never waits, however often
+    client.close()
+    client.wake()  # a stage that fails while its server ends
 
 
 @pytest.mark.parametrize("size", [0, 9, 10, 11, 30, 31])
