@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from watchline.extras import command
 from watchline.pipeline.crew.captain import Member
 from watchline.pipeline.crew.local import Started
 from watchline.pipeline.crew.member import Told
@@ -157,7 +158,7 @@ def _check_reachable(address: str) -> None:
     if address in ("auto", "local") or not found:
         return
     try:
-        socket.create_connection((found[1], int(found[2])), PATIENCE).close()
+        socket.create_connection((found[1].strip("[]"), int(found[2])), PATIENCE).close()
     except OSError as error:
         raise ConfigError(f"--ray {address}: no cluster is to be reached there ({one_line(error)})") from error
 
@@ -178,7 +179,7 @@ def places(address: str, count: int | None, words: Sequence[str]) -> list[Callab
     try:
         ray: Any = import_module("ray")
     except ModuleNotFoundError as error:
-        raise ConfigError("--ray needs Ray: pip install 'watchline[ray]', here and on the cluster") from error
+        raise ConfigError(f"--ray needs Ray, here and on the cluster: {command('ray')}") from error
     _check_reachable(address)
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE} if address == "local" else {}
     try:
